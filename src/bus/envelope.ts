@@ -1,0 +1,73 @@
+// The form in which a fact travels: CloudEvents 1.0, structured JSON (content type
+// application/cloudevents+json), with correlation and causation as extensions.
+//
+// Promises: what `toMessage` writes, `readEnvelope` reads; what it cannot read comes back as a reason,
+// never as an exception. A reader takes from the envelope only the id and the type's name: everything
+// else it reads from the database.
+
+import type { Fact, Message } from './ports.ts';
+
+// The largest message that every supported broker takes with room for its own headers.
+export const envelopeBytesMax = 65_536;
+
+export function toMessage(fact: Fact, stream: string): Message {
+  const body = JSON.stringify({
+    specversion: '1.0',
+    id: fact.id,
+    source: `/orderly/${stream.slice(0, stream.indexOf('.'))}`,
+    type: fact.type,
+    subject: fact.subject,
+    time: fact.time.toISOString(),
+    datacontenttype: 'application/json',
+    dataschema: `urn:orderly:schema:${fact.type}.json`,
+    // The extension wants lexical order; a version has at most ten digits.
+    sequence: String(fact.version).padStart(10, '0'),
+    correlationid: fact.correlationId,
+    ...(fact.causationId === null ? {} : { causationid: fact.causationId }),
+    ...(fact.traceparent === null ? {} : { traceparent: fact.traceparent }),
+    data: fact.data,
+  });
+  return { id: fact.id, key: fact.subject, type: fact.type, stream, body: Buffer.from(body) };
+}
+
+export type Envelope = { readonly id: string; readonly type: string };
+export type Unreadable = { readonly code: 'unreadable' | 'oversized'; readonly message: string };
+
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+export function readEnvelope(body: Buffer): Envelope | Unreadable {
+  if (body.length > envelopeBytesMax) {
+    return {
+      code: 'oversized',
+      message: `the message has ${body.length} bytes, at most ${envelopeBytesMax} are allowed`,
+    };
+  }
+  const value = parse(body);
+  if (typeof value !== 'object' || value === null) return unreadable('the message is not a JSON object');
+  const { specversion, id, type } = value as Record<string, unknown>;
+  if (specversion !== '1.0') return unreadable('the message is not a CloudEvent of version 1.0');
+  if (typeof id !== 'string' || !uuid.test(id)) return unreadable('the id of the message is not a UUID');
+  if (typeof type !== 'string' || type === '') return unreadable('the message has no type');
+  return { id, type };
+}
+
+export function isUnreadable(envelope: Envelope | Unreadable): envelope is Unreadable {
+  return 'code' in envelope;
+}
+
+function parse(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch {
+    return null;
+  }
+}
+
+function unreadable(message: string): Unreadable {
+  return { code: 'unreadable', message };
+}
+
+// `OrderCreatedV12` is version 12 of OrderCreated.
+export function nameOf(type: string): string {
+  return type.replace(/V\d+$/, '');
+}

@@ -1,0 +1,146 @@
+// Group commit: many callers, one database write. While a flush is in the database the next callers
+// queue up and go together; when nothing is under way a flush leaves at once, without a timer.
+//
+// Promises: every caller gets its own answer or one error; an entry is never answered before its flush
+// has ended; a bad entry fails alone; the queue is bounded. A flush is repeated with the identical
+// entries, so it must recognize what an earlier try has committed (ids and tokens are chosen before).
+// Process dies here: callers were not answered; what was committed is found by its ids.
+
+import { type Flush, type System, UnavailableError } from './ports.ts';
+
+// What a failed flush means. `data`: one entry is at fault. `again`: rolled back, run it whole again.
+// `lost`: may have committed. `absent`: certainly not sent. `bug`: everything else.
+export type FlushFailure = 'data' | 'again' | 'lost' | 'absent' | 'bug';
+
+export type GroupCommit<Entry, Answer> = {
+  readonly add: (entry: Entry) => Promise<Answer>;
+  // Entries waiting, for metrics and for shedding load early.
+  readonly waiting: () => number;
+  // Resolves when no entry waits or is under way.
+  readonly drained: () => Promise<void>;
+};
+
+// A locked row is tried again after this long: its holder is another flush (a few ms) or a stranger.
+const lockedPauseMs = 5;
+// Between tries of a flush: long enough for a restarting database, short enough for a hiccup.
+const retryPauseMsMin = 20;
+const retryPauseMsMax = 1_000;
+
+type Waiting<Entry, Answer> = {
+  readonly entry: Entry;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: unknown) => void;
+  readonly since: number;
+};
+
+export function createGroupCommit<Entry, Answer>(options: {
+  readonly flush: Flush<Entry, Answer>;
+  readonly failureOf: (error: unknown) => FlushFailure;
+  readonly system: System;
+  // Rows per flush: beyond a few hundred a statement grows slower faster than it saves round trips.
+  readonly maxRows: number;
+  // Entries that may wait; one more is refused at once with `nothing` stored.
+  readonly capacity: number;
+  // How long an entry may be tried, in ms, before its caller is told that the database is away.
+  readonly patienceMs: number;
+}): GroupCommit<Entry, Answer> {
+  const { flush, failureOf, system, maxRows, capacity, patienceMs } = options;
+  let queue: Waiting<Entry, Answer>[] = [];
+  let flushing = false;
+  let scheduled = false;
+  let pending = 0;
+  let idle: (() => void)[] = [];
+
+  function settleOne(end: () => void): void {
+    end();
+    pending -= 1;
+    if (pending > 0) return;
+    for (const resolve of idle) resolve();
+    idle = [];
+  }
+  const answer = (one: Waiting<Entry, Answer>, value: Answer) => settleOne(() => one.resolve(value));
+  const fail = (one: Waiting<Entry, Answer>, error: unknown) => settleOne(() => one.reject(error));
+
+  function later(one: Waiting<Entry, Answer>): void {
+    if (system.monotonicMs() - one.since > patienceMs) {
+      return fail(one, new UnavailableError('nothing', 'the row is locked by another session'));
+    }
+    system.after(lockedPauseMs, () => {
+      queue.push(one);
+      schedule();
+    });
+  }
+
+  // One microtask later, so that callers of the same moment travel together.
+  function schedule(): void {
+    if (scheduled || flushing || queue.length === 0) return;
+    scheduled = true;
+    queueMicrotask(() => {
+      scheduled = false;
+      void pump();
+    });
+  }
+
+  async function pump(): Promise<void> {
+    if (flushing) return;
+    flushing = true;
+    while (queue.length > 0) {
+      const batch = queue.slice(0, maxRows);
+      queue = queue.slice(maxRows);
+      await run(batch);
+    }
+    flushing = false;
+  }
+
+  // Never rejects: whatever happens, every entry of the batch gets an answer, an error or a later flush.
+  async function run(batch: readonly Waiting<Entry, Answer>[]): Promise<void> {
+    let maybeStored = false;
+    for (let round = 0; ; round += 1) {
+      try {
+        const answers = await flush(batch.map((one) => one.entry));
+        batch.forEach((one, index) => {
+          const value = answers[index] as Answer | 'locked';
+          if (value === 'locked') later(one);
+          else answer(one, value);
+        });
+        return;
+      } catch (error) {
+        const failure = failureOf(error);
+        if (failure === 'data' && batch.length > 1) {
+          const middle = batch.length >> 1;
+          await run(batch.slice(0, middle));
+          return run(batch.slice(middle));
+        }
+        if (failure === 'data' || failure === 'bug') {
+          for (const one of batch) fail(one, error);
+          return;
+        }
+        maybeStored ||= failure === 'lost';
+        const oldest = Math.min(...batch.map((one) => one.since));
+        if (system.monotonicMs() - oldest > patienceMs) {
+          const text = 'the database does not answer';
+          for (const one of batch) {
+            fail(one, new UnavailableError(maybeStored ? 'unknown' : 'nothing', text, 1_000, { cause: error }));
+          }
+          return;
+        }
+        const pauseMs = Math.min(retryPauseMsMax, retryPauseMsMin * 2 ** Math.min(round, 10));
+        await system.sleep(pauseMs * (0.5 + system.random() / 2));
+      }
+    }
+  }
+
+  return {
+    add: (entry) =>
+      new Promise<Answer>((resolve, reject) => {
+        if (queue.length >= capacity) {
+          return reject(new UnavailableError('nothing', 'too many requests are waiting for the database'));
+        }
+        pending += 1;
+        queue.push({ entry, resolve, reject, since: system.monotonicMs() });
+        schedule();
+      }),
+    waiting: () => queue.length,
+    drained: () => (pending === 0 ? Promise.resolve() : new Promise((resolve) => idle.push(resolve))),
+  };
+}

@@ -1,0 +1,77 @@
+// Keeps the leases of everything this process is working on, in one statement per third of a lease.
+//
+// Promises: work whose lease could not be renewed is aborted, so that two workers rarely meet; that they
+// never both take effect is the fencing token's promise, not this file's. Work shorter than a third of
+// the lease is never renewed at all.
+// Process dies here: the leases end by themselves and others take over.
+
+import type { Inbox, Log, System } from './ports.ts';
+
+export type Held = { readonly consumer: string; readonly eventId: string; readonly token: string };
+
+export type Leases = {
+  // Answers the signal that aborts when the lease is lost, and how to give the lease up.
+  readonly hold: (held: Held) => { readonly signal: AbortSignal; readonly drop: () => void };
+  // Aborts everything held: the process stops.
+  readonly abortAll: () => void;
+  readonly held: () => number;
+  readonly run: (signal: AbortSignal) => Promise<void>;
+  // One renewal; `run` repeats it.
+  readonly runOnce: () => Promise<void>;
+};
+
+export function createLeases(options: {
+  readonly inbox: Pick<Inbox, 'renew'>;
+  readonly leaseMs: number;
+  readonly system: System;
+  readonly log: Log;
+}): Leases {
+  const { inbox, leaseMs, system, log } = options;
+  const intervalMs = Math.floor(leaseMs / 3);
+  type Entry = Held & { readonly sinceMs: number; readonly controller: AbortController };
+  const entries = new Map<string, Entry>();
+  // Until when the leases that we hold are certainly ours, by our own clock.
+  let renewedAtMs = system.monotonicMs();
+
+  async function runOnce(): Promise<void> {
+    const nowMs = system.monotonicMs();
+    const old = [...entries.values()].filter((entry) => nowMs - entry.sinceMs >= intervalMs);
+    if (old.length === 0) {
+      renewedAtMs = nowMs;
+      return;
+    }
+    try {
+      const lost = await inbox.renew(old);
+      renewedAtMs = nowMs;
+      for (const token of lost) {
+        const entry = entries.get(token);
+        if (entry === undefined) continue;
+        log.warn({ consumer: entry.consumer, eventId: entry.eventId }, 'a lease is lost: the work is aborted');
+        entry.controller.abort(new Error('the lease is lost'));
+      }
+    } catch (error) {
+      log.warn({ error: String(error) }, 'leases could not be renewed');
+      if (system.monotonicMs() - renewedAtMs < leaseMs) return;
+      for (const entry of old) entry.controller.abort(new Error('the lease could not be renewed in time'));
+    }
+  }
+
+  return {
+    hold: (held) => {
+      const controller = new AbortController();
+      entries.set(held.token, { ...held, sinceMs: system.monotonicMs(), controller });
+      return { signal: controller.signal, drop: () => entries.delete(held.token) };
+    },
+    abortAll: () => {
+      for (const entry of entries.values()) entry.controller.abort(new Error('the process is stopping'));
+    },
+    held: () => entries.size,
+    runOnce,
+    run: async (signal) => {
+      while (!signal.aborted) {
+        await system.sleep(intervalMs, signal);
+        await runOnce();
+      }
+    },
+  };
+}

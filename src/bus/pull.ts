@@ -1,0 +1,100 @@
+// What a consumer's workers fetch for themselves: deliveries that are due (retries, deferred work, ended
+// leases) and facts that the bus did not bring.
+//
+// Promises: a lost broker costs seconds, not orders; nothing is published again, so overload cannot feed
+// itself; both ways go through the normal claim, so several processes may pull the same and one wins.
+// Relies on the inbox's watermark, which passes only facts that certainly have a delivery.
+
+import type { Consumer } from './consume.ts';
+import type { Inbox, Log, System } from './ports.ts';
+
+// A retry of this process wakes the poll itself; the interval is for what other processes left behind.
+const duePollMs = 250;
+// Old enough that the bus, were it well, would have brought it.
+export const missedAfterMs = 3_000;
+const missedPollMs = 1_000;
+// Per statement: enough to keep all slots busy, small enough to be read in a few milliseconds.
+const batchMax = 500;
+
+export type Pull = {
+  readonly run: (signal: AbortSignal) => Promise<void>;
+  // One look at what is due; answers how many were offered.
+  readonly dueOnce: () => Promise<number>;
+  // One look for missed facts of every type; answers how many were offered.
+  readonly missedOnce: (olderThanMs?: number) => Promise<number>;
+  // Something of this consumer is due in this many ms: look then.
+  readonly wakeIn: (ms: number) => void;
+};
+
+export function createPull(options: {
+  readonly consumer: Consumer;
+  readonly inbox: Pick<Inbox, 'due' | 'missed'>;
+  readonly system: System;
+  readonly log: Log;
+}): Pull {
+  const { consumer, inbox, system, log } = options;
+  let wake: (() => void) | null = null;
+
+  async function dueOnce(): Promise<number> {
+    const mode = consumer.mode();
+    const free = consumer.freeSlots();
+    if (free === 0) return 0;
+    // While a dependency is away only what must be parked is offered, and one probe when it is time:
+    // the one that waited longest, so that probes rotate over the orders.
+    const limit = mode === 'probe' ? 1 : Math.min(free, batchMax);
+    const due = await inbox.due(consumer.consumer, limit, mode === 'none' ? 'waited-too-long' : 'all');
+    await Promise.all(due.map(consumer.take));
+    return due.length;
+  }
+
+  async function missedOnce(olderThanMs = missedAfterMs): Promise<number> {
+    let offered = 0;
+    for (const type of consumer.types) {
+      const free = consumer.freeSlots();
+      if (free === 0) return offered;
+      const { eventIds, reachedEnd } = await inbox.missed(
+        consumer.consumer,
+        type,
+        olderThanMs,
+        Math.min(free, batchMax),
+      );
+      await Promise.all(eventIds.map((eventId) => consumer.take({ eventId, raw: null })));
+      offered += eventIds.length;
+      if (!reachedEnd) offered += 1;
+    }
+    return offered;
+  }
+
+  // `once` answers how much it found; more than nothing means that there may be more at once.
+  async function repeat(name: string, once: () => Promise<number>, pause: () => Promise<void>, signal: AbortSignal) {
+    while (!signal.aborted) {
+      await consumer.slotFree(signal);
+      if (signal.aborted) return;
+      try {
+        if ((await once()) > 0) continue;
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn({ consumer: consumer.consumer, error: String(error) }, `${name} could not be read; next try follows`);
+      }
+      await pause();
+    }
+  }
+
+  return {
+    dueOnce,
+    missedOnce,
+    wakeIn: (ms) => void system.after(ms, () => wake?.()),
+    run: async (signal) => {
+      const duePause = async () => {
+        const woken = new AbortController();
+        wake = () => woken.abort();
+        await system.sleep(duePollMs, AbortSignal.any([signal, woken.signal]));
+        wake = null;
+      };
+      await Promise.all([
+        repeat('due work', dueOnce, duePause, signal),
+        repeat('missed facts', missedOnce, () => system.sleep(missedPollMs, signal), signal),
+      ]);
+    },
+  };
+}

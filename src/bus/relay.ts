@@ -1,0 +1,122 @@
+// The relay: brings what is owed to the bus, and forgets it only when the bus has it.
+//
+// Promises: every committed fact reaches the bus at least once, after any crash; the first occurrences
+// of one subject's facts are in the order of their versions; no transaction is open while the bus is
+// talked to. A lane belongs to one relay at a time; a relay that froze past its lease can only repeat
+// what somebody else has published before it.
+// Process dies after publish: the rows are still there and are published again; readers dedupe.
+
+import { toMessage } from './envelope.ts';
+import type { Bus, Log, Outbox, Owed, System } from './ports.ts';
+
+// A relay that died leaves its lanes for this long; the consumers' pull bridges the gap.
+const laneLeaseMs = 5_000;
+// Read at once: a batch that brokers like, and some hundred kilobytes in memory.
+const batchMax = 500;
+// Across processes nobody wakes the relay, so this is what an idle system adds to a fact's way.
+const idlePollMs = 15;
+// The poll looks behind its floor only; rows that committed late below it are found by starting over.
+const rescanMs = 2_000;
+// After a failed publish; the outbox keeps what is owed meanwhile.
+const failurePauseMsMin = 50;
+const failurePauseMsMax = 5_000;
+
+export type Relay = {
+  readonly run: (signal: AbortSignal) => Promise<void>;
+  // One round: answers how many facts were published. For tests and simulation.
+  readonly runOnce: () => Promise<number>;
+  // A fact was committed in this process: do not wait for the poll.
+  readonly wake: () => void;
+};
+
+export function createRelay(options: {
+  readonly outbox: Outbox;
+  readonly bus: Pick<Bus, 'publish'>;
+  readonly streamOf: (type: string) => string;
+  readonly system: System;
+  readonly log: Log;
+  readonly onPublished?: (count: number) => void;
+}): Relay {
+  const { outbox, bus, streamOf, system, log, onPublished = () => {} } = options;
+  const token = system.newToken();
+  let lanes: readonly number[] = [];
+  let heldAtMs = Number.NEGATIVE_INFINITY;
+  let floor = -1;
+  let scannedAtMs = Number.NEGATIVE_INFINITY;
+  let woken = false;
+  let wake: (() => void) | null = null;
+
+  async function holdLanes(): Promise<void> {
+    const nowMs = system.monotonicMs();
+    if (nowMs - heldAtMs < laneLeaseMs / 3) return;
+    // A lease is counted from before the call, so that ours never outlasts the database's.
+    const held = await outbox.holdLanes(token, laneLeaseMs);
+    if (held.length > lanes.length) floor = -1;
+    lanes = held;
+    heldAtMs = nowMs;
+  }
+
+  async function runOnce(signal: AbortSignal = new AbortController().signal): Promise<number> {
+    await holdLanes();
+    if (lanes.length === 0) return 0;
+    const nowMs = system.monotonicMs();
+    if (nowMs - scannedAtMs > rescanMs) {
+      floor = -1;
+      scannedAtMs = nowMs;
+    }
+    const owed = await outbox.owed(lanes, floor, batchMax);
+    if (owed.length === 0) return 0;
+    await publish(owed, signal);
+    await outbox.forget(owed);
+    floor = Math.max(floor, ...owed.map((one) => one.position));
+    return owed.length;
+  }
+
+  async function publish(owed: readonly Owed[], signal: AbortSignal): Promise<void> {
+    // A publish that outlasts the lane's lease must not go on: somebody else owns the lane by then.
+    const leftMs = heldAtMs + laneLeaseMs - system.monotonicMs();
+    if (leftMs <= 0) throw new Error('the lanes were lost before publishing');
+    const deadline = new AbortController();
+    const timer = system.after(leftMs, () => deadline.abort(new Error('the lease on the lanes ran out')));
+    try {
+      const messages = owed.map(({ fact }) => toMessage(fact, streamOf(fact.type)));
+      await bus.publish(messages, AbortSignal.any([signal, deadline.signal]));
+      onPublished(messages.length);
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  return {
+    runOnce: () => runOnce(),
+    wake: () => {
+      woken = true;
+      wake?.();
+    },
+    run: async (signal) => {
+      let failures = 0;
+      while (!signal.aborted) {
+        woken = false;
+        try {
+          const published = await runOnce(signal);
+          failures = 0;
+          if (published > 0 || woken) continue;
+        } catch (error) {
+          if (signal.aborted) break;
+          failures += 1;
+          floor = -1;
+          const pauseMs = Math.min(failurePauseMsMax, failurePauseMsMin * 2 ** Math.min(failures, 10));
+          log.warn({ error: String(error), pauseMs }, 'facts could not be published; they stay owed');
+          await system.sleep(pauseMs * (0.5 + system.random() / 2), signal);
+          continue;
+        }
+        const interrupted = new AbortController();
+        wake = () => interrupted.abort();
+        await system.sleep(idlePollMs, AbortSignal.any([signal, interrupted.signal]));
+        wake = null;
+      }
+      // Process dies before this: the lanes' lease ends by itself.
+      await outbox.releaseLanes(token).catch((error) => log.warn({ error: String(error) }, 'lanes were not released'));
+    },
+  };
+}

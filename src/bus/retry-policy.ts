@@ -1,0 +1,63 @@
+// When a failed attempt is tried again, deferred, or given up: pure functions of what happened.
+//
+// Promises: charged retries are bounded by maxRetries; waiting that is not the work's fault is not
+// charged, and bounded by maxWaitMs; the delay is exponential with full jitter and capped.
+// Source of full jitter: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+
+import type { Trouble } from './ports.ts';
+
+export type RetryPolicy = {
+  // Charged retries after the first attempt, per step and epoch.
+  readonly maxRetries: number;
+  readonly retryDelayMs: number;
+  readonly retryDelayMsMax: number;
+  // Uncharged waiting at most.
+  readonly maxWaitMs: number;
+};
+
+export type Verdict =
+  | { readonly end: 'retry' | 'defer'; readonly dueInMs: number; readonly trouble: Trouble }
+  | { readonly end: 'park'; readonly trouble: Trouble };
+
+export function backoffMs(attempt: number, policy: RetryPolicy, random: number): number {
+  const ceiling = Math.min(policy.retryDelayMsMax, policy.retryDelayMs * 2 ** Math.min(attempt - 1, 30));
+  return Math.round(ceiling * random);
+}
+
+// A provider may ask for any wait; beyond this the work is better looked at again.
+const retryAfterMsMax = 3_600_000;
+
+export function verdictOn(
+  trouble: Trouble,
+  work: { readonly attempt: number; readonly waitedMs: number },
+  context: {
+    readonly policy: RetryPolicy;
+    // Whether the dependency's breaker is open or half-open after this failure.
+    readonly dependencyIsOut: boolean;
+    readonly probeInMs: number;
+    // In [0, 1).
+    readonly random: number;
+  },
+): Verdict {
+  const { policy, random } = context;
+  if (trouble.class === 'non-retryable') return { end: 'park', trouble };
+  const isExcused = trouble.class === 'throttled' || (trouble.dependencyDown && context.dependencyIsOut);
+  if (isExcused) {
+    if (work.waitedMs > policy.maxWaitMs) return { end: 'park', trouble: waitedTooLong(work.waitedMs, trouble) };
+    const askedMs = Math.min(retryAfterMsMax, trouble.retryAfterMs ?? 0);
+    const baseMs = trouble.class === 'throttled' ? Math.max(askedMs, policy.retryDelayMs) : context.probeInMs;
+    return { end: 'defer', dueInMs: Math.round(baseMs * (1 + random)), trouble };
+  }
+  if (work.attempt > policy.maxRetries) return { end: 'park', trouble };
+  return { end: 'retry', dueInMs: backoffMs(work.attempt, policy, random), trouble };
+}
+
+export function waitedTooLong(waitedMs: number, trouble: Trouble | null): Trouble {
+  const cause = trouble === null ? '' : `; the last answer was ${trouble.code}: ${trouble.message}`;
+  return {
+    class: 'retryable',
+    code: 'waited-too-long',
+    message: `waited ${Math.round(waitedMs / 1000)} s without being tried${cause}`,
+    dependencyDown: false,
+  };
+}

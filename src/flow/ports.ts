@@ -1,0 +1,244 @@
+// What the flow asks of the world: the partners outside, and the store of orders.
+//
+// Every partner call takes a key of ours and is idempotent by it: the same key has its effect at most
+// once and repeats its first answer. A call that throws OutsideError of class `unknown` may have been
+// done. `void` and `recall` claim the key for good: where nothing was done under it, nothing ever will
+// be ("not found" would prove nothing, for the first call may still be on its way).
+
+import type { Step } from '../bus/ports.ts';
+import type { Happened } from '../domain/events.ts';
+import type { ProductType } from '../domain/money.ts';
+import type { Item, Order, OrderId, PaymentScenario } from '../domain/order.ts';
+import type { Refusal } from '../domain/refusals.ts';
+
+export type Authorization = { readonly authorizationId: string; readonly expiresAt: Date };
+
+// `closed` = an undo has claimed the key: nothing was done and nothing will be.
+export type AuthorizeAnswer =
+  | ({ readonly outcome: 'authorized' } & Authorization)
+  | { readonly outcome: 'declined'; readonly code: string }
+  | { readonly outcome: 'closed' };
+export type VoidAnswer =
+  | { readonly outcome: 'voided'; readonly authorizationId: string }
+  | { readonly outcome: 'nothing-held' };
+export type BookAnswer =
+  | { readonly outcome: 'booked'; readonly bookingId: string }
+  | { readonly outcome: 'rejected'; readonly code: string }
+  | { readonly outcome: 'closed' };
+export type RecallAnswer =
+  | { readonly outcome: 'recalled'; readonly bookingId: string }
+  | { readonly outcome: 'nothing-booked' }
+  | { readonly outcome: 'refused'; readonly bookingId: string; readonly code: string };
+
+export type Payments = {
+  // For this long the provider remembers a key; later it must be looked up, never sent again.
+  readonly keyWindowMs: number;
+  readonly authorize: (
+    request: {
+      readonly key: string;
+      readonly orderId: OrderId;
+      readonly amount: number;
+      readonly currency: string;
+      // Stage directions for the simulated provider; a real adapter ignores both.
+      readonly scenario: PaymentScenario;
+      readonly epoch: number;
+    },
+    signal: AbortSignal,
+  ) => Promise<AuthorizeAnswer>;
+  readonly void: (
+    request: { readonly key: string; readonly orderId: OrderId },
+    signal: AbortSignal,
+  ) => Promise<VoidAnswer>;
+  // `null` proves nothing.
+  readonly lookup: (key: string, signal: AbortSignal) => Promise<AuthorizeAnswer | null>;
+};
+
+export type Carrier = {
+  readonly keyWindowMs: number;
+  readonly book: (
+    request: {
+      readonly key: string;
+      readonly orderId: OrderId;
+      readonly country: string;
+      readonly items: Order['items'];
+    },
+    signal: AbortSignal,
+  ) => Promise<BookAnswer>;
+  readonly recall: (
+    request: { readonly key: string; readonly orderId: OrderId },
+    signal: AbortSignal,
+  ) => Promise<RecallAnswer>;
+  readonly lookup: (key: string, signal: AbortSignal) => Promise<BookAnswer | null>;
+};
+
+export const mailKinds = ['processed', 'declined', 'canceled', 'failed'] as const;
+export type MailKind = (typeof mailKinds)[number];
+export type Mail = {
+  // At most one message per key.
+  readonly send: (
+    request: {
+      readonly key: string;
+      readonly orderId: OrderId;
+      readonly kind: MailKind;
+      // An address, or the user id where no address is known.
+      readonly to: string;
+      readonly subject: string;
+      readonly text: string;
+    },
+    signal: AbortSignal,
+  ) => Promise<void>;
+};
+
+export type Partners = { readonly payments: Payments; readonly carrier: Carrier; readonly mail: Mail };
+
+// An effect in the outside world: what we meant to do, under which key, and what came of it.
+// `intent` and `unknown` = it may exist; `none` = certainly without effect so far.
+export type EffectName = 'authorization' | 'booking';
+export type EffectState = 'intent' | 'unknown' | 'none' | 'done' | 'declined' | 'undone' | 'stuck';
+export type Effect = {
+  readonly name: EffectName;
+  readonly key: string;
+  readonly generation: number;
+  readonly state: EffectState;
+  // The claim that may write this row; an undo takes it from the do.
+  readonly token: string;
+  readonly firstUsedAt: Date;
+  // The partner's own id once known.
+  readonly reference: string | null;
+  readonly expiresAt: Date | null;
+};
+
+// The subject of every step: the order and its effects, as the transaction sees them.
+export type OrderRecord = {
+  readonly order: Order;
+  readonly effects: { readonly [N in EffectName]?: Effect };
+};
+
+// What a step changes, applied in one transaction with the delivery's end.
+export type OrderChange = {
+  readonly order: Order;
+  readonly facts: readonly Happened[];
+  // Full rows; written under the claim's token (a claim takes the row, a settle must still own it).
+  readonly effects: readonly Omit<Effect, 'token'>[];
+};
+
+export type PlaceRequest = {
+  readonly order: Order;
+  readonly fact: Happened;
+  readonly eventId: string;
+  // Null = each request is a new order.
+  readonly key: string | null;
+  // SHA-256 of the canonical payload; compared, never parsed.
+  readonly fingerprint: Buffer;
+};
+export type PlaceAnswer =
+  | { readonly answer: 'placed'; readonly order: Order }
+  | { readonly answer: 'replayed'; readonly order: Order }
+  | { readonly answer: 'key-reused' };
+
+export type DeadLetter = {
+  readonly id: string;
+  readonly orderId: string | null;
+  readonly consumer: string;
+  readonly eventId: string | null;
+  readonly eventType: string | null;
+  readonly failureClass: string;
+  readonly code: string;
+  readonly message: string;
+  readonly attempts: number;
+  readonly retryCount: number;
+  readonly failedAt: Date;
+  readonly order: { readonly status: Order['status']; readonly amount: number; readonly currency: string } | null;
+};
+
+export type TimelineEntry = {
+  readonly at: Date;
+  readonly type: string;
+  readonly consumer: string | null;
+  readonly attempt: number | null;
+  readonly outcome: string | null;
+  readonly code: string | null;
+  readonly text: string;
+  readonly eventId: string | null;
+  readonly correlationId: string | null;
+  readonly causationId: string | null;
+};
+
+// One request to place an order, already of the right shape (the HTTP schema saw to that).
+export type PlaceCommand = {
+  readonly customerEmail?: string;
+  readonly userId?: string;
+  readonly user_id?: string;
+  readonly items?: readonly Item[];
+  readonly productType?: ProductType;
+  readonly amount?: number;
+  readonly currency?: string;
+  readonly country?: string;
+  readonly paymentScenario?: PaymentScenario;
+};
+export type PlaceInput = {
+  readonly command: PlaceCommand;
+  // The JSON value as received, before defaults: what an idempotency key is compared by.
+  readonly received: unknown;
+  readonly key: string | null;
+  readonly correlationId: string;
+  readonly traceparent: string | null;
+};
+
+// What the outside may ask for: HTTP is one way to ask. A database that cannot answer throws
+// UnavailableError; every business no is a Refusal.
+export type OrderDesk = {
+  readonly place: (input: PlaceInput) => Promise<{ readonly order: Order; readonly replayed: boolean } | Refusal>;
+  readonly read: (id: OrderId) => Promise<Order | Refusal>;
+  readonly timeline: (id: OrderId) => Promise<readonly TimelineEntry[] | Refusal>;
+  readonly cancel: (id: OrderId, reason: string | null, correlationId: string) => Promise<Order | Refusal>;
+  readonly deadLetters: (filter: LetterFilter) => Promise<LetterPage>;
+  readonly reprocess: (id: OrderId, correlationId: string) => Promise<Order | Refusal>;
+  // Null = the letter belonged to no order.
+  readonly reprocessLetter: (letterId: string, correlationId: string) => Promise<Order | null | Refusal>;
+};
+export type OpenLetter = { readonly id: string; readonly consumer: string; readonly deliveryId: string };
+
+// What a person's request changes, written in one transaction with a row of the audit log.
+export type DeskChange = OrderChange & {
+  // The fact that the new ones answer to.
+  readonly causationId: string | null;
+  // Open letters that end here; `redelivers` makes their deliveries due again, in a new epoch.
+  readonly closes: readonly string[];
+  readonly redelivers: boolean;
+  readonly action: 'canceled' | 'reprocessed' | 'letter-reprocessed';
+  readonly detail: object;
+  readonly correlationId: string;
+};
+
+export type OrderStore = {
+  // May be repeated for the same request: ids are chosen before, the first commit counts.
+  readonly place: (request: PlaceRequest) => Promise<PlaceAnswer>;
+  readonly read: (id: OrderId) => Promise<Order | null>;
+  readonly timeline: (id: OrderId) => Promise<readonly TimelineEntry[]>;
+  readonly letters: (filter: LetterFilter) => Promise<LetterPage>;
+  // `none` = the letter belongs to no order; null = there is no such open letter.
+  readonly orderOfLetter: (letterId: string) => Promise<OrderId | 'none' | null>;
+  // Decides under the order's lock; null changes nothing. `decide` may run again: it must be pure.
+  readonly change: (
+    id: OrderId,
+    decide: (record: OrderRecord, letters: readonly OpenLetter[], now: Date) => DeskChange | Refusal | null,
+  ) => Promise<Order | Refusal>;
+  // A letter without an order: its bytes are read again.
+  readonly redeliverUnread: (letterId: string, correlationId: string) => Promise<null | Refusal>;
+};
+
+export type LetterFilter = {
+  readonly limit: number;
+  readonly after: { readonly failedAt: Date; readonly id: string } | null;
+  readonly consumer: string | null;
+  readonly code: string | null;
+};
+// `next` is null on the last page.
+export type LetterPage = {
+  readonly items: readonly DeadLetter[];
+  readonly next: { readonly failedAt: Date; readonly id: string } | null;
+};
+
+// What a row of the subscriptions' table does with a fact; see Step in bus/ports.ts.
+export type OrderStep = Omit<Step<OrderRecord, OrderChange>, 'consumer' | 'types' | 'dependencies'>;

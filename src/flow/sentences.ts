@@ -1,0 +1,63 @@
+// The readable half of the timeline: one sentence for each thing that can be on it.
+//
+// Promises: a sentence for every type; nothing in it that its codes do not say.
+
+import type { FactType } from '../domain/events.ts';
+
+export type TimelineRow = {
+  readonly kind: 'fact' | 'attempt' | 'letter' | 'audit';
+  readonly type: string;
+  readonly consumer: string | null;
+  readonly attempt: number | null;
+  readonly outcome: string | null;
+  readonly code: string | null;
+  readonly detail: Readonly<Record<string, unknown>>;
+};
+
+const facts: Readonly<Record<FactType, (detail: TimelineRow['detail']) => string>> = {
+  OrderCreatedV1: () => 'The order was placed.',
+  OrderCanceledV1: (detail) => `The order was canceled (${detail.reason}).`,
+  OrderFailedV1: (detail) => `The order failed: ${detail.consumer} gave up (${detail.reason}).`,
+  OrderReprocessedV1: () => 'The order was sent back to work.',
+  PaymentAuthorizedV1: (detail) => `The payment was authorized (${detail.authorizationId}).`,
+  PaymentFailedV1: (detail) => `The payment was declined (${detail.declineCode}).`,
+  PaymentVoidedV1: (detail) => `The authorization was voided: nothing is held any more (${detail.authorizationId}).`,
+  FulfillmentScheduledV1: (detail) => `The shipment was booked (${detail.bookingId}).`,
+  FulfillmentRejectedV1: (detail) => `The carrier rejected the shipment (${detail.rejectCode}).`,
+  FulfillmentCanceledV1: (detail) => `The shipment was recalled (${detail.bookingId}).`,
+};
+
+export function sentenceFor(row: TimelineRow): string {
+  const { consumer, attempt, code, detail } = row;
+  switch (row.kind) {
+    case 'fact':
+      return facts[row.type as FactType]?.(detail) ?? `${row.type} happened.`;
+    case 'letter':
+      if (row.outcome !== 'parked') return `The dead letter of ${consumer} was closed: ${row.outcome}.`;
+      return `${consumer} gave up and waits for a person: ${detail.message} (${code}).`;
+    case 'audit':
+      return auditSentence(row.type);
+    case 'attempt':
+      return attemptSentence(row.outcome, `Attempt ${attempt} of ${consumer}`, detail, code);
+  }
+}
+
+function attemptSentence(
+  outcome: string | null,
+  subject: string,
+  detail: TimelineRow['detail'],
+  code: string | null,
+): string {
+  if (outcome === 'takeover') return `${subject} was taken over: ${detail.message}.`;
+  const failed = `${subject} failed: ${detail.message} (${code})`;
+  if (outcome === 'retry') return `${failed}; the next one follows in ${detail.dueInMs} ms.`;
+  if (outcome === 'wait') return `${failed}; it is not charged and goes on in ${detail.dueInMs} ms.`;
+  return `${failed}; it was the last.`;
+}
+
+function auditSentence(action: string): string {
+  if (action === 'canceled') return 'A cancel was requested.';
+  return action === 'reprocessed'
+    ? 'A reprocess of the order was requested.'
+    : 'A reprocess of one dead letter was requested.';
+}

@@ -1,0 +1,74 @@
+// THE TABLE: start reading here. Who reads which facts, and what happens then. An order travels down it:
+//
+//   OrderCreated ─▶ payment ─▶ PaymentAuthorized ─▶ fulfillment ─▶ FulfillmentScheduled = PROCESSED
+//
+// Nobody calls anybody: each row waits for facts and writes facts. A core row that gives up makes the
+// order FAILED; the others leave it alone. `start` says where a consumer begins that is new to a
+// database: at the first fact ever, or with those to come.
+
+import type { Step, System } from '../bus/ports.ts';
+import type { FactType } from '../domain/events.ts';
+import { authorizePayment } from './authorize-payment.ts';
+import { notifyCustomer } from './notify-customer.ts';
+import type { OrderChange, OrderRecord, OrderStep, Partners } from './ports.ts';
+import { scheduleFulfillment } from './schedule-fulfillment.ts';
+import { undoEffects } from './undo-effects.ts';
+
+export type ConsumerName = 'payment' | 'fulfillment' | 'compensation' | 'notification';
+export type Dependency = keyof Partners;
+
+export type Subscription = {
+  readonly consumer: ConsumerName;
+  readonly on: readonly FactType[];
+  readonly isCore: boolean;
+  readonly start: 'beginning' | 'now';
+  // Whose breakers must let work through.
+  readonly dependencies: readonly Dependency[];
+  readonly step: (partners: Partners, system: Pick<System, 'now'>) => OrderStep;
+};
+
+export const subscriptions: readonly Subscription[] = [
+  {
+    consumer: 'payment',
+    on: ['OrderCreatedV1'],
+    isCore: true,
+    start: 'beginning',
+    dependencies: ['payments'],
+    step: ({ payments }, system) => authorizePayment(payments, system),
+  },
+  {
+    consumer: 'fulfillment',
+    on: ['PaymentAuthorizedV1'],
+    isCore: true,
+    start: 'beginning',
+    dependencies: ['carrier'],
+    step: ({ carrier }, system) => scheduleFulfillment(carrier, system),
+  },
+  {
+    consumer: 'compensation',
+    on: ['OrderCanceledV1'],
+    isCore: false,
+    start: 'beginning',
+    dependencies: ['carrier', 'payments'],
+    step: undoEffects,
+  },
+  {
+    consumer: 'notification',
+    on: ['FulfillmentScheduledV1', 'PaymentFailedV1', 'OrderCanceledV1', 'OrderFailedV1'],
+    isCore: false,
+    start: 'now',
+    dependencies: ['mail'],
+    step: ({ mail }) => notifyCustomer(mail),
+  },
+];
+
+export const coreConsumers: readonly string[] = subscriptions.filter((row) => row.isCore).map((row) => row.consumer);
+
+// A row of the table as the engine runs it.
+export function toStep(
+  row: Subscription,
+  partners: Partners,
+  system: Pick<System, 'now'>,
+): Step<OrderRecord, OrderChange> {
+  return { consumer: row.consumer, types: row.on, dependencies: row.dependencies, ...row.step(partners, system) };
+}

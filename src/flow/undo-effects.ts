@@ -1,0 +1,93 @@
+// The step of the consumer `compensation`: undoes what a canceled order has left outside.
+//
+// Promises: first the shipment, then, only when it certainly will not ship, the money. Every effect whose
+// intent exists is claimed by its key at the partner: what was done is undone, what was not done can
+// never be done any more. If the carrier refuses, the money stays and a person decides.
+// The claim takes the effects' tokens, so a late worker of the do cannot write over the outcome.
+// Process dies anywhere: both undos are idempotent by key and run again.
+
+import { OutsideError } from '../bus/ports.ts';
+import type { FactDraft } from '../domain/events.ts';
+import { changeBy, type OrderWork, ownEffect } from './core-step.ts';
+import type { Effect, OrderRecord, OrderStep, Partners, RecallAnswer, VoidAnswer } from './ports.ts';
+
+type Undone = { readonly recall: RecallAnswer | null; readonly voiding: VoidAnswer | null };
+
+// `none` and `declined` are certain; `stuck` is tried again when a person sends the letter back.
+function isOwed(effect: Effect | undefined): effect is Effect {
+  return effect !== undefined && ['intent', 'unknown', 'done', 'stuck'].includes(effect.state);
+}
+
+export function undoEffects(partners: Pick<Partners, 'payments' | 'carrier'>): OrderStep {
+  const { payments, carrier } = partners;
+  return {
+    admits: ({ order, effects }) =>
+      order.status === 'CANCELED' && (isOwed(effects.booking) || isOwed(effects.authorization)),
+    claimed: ({ order, effects }) => ({
+      order,
+      facts: [],
+      effects: [effects.booking, effects.authorization].filter(isOwed),
+    }),
+    perform: async (work, signal): Promise<Undone> => {
+      const { order, effects } = work.subject;
+      let recall: RecallAnswer | null = null;
+      if (isOwed(effects.booking)) {
+        recall = await carrier.recall({ key: effects.booking.key, orderId: order.id }, signal);
+        if (recall.outcome === 'refused') throw tooLate(recall);
+      }
+      if (!isOwed(effects.authorization)) return { recall, voiding: null };
+      const voiding = await payments.void({ key: effects.authorization.key, orderId: order.id }, signal);
+      return { recall, voiding };
+    },
+    decide: (record, work, result, now) => decide(record, work, result as Undone, now),
+    retried: () => null,
+    parked: (record, work, trouble) => {
+      const booking = ownEffect(record, 'booking', work);
+      if (trouble.code !== recallRefused || booking === null) return null;
+      // It ships: the customer and the operator should see that, whatever we knew before.
+      return {
+        order: { ...record.order, fulfillment: 'scheduled' },
+        facts: [],
+        effects: [{ ...booking, state: 'stuck' }],
+      };
+    },
+  };
+}
+
+const recallRefused = 'recall-refused';
+
+function tooLate(answer: RecallAnswer & { outcome: 'refused' }): OutsideError {
+  return new OutsideError({
+    class: 'non-retryable',
+    code: recallRefused,
+    message: `the carrier does not take back ${answer.bookingId} (${answer.code}); the money stays until you decide`,
+    dependencyDown: false,
+  });
+}
+
+function decide(record: OrderRecord, work: OrderWork, { recall, voiding }: Undone, now: Date) {
+  const booking = ownEffect(record, 'booking', work);
+  const authorization = ownEffect(record, 'authorization', work);
+  const drafts: FactDraft[] = [];
+  const effects: Omit<Effect, 'token'>[] = [];
+  let order = record.order;
+
+  if (booking !== null && recall !== null) {
+    effects.push({ ...booking, state: 'undone' });
+    if (recall.outcome === 'recalled') {
+      drafts.push({ type: 'FulfillmentCanceledV1', data: { bookingId: recall.bookingId } });
+    } else {
+      order = { ...order, fulfillment: 'none' };
+    }
+  }
+  if (authorization !== null && voiding !== null) {
+    effects.push({ ...authorization, state: 'undone' });
+    if (voiding.outcome === 'voided') {
+      const { amount, currency } = order;
+      drafts.push({ type: 'PaymentVoidedV1', data: { amount, currency, authorizationId: voiding.authorizationId } });
+    } else {
+      order = { ...order, payment: 'none' };
+    }
+  }
+  return changeBy({ ...record, order }, drafts, effects, now);
+}

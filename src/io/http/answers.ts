@@ -1,0 +1,188 @@
+// What we answer: one schema per body is its type, its serializer and its page in the OpenAPI document,
+// and beside it the mapping from what the flow knows.
+//
+// Promises: only the fields listed here leave the process (the stage directions for a simulated partner
+// and the trace stay inside); times are RFC 3339 with milliseconds and Z.
+
+import { type Static, type TSchema, Type } from 'typebox';
+import { fulfillmentStates, type Order, paymentStates, statuses } from '../../domain/order.ts';
+import type { DeadLetter, TimelineEntry } from '../../flow/ports.ts';
+import { type ProblemCode, problemMediaType, statusOf, titleOf } from './problems.ts';
+
+const text = (description?: string) => Type.String(description === undefined ? {} : { description });
+const id = (description?: string) =>
+  Type.String({ format: 'uuid', ...(description === undefined ? {} : { description }) });
+const integer = (description?: string) => Type.Integer(description === undefined ? {} : { description });
+const oneOf = <V extends string>(values: readonly V[]) => Type.Enum<V[]>([...values], { type: 'string' });
+// A two-type schema instead of a union: the compiled serializer tells null by a comparison, where a
+// union would be validated branch by branch.
+const orNull = <S extends TSchema & { type: string }>(schema: S) =>
+  Type.Unsafe<Static<S> | null>({ ...schema, type: [schema.type, 'null'] });
+// Dates are written as text by the mapping below.
+const time = Type.String({ format: 'date-time' });
+
+export const orderSchema = Type.Object(
+  {
+    id: id('UUIDv7: sorts by time of creation'),
+    status: oneOf(statuses),
+    payment: oneOf(paymentStates),
+    fulfillment: oneOf(fulfillmentStates),
+    retryCount: integer('Charged retries of the core steps since the last reprocess'),
+    amount: integer('The total in minor units'),
+    currency: text('ISO 4217'),
+    country: text('ISO 3166-1 alpha-2'),
+    items: Type.Array(Type.Object({ sku: text(), quantity: integer(), unitPrice: integer('Minor units') })),
+    customerEmail: orNull(text()),
+    userId: orNull(text()),
+    productType: orNull(text()),
+    reason: orNull(Type.Object({ code: text(), message: text() }, { description: 'Why it is FAILED or CANCELED' })),
+    correlationId: text(),
+    version: integer('Rises by one per fact'),
+    createdAt: time,
+    updatedAt: time,
+  },
+  {
+    $id: 'Order',
+    examples: [
+      {
+        id: '01993b1e-7c3a-7d4e-9f10-2b6c8d0e4f12',
+        status: 'PROCESSED',
+        payment: 'authorized',
+        fulfillment: 'scheduled',
+        retryCount: 2,
+        amount: 2500,
+        currency: 'EUR',
+        country: 'US',
+        items: [{ sku: 'lamp', quantity: 2, unitPrice: 1250 }],
+        customerEmail: 'a@example.com',
+        userId: null,
+        productType: null,
+        reason: null,
+        correlationId: 'checkout-4711',
+        version: 3,
+        createdAt: '2026-11-21T07:00:00.000Z',
+        updatedAt: '2026-11-21T07:00:01.250Z',
+      },
+    ],
+  },
+);
+export function toOrderBody(order: Order): Static<typeof orderSchema> {
+  return {
+    id: order.id,
+    status: order.status,
+    payment: order.payment,
+    fulfillment: order.fulfillment,
+    retryCount: order.retryCount,
+    amount: order.amount,
+    currency: order.currency,
+    country: order.country,
+    items: order.items as Static<typeof orderSchema>['items'],
+    customerEmail: order.customerEmail,
+    userId: order.userId,
+    productType: order.productType,
+    reason: order.reason,
+    correlationId: order.correlationId,
+    version: order.version,
+    createdAt: order.createdAt.toISOString(),
+    updatedAt: order.updatedAt.toISOString(),
+  };
+}
+
+export const letterSchema = Type.Object(
+  {
+    id: id(),
+    orderId: orNull(id('Null for what could not be read')),
+    consumer: text('Whose step gave up'),
+    eventId: orNull(text()),
+    eventType: orNull(text()),
+    failureClass: text('retryable, throttled, non-retryable or unknown'),
+    code: text('Stable code of the failure'),
+    message: text(),
+    attempts: integer(),
+    retryCount: integer(),
+    failedAt: time,
+    order: orNull(Type.Object({ status: oneOf(statuses), amount: integer(), currency: text() })),
+  },
+  { $id: 'DeadLetter' },
+);
+export function toLetterBody(letter: DeadLetter): Static<typeof letterSchema> {
+  return { ...letter, failedAt: letter.failedAt.toISOString() };
+}
+
+export const timelineEntrySchema = Type.Object(
+  {
+    at: time,
+    type: text('A fact, an attempt that failed, a wait, a takeover, a dead letter or an act of an operator'),
+    consumer: orNull(text()),
+    attempt: orNull(integer()),
+    outcome: orNull(text()),
+    code: orNull(text()),
+    text: text('The same as a sentence'),
+    eventId: orNull(text()),
+    correlationId: orNull(text()),
+    causationId: orNull(text()),
+  },
+  { $id: 'TimelineEntry' },
+);
+export function toTimelineBody(entry: TimelineEntry): Static<typeof timelineEntrySchema> {
+  return { ...entry, at: entry.at.toISOString() };
+}
+
+export const problemSchema = Type.Object(
+  {
+    type: text('urn:orderly:problem: and the code'),
+    title: text(),
+    status: integer(),
+    detail: text('What is wrong here, where, and what is allowed'),
+    code: text('Stable; branch on this'),
+    correlationId: text(),
+    traceId: Type.Optional(text('When the request was traced')),
+    errors: Type.Optional(
+      Type.Array(
+        Type.Object({
+          pointer: Type.Optional(text('A place in the body, as a URI-fragment JSON Pointer')),
+          in: Type.Optional(oneOf(['header', 'path', 'query'])),
+          name: Type.Optional(text('A header or parameter')),
+          detail: text(),
+        }),
+      ),
+    ),
+  },
+  { $id: 'Problem', description: 'RFC 9457' },
+);
+
+export const sharedSchemas = [orderSchema, letterSchema, timelineEntrySchema, problemSchema];
+
+const reference = <S extends TSchema>(schema: S & { $id?: string }) =>
+  Type.Unsafe<Static<S>>({ $ref: `${schema.$id}#` });
+export const orderRef = reference(orderSchema);
+export const letterRef = reference(letterSchema);
+export const timelineEntryRef = reference(timelineEntrySchema);
+
+export const page = <S extends TSchema>(entry: S) =>
+  Type.Object({ items: Type.Array(entry), nextCursor: orNull(text('Null on the last page')) });
+
+// What the document says beside the body; the serializer passes it by.
+export const described = <S extends TSchema>(schema: S, description: string, headers: Record<string, string> = {}) => ({
+  ...schema,
+  description,
+  headers: Object.fromEntries(
+    ['X-Correlation-Id', ...Object.keys(headers)].map((name) => [
+      name,
+      { type: 'string', description: headers[name] ?? 'The one of the request, or a new one' },
+    ]),
+  ),
+});
+
+// The error answers of a route, by status, for its page in the document.
+export function problemAnswers(...codes: ProblemCode[]): Record<number, object> {
+  const answers: Record<number, object> = {};
+  for (const status of new Set(codes.map(statusOf))) {
+    const of = codes.filter((code) => statusOf(code) === status);
+    answers[status] = {
+      description: of.map((code) => `\`${code}\`: ${titleOf(code)}`).join(' · '),
+      content: { [problemMediaType]: { schema: { $ref: 'Problem#' } } },
+    };
+  }
+  return answers;
+}

@@ -1,0 +1,26 @@
+// What the files of this folder share about the server: its type, with schemas as types, and the
+// settings that change what it accepts. Promises nothing by itself; relies on fastify's types alone.
+
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from 'fastify';
+
+export type App = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;
+
+export type HttpSettings = {
+  // `required`: placing an order without Idempotency-Key is refused.
+  readonly keyMode: 'optional' | 'required';
+  // Whether orders may say how the payment provider shall behave.
+  readonly simulatedPartners: boolean;
+};

@@ -1,0 +1,55 @@
+// Reads the body of a request: JSON in UTF-8, or nothing.
+//
+// Promises: an empty body is nothing, under any media type; a body of another media type, in another
+// character set or compressed is refused with 415; bytes that are not UTF-8 are refused instead of being
+// repaired, because a repaired text would no longer be what the client sent. Members named __proto__ stay
+// ordinary members here, and the schemas refuse them by name.
+
+import { type Buffer, isUtf8 } from 'node:buffer';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { ProblemError } from './problems.ts';
+
+const json = 'application/json';
+const jsonWithParameters = /^application\/json\s*(?:;|$)/i;
+const foreignCharset = /;\s*charset\s*=(?!\s*"?utf-?8"?\s*(?:;|$))/i;
+
+type Done = (error: Error | null, body?: unknown) => void;
+
+// Reduces what clients write in Content-Type to what matters: ours, or not. Without this, fastify answers
+// an odd header with 415 even where there is no body to have a type.
+export function settleContentType(headers: IncomingHttpHeaders): void {
+  const given = headers['content-type'];
+  if (given === json || given === undefined) return;
+  if (jsonWithParameters.test(given) && !foreignCharset.test(given)) headers['content-type'] = json;
+  else delete headers['content-type'];
+}
+
+export function readJsonBodies(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(json, { parseAs: 'buffer' }, parseJson);
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, refuseUnlessEmpty);
+}
+
+function parseJson(request: FastifyRequest, body: Buffer, done: Done): void {
+  if (body.length === 0) return done(null, undefined);
+  const encoding = request.headers['content-encoding'];
+  if (encoding !== undefined && encoding !== 'identity') return done(otherMediaType());
+  if (!isUtf8(body)) return done(new ProblemError('invalid-json', 'The body is not UTF-8, so it is not JSON.'));
+  let value: unknown;
+  try {
+    value = JSON.parse(body.toString('utf8'));
+  } catch (error) {
+    return done(new ProblemError('invalid-json', `The body is not JSON: ${(error as Error).message}.`));
+  }
+  done(null, value);
+}
+
+function refuseUnlessEmpty(_request: FastifyRequest, body: Buffer, done: Done): void {
+  if (body.length === 0) return done(null, undefined);
+  done(otherMediaType());
+}
+
+function otherMediaType(): ProblemError {
+  return new ProblemError('unsupported-media-type', `The body must be ${json} in UTF-8, not compressed.`);
+}

@@ -1,0 +1,126 @@
+// The routes of the dead-letter list: see what waits for a person, and send it back to work.
+//
+// Promises: the list is read page by page through an opaque cursor; a reprocess answers 202, because the
+// work begins after the answer. Relies on the desk to take all open letters of an order at once.
+
+import { Type } from 'typebox';
+import type { OrderDesk } from '../../flow/ports.ts';
+import { described, letterRef, orderRef, page, problemAnswers, toLetterBody, toOrderBody } from './answers.ts';
+import type { App } from './app.ts';
+import { decodeCursor, encodeCursor, type Place } from './cursor.ts';
+import { invalidParameter, orThrow } from './problems.ts';
+import {
+  emptyBody,
+  letterParams,
+  lettersQuery,
+  noQuery,
+  orderOfLettersParams,
+  pageSizeDefault,
+  requestHeaders,
+  toOrderId,
+} from './requests.ts';
+
+const refusedReprocess = problemAnswers(
+  'invalid-body',
+  'invalid-json',
+  'invalid-parameter',
+  'no-dead-letter',
+  'order-already-processed',
+  'order-already-canceled',
+  'order-not-failed',
+  'unavailable',
+  'outcome-unknown',
+);
+
+export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
+  app.get(
+    '/dlq',
+    {
+      preValidation: readLimit,
+      schema: {
+        operationId: 'listDeadLetters',
+        summary: 'Open dead letters, newest first',
+        tags: ['dead letters'],
+        headers: requestHeaders,
+        querystring: lettersQuery,
+        response: {
+          200: described(page(letterRef), 'One page of the list'),
+          ...problemAnswers('invalid-parameter', 'unavailable'),
+        },
+      },
+    },
+    async (request) => {
+      const { limit, cursor, consumer, code } = request.query;
+      const { items, next } = await desk.deadLetters({
+        limit: limit ?? pageSizeDefault,
+        after: cursor === undefined ? null : toPlace(cursor),
+        consumer: consumer ?? null,
+        code: code ?? null,
+      });
+      return { items: items.map(toLetterBody), nextCursor: next === null ? null : encodeCursor(next) };
+    },
+  );
+
+  app.post(
+    '/dlq/:orderId/reprocess',
+    {
+      schema: {
+        operationId: 'reprocessOrder',
+        summary: 'Send all open dead letters of an order back to work',
+        tags: ['dead letters'],
+        headers: requestHeaders,
+        params: orderOfLettersParams,
+        querystring: noQuery,
+        body: emptyBody,
+        response: { 202: described(orderRef, 'The order, PENDING again if it was FAILED'), ...refusedReprocess },
+      },
+    },
+    async (request, reply) => {
+      reply.code(202);
+      return toOrderBody(orThrow(await desk.reprocess(toOrderId(request.params.orderId), request.id)));
+    },
+  );
+
+  app.post(
+    '/dlq/letters/:id/reprocess',
+    {
+      schema: {
+        operationId: 'reprocessLetter',
+        summary: 'Send one dead letter back to work, also one that belongs to no order',
+        tags: ['dead letters'],
+        headers: requestHeaders,
+        params: letterParams,
+        querystring: noQuery,
+        body: emptyBody,
+        response: {
+          202: described(
+            Type.Object({ order: Type.Union([orderRef, Type.Null()]) }),
+            'The order of the letter; null where it belongs to none',
+          ),
+          ...refusedReprocess,
+        },
+      },
+    },
+    async (request, reply) => {
+      const order = orThrow(await desk.reprocessLetter(request.params.id.toLowerCase(), request.id));
+      reply.code(202);
+      return { order: order === null ? null : toOrderBody(order) };
+    },
+  );
+}
+
+// The one parameter that is a number. What is no number stays text, and its schema says so.
+async function readLimit(request: { query: unknown }): Promise<void> {
+  const query = request.query as { limit?: unknown };
+  if (typeof query.limit === 'string' && /^\d{1,9}$/.test(query.limit)) query.limit = Number(query.limit);
+}
+
+function toPlace(cursor: string): Place {
+  const place = decodeCursor(cursor);
+  if (place !== null) return place;
+  throw invalidParameter({
+    in: 'query',
+    name: 'cursor',
+    detail: 'must be the nextCursor of an earlier page, unchanged',
+  });
+}

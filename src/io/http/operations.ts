@@ -1,0 +1,79 @@
+// The routes for those who run the service: is it alive, is it ready, how does it fare.
+//
+// Promises: liveness asks nobody, so that a database outage restarts no process; readiness is what the
+// caller of createHttpServer says it is. Unknown query parameters are let through here: probes and
+// scrapers add their own.
+
+import { type Static, Type } from 'typebox';
+import { described } from './answers.ts';
+import type { App } from './app.ts';
+
+const verdict = Type.Enum(['ok', 'failed'], { type: 'string' });
+const readinessSchema = Type.Object({
+  status: verdict,
+  checks: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      status: verdict,
+      detail: Type.Unsafe<string | null>({ type: ['string', 'null'] }),
+    }),
+  ),
+});
+export type Readiness = Static<typeof readinessSchema>;
+// The text format of Prometheus.
+export type Metrics = { readonly contentType: string; readonly body: string };
+
+export function addOperationRoutes(
+  app: App,
+  readiness: () => Promise<Readiness>,
+  metrics: () => Promise<Metrics>,
+): void {
+  app.get(
+    '/healthz',
+    {
+      schema: {
+        operationId: 'liveness',
+        summary: 'Whether the process lives',
+        tags: ['operations'],
+        response: { 200: described(Type.Object({ status: Type.Literal('ok') }), 'It lives') },
+      },
+    },
+    async () => ({ status: 'ok' as const }),
+  );
+
+  app.get(
+    '/readyz',
+    {
+      schema: {
+        operationId: 'readiness',
+        summary: 'Whether requests can be served now',
+        tags: ['operations'],
+        response: {
+          200: described(readinessSchema, 'Ready'),
+          503: described(readinessSchema, 'Not ready; the failed checks say why'),
+        },
+      },
+    },
+    async (_request, reply) => {
+      const answer = await readiness();
+      return reply.code(answer.status === 'ok' ? 200 : 503).send(answer);
+    },
+  );
+
+  app.get(
+    '/metrics',
+    {
+      schema: {
+        operationId: 'metrics',
+        summary: 'Metrics for Prometheus',
+        tags: ['operations'],
+        produces: ['text/plain'],
+        response: { 200: described(Type.String(), 'The text format of Prometheus') },
+      },
+    },
+    async (_request, reply) => {
+      const { contentType, body } = await metrics();
+      return reply.type(contentType).send(body);
+    },
+  );
+}

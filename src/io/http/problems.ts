@@ -1,0 +1,108 @@
+// The one table of everything that can go wrong over HTTP: stable code, status, title (RFC 9457).
+//
+// Promises: every error answer is made here, so nothing but a problem document ever leaves; none
+// carries a stack, a path or SQL, because `detail` is only ever written by us for the caller.
+// A code is stable for ever and scripts branch on it; title and detail are for people.
+
+import type { UnavailableError } from '../../bus/ports.ts';
+import { isRefusal, type Refusal, type RefusalCode } from '../../domain/refusals.ts';
+
+const problems = {
+  'bad-request': [400, 'The request cannot be read'],
+  'invalid-parameter': [400, 'A header or parameter is not valid'],
+  'invalid-json': [400, 'The body is not JSON'],
+  'invalid-body': [400, 'The body is not valid'],
+  'not-found': [404, 'There is nothing at this address'],
+  'order-not-found': [404, 'There is no such order'],
+  'no-dead-letter': [404, 'There is no open dead letter'],
+  'method-not-allowed': [405, 'The address exists, but not with this method'],
+  'request-timeout': [408, 'The request took too long to arrive'],
+  'order-already-processed': [409, 'The order is processed already'],
+  'order-already-canceled': [409, 'The order is canceled already'],
+  'order-not-failed': [409, 'The order has not failed'],
+  'order-failed': [409, 'The order has failed'],
+  'order-in-progress': [409, 'The order is in progress'],
+  'order-exists': [409, 'The order exists already'],
+  'body-too-large': [413, 'The body is too large'],
+  'unsupported-media-type': [415, 'The body is of another media type'],
+  'expectation-failed': [417, 'The expectation cannot be met'],
+  'idempotency-key-reused': [422, 'The idempotency key belongs to another payload'],
+  'headers-too-large': [431, 'The headers are too large'],
+  'internal-error': [500, 'Something is wrong on our side'],
+  unavailable: [503, 'The service cannot take the request now'],
+  'outcome-unknown': [504, 'It is unknown whether the request took effect'],
+} as const satisfies Record<string, readonly [status: number, title: string]> &
+  Record<Exclude<RefusalCode, 'invalid-order'>, readonly [status: number, title: string]>;
+export type ProblemCode = keyof typeof problems;
+
+// One mistake in the input: a place in the body (URI-fragment JSON Pointer, RFC 6901), or a
+// header or parameter by name.
+export type Mistake = { readonly pointer: string; readonly detail: string } | ParameterMistake;
+export type ParameterMistake = {
+  readonly in: 'header' | 'path' | 'query';
+  readonly name: string;
+  readonly detail: string;
+};
+
+// Thrown in a route, it becomes the answer.
+export class ProblemError extends Error {
+  readonly code: ProblemCode;
+  readonly errors: readonly Mistake[];
+  readonly headers: Readonly<Record<string, string>>;
+  constructor(
+    code: ProblemCode,
+    detail: string,
+    more: { errors?: readonly Mistake[]; headers?: Readonly<Record<string, string>> } = {},
+  ) {
+    super(detail);
+    this.name = 'ProblemError';
+    this.code = code;
+    this.errors = more.errors ?? [];
+    this.headers = more.headers ?? {};
+  }
+}
+
+export function statusOf(code: ProblemCode): number {
+  return problems[code][0];
+}
+
+export function titleOf(code: ProblemCode): string {
+  return problems[code][1];
+}
+
+export function invalidParameter(mistake: ParameterMistake): ProblemError {
+  return new ProblemError('invalid-parameter', 'The request has one mistake. See errors.', { errors: [mistake] });
+}
+
+// Passes every answer through but a refusal, which becomes the problem of the same code.
+export function orThrow<Answer>(answer: Answer | Refusal): Answer {
+  if (!isRefusal(answer)) return answer;
+  if (answer.refused !== 'invalid-order') throw new ProblemError(answer.refused, answer.detail);
+  throw new ProblemError('invalid-body', 'The body is JSON, but not a valid order.', {
+    errors: [{ pointer: answer.pointer ?? '#', detail: answer.detail }],
+  });
+}
+
+// The difference between 503 and 504 is a promise: after a 503 nothing is stored, so any client may try
+// again; after a 504 only a repetition under the same key is safe. `repetition` says how to go on.
+export function unavailable(error: UnavailableError, repetition: string): ProblemError {
+  const headers = { 'retry-after': String(Math.max(1, Math.ceil(error.retryAfterMs / 1_000))) };
+  return error.stored === 'nothing'
+    ? new ProblemError('unavailable', 'Nothing was stored. Try again after the time in Retry-After.', { headers })
+    : new ProblemError('outcome-unknown', `The request may have taken effect. ${repetition}`, { headers });
+}
+
+export const problemMediaType = 'application/problem+json';
+
+export function toDocument(problem: ProblemError, correlationId: string, traceId: string | null): string {
+  return JSON.stringify({
+    type: `urn:orderly:problem:${problem.code}`,
+    title: titleOf(problem.code),
+    status: statusOf(problem.code),
+    detail: problem.message,
+    code: problem.code,
+    correlationId,
+    ...(traceId === null ? {} : { traceId }),
+    ...(problem.errors.length === 0 ? {} : { errors: problem.errors }),
+  });
+}

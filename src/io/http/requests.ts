@@ -1,0 +1,165 @@
+// What a client may send: one schema per part of a request is its type, its validation and its page
+// in the OpenAPI document.
+//
+// Promises: unknown fields and parameters are refused; no text can hold a control character (PostgreSQL
+// stores no U+0000) or half a surrogate pair; nothing is coerced or filled in, so the body stays the
+// value that was received. What a schema cannot say (either-or, totals, code lists) is in
+// flow/place-order.ts.
+
+import { type Static, type TSchema, Type } from 'typebox';
+import { type ProductType, priceList } from '../../domain/money.ts';
+import { type OrderId, paymentScenarios } from '../../domain/order.ts';
+import { correlationIdPattern, idempotencyKeyPattern } from './headers.ts';
+
+export const uuidPattern = '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$';
+// One line of readable text without blanks at its ends.
+const textPattern = '^(?!\\s)[^\\p{Cc}\\p{Cs}]*(?<!\\s)$';
+const namePattern = '^[A-Za-z0-9-]{1,64}$';
+const cursorPattern = '^[A-Za-z0-9_-]{1,80}$';
+const currencyPattern = '^[A-Z]{3}$';
+const countryPattern = '^[A-Z]{2}$';
+
+// What each pattern asks for, in words: a regular expression is no help to whoever got a 400.
+export const patternTexts: Readonly<Record<string, string>> = {
+  [uuidPattern]: 'must be a UUID such as 01993b1e-7c3a-7d4e-9f10-2b6c8d0e4f12',
+  [textPattern]: 'must be text without control characters and without blanks at its ends',
+  [namePattern]: 'must be 1 to 64 letters, digits or hyphens',
+  [cursorPattern]: 'must be the nextCursor of an earlier page, unchanged',
+  [currencyPattern]: 'must be three capital letters, as ISO 4217 has them',
+  [countryPattern]: 'must be two capital letters, as ISO 3166-1 alpha-2 has them',
+  [correlationIdPattern]: 'must be 1 to 128 visible ASCII characters, sent once',
+  [idempotencyKeyPattern]:
+    'must be 1 to 255 visible ASCII characters, bare or as one quoted string in which only \\" and \\\\ are escapes, sent once',
+};
+
+const strict = { additionalProperties: false } as const;
+const text = (maxLength: number, description: string) =>
+  Type.String({ minLength: 1, maxLength, pattern: textPattern, description });
+
+const item = Type.Object(
+  {
+    sku: text(100, 'What is bought, by the name your catalog gives it'),
+    quantity: Type.Integer({ minimum: 1, maximum: 10_000 }),
+    unitPrice: Type.Integer({
+      minimum: 0,
+      maximum: 1_000_000_000_000,
+      description: 'Whole minor units as ISO 4217 counts them: cents for USD, yen for JPY, fils for KWD',
+    }),
+  },
+  strict,
+);
+
+const orderFields = {
+  customerEmail: Type.Optional(
+    Type.String({ format: 'email', maxLength: 254, description: 'This or userId is needed; both may be given' }),
+  ),
+  userId: Type.Optional(text(255, 'The customer, by your own id')),
+  user_id: Type.Optional(text(255, 'The same as userId; if both are given they must be equal')),
+  items: Type.Optional(
+    Type.Array(item, {
+      minItems: 1,
+      maxItems: 100,
+      description: 'Exactly one of items, productType and amount; the total must be 1 to 9007199254740991',
+    }),
+  ),
+  productType: Type.Optional(
+    Type.Enum(Object.keys(priceList) as ProductType[], {
+      type: 'string',
+      description: 'Short form: one piece from the price list, in USD',
+    }),
+  ),
+  amount: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: Number.MAX_SAFE_INTEGER,
+      description: 'Short form: one anonymous line of that many minor units',
+    }),
+  ),
+  currency: Type.Optional(Type.String({ pattern: currencyPattern, default: 'USD', description: 'ISO 4217' })),
+  country: Type.Optional(Type.String({ pattern: countryPattern, default: 'US', description: 'ISO 3166-1 alpha-2' })),
+};
+const scenario = {
+  paymentScenario: Type.Optional(
+    Type.Enum([...paymentScenarios], {
+      type: 'string',
+      default: 'success',
+      description: 'How the simulated payment provider behaves for this order',
+    }),
+  ),
+};
+
+export const simulatedOrder = Type.Object(
+  { ...orderFields, ...scenario },
+  {
+    ...strict,
+    examples: [
+      { customerEmail: 'user@example.com', productType: 'Phone', country: 'US', paymentScenario: 'success' },
+      { user_id: 'u-1', amount: 1999 },
+      { customerEmail: 'a@example.com', currency: 'EUR', items: [{ sku: 'lamp', quantity: 2, unitPrice: 1250 }] },
+    ],
+  },
+);
+// Real partners are no stage: with them the field does not exist, in the check or in the document.
+export const realOrder = Type.Object(orderFields, {
+  ...strict,
+  examples: [
+    { customerEmail: 'a@example.com', currency: 'EUR', items: [{ sku: 'lamp', quantity: 2, unitPrice: 1250 }] },
+  ],
+});
+
+// A body that may be left out; fastify hands an absent one to the schema as null.
+const optional = <S extends TSchema>(schema: S) =>
+  Type.Unsafe<Static<S> | null>({ ...schema, type: ['object', 'null'] });
+export const cancelBody = optional(
+  Type.Object(
+    { reason: Type.Optional(text(500, 'Why, in your own words; it is kept with the order')) },
+    { ...strict, examples: [{ reason: 'ordered twice by mistake' }] },
+  ),
+);
+export const emptyBody = optional(Type.Object({}, strict));
+
+const correlationHeader = {
+  'X-Correlation-Id': Type.Optional(
+    Type.String({
+      pattern: correlationIdPattern,
+      description: 'Ties together everything that this request causes; chosen here if absent, returned on every answer',
+    }),
+  ),
+  traceparent: Type.Optional(Type.String({ description: 'W3C Trace Context; ignored if it is not valid' })),
+};
+export const requestHeaders = Type.Object(correlationHeader);
+const idempotencyKey = Type.String({
+  pattern: idempotencyKeyPattern,
+  description: 'The same key and payload gets the first answer again; the same key and another payload is refused',
+  examples: ['8e03978e-40d5-43e8-bc93-6894a57f9324'],
+});
+export const placeHeaders = {
+  optional: Type.Object({ 'Idempotency-Key': Type.Optional(idempotencyKey), ...correlationHeader }),
+  required: Type.Object({ 'Idempotency-Key': idempotencyKey, ...correlationHeader }),
+};
+
+const uuid = (description: string) => Type.String({ pattern: uuidPattern, description });
+export const orderParams = Type.Object({ id: uuid('The id of the order') });
+export const orderOfLettersParams = Type.Object({ orderId: uuid('The id of the order') });
+export const letterParams = Type.Object({ id: uuid('The id of the dead letter') });
+
+// Ids are compared as text in places; a UUID means the same in either case.
+export const toOrderId = (checked: string) => checked.toLowerCase() as OrderId;
+
+export const noQuery = Type.Object({}, strict);
+export const pageSizeDefault = 20;
+export const pageSize = Type.Integer({
+  minimum: 1,
+  maximum: 100,
+  default: pageSizeDefault,
+  description: 'Entries per page',
+});
+export const lettersQuery = Type.Object(
+  {
+    limit: Type.Optional(pageSize),
+    cursor: Type.Optional(Type.String({ pattern: cursorPattern, description: 'The nextCursor of the page before' })),
+    consumer: Type.Optional(Type.String({ pattern: namePattern, description: 'Only letters of this consumer' })),
+    code: Type.Optional(Type.String({ pattern: namePattern, description: 'Only letters with this code' })),
+  },
+  strict,
+);

@@ -1,0 +1,157 @@
+// The HTTP server: everything that holds for every request, and where the routes are put together.
+//
+// Promises: every answer carries X-Correlation-Id; every error is a problem document, also those that
+// node and fastify would write themselves (a broken request line, a slow client, a closing server).
+// On close no new connection is taken, running requests are answered, and what still arrives on an open
+// connection gets 503: nothing of it was stored.
+// Relies on the desk to bound its own time; nothing here cuts a running request short, because the
+// client would have to be told 504 for an order that may be stored a moment later.
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import type { Log, System } from '../../bus/ports.ts';
+import type { OrderDesk } from '../../flow/ports.ts';
+import { sharedSchemas } from './answers.ts';
+import type { HttpSettings } from './app.ts';
+import { readJsonBodies, settleContentType } from './bodies.ts';
+import { addDeadLetterRoutes } from './dead-letters.ts';
+import { addDocument, addDocumentRoutes } from './document.ts';
+import { answerClientError, answerExpectation, answerProblem, toProblem } from './failures.ts';
+import { correlationIdPattern, isCorrelationId } from './headers.ts';
+import { toInvalid } from './mistakes.ts';
+import { addOperationRoutes, type Metrics, type Readiness } from './operations.ts';
+import { addOrderRoutes } from './orders.ts';
+import { invalidParameter, ProblemError } from './problems.ts';
+import { patternTexts } from './requests.ts';
+
+// 64 KiB hold an order of 100 lines many times over; parsing that much costs under a millisecond.
+const bodyLimitBytes = 65_536;
+// A request has to arrive in this time, its headers in the shorter one; a client that drips bytes to hold
+// connections is let go.
+const requestTimeoutMs = 30_000;
+const headersTimeoutMs = 10_000;
+// Longer than the 60 s after which common load balancers let go of an idle connection, so that they do
+// it first and never send a request into a connection that we are closing.
+const keepAliveTimeoutMs = 72_000;
+// A connection on which nothing moved for this long is dead, whatever it waits for.
+const connectionTimeoutMs = 120_000;
+
+export type HttpDependencies = {
+  readonly desk: OrderDesk;
+  readonly system: System;
+  readonly log: Log;
+  readonly readiness: () => Promise<Readiness>;
+  readonly metrics: () => Promise<Metrics>;
+  readonly settings: HttpSettings;
+};
+
+export function createHttpServer({
+  desk,
+  system,
+  log,
+  readiness,
+  metrics,
+  settings,
+}: HttpDependencies): FastifyInstance {
+  let closing = false;
+  const correlationIdOf = (request: IncomingMessage) => {
+    const given = request.headers['x-correlation-id'];
+    return isCorrelationId(given) ? given : system.newId();
+  };
+
+  const app = Fastify({
+    logger: false,
+    genReqId: correlationIdOf,
+    bodyLimit: bodyLimitBytes,
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: keepAliveTimeoutMs,
+    connectionTimeout: connectionTimeoutMs,
+    // Without a Host header node would answer 400 with no body; see `admit`.
+    http: { headersTimeout: headersTimeoutMs, requireHostHeader: false },
+    // Our own 503 says more than fastify's.
+    return503OnClosing: false,
+    // An id of any length is the schema's to refuse; node bounds the request line.
+    routerOptions: { maxParamLength: 16_384 },
+    ajv: {
+      customOptions: {
+        allErrors: true,
+        verbose: true,
+        coerceTypes: false,
+        removeAdditional: false,
+        useDefaults: false,
+        allowUnionTypes: true,
+      },
+    },
+    schemaErrorFormatter: toInvalid,
+    frameworkErrors: (error, request, reply) => {
+      answerProblem(toProblem(error, request, log), request, reply);
+    },
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, system.newId()),
+  }).withTypeProvider<TypeBoxTypeProvider>();
+
+  app.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) =>
+    answerExpectation(response, correlationIdOf(request)),
+  );
+  app.addHook('preClose', (done) => {
+    closing = true;
+    done();
+  });
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.header('x-correlation-id', request.id);
+    if (closing) reply.header('connection', 'close');
+    done(admit(request));
+  });
+  app.addHook('onResponse', (request, reply, done) => {
+    const { method, id, routeOptions } = request;
+    const ms = Math.round(reply.elapsedTime);
+    log.debug({ method, route: routeOptions.url, status: reply.statusCode, ms, correlationId: id }, 'answered');
+    done();
+  });
+  app.setErrorHandler((error, request, reply) => answerProblem(toProblem(error, request, log), request, reply));
+  // Reached from a plugin only; `admit` refuses what no route takes before its body is read.
+  app.setNotFoundHandler((request, reply) => answerProblem(nothingHere(request), request, reply));
+
+  function admit(request: FastifyRequest): Error | undefined {
+    const { headers } = request;
+    if (closing) {
+      const retryAfter = { headers: { 'retry-after': '1' } };
+      return new ProblemError('unavailable', 'This process is stopping. Nothing was stored.', retryAfter);
+    }
+    const given = headers['x-correlation-id'];
+    if (given !== undefined && given !== request.id) {
+      const detail = patternTexts[correlationIdPattern] ?? '';
+      return invalidParameter({ in: 'header', name: 'X-Correlation-Id', detail });
+    }
+    if (headers.host === undefined && request.raw.httpVersionMinor === 1) {
+      return invalidParameter({ in: 'header', name: 'Host', detail: 'is required' });
+    }
+    if (request.is404) return nothingHere(request);
+    settleContentType(headers);
+    return undefined;
+  }
+
+  function nothingHere({ method, url }: FastifyRequest): ProblemError {
+    const [path = '/'] = url.split(/[?#]/);
+    const allowed = ['GET', 'HEAD', 'POST'].filter((other) => app.findRoute({ method: other as 'GET', url: path }));
+    // A file that the page of the document lacks is looked for under an allowed method.
+    if (allowed.length === 0 || allowed.includes(method))
+      return new ProblemError('not-found', 'There is nothing at this address; see /docs.');
+    const headers = { allow: allowed.join(', ') };
+    return new ProblemError('method-not-allowed', `${method} is not allowed here, but ${allowed.join(', ')}.`, {
+      headers,
+    });
+  }
+
+  for (const schema of sharedSchemas) app.addSchema(schema);
+  readJsonBodies(app);
+  addDocument(app);
+  app.register(async (routes) => {
+    const typed = routes.withTypeProvider<TypeBoxTypeProvider>();
+    addDocumentRoutes(typed);
+    addOrderRoutes(typed, desk, settings);
+    addDeadLetterRoutes(typed, desk);
+    addOperationRoutes(typed, readiness, metrics);
+  });
+  return app;
+}

@@ -1,0 +1,104 @@
+// The simulated partners in this process: the port `Partners` straight over the ledger and the stage.
+//
+// Promises: what the port promises, and that nothing but OutsideError is thrown. Each call is counted
+// (per second and kind, and per order once a partner took it) before it has any effect. The sandbox
+// serves these same partners over HTTP, so both ways behave alike.
+// A call that is meant to hang settles only when its signal aborts; no timer runs here.
+
+import { OutsideError, type System } from '../../bus/ports.ts';
+import type { PaymentScenario } from '../../domain/order.ts';
+import type { Partners } from '../../flow/ports.ts';
+import { carrierKeyWindowMs, createCarrier } from './carrier.ts';
+import type { Ledger } from './ledger.ts';
+import { createMail } from './mail.ts';
+import { createProvider, providerKeyWindowMs } from './provider.ts';
+import type { CallName, Stage } from './stage.ts';
+import { broken, neverSent, noAnswer, throttled, timedOut, unavailable, withoutEffect } from './troubles.ts';
+
+export type LocalPartnersOptions = {
+  readonly ledger: Ledger;
+  readonly stage: Stage;
+  readonly system: Pick<System, 'now' | 'newId'>;
+};
+
+type Call<A> = {
+  readonly name: CallName;
+  // Null for a lookup by key, which is counted for no order and meets no cue.
+  readonly orderId: string | null;
+  readonly countryOf?: () => string | null;
+  readonly scenario?: PaymentScenario;
+  readonly act: (scene: { readonly nth: number; readonly refuses: boolean; readonly now: Date }) => A | typeof noAnswer;
+};
+
+export function createLocalPartners({ ledger, stage, system }: LocalPartnersOptions): Partners {
+  const provider = createProvider({ ledger, newId: system.newId });
+  const carrier = createCarrier({ ledger, newId: system.newId });
+  const mail = createMail({ ledger, newId: system.newId });
+
+  function play<A>({ name, orderId, countryOf, act }: Call<A>): A | typeof noAnswer {
+    const now = system.now();
+    const weather = stage.weatherOf(name);
+    ledger.countArrival(name, weather === 'up', now.getTime());
+    if (weather === 'down') throw unavailable('The partner is not available.');
+    if (weather === 'throttle') throw throttled(stage.retryAfterMs());
+    if (orderId === null) return act({ nth: 0, refuses: false, now });
+
+    const nth = ledger.countCall(orderId, name);
+    const cue = stage.take(name, orderId, countryOf ?? (() => null));
+    if (cue === 'hang-before') return noAnswer;
+    if (cue === 'fail') throw withoutEffect('partner-failed', 'The partner could not take the call.');
+    const answer = act({ nth, refuses: cue === 'refuse', now });
+    return cue === 'hang-after' ? noAnswer : answer;
+  }
+
+  async function run<A>(signal: AbortSignal, call: Call<A>): Promise<A> {
+    if (signal.aborted) throw neverSent();
+    let answer: A | typeof noAnswer;
+    try {
+      answer = await ledger.inTurn(() => play(call));
+    } catch (error) {
+      if (error instanceof OutsideError) throw error;
+      throw broken('partner-broken', 'The simulated partner could not keep its ledger.', error);
+    }
+    if (answer !== noAnswer) return answer;
+    await stage.hang(signal);
+    throw timedOut(call.scenario ?? 'success');
+  }
+
+  return {
+    payments: {
+      keyWindowMs: providerKeyWindowMs,
+      authorize: (request, signal) => {
+        const { orderId, scenario } = request;
+        return run(signal, {
+          name: 'authorize',
+          orderId,
+          scenario,
+          act: (scene) => provider.authorize(request, scene),
+        });
+      },
+      void: (request, signal) =>
+        run(signal, { name: 'void', orderId: request.orderId, act: (scene) => provider.void(request, scene) }),
+      lookup: (key, signal) =>
+        run(signal, { name: 'find-authorization', orderId: null, act: () => provider.lookup(key) }),
+    },
+    carrier: {
+      keyWindowMs: carrierKeyWindowMs,
+      book: (request, signal) => {
+        const { orderId, country } = request;
+        const countryOf = () => country;
+        return run(signal, { name: 'book', orderId, countryOf, act: (scene) => carrier.book(request, scene) });
+      },
+      recall: (request, signal) => {
+        const { key, orderId } = request;
+        const countryOf = () => carrier.countryOf(key);
+        return run(signal, { name: 'recall', orderId, countryOf, act: (scene) => carrier.recall(request, scene) });
+      },
+      lookup: (key, signal) => run(signal, { name: 'find-booking', orderId: null, act: () => carrier.lookup(key) }),
+    },
+    mail: {
+      send: (request, signal) =>
+        run<void>(signal, { name: 'send', orderId: request.orderId, act: (scene) => mail.send(request, scene) }),
+    },
+  };
+}

@@ -1,0 +1,114 @@
+// The simulated payment provider: authorizes, voids and looks up, each idempotent by our key.
+//
+// Promises: a key has its effect at most once and repeats its first definitive answer; used with other
+// parameters it is refused. A failure without effect is no answer and is not kept. A void takes the key
+// for good: from then on `authorize` answers `closed`, also where money was held, for none is any more.
+// The scenarios count an order's calls, not a key's, in the ledger: no restart begins the story anew.
+// Relies on being called inside `ledger.inTurn`, one call after the other.
+
+import type { AuthorizeAnswer, Payments, VoidAnswer } from '../../flow/ports.ts';
+import type { Entry, Ledger } from './ledger.ts';
+import { assertSameUse, noAnswer, refused, withoutEffect } from './troubles.ts';
+
+// What card providers commonly keep a key for. The simulation forgets none, but its callers must look
+// up after it all the same.
+export const providerKeyWindowMs = 24 * 3_600_000;
+// How long an authorization holds: a week, as card schemes commonly do.
+const holdMs = 7 * 24 * 3_600_000;
+
+type AuthorizeRequest = Parameters<Payments['authorize']>[0];
+type VoidRequest = Parameters<Payments['void']>[0];
+// `nth` counts the order's calls of this kind from 1; `refuses` is a stage direction.
+type Scene = { readonly nth: number; readonly refuses: boolean; readonly now: Date };
+
+const away = () => withoutEffect('provider-unavailable', 'The payment provider could not take the call.');
+
+function toAnswer(entry: Entry): AuthorizeAnswer {
+  if (entry.state === 'authorized' && entry.reference !== null && entry.expiresAtMs !== null) {
+    return { outcome: 'authorized', authorizationId: entry.reference, expiresAt: new Date(entry.expiresAtMs) };
+  }
+  if (entry.state === 'declined') return { outcome: 'declined', code: entry.code ?? 'card-declined' };
+  return { outcome: 'closed' };
+}
+
+export function createProvider({ ledger, newId }: { ledger: Ledger; newId: () => string }) {
+  function keep(request: AuthorizeRequest, terms: string, now: Date, declined: boolean): AuthorizeAnswer {
+    const nowMs = now.getTime();
+    const entry = {
+      partner: 'payments',
+      key: request.key,
+      orderId: request.orderId,
+      state: declined ? 'declined' : 'authorized',
+      reference: declined ? null : `authorization-${newId()}`,
+      code: declined ? 'card-declined' : null,
+      terms,
+      expiresAtMs: declined ? null : nowMs + holdMs,
+      createdAtMs: nowMs,
+    } as const;
+    ledger.add(entry);
+    return toAnswer({ ...entry, position: 0, changedAtMs: nowMs });
+  }
+
+  return {
+    authorize: (request: AuthorizeRequest, scene: Scene): AuthorizeAnswer | typeof noAnswer => {
+      const terms = JSON.stringify({ amount: request.amount, currency: request.currency });
+      const entry = ledger.find('payments', request.key);
+      if (entry !== null) {
+        assertSameUse(entry, request.orderId, terms);
+        return toAnswer(entry);
+      }
+      if (scene.refuses) return keep(request, terms, scene.now, true);
+      switch (request.scenario) {
+        case 'success':
+          return keep(request, terms, scene.now, false);
+        case 'failure':
+          return keep(request, terms, scene.now, true);
+        case 'flaky':
+          if (scene.nth <= 2) throw away();
+          return keep(request, terms, scene.now, false);
+        case 'timeout':
+          return scene.nth === 1 ? noAnswer : keep(request, terms, scene.now, false);
+        case 'lost-answer': {
+          const answer = keep(request, terms, scene.now, false);
+          return scene.nth === 1 ? noAnswer : answer;
+        }
+        case 'outage':
+          if (request.epoch === 0) throw away();
+          return keep(request, terms, scene.now, false);
+        case 'fatal':
+          throw refused('provider-refused', 'The payment provider refuses this order for good.');
+      }
+    },
+
+    void: (request: VoidRequest, { refuses, now }: Scene): VoidAnswer => {
+      const entry = ledger.find('payments', request.key);
+      if (entry === null) {
+        // The tombstone: an authorization that is still on its way finds the key taken.
+        ledger.add({
+          partner: 'payments',
+          key: request.key,
+          orderId: request.orderId,
+          state: 'closed',
+          reference: null,
+          code: null,
+          terms: null,
+          expiresAtMs: null,
+          createdAtMs: now.getTime(),
+        });
+        return { outcome: 'nothing-held' };
+      }
+      assertSameUse(entry, request.orderId, null);
+      if (entry.reference === null) return { outcome: 'nothing-held' };
+      if (entry.state === 'authorized') {
+        if (refuses) throw refused('void-refused', 'The payment provider refuses to void this authorization.');
+        ledger.move('payments', request.key, 'voided', now.getTime());
+      }
+      return { outcome: 'voided', authorizationId: entry.reference };
+    },
+
+    lookup: (key: string): AuthorizeAnswer | null => {
+      const entry = ledger.find('payments', key);
+      return entry === null ? null : toAnswer(entry);
+    },
+  };
+}

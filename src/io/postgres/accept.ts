@@ -1,0 +1,98 @@
+// Accepting orders: key, order, first fact and outbox row of many requests in one statement.
+//
+// Promises: an order exists exactly when its request was answered with 201 or may be answered so when it
+// is repeated; of equal keys one wins, by the unique key and nothing else; there is no state of a key in
+// between. Ids are chosen before the first try, so a repeated flush finds its own orders.
+// Process dies after the commit: the client repeats its request and gets the first answer.
+
+import type { Flush } from '../../bus/ports.ts';
+import type { PlaceAnswer, PlaceRequest } from '../../flow/ports.ts';
+import type { Database, Query } from './database.ts';
+import { laneOf } from './events.ts';
+import { type OrderRow, orderColumns, toOrder } from './orders.ts';
+
+export function createAccept(database: Database, onCommitted: () => void): Flush<PlaceRequest, PlaceAnswer> {
+  return async (requests) => {
+    const placed = await insertThatWon(database.query, requests);
+    if (placed.size > 0) onCommitted();
+    const rest = requests.filter((request) => !placed.has(request.order.id));
+    const winners = rest.length === 0 ? new Map() : await readWinners(database.query, rest);
+    return requests.map((request) => {
+      if (placed.has(request.order.id)) return { answer: 'placed', order: request.order };
+      // Without a key only an earlier try of this very request can have been in the way.
+      if (request.key === null) return { answer: 'placed', order: request.order };
+      const winner = winners.get(request.key);
+      // The key's retention ended between the two statements: it is free again.
+      if (winner === undefined) return 'locked';
+      if (winner.order.id === request.order.id) return { answer: 'placed', order: request.order };
+      if (!winner.fingerprint.equals(request.fingerprint)) return { answer: 'key-reused' };
+      return { answer: 'replayed', order: winner.order };
+    });
+  };
+}
+
+async function insertThatWon(query: Query, requests: readonly PlaceRequest[]): Promise<Set<string>> {
+  const orders = requests.map((request) => request.order);
+  const rows = await query<{ id: string }>(
+    `WITH request AS (
+       SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bigint[], $5::text[], $6::text[], $7::json[],
+                            $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
+                            $14::timestamptz[], $15::uuid[], $16::text[], $17::json[])
+         AS r(id, key, fingerprint, amount, currency, country, items, customer_email, user_id, product_type,
+              payment_scenario, correlation_id, traceparent, created_at, event_id, event_type, event_data)
+     ), won AS (
+       INSERT INTO idempotency_keys (key, fingerprint, order_id, created_at)
+       SELECT key, fingerprint, id, created_at FROM request WHERE key IS NOT NULL ORDER BY key
+       ON CONFLICT (key) DO NOTHING
+       RETURNING order_id
+     ), placed AS (
+       INSERT INTO orders (id, status, payment, fulfillment, retry_count, amount, currency, country, items,
+                           customer_email, user_id, product_type, payment_scenario, correlation_id, traceparent,
+                           version, created_at, updated_at)
+       SELECT id, 'PENDING', 'none', 'none', 0, amount, currency, country, items, customer_email, user_id,
+              product_type, payment_scenario, correlation_id, traceparent, 1, created_at, created_at
+       FROM request WHERE key IS NULL OR id IN (SELECT order_id FROM won)
+       ON CONFLICT (id) DO NOTHING
+       RETURNING id
+     ), fact AS (
+       INSERT INTO events (id, order_id, version, type, data, correlation_id, traceparent, time)
+       SELECT event_id, id, 1, event_type, event_data, correlation_id, traceparent, created_at
+       FROM request JOIN placed USING (id)
+     ), owed AS (
+       INSERT INTO outbox (order_id, version, event_id, lane)
+       SELECT id, 1, event_id, ${laneOf('id')} FROM request JOIN placed USING (id)
+     )
+     SELECT id FROM placed`,
+    [
+      orders.map((o) => o.id),
+      requests.map((r) => r.key),
+      requests.map((r) => r.fingerprint),
+      orders.map((o) => o.amount),
+      orders.map((o) => o.currency),
+      orders.map((o) => o.country),
+      orders.map((o) => JSON.stringify(o.items)),
+      orders.map((o) => o.customerEmail),
+      orders.map((o) => o.userId),
+      orders.map((o) => o.productType),
+      orders.map((o) => o.paymentScenario),
+      orders.map((o) => o.correlationId),
+      orders.map((o) => o.traceparent),
+      orders.map((o) => o.createdAt),
+      requests.map((r) => r.eventId),
+      requests.map((r) => r.fact.type),
+      requests.map((r) => JSON.stringify(r.fact.data)),
+    ],
+  );
+  return new Set(rows.map((row) => row.id));
+}
+
+// A new statement, hence a new snapshot: it sees the winner that the insert had to wait for.
+async function readWinners(query: Query, requests: readonly PlaceRequest[]) {
+  const keys = requests.map((request) => request.key).filter((key) => key !== null);
+  const rows = await query<OrderRow & { key: string; fingerprint: Buffer }>(
+    `SELECT k.key, k.fingerprint, ${orderColumns}
+     FROM idempotency_keys k JOIN orders o ON o.id = k.order_id WHERE k.key = ANY($1::text[])`,
+    [keys],
+  );
+  return new Map(rows.map((row) => [row.key, { fingerprint: row.fingerprint, order: toOrder(row) }]));
+}

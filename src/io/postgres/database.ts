@@ -1,0 +1,130 @@
+// The database: single statements and short transactions over a pool, the same for a PostgreSQL server
+// and for the embedded PGlite.
+//
+// Promises: statements are unnamed and settings last one transaction, so a transaction-mode pooler is
+// fine; a connection that met a doubtful error is thrown away, never reused; connecting, waiting for a
+// lock and running a statement are bounded in time. A transaction's work may run again: it must not
+// touch the outside. Process dies inside: PostgreSQL rolls back.
+
+import pg from 'pg';
+import type { Log } from '../../bus/ports.ts';
+import { failureOf, NotConnectedError } from './errors.ts';
+
+export type Row = Record<string, unknown>;
+export type Query = <R extends object = Row>(text: string, values?: readonly unknown[]) => Promise<R[]>;
+
+export type Database = {
+  // One statement, committed by itself.
+  readonly query: Query;
+  // Statements that are started without awaiting each other travel in one round trip, in order.
+  readonly transaction: <T>(work: (query: Query) => Promise<T>, options?: { durable: boolean }) => Promise<T>;
+  readonly close: () => Promise<void>;
+};
+
+// A connection that is not open by then will hardly be; callers wait for it.
+const connectTimeoutMs = 3_000;
+// No statement of ours takes a tenth of this, the cleanup included.
+const statementTimeoutMs = 10_000;
+// For the client's side: the server should have ended it before.
+const answerTimeoutMs = 15_000;
+// Our own locks last milliseconds; a stranger's lock stalls one order, which is then tried again.
+const lockTimeoutMs = 2_000;
+
+// COMMIT must wait for the disk, except where losing the write is harmless.
+const begin = (durable: boolean) =>
+  `BEGIN; SET LOCAL lock_timeout = ${lockTimeoutMs}; SET LOCAL statement_timeout = ${statementTimeoutMs}; ` +
+  `SET LOCAL idle_in_transaction_session_timeout = ${statementTimeoutMs}` +
+  (durable ? '' : '; SET LOCAL synchronous_commit = off');
+
+// int8 as a number: amounts are checked to be safe integers, counts and milliseconds are small.
+const int8 = 20;
+export const types: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
+    oid === int8 ? Number : pg.types.getTypeParser(oid, format as 'text')) as typeof pg.types.getTypeParser,
+};
+
+export function connectServer(options: { url: string; poolMax: number; log: Log }): Database {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.poolMax,
+    connectionTimeoutMillis: connectTimeoutMs,
+    query_timeout: answerTimeoutMs,
+    keepAlive: true,
+    application_name: 'orderly',
+    pipeline: true,
+    types,
+  } as pg.PoolConfig);
+  return createDatabase({ pool, log: options.log, pipelines: true, onClose: async () => {} });
+}
+
+export function createDatabase(options: {
+  readonly pool: pg.Pool;
+  readonly log: Log;
+  // Whether a connection takes a statement before the former one is answered; else they are sent in turn.
+  readonly pipelines: boolean;
+  readonly onClose: () => Promise<void>;
+}): Database {
+  const { pool, log, pipelines, onClose } = options;
+  // An idle connection that breaks is no news for anybody's statement; without a listener it would
+  // end the process.
+  pool.on('error', (error) => log.warn({ error: error.message }, 'an idle database connection ended'));
+
+  async function connect(): Promise<pg.PoolClient> {
+    try {
+      return await pool.connect();
+    } catch (error) {
+      throw new NotConnectedError(error);
+    }
+  }
+
+  async function withClient<T>(work: (query: Query) => Promise<T>): Promise<T> {
+    const client = await connect();
+    // A checked-out client reports its broken socket as an event as well as by the failed statement.
+    const ignore = () => {};
+    client.on('error', ignore);
+    let broken = false;
+    let former: Promise<unknown> = Promise.resolve();
+    const send = (text: string, values?: readonly unknown[]) => {
+      if (pipelines) return client.query(text, values as unknown[]);
+      const sent = former.then(() => client.query(text, values as unknown[]));
+      former = sent.catch(() => {});
+      return sent;
+    };
+    const query = async <R extends object>(text: string, values?: readonly unknown[]): Promise<R[]> => {
+      try {
+        return (await send(text, values)).rows as R[];
+      } catch (error) {
+        broken ||= failureOf(error) === 'lost';
+        throw error;
+      }
+    };
+    try {
+      return await work(query);
+    } finally {
+      client.off('error', ignore);
+      client.release(broken);
+    }
+  }
+
+  return {
+    query: (text, values) => withClient((query) => query(text, values)),
+    transaction: (work, { durable } = { durable: true }) =>
+      withClient(async (query) => {
+        const begun = query(begin(durable));
+        try {
+          const [, result] = await Promise.all([begun, work(query)]);
+          await query('COMMIT');
+          return result;
+        } catch (error) {
+          await begun.catch(() => {});
+          // A failed ROLLBACK means a broken connection, which `query` has noticed.
+          await query('ROLLBACK').catch(() => {});
+          throw error;
+        }
+      }),
+    close: async () => {
+      await pool.end();
+      await onClose();
+    },
+  };
+}

@@ -1,0 +1,144 @@
+// What people ask for: reading an order and its timeline, canceling, reprocessing.
+//
+// Promises: a change is decided on the order and its open letters under the order's lock, and written
+// with its facts, its letters and a row of the audit log in one transaction. The audit row's id is
+// chosen before the first try: a request whose commit got no answer finds it and is done.
+// Process dies before the commit: nothing happened; after it: the client repeats and sees the result.
+
+import { type System, UnavailableError } from '../../bus/ports.ts';
+import type { Order, OrderId } from '../../domain/order.ts';
+import { isRefusal, type Refusal, refuse } from '../../domain/refusals.ts';
+import type { DeskChange, OrderStore } from '../../flow/ports.ts';
+import type { Database, Query } from './database.ts';
+import { closeLettersIfOpen, readLettersOfOrder, readOpenLetters, reopenDeadDeliveries } from './dead-letters.ts';
+import { readEffects, resetEffects } from './effects.ts';
+import { failureOf, GuardMissedError } from './errors.ts';
+import { appendFacts } from './events.ts';
+import { lockOrder, readOrder, updateOrdersIfUnchanged } from './orders.ts';
+import { toFacts } from './settle.ts';
+import { readTimeline } from './timeline.ts';
+
+// A person waits for the answer: a locked or restarting database gets this many tries.
+const triesMax = 3;
+const pauseMs = 100;
+
+export function createOrderStore(options: {
+  readonly database: Database;
+  readonly system: System;
+  readonly onCommitted: () => void;
+}): Omit<OrderStore, 'place'> {
+  const { database, system, onCommitted } = options;
+
+  async function reading<T>(read: (query: Query) => Promise<T>): Promise<T> {
+    try {
+      return await read(database.query);
+    } catch (error) {
+      throw unavailable(error, false);
+    }
+  }
+
+  // Runs the transaction again where it was rolled back, or may have been lost.
+  async function changing<T>(work: (query: Query) => Promise<T>): Promise<T> {
+    let maybeStored = false;
+    for (let tries = 1; ; tries += 1) {
+      try {
+        const result = await database.transaction(work);
+        onCommitted();
+        return result;
+      } catch (error) {
+        const failure = failureOf(error);
+        maybeStored ||= failure === 'lost';
+        if (failure === 'bug' || failure === 'data' || tries === triesMax) throw unavailable(error, maybeStored);
+        await system.sleep(pauseMs * tries);
+      }
+    }
+  }
+
+  async function wasDone(query: Query, auditId: string): Promise<boolean> {
+    return (await query('SELECT 1 FROM audit_log WHERE id = $1', [auditId])).length > 0;
+  }
+
+  async function write(query: Query, before: Order, change: DeskChange, auditId: string): Promise<void> {
+    const at = system.now();
+    if (change.order !== before) {
+      const updated = await updateOrdersIfUnchanged(query, [{ from: before, to: change.order }]);
+      if (updated !== 1) throw new GuardMissedError('updateOrdersIfUnchanged');
+    }
+    await appendFacts(query, toFacts(change, { system, at, causationId: change.causationId }));
+    await endLetters(query, change.closes, change.redelivers ? 'reprocessed' : 'canceled', at);
+    await resetEffects(query, before.id, change.effects);
+    await audit(query, auditId, change.action, before.id, change.detail, change.correlationId, at);
+  }
+
+  async function endLetters(query: Query, ids: readonly string[], how: 'reprocessed' | 'canceled', at: Date) {
+    const closed = await closeLettersIfOpen(query, ids, how, at);
+    if (how === 'reprocessed') await reopenDeadDeliveries(query, closed);
+  }
+
+  return {
+    read: (id) => reading((query) => readOrder(query, id)),
+    timeline: (id) => reading((query) => readTimeline(query, id)),
+    letters: (filter) => reading((query) => readOpenLetters(query, filter)),
+    orderOfLetter: (letterId) => reading((query) => readOwner(query, letterId)),
+
+    change: async (id, decide) => {
+      const auditId = system.newId();
+      return changing(async (query) => {
+        const order = await lockOrder(query, id);
+        if (order === null) return refuse('order-not-found', `there is no order ${id}`);
+        if (await wasDone(query, auditId)) return order;
+        const letters = await readLettersOfOrder(query, id);
+        const effects = (await readEffects(query, [id])).get(id) ?? {};
+        const change = decide({ order, effects }, letters, system.now());
+        if (isRefusal(change)) return change;
+        if (change === null) return order;
+        await write(query, order, change, auditId);
+        return change.order;
+      });
+    },
+
+    redeliverUnread: async (letterId, correlationId) => {
+      const auditId = system.newId();
+      return changing(async (query): Promise<null | Refusal> => {
+        if (await wasDone(query, auditId)) return null;
+        const at = system.now();
+        const closed = await closeLettersIfOpen(query, [letterId], 'reprocessed', at);
+        if (closed.length === 0) return refuse('no-dead-letter', `there is no open dead letter ${letterId}`);
+        await reopenDeadDeliveries(query, closed);
+        await audit(query, auditId, 'letter-reprocessed', null, { letterId }, correlationId, at);
+        return null;
+      });
+    },
+  };
+}
+
+async function readOwner(query: Query, letterId: string): Promise<OrderId | 'none' | null> {
+  const rows = await query<{ order_id: string | null }>(
+    'SELECT order_id FROM dead_letters WHERE id = $1 AND closed_at IS NULL',
+    [letterId],
+  );
+  if (rows[0] === undefined) return null;
+  return (rows[0].order_id as OrderId | null) ?? 'none';
+}
+
+async function audit(
+  query: Query,
+  id: string,
+  action: string,
+  orderId: string | null,
+  detail: object,
+  correlationId: string,
+  at: Date,
+): Promise<void> {
+  await query(
+    `INSERT INTO audit_log (id, at, action, order_id, detail, correlation_id) VALUES ($1, $2, $3, $4, $5, $6)`,
+    [id, at, action, orderId, JSON.stringify(detail), correlationId],
+  );
+}
+
+function unavailable(error: unknown, maybeStored: boolean): unknown {
+  const failure = failureOf(error);
+  if (failure === 'bug' || failure === 'data') return error;
+  const stored = maybeStored ? 'unknown' : 'nothing';
+  return new UnavailableError(stored, 'the database does not answer', undefined, { cause: error });
+}

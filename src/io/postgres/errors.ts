@@ -1,0 +1,60 @@
+// What an error of PostgreSQL means for the write that met it.
+//
+// Promises: an error is `data` or `again` only when the server certainly rolled the write back;
+// `absent` only when the statement certainly never reached it; everything doubtful is `lost`.
+// Source: PostgreSQL documentation, appendix A (SQLSTATE classes), and Node's system error codes.
+
+import type { FlushFailure } from '../../bus/group-commit.ts';
+
+// Raised by our own statements when a guarded write missed: roll back, read afresh, run again.
+export class GuardMissedError extends Error {
+  constructor(guard: string) {
+    super(`a guarded write missed: ${guard}`);
+    this.name = 'GuardMissedError';
+  }
+}
+
+// The connection could not be opened: nothing was sent.
+export class NotConnectedError extends Error {
+  constructor(cause: unknown) {
+    super('the database cannot be reached', { cause });
+    this.name = 'NotConnectedError';
+  }
+}
+
+// 40001 serialization failure, 40P01 deadlock, 55P03 lock timeout, 57014 statement timeout: rolled back.
+const rolledBack = new Set(['40001', '40P01', '55P03', '57014']);
+// 57P03 starting up or shutting down, 53300 no connection free, 53100 disk full, 53200 out of memory,
+// 25006 read-only after a failover: the server refused before it stored anything.
+const refused = new Set(['57P03', '53300', '53100', '53200', '25006']);
+
+export function failureOf(error: unknown): FlushFailure {
+  if (error instanceof GuardMissedError) return 'again';
+  if (error instanceof NotConnectedError) return 'absent';
+  const code = codeOf(error);
+  if (code === null) return isLostConnection(error) ? 'lost' : 'bug';
+  if (rolledBack.has(code)) return 'again';
+  if (refused.has(code)) return 'absent';
+  if (/^(22|23)/.test(code)) return 'data';
+  // 08 connection exceptions, 57P shutdown and crash; anything that is no SQLSTATE is the socket's.
+  if (/^(08|57P)/.test(code) || !/^[0-9A-Z]{5}$/.test(code)) return 'lost';
+  return 'bug';
+}
+
+export function isAway(error: unknown): boolean {
+  const failure = failureOf(error);
+  return failure === 'lost' || failure === 'absent';
+}
+
+function codeOf(error: unknown): string | null {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' ? code : null;
+}
+
+// What pg says without a code when the socket ends under a statement or the answer does not come.
+function isLostConnection(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    /Connection terminated|Query read timeout|Client was closed|not queryable/i.test(error.message)
+  );
+}

@@ -1,0 +1,113 @@
+// Rows of `orders`: reading them, locking them in the one order everywhere, writing their new state.
+//
+// Promises: `lockOrders` is the first lock of every transaction that changes an order, sorted by id, and
+// it waits for nobody; under that lock the order's deliveries, effects and letters are still.
+// `updateOrders` names its guard: version and status must be what the change was made from.
+
+import type { Order, OrderId, PaymentScenario } from '../../domain/order.ts';
+import type { Query } from './database.ts';
+
+export const orderColumns = `
+  o.id AS order_id, o.status, o.payment, o.fulfillment, o.retry_count, o.amount, o.currency, o.country, o.items,
+  o.customer_email, o.user_id, o.product_type, o.payment_scenario, o.reason_code, o.reason_message,
+  o.correlation_id, o.traceparent, o.version, o.created_at, o.updated_at`;
+
+export type OrderRow = {
+  order_id: string;
+  status: Order['status'];
+  payment: Order['payment'];
+  fulfillment: Order['fulfillment'];
+  retry_count: number;
+  amount: number;
+  currency: string;
+  country: string;
+  items: Order['items'];
+  customer_email: string | null;
+  user_id: string | null;
+  product_type: string | null;
+  payment_scenario: PaymentScenario;
+  reason_code: string | null;
+  reason_message: string | null;
+  correlation_id: string;
+  traceparent: string | null;
+  version: number;
+  created_at: Date;
+  updated_at: Date;
+};
+
+export function toOrder(row: OrderRow): Order {
+  return {
+    id: row.order_id as OrderId,
+    status: row.status,
+    payment: row.payment,
+    fulfillment: row.fulfillment,
+    retryCount: row.retry_count,
+    amount: row.amount,
+    currency: row.currency,
+    country: row.country,
+    items: row.items,
+    customerEmail: row.customer_email,
+    userId: row.user_id,
+    productType: row.product_type,
+    paymentScenario: row.payment_scenario,
+    reason: row.reason_code === null ? null : { code: row.reason_code, message: row.reason_message ?? '' },
+    correlationId: row.correlation_id,
+    traceparent: row.traceparent,
+    version: row.version,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  };
+}
+
+export async function readOrder(query: Query, id: OrderId): Promise<Order | null> {
+  const rows = await query<OrderRow>(`SELECT ${orderColumns} FROM orders o WHERE o.id = $1`, [id]);
+  return rows[0] ? toOrder(rows[0]) : null;
+}
+
+// The orders that nobody else has locked; the others are missing from the answer.
+export async function lockOrders(query: Query, ids: readonly string[]): Promise<Map<string, Order>> {
+  const rows = await query<OrderRow>(
+    `SELECT ${orderColumns} FROM orders o WHERE o.id = ANY($1::uuid[])
+     ORDER BY o.id FOR NO KEY UPDATE SKIP LOCKED`,
+    [ids],
+  );
+  return new Map(rows.map((row) => [row.order_id, toOrder(row)]));
+}
+
+// One order, waiting for its lock up to the transaction's lock_timeout: for a person's single request.
+export async function lockOrder(query: Query, id: OrderId): Promise<Order | null> {
+  const rows = await query<OrderRow>(`SELECT ${orderColumns} FROM orders o WHERE o.id = $1 FOR NO KEY UPDATE`, [id]);
+  return rows[0] ? toOrder(rows[0]) : null;
+}
+
+export type OrderUpdate = { readonly from: Order; readonly to: Order };
+
+// Answers how many were as the change expected them.
+export async function updateOrdersIfUnchanged(query: Query, updates: readonly OrderUpdate[]): Promise<number> {
+  if (updates.length === 0) return 0;
+  const rows = await query(
+    `UPDATE orders o SET
+       status = u.status, payment = u.payment, fulfillment = u.fulfillment, retry_count = u.retry_count,
+       reason_code = u.reason_code, reason_message = u.reason_message, version = u.version, updated_at = u.updated_at
+     FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::text[],
+                 $9::text[], $10::integer[], $11::timestamptz[])
+       AS u(id, from_version, from_status, status, payment, fulfillment, retry_count, reason_code, reason_message,
+            version, updated_at)
+     WHERE o.id = u.id AND o.version = u.from_version AND o.status = u.from_status
+     RETURNING 1`,
+    [
+      updates.map((u) => u.to.id),
+      updates.map((u) => u.from.version),
+      updates.map((u) => u.from.status),
+      updates.map((u) => u.to.status),
+      updates.map((u) => u.to.payment),
+      updates.map((u) => u.to.fulfillment),
+      updates.map((u) => u.to.retryCount),
+      updates.map((u) => u.to.reason?.code ?? null),
+      updates.map((u) => u.to.reason?.message ?? null),
+      updates.map((u) => u.to.version),
+      updates.map((u) => u.to.updatedAt),
+    ],
+  );
+  return rows.length;
+}

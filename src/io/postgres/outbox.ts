@@ -1,0 +1,57 @@
+// Rows of `outbox` and `relay_lanes`, behind the relay's port.
+//
+// Promises: a lane has one owner at a time by its lease on the database's clock; what is read is in the
+// order it was written per order, and never a fact whose predecessor is still owed below the floor.
+// Forgetting is committed without waiting for the disk: losing it means a late duplicate, no more.
+
+import type { Outbox } from '../../bus/ports.ts';
+import type { Database } from './database.ts';
+import { type FactRow, factColumns, toFact } from './events.ts';
+
+export function createOutbox(database: Database): Outbox {
+  return {
+    holdLanes: async (token, leaseMs) => {
+      const rows = await database.query<{ lane: number }>(
+        `WITH free AS (
+           SELECT lane FROM relay_lanes WHERE token = $1 OR lease_until <= clock_timestamp()
+           ORDER BY lane FOR NO KEY UPDATE SKIP LOCKED
+         )
+         UPDATE relay_lanes l SET token = $1, lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
+         FROM free WHERE l.lane = free.lane
+         RETURNING l.lane`,
+        [token, leaseMs],
+      );
+      return rows.map((row) => row.lane);
+    },
+
+    releaseLanes: async (token) => {
+      await database.query(`UPDATE relay_lanes SET token = NULL, lease_until = '-infinity' WHERE token = $1`, [token]);
+    },
+
+    owed: async (lanes, floor, limit) => {
+      const rows = await database.query<FactRow & { position: number }>(
+        `SELECT o.position, ${factColumns}
+         FROM outbox o JOIN events e ON e.id = o.event_id
+         WHERE o.position > $1 AND o.lane = ANY($2::smallint[])
+           AND NOT EXISTS (SELECT FROM outbox p
+                           WHERE p.order_id = o.order_id AND p.version < o.version AND p.position <= $1)
+         ORDER BY o.position LIMIT $3`,
+        [floor, lanes, limit],
+      );
+      return rows.map((row) => ({ position: row.position, fact: toFact(row) }));
+    },
+
+    forget: async (owed) => {
+      if (owed.length === 0) return;
+      await database.transaction(
+        (query) =>
+          query(
+            `DELETE FROM outbox o USING unnest($1::uuid[], $2::integer[]) AS s(order_id, version)
+             WHERE o.order_id = s.order_id AND o.version = s.version`,
+            [owed.map((one) => one.fact.subject), owed.map((one) => one.fact.version)],
+          ),
+        { durable: false },
+      );
+    },
+  };
+}

@@ -1,0 +1,22 @@
+// Logs: structured JSON lines, or readable ones where a person watches the terminal.
+//
+// Promises: one line per happening, with the ids to search by; never a secret, never a customer's
+// address; nothing on the hot path above `debug`. Written synchronously, so that the last line before a
+// crash is there.
+
+import pino, { type Logger } from 'pino';
+import pretty from 'pino-pretty';
+
+export function createLog(options: { readonly level: string; readonly isTerminal: boolean }): Logger {
+  const { level, isTerminal } = options;
+  const base = { service: 'orderly' };
+  if (!isTerminal)
+    return pino({ level, base, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ sync: true }));
+  const stream = pretty({
+    colorize: true,
+    ignore: 'pid,hostname,service',
+    translateTime: 'SYS:HH:MM:ss.l',
+    sync: true,
+  });
+  return pino({ level, base }, stream);
+}

@@ -1,0 +1,61 @@
+// Metrics in Prometheus' text format: what is accepted, what ends how, what is owed, what is ill.
+//
+// Promises: names and labels are few and fixed (no id is ever a label); counting costs no I/O; what must be
+// asked of the database is asked only when somebody scrapes, and a scrape never fails because of it.
+
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+
+export type Metrics = {
+  readonly published: (count: number) => void;
+  readonly deliveryEnded: (consumer: string, end: string) => void;
+  readonly hintDropped: (consumer: string) => void;
+  readonly breakerChanged: (dependency: string, state: 'open' | 'closed') => void;
+  readonly scrape: () => Promise<{ readonly contentType: string; readonly body: string }>;
+};
+
+export function createMetrics(backlog: () => Promise<{ outboxAgeSeconds: number; openLetters: number }>): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const published = new Counter({ name: 'orderly_facts_published_total', help: 'Facts that the bus has', registers });
+  const ended = new Counter({
+    name: 'orderly_deliveries_total',
+    help: 'Answers to claims and ends of attempts, by consumer',
+    labelNames: ['consumer', 'end'],
+    registers,
+  });
+  const dropped = new Counter({
+    name: 'orderly_hints_dropped_total',
+    help: 'Messages that did not fit into the memory bus and are pulled instead',
+    labelNames: ['consumer'],
+    registers,
+  });
+  const breaker = new Gauge({
+    name: 'orderly_breaker_open',
+    help: '1 while the dependency is considered away',
+    labelNames: ['dependency'],
+    registers,
+  });
+  const age = new Gauge({
+    name: 'orderly_outbox_oldest_seconds',
+    help: 'Age of the oldest unpublished fact',
+    registers,
+  });
+  const letters = new Gauge({
+    name: 'orderly_dead_letters_open',
+    help: 'Dead letters that wait for a person',
+    registers,
+  });
+  return {
+    published: (count) => published.inc(count),
+    deliveryEnded: (consumer, end) => ended.inc({ consumer, end }),
+    hintDropped: (consumer) => dropped.inc({ consumer }),
+    breakerChanged: (dependency, state) => breaker.set({ dependency }, state === 'open' ? 1 : 0),
+    scrape: async () => {
+      const now = await backlog().catch(() => ({ outboxAgeSeconds: Number.NaN, openLetters: Number.NaN }));
+      age.set(now.outboxAgeSeconds);
+      letters.set(now.openLetters);
+      return { contentType: registry.contentType, body: await registry.metrics() };
+    },
+  };
+}

@@ -1,0 +1,72 @@
+// The command: `npm start`, `npm run orderly -- ROLE`. Reads the role and the settings, runs the role,
+// turns signals into a graceful stop.
+//
+// Promises: a mistake in role or settings, or anything a reader can mend, is named and exits with 2,
+// nothing started; a stop by signal exits with 0 within SHUTDOWN_TIMEOUT_MS; a second signal ends at once.
+
+import { LedgerInUseError } from '../io/partners/ledger.ts';
+import { DirectoryInUseError } from '../io/postgres/embedded.ts';
+import { createSystem } from '../io/system.ts';
+import { createLog } from '../io/telemetry/log.ts';
+import { type Role, readEnvironment, roles } from './config.ts';
+import { helpText } from './help.ts';
+import { runMigrate } from './migrate.ts';
+import { runSandbox } from './sandbox.ts';
+import { runStart } from './start.ts';
+import { StartError } from './start-error.ts';
+
+const say = (text: string) => void process.stdout.write(`${text}\n`);
+const complain = (text: string) => void process.stderr.write(`${text}\n`);
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(args: readonly string[]): Promise<number> {
+  const role = args[0] ?? 'help';
+  if (['help', '--help', '-h'].includes(role)) {
+    say(helpText());
+    return 0;
+  }
+  if (!roles.includes(role as Role) || args.length > 1) {
+    complain(`"${args.join(' ')}" is no role: use one of ${roles.join(', ')}, help.`);
+    return 2;
+  }
+  const reading = readEnvironment(role as Role);
+  if (!reading.ok) {
+    for (const mistake of reading.mistakes) complain(mistake);
+    return 2;
+  }
+  const { config } = reading;
+  const system = createSystem();
+  const log = createLog({ level: config.logLevel, isTerminal: process.stdout.isTTY });
+  const signal = stopSignal(config.shutdownTimeoutMs);
+  try {
+    if (role === 'start') await runStart({ config, system, log, signal, say });
+    else if (role === 'migrate') await runMigrate(config, log, say);
+    else {
+      const { host } = config.http;
+      await runSandbox({ dataDir: config.dataDir, host, port: config.partners.sandboxPort, log, system, signal });
+    }
+    return 0;
+  } catch (error) {
+    if (isMendable(error)) complain(error.message);
+    else log.fatal({ err: error }, 'Orderly ended because of a defect; nothing that was accepted is lost');
+    return isMendable(error) ? 2 : 1;
+  }
+
+  function stopSignal(timeoutMs: number): AbortSignal {
+    const controller = new AbortController();
+    for (const name of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(name, () => {
+        if (controller.signal.aborted) process.exit(130);
+        controller.abort();
+        // What is not done by then is left to its lease; the promise to the platform counts more.
+        system.after(timeoutMs - 250, () => process.exit(0));
+      });
+    }
+    return controller.signal;
+  }
+}
+
+function isMendable(error: unknown): error is Error {
+  return error instanceof StartError || error instanceof DirectoryInUseError || error instanceof LedgerInUseError;
+}

@@ -1,0 +1,33 @@
+// The role `migrate`: brings a PostgreSQL server's schema to this release; the embedded database does
+// that by itself at every start, and is brought along here too when the product is stopped.
+//
+// Promises: running it twice changes nothing; a server that cannot be reached is one sentence.
+
+import type { Log } from '../bus/ports.ts';
+import { connectServer } from '../io/postgres/database.ts';
+import { lockDirectory, openEmbedded } from '../io/postgres/embedded.ts';
+import { isAway } from '../io/postgres/errors.ts';
+import { migrate } from '../io/postgres/migrate.ts';
+import type { Config } from './config.ts';
+import { subscribedTypes } from './start.ts';
+import { StartError } from './start-error.ts';
+
+export async function runMigrate(config: Config, log: Log, say: (text: string) => void): Promise<void> {
+  const url = config.database.migrateUrl;
+  const unlock = url === null ? lockDirectory(config.dataDir) : () => {};
+  try {
+    const database =
+      url === null ? await openEmbedded({ directory: config.dataDir, log }) : connectServer({ url, poolMax: 1, log });
+    try {
+      const version = await migrate(database, subscribedTypes);
+      say(`The schema is at version ${version}.`);
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      throw new StartError('The database cannot be reached: check DATABASE_URL and that the server is running.');
+    } finally {
+      await database.close();
+    }
+  } finally {
+    unlock();
+  }
+}

@@ -1,0 +1,32 @@
+// The sandbox role: payment provider, carrier and mail over HTTP, with a durable ledger of their own.
+//
+// Promises: resolves when the signal has aborted and everything is closed; a port or a ledger that is
+// taken rejects before anything is served.
+
+import { join } from 'node:path';
+import type { Log, System } from '../bus/ports.ts';
+import { openLedger } from '../io/partners/ledger.ts';
+import { createSandboxServer } from '../io/partners/server.ts';
+import { createStage } from '../io/partners/stage.ts';
+
+export type SandboxOptions = {
+  readonly dataDir: string;
+  readonly host: string;
+  readonly port: number;
+  readonly log: Log;
+  readonly system: System;
+  readonly signal: AbortSignal;
+};
+
+export async function runSandbox({ dataDir, host, port, log, system, signal }: SandboxOptions): Promise<void> {
+  const ledger = openLedger({ directory: join(dataDir, 'partners') });
+  try {
+    const server = createSandboxServer({ ledger, stage: createStage(), system, log });
+    const url = await server.listen({ host, port });
+    log.info({ url }, 'The simulated partners are listening');
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    await server.close();
+  } finally {
+    ledger.close();
+  }
+}

@@ -1,0 +1,118 @@
+// The kinds of settings: how one value is checked, and how a mistake in it is worded.
+//
+// Promises: a broken rule says what is allowed, and the nearest allowed word where there is one; what may
+// hold a password is quoted without it, or not at all.
+// Relies on nothing: config.ts names the settings and gathers the mistakes.
+
+// A Node timer of more milliseconds than this fires at once.
+export const timerMaxMs = 2 ** 31 - 1;
+
+// A value, or the rule that was broken. `shown` is how a mistake may quote what was given.
+type Reading<T> = { readonly value: T } | { readonly rule: string; readonly shown?: string };
+export type Setting<T> = {
+  // Null = absent: the meaning says what happens then.
+  readonly initial: T;
+  readonly meaning: string;
+  readonly read: (text: string) => Reading<T>;
+};
+
+export function text(initial: string, pattern: RegExp, allowed: string, meaning: string): Setting<string> {
+  return {
+    initial,
+    meaning,
+    read: (given) => (pattern.test(given) ? { value: given } : { rule: `must be ${allowed}` }),
+  };
+}
+
+export function whole<I extends number | null>(
+  initial: I,
+  min: number,
+  max: number,
+  meaning: string,
+): Setting<I | number> {
+  const rule = `must be a whole number from ${min} to ${max}`;
+  const isRight = (given: string) => /^\d+$/.test(given) && Number(given) >= min && Number(given) <= max;
+  return { initial, meaning, read: (given) => (isRight(given) ? { value: Number(given) } : { rule }) };
+}
+
+export function share(initial: number, meaning: string): Setting<number> {
+  const isRight = (given: string) => /^\d*\.?\d+$/.test(given) && Number(given) <= 1;
+  const rule = 'must be a number from 0 to 1, such as 0.05';
+  return { initial, meaning, read: (given) => (isRight(given) ? { value: Number(given) } : { rule }) };
+}
+
+// `later` are values that the product is made for, in a release to come.
+export function oneOf<const V extends string>(
+  initial: NoInfer<V>,
+  allowed: readonly V[],
+  meaning: string,
+  later: readonly string[] = [],
+): Setting<V> {
+  const list = allowed.join(' | ');
+  const read = (given: string): Reading<V> => {
+    const value = allowed.find((candidate) => candidate === given);
+    if (value !== undefined) return { value };
+    if (later.includes(given)) return { rule: `not part of this release; must be ${list}` };
+    return { rule: `must be ${list}${didYouMean(given, allowed)}` };
+  };
+  return { initial, meaning: allowed.length > 1 ? `${meaning}: ${list}` : meaning, read };
+}
+
+export function url(schemes: readonly string[], meaning: string): Setting<string | null> {
+  const example = schemes.includes('http') ? 'http://host:4000' : 'postgres://user:password@host:5432/database';
+  const rule = `must be a URL such as ${example}, with special characters percent-encoded`;
+  const read = (given: string): Reading<string> => {
+    if (!isUrl(given)) return { rule, shown: '(not shown, it may hold a password)' };
+    if (schemes.some((scheme) => given.startsWith(`${scheme}://`))) return { value: given };
+    return {
+      rule: `must begin with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`,
+      shown: withoutSecrets(given),
+    };
+  };
+  return { initial: null, meaning, read };
+}
+
+function isUrl(given: string): boolean {
+  try {
+    const { username, password, pathname } = new URL(given);
+    // The driver decodes them too, and would throw in the middle of the start.
+    decodeURIComponent(username + password + pathname);
+    return given.includes('://');
+  } catch {
+    return false;
+  }
+}
+
+// Scheme, host and path; user, password and parameters stay unsaid.
+export function withoutSecrets(given: string): string {
+  const { protocol, username, password, host, pathname } = new URL(given);
+  return `${protocol}//${username || password ? '***@' : ''}${host}${pathname}`;
+}
+
+// A value in quotes, so that blanks show; cut where it is long, and never with somebody's password.
+export function quote(given: string): string {
+  return JSON.stringify(given.replace(/\S*@/g, '***@').slice(0, 80));
+}
+
+// The nearest name, where near means a slip of the fingers: three in ten letters at most.
+export function didYouMean(given: string, candidates: readonly string[]): string {
+  const near = candidates
+    .map((name) => ({ name, distance: distanceBetween(given.toLowerCase(), name.toLowerCase()) }))
+    .filter(({ name, distance }) => distance <= Math.max(2, given.length * 0.3) || given.startsWith(name))
+    .sort((a, b) => a.distance - b.distance);
+  return near[0] ? `; did you mean ${near[0].name}?` : '';
+}
+
+// How many letters must be added, removed or replaced to turn one word into the other (Levenshtein).
+function distanceBetween(from: string, to: string): number {
+  let row = [...to, ''].map((_, column) => column);
+  for (const [index, letter] of [...from].entries()) {
+    const next = [index + 1];
+    for (const [column, other] of [...to].entries()) {
+      const [replaced = 0, removed = 0, added = 0] = [row[column], row[column + 1], next[column]];
+      next.push(Math.min(letter === other ? replaced : replaced + 1, removed + 1, added + 1));
+    }
+    row = next;
+  }
+  return row.at(-1) ?? 0;
+}

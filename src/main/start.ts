@@ -1,0 +1,150 @@
+// The role `start`: everything in one process. API, relay, all consumers, memory bus; the embedded
+// database and simulated partners unless the settings name others.
+//
+// Promises: what keeps it from starting is one sentence; a signal stops it gracefully within the set
+// time; the next start goes on where this one stopped. Killed at any line, it loses nothing.
+
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { System } from '../bus/ports.ts';
+import { subscriptions } from '../flow/subscriptions.ts';
+import { createMemoryBus } from '../io/buses/memory.ts';
+import { createHttpServer } from '../io/http/server.ts';
+import { createHttpPartners } from '../io/partners/http.ts';
+import { openLedger } from '../io/partners/ledger.ts';
+import { createLocalPartners } from '../io/partners/local.ts';
+import { createStage } from '../io/partners/stage.ts';
+import { connectServer, type Database } from '../io/postgres/database.ts';
+import { endAllLeases } from '../io/postgres/deliveries.ts';
+import { lockDirectory, openEmbedded } from '../io/postgres/embedded.ts';
+import { checkDatabase, readBacklog } from '../io/postgres/health.ts';
+import { expectedVersion, migrate, schemaVersion } from '../io/postgres/migrate.ts';
+import { createMetrics } from '../io/telemetry/metrics.ts';
+import type { Config } from './config.ts';
+import { StartError } from './start-error.ts';
+import { createEngine } from './wire.ts';
+
+export const subscribedTypes = subscriptions.flatMap(({ consumer, on, start }) =>
+  on.map((type) => ({ consumer, type, start })),
+);
+
+export async function runStart(options: {
+  readonly config: Config;
+  readonly system: System;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  readonly say: (text: string) => void;
+}): Promise<void> {
+  const { config, system, log, signal, say } = options;
+  // The ledger and the embedded database live there; with neither, nothing is locked.
+  const needsDirectory = config.database.url === null || config.partners.url === null;
+  const unlock = needsDirectory ? lockDirectory(config.dataDir) : () => {};
+  try {
+    const database = await openDatabase(config, log);
+    const partners = openPartners(config, system);
+    const metrics = createMetrics(() => readBacklog(database));
+    const engine = createEngine({
+      database,
+      bus: createMemoryBus({ log, onDropped: metrics.hintDropped }),
+      partners: partners.port,
+      simulatedPartners: true,
+      settings: { ...config.worker, retryDelayMsMax: config.worker.retryDelayMaxMs },
+      retention: { keysHours: config.retention.idempotencyHours, rowsDays: config.retention.days },
+      metrics,
+      system,
+      log,
+    });
+    let isStopping = false;
+    const server = createHttpServer({
+      desk: engine.desk,
+      system,
+      log,
+      metrics: metrics.scrape,
+      readiness: async () => {
+        const checks = await checkDatabase(database);
+        const detail = isStopping ? 'stopping' : 'running';
+        checks.push({ name: 'process', status: isStopping ? 'failed' : 'ok', detail });
+        return { status: checks.every((check) => check.status === 'ok') ? 'ok' : 'failed', checks };
+      },
+      settings: { keyMode: config.idempotencyKeyMode, simulatedPartners: true },
+    });
+    const url = await listen(server, config).catch(async (error) => {
+      await database.close();
+      throw error;
+    });
+    await engine.start();
+    say(greeting(url));
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+
+    isStopping = true;
+    log.info({}, 'stopping: no new work is taken, running work is finished or released');
+    // A share for finishing calls; the rest for releasing, settling and closing.
+    const graceMs = config.shutdownTimeoutMs / 2;
+    await Promise.all([server.close(), engine.stop(graceMs)]);
+    partners.close();
+    log.info({}, 'stopped');
+  } finally {
+    unlock();
+  }
+}
+
+async function openDatabase(config: Config, log: Logger): Promise<Database> {
+  const { url, poolMax } = config.database;
+  if (url === null) {
+    const database = await openEmbedded({ directory: config.dataDir, log });
+    await migrate(database, subscribedTypes);
+    await endAllLeases(database.query);
+    return database;
+  }
+  const database = connectServer({ url, poolMax, log });
+  const version = await schemaVersion(database).catch(async (error) => {
+    await database.close();
+    throw new StartError(`The database at DATABASE_URL cannot be used: ${reasonOf(error)}.`);
+  });
+  if (version >= expectedVersion()) return database;
+  await database.close();
+  throw new StartError(
+    `The database is at schema version ${version}, this release needs ${expectedVersion()}: ` +
+      'run `npm run orderly -- migrate` with the same DATABASE_URL first.',
+  );
+}
+
+function openPartners(config: Config, system: System) {
+  if (config.partners.url !== null) {
+    const port = createHttpPartners({ url: config.partners.url });
+    return { port, close: port.close };
+  }
+  const ledger = openLedger({ directory: join(config.dataDir, 'partners') });
+  return { port: createLocalPartners({ ledger, stage: createStage(), system }), close: ledger.close };
+}
+
+async function listen(server: ReturnType<typeof createHttpServer>, config: Config): Promise<string> {
+  const { host, port } = config.http;
+  try {
+    return await server.listen({ host, port });
+  } catch (error) {
+    if ((error as { code?: string }).code === 'EADDRINUSE') {
+      throw new StartError(`Port ${port} on ${host} is taken: set PORT to another one, or to 0 for any that is free.`);
+    }
+    throw new StartError(`The API cannot listen on ${host}:${port}: ${reasonOf(error)}.`);
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const cause = (error as { cause?: unknown }).cause ?? error;
+  if (cause instanceof AggregateError) return reasonOf(cause.errors[0]);
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+function greeting(url: string): string {
+  return `
+  Orderly is running at ${url}   (API documentation: ${url}/docs)
+
+  Place an order:
+
+    curl -s ${url}/orders -H 'content-type: application/json' -H 'Idempotency-Key: my-first-order' \\
+      -d '{"customerEmail":"user@example.com","productType":"Phone","country":"US","paymentScenario":"flaky"}'
+
+  Then look at ${url}/orders/<id>/timeline. Ctrl-C stops it; nothing is lost.
+`;
+}

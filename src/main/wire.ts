@@ -1,0 +1,176 @@
+// The whole system from its parts, bottom up: read it to see who knows whom.
+//
+// Promises: building starts nothing; `start` starts in the order in which work flows, `stop` ends in the
+// opposite one: intake, then what runs, then the relay, the database last. Nothing here decides anything.
+
+import { type Breaker, createBreaker } from '../bus/breaker.ts';
+import { createConsumer } from '../bus/consume.ts';
+import { createGroupCommit } from '../bus/group-commit.ts';
+import { createLeases } from '../bus/leases.ts';
+import type { Bus, ClaimAnswer, Log, SettleAnswer, Subscription, System } from '../bus/ports.ts';
+import { createPull, type Pull } from '../bus/pull.ts';
+import { createRelay } from '../bus/relay.ts';
+import type { RetryPolicy } from '../bus/retry-policy.ts';
+import { type FactType, streamOf } from '../domain/events.ts';
+import { createOrderDesk } from '../flow/order-desk.ts';
+import { boundPartners } from '../flow/outside.ts';
+import type { OrderDesk, OrderRecord, Partners, PlaceAnswer, PlaceRequest } from '../flow/ports.ts';
+import { type Rehearsal, rehearse } from '../flow/rehearsal.ts';
+import { subscriptions, toStep } from '../flow/subscriptions.ts';
+import { createAccept } from '../io/postgres/accept.ts';
+import { createClaim, type OrderClaim } from '../io/postgres/claim.ts';
+import { createCleanup, type Retention } from '../io/postgres/cleanup.ts';
+import type { Database } from '../io/postgres/database.ts';
+import { createOrderStore } from '../io/postgres/desk.ts';
+import { failureOf } from '../io/postgres/errors.ts';
+import { createInbox } from '../io/postgres/inbox.ts';
+import { createOutbox } from '../io/postgres/outbox.ts';
+import { createSettle, type OrderSettle } from '../io/postgres/settle.ts';
+import type { Metrics } from '../io/telemetry/metrics.ts';
+
+export type EngineSettings = RetryPolicy &
+  Rehearsal & { readonly timeoutMs: number; readonly leaseMs: number; readonly concurrency: number };
+
+// Entries per flush; larger batches win little and hold their locks longer. Measured with bench/.
+const flushRowsMax = 128;
+// Requests that may wait to be accepted: about a second of work; a later one is better told to come back.
+const acceptQueueMax = 4_096;
+// A client waits for its answer; then it is told honestly what is known.
+const acceptPatienceMs = 4_000;
+// The desk's claims and settles are bounded by the slots that feed them.
+const workQueueMax = 65_536;
+
+export type Engine = {
+  readonly desk: OrderDesk;
+  readonly start: () => Promise<void>;
+  // Ends within `graceMs`: work that does not finish by itself is released, uncharged.
+  readonly stop: (graceMs: number) => Promise<void>;
+};
+
+export function createEngine(parts: {
+  readonly database: Database;
+  readonly bus: Bus;
+  readonly partners: Partners;
+  readonly simulatedPartners: boolean;
+  readonly settings: EngineSettings;
+  readonly retention: Retention;
+  readonly metrics: Metrics;
+  readonly system: System;
+  readonly log: Log;
+}): Engine {
+  const { database, bus, settings, metrics, system, log } = parts;
+  const { leaseMs, maxWaitMs } = settings;
+  const inbox = createInbox({ database, system, leaseMs, maxWaitMs });
+  const relay = createRelay({
+    outbox: createOutbox(database),
+    bus,
+    streamOf: (type) => streamOf[type as FactType],
+    system,
+    log,
+    onPublished: metrics.published,
+  });
+
+  const shared = { failureOf, system, maxRows: flushRowsMax };
+  const accepts = createGroupCommit<PlaceRequest, PlaceAnswer>({
+    ...shared,
+    flush: createAccept(database, relay.wake),
+    capacity: acceptQueueMax,
+    patienceMs: acceptPatienceMs,
+  });
+  const claims = createGroupCommit<OrderClaim, ClaimAnswer<OrderRecord>>({
+    ...shared,
+    flush: createClaim({ database, system, leaseMs, maxWaitMs }),
+    capacity: workQueueMax,
+    patienceMs: leaseMs,
+  });
+  const settles = createGroupCommit<OrderSettle, SettleAnswer>({
+    ...shared,
+    flush: createSettle({ database, system, onCommitted: relay.wake }),
+    capacity: workQueueMax,
+    patienceMs: leaseMs,
+  });
+
+  const breakers = createBreakers(metrics, log);
+  const leases = createLeases({ inbox, leaseMs, system, log });
+  const partners = boundPartners(parts.partners, settings.timeoutMs, system);
+  const pulls = new Map<string, Pull>();
+  const consumers = subscriptions.map((row) => {
+    const step = toStep(row, partners, system);
+    const consumer = createConsumer({
+      step: row.isCore ? rehearse(step, settings, system) : step,
+      claims,
+      settles,
+      inbox,
+      leases,
+      breakers: row.dependencies.map((dependency) => breakers[dependency]),
+      policy: settings,
+      concurrency: settings.concurrency,
+      system,
+      log,
+      events: {
+        ended: metrics.deliveryEnded,
+        dueIn: (name, ms) => pulls.get(name)?.wakeIn(ms),
+      },
+    });
+    pulls.set(row.consumer, createPull({ consumer, inbox, system, log }));
+    return consumer;
+  });
+
+  const store = createOrderStore({ database, system, onCommitted: relay.wake });
+  const desk = createOrderDesk({
+    store: { ...store, place: accepts.add },
+    system,
+    simulatedPartners: parts.simulatedPartners,
+  });
+  const cleanup = createCleanup({ database, system, retention: parts.retention, log });
+
+  const intake = new AbortController();
+  const background = new AbortController();
+  let subscribed: Subscription[] = [];
+  let pulling: Promise<unknown> = Promise.resolve();
+  let running: Promise<unknown> = Promise.resolve();
+
+  return {
+    desk,
+    start: async () => {
+      subscribed = await Promise.all(
+        consumers.map((one) => bus.subscribe(`orderly.${one.consumer}`, one.types, one.receive)),
+      );
+      pulling = Promise.all([...pulls.values()].map((pull) => pull.run(intake.signal)));
+      running = Promise.all([
+        relay.run(background.signal),
+        leases.run(background.signal),
+        cleanup.run(background.signal),
+      ]);
+    },
+    stop: async (graceMs) => {
+      intake.abort();
+      const drained = Promise.all([
+        ...consumers.map((one) => one.stop()),
+        ...subscribed.map((one) => one.close()),
+        pulling,
+      ]);
+      // What does not finish by itself is aborted, and goes back uncharged.
+      const timer = system.after(graceMs, leases.abortAll);
+      await drained;
+      timer.cancel();
+      await accepts.drained();
+      background.abort();
+      await running;
+      await bus.close();
+      await database.close();
+    },
+  };
+}
+
+function createBreakers(metrics: Metrics, log: Log): Record<keyof Partners, Breaker> {
+  const named = (dependency: keyof Partners) =>
+    createBreaker((state) => {
+      metrics.breakerChanged(dependency, state);
+      log.warn(
+        { dependency },
+        state === 'open' ? 'a dependency is away; its work waits uncharged' : 'a dependency is back',
+      );
+    });
+  return { payments: named('payments'), carrier: named('carrier'), mail: named('mail') };
+}

@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict';
+import { after, beforeEach, describe, it } from 'node:test';
+import fc from 'fast-check';
+import { decodeCursor, encodeCursor } from '../../src/io/http/cursor.ts';
+import { assertProblem, placesOf } from './assert-problem.ts';
+import { createTestServer, letterNumber } from './stub-desk.ts';
+
+const { app, calls, letters } = createTestServer();
+const post = (url: string, headers: Record<string, string> = {}, payload?: string) =>
+  app.inject({ method: 'POST', url, headers, ...(payload === undefined ? {} : { payload }) });
+
+beforeEach(() => {
+  calls.splice(0);
+  letters.splice(0);
+});
+after(() => app.close());
+
+describe('the dead-letter list', () => {
+  it('shows each letter as the contract does', async () => {
+    const orderId = '01993b1e-7c3a-7d4e-9f10-000000000001';
+    letters.push({ ...letterNumber(1, orderId), eventId: orderId, eventType: 'OrderCreatedV1' }, letterNumber(2));
+    const answer = await app.inject('/dlq');
+    assert.equal(answer.statusCode, 200);
+    assert.deepEqual(answer.json(), {
+      items: [
+        {
+          id: '01993b1e-7c3a-7d4e-8000-000000000001',
+          orderId,
+          consumer: 'payment',
+          eventId: orderId,
+          eventType: 'OrderCreatedV1',
+          failureClass: 'retryable',
+          code: 'provider-unavailable',
+          message: 'the provider is away',
+          attempts: 4,
+          retryCount: 3,
+          failedAt: '2026-11-21T06:59:59.000Z',
+          order: { status: 'FAILED', amount: 2500, currency: 'EUR' },
+        },
+        {
+          id: '01993b1e-7c3a-7d4e-8000-000000000002',
+          orderId: null,
+          consumer: 'payment',
+          eventId: null,
+          eventType: null,
+          failureClass: 'retryable',
+          code: 'provider-unavailable',
+          message: 'the provider is away',
+          attempts: 4,
+          retryCount: 3,
+          failedAt: '2026-11-21T06:59:58.000Z',
+          order: null,
+        },
+      ],
+      nextCursor: null,
+    });
+  });
+
+  it('is read completely and without repetition page by page', async () => {
+    letters.push(...Array.from({ length: 7 }, (_, n) => letterNumber(n)));
+    const seen: string[] = [];
+    let cursor: string | null = null;
+    do {
+      const answer: { items: { id: string }[]; nextCursor: string | null } = (
+        await app.inject(`/dlq?limit=3${cursor === null ? '' : `&cursor=${cursor}`}`)
+      ).json();
+      seen.push(...answer.items.map(({ id }) => id));
+      cursor = answer.nextCursor;
+    } while (cursor !== null);
+    assert.deepEqual(
+      seen,
+      letters.map(({ id }) => id),
+    );
+    assert.equal(calls.length, 3);
+  });
+
+  it('passes the filter on, with a page of twenty by default', async () => {
+    await app.inject('/dlq?consumer=payment&code=provider-unavailable&limit=100');
+    await app.inject('/dlq');
+    assert.deepEqual(
+      calls.map(({ args }) => args[0]),
+      [
+        { limit: 100, after: null, consumer: 'payment', code: 'provider-unavailable' },
+        { limit: 20, after: null, consumer: null, code: null },
+      ],
+    );
+  });
+
+  const refused: [query: string, places: string[]][] = [
+    ['limit=0', ['query limit']],
+    ['limit=101', ['query limit']],
+    ['limit=-1', ['query limit']],
+    ['limit=1.5', ['query limit']],
+    ['limit=1e1', ['query limit']],
+    ['limit=', ['query limit']],
+    ['limit=ten', ['query limit']],
+    ['limit=99999999999999999999', ['query limit']],
+    ['limit=1&limit=2', ['query limit']],
+    ['consumer=a&consumer=b', ['query consumer']],
+    ['consumer=%00', ['query consumer']],
+    ['consumer=', ['query consumer']],
+    [`code=${'c'.repeat(65)}`, ['query code']],
+    ['code=a%20b', ['query code']],
+    ['cursor=', ['query cursor']],
+    ['cursor=%00', ['query cursor']],
+    ['cursor=a*b', ['query cursor']],
+    ['status=open', ['query status']],
+    ['__proto__=1', ['query __proto__']],
+    ['limit=0&cursor=%20&page=2', ['query cursor', 'query limit', 'query page']],
+  ];
+  for (const [query, places] of refused) {
+    it(`refuses ?${query.slice(0, 40)}`, async () => {
+      assert.deepEqual(placesOf(assertProblem(await app.inject(`/dlq?${query}`), 400, 'invalid-parameter')), places);
+      assert.equal(calls.length, 0);
+    });
+  }
+});
+
+describe('the cursor', () => {
+  const failedAt = fc.integer({ min: 0, max: 99_999_999_999_999 }).map((ms) => new Date(ms));
+  const place = fc.record({ failedAt, id: fc.uuid() }, { noNullPrototype: true });
+
+  it('is read back as the place that it was made from', () => {
+    fc.assert(fc.property(place, (at) => assert.deepEqual(decodeCursor(encodeCursor(at)), at)));
+  });
+
+  it('is nothing but what was handed out: any other text is refused', () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        const read = decodeCursor(text);
+        assert.ok(read === null || encodeCursor(read) === text);
+      }),
+    );
+  });
+
+  const id = '01993b1e-7c3a-7d4e-9f10-2b6c8d0e4f12';
+  const forged = [
+    'abc',
+    'x'.repeat(80),
+    Buffer.from('{}').toString('base64url'),
+    Buffer.from(`-1.${id}`).toString('base64url'),
+    Buffer.from(`01.${id}`).toString('base64url'),
+    Buffer.from(`999999999999999.${id}`).toString('base64url'),
+    Buffer.from(`5.${id}\u0000`).toString('base64url'),
+    Buffer.from(`5.${id.replaceAll('-', '_')}`).toString('base64url'),
+    `${Buffer.from(`5.${id}`).toString('base64url').slice(0, -1)}B`,
+  ];
+  for (const cursor of forged) {
+    it(`${cursor.slice(0, 30)} is refused and never reaches the desk`, async () => {
+      const answer = await app.inject(`/dlq?cursor=${cursor}`);
+      assert.deepEqual(placesOf(assertProblem(answer, 400, 'invalid-parameter')), ['query cursor']);
+      assert.equal(calls.length, 0);
+    });
+  }
+});
+
+describe('reprocessing', () => {
+  const nothing = '01993b1e-7c3a-7d4e-9f10-ffffffffffff';
+
+  it('of an order answers 202 and the order', async () => {
+    const placed = await app.inject({ method: 'POST', url: '/orders', payload: { userId: 'u', amount: 5 } });
+    calls.splice(0);
+    const answer = await post(`/dlq/${placed.json().id}/reprocess`, { 'x-correlation-id': 'c-3' });
+    assert.equal(answer.statusCode, 202);
+    assert.deepEqual(answer.json(), placed.json());
+    assert.deepEqual(calls[0]?.args, [placed.json().id, 'c-3']);
+  });
+
+  it('of one letter answers 202 and its order, or null where it has none', async () => {
+    const placed = await app.inject({ method: 'POST', url: '/orders', payload: { userId: 'u', amount: 5 } });
+    letters.push(letterNumber(1, placed.json().id), letterNumber(2));
+    const answers = [];
+    for (const { id } of letters) answers.push(await post(`/dlq/letters/${id.toUpperCase()}/reprocess`));
+    assert.deepEqual(
+      answers.map((answer) => [answer.statusCode, answer.json()]),
+      [
+        [202, { order: placed.json() }],
+        [202, { order: null }],
+      ],
+    );
+  });
+
+  it('of what has no open letter answers 404', async () => {
+    assertProblem(await post(`/dlq/${nothing}/reprocess`), 404, 'no-dead-letter');
+    assertProblem(await post(`/dlq/letters/${nothing}/reprocess`), 404, 'no-dead-letter');
+  });
+
+  it('refuses malformed ids by the name of the parameter', async () => {
+    for (const [url, place] of [
+      ['/dlq/5/reprocess', 'path orderId'],
+      ['/dlq/letters/5/reprocess', 'path id'],
+      ['/dlq/letters/reprocess', 'path orderId'],
+    ] as const) {
+      assert.deepEqual(placesOf(assertProblem(await post(url), 400, 'invalid-parameter')), [place]);
+    }
+    assert.equal(calls.length, 0);
+  });
+
+  it('takes no body, an empty one or an empty object, and refuses fields', async () => {
+    const json = { 'content-type': 'application/json' };
+    for (const url of [`/dlq/${nothing}/reprocess`, `/dlq/letters/${nothing}/reprocess`]) {
+      assertProblem(
+        await post(url, { 'content-type': 'application/x-www-form-urlencoded' }, ''),
+        404,
+        'no-dead-letter',
+      );
+      assertProblem(await post(url, json, '{}'), 404, 'no-dead-letter');
+      assert.equal(calls.splice(0).length, 2);
+      assert.deepEqual(placesOf(assertProblem(await post(url, json, '{"force":true}'), 400, 'invalid-body')), [
+        '#/force',
+      ]);
+      assertProblem(await post(url, json, '{'), 400, 'invalid-json');
+      assertProblem(await post(url, { 'content-type': 'text/plain' }, 'x'), 415, 'unsupported-media-type');
+      assertProblem(await post(`${url}?now=1`), 400, 'invalid-parameter');
+      assert.equal(calls.length, 0);
+    }
+  });
+});

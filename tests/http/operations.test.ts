@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { assertProblem } from './assert-problem.ts';
+import { createTestServer } from './stub-desk.ts';
+
+const { app } = createTestServer();
+after(() => app.close());
+
+describe('the probes', () => {
+  it('say that the process lives without asking anybody', async () => {
+    const dead = async () => Promise.reject(new Error('nobody is there'));
+    const alone = createTestServer({}, { readiness: dead, metrics: dead });
+    const answer = await alone.app.inject('/healthz?from=probe');
+    assert.deepEqual([answer.statusCode, answer.json()], [200, { status: 'ok' }]);
+    assertProblem(await alone.app.inject('/readyz'), 500, 'internal-error');
+    assertProblem(await alone.app.inject('/metrics'), 500, 'internal-error');
+    await alone.app.close();
+  });
+
+  it('say that it is ready, check by check', async () => {
+    const answer = await app.inject('/readyz');
+    const checks = [{ name: 'database', status: 'ok', detail: null }];
+    assert.deepEqual([answer.statusCode, answer.json()], [200, { status: 'ok', checks }]);
+  });
+
+  it('answer 503 and why when it is not', async () => {
+    const readiness = async () => ({
+      status: 'failed' as const,
+      checks: [{ name: 'migrations', status: 'failed' as const, detail: 'two are missing' }],
+    });
+    const starting = createTestServer({}, { readiness });
+    const answer = await starting.app.inject('/readyz');
+    assert.deepEqual([answer.statusCode, answer.json()], [503, await readiness()]);
+    await starting.app.close();
+  });
+
+  it('hand out the metrics in the form that they come in', async () => {
+    const answer = await app.inject('/metrics');
+    assert.equal(answer.headers['content-type'], 'text/plain; version=0.0.4');
+    assert.equal(answer.body, 'orderly_up 1\n');
+  });
+});
+
+type Schema = Record<string, unknown>;
+type Operation = {
+  operationId: string;
+  summary: string;
+  parameters?: { name: string; in: string; required?: boolean; schema: Schema }[];
+  requestBody?: { required: boolean; content: Record<string, { schema: Schema }> };
+  responses: Record<string, { description: string; content?: Record<string, { schema: Schema }> }>;
+};
+type Document = {
+  openapi: string;
+  info: { title: string; version: string };
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, Schema> };
+};
+
+describe('the OpenAPI document', async () => {
+  const answer = await app.inject('/openapi.json');
+  const document: Document = answer.json();
+  const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
+  );
+
+  it('is version 3.1 and names every route', () => {
+    assert.equal(answer.headers['content-type'], 'application/json; charset=utf-8');
+    assert.match(document.openapi, /^3\.1\.\d+$/);
+    assert.deepEqual(operations.map(({ path, method }) => `${method} ${path}`).sort(), [
+      'get /dlq',
+      'get /healthz',
+      'get /metrics',
+      'get /openapi.json',
+      'get /orders/{id}',
+      'get /orders/{id}/timeline',
+      'get /readyz',
+      'post /dlq/letters/{id}/reprocess',
+      'post /dlq/{orderId}/reprocess',
+      'post /orders',
+      'post /orders/{id}/cancel',
+    ]);
+  });
+
+  it('describes each operation with its own id, its path parameters and its answers', () => {
+    assert.equal(new Set(operations.map(({ operation }) => operation.operationId)).size, operations.length);
+    for (const { path, operation } of operations) {
+      const declared = (operation.parameters ?? []).filter((parameter) => parameter.in === 'path');
+      const named = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+      assert.deepEqual(
+        declared.map(({ name }) => name),
+        named,
+      );
+      assert.ok(declared.every(({ required }) => required));
+      assert.ok(operation.summary.length > 0);
+      for (const [status, { description, content }] of Object.entries(operation.responses)) {
+        assert.ok(description !== 'Default Response' && content !== undefined, `${path} ${status}`);
+        const problem = content['application/problem+json'];
+        if (Number(status) >= 400 && path !== '/readyz') {
+          assert.deepEqual(problem?.schema, { $ref: '#/components/schemas/Problem' });
+        }
+      }
+    }
+  });
+
+  it('refers to nothing that it does not contain', () => {
+    const references = [...answer.body.matchAll(/"\$ref":"([^"]*)"/g)].map(([, target]) => target);
+    const schemas = Object.keys(document.components.schemas).map((name) => `#/components/schemas/${name}`);
+    assert.ok(references.length > 0);
+    assert.deepEqual(
+      [...new Set(references)].filter((target) => !schemas.includes(target ?? '')),
+      [],
+    );
+  });
+
+  it('calls only the body of a new order required', () => {
+    const required = operations.filter(({ operation }) => operation.requestBody?.required).map(({ path }) => path);
+    assert.deepEqual(required, ['/orders']);
+  });
+
+  it('shows bodies that work as they stand', async () => {
+    const content = document.paths['/orders']?.post?.requestBody?.content['application/json'];
+    const { examples } = content as unknown as { examples: Record<string, { value: object }> };
+    assert.equal(Object.keys(examples).length, 3);
+    for (const { value } of Object.values(examples)) {
+      assert.equal((await app.inject({ method: 'POST', url: '/orders', payload: value })).statusCode, 201);
+    }
+  });
+
+  it('shows the payment scenario and the needed key only where they apply', async () => {
+    const real = createTestServer({ simulatedPartners: false, keyMode: 'required' });
+    const other = await real.app.inject('/openapi.json');
+    assert.match(answer.body, /paymentScenario/);
+    assert.doesNotMatch(other.body, /paymentScenario/);
+    const key = (from: Document) =>
+      from.paths['/orders']?.post?.parameters?.find(({ name }) => name === 'Idempotency-Key')?.required;
+    assert.deepEqual([key(document), key(other.json())], [false, true]);
+    await real.app.close();
+  });
+
+  it('has a page for people, which / leads to and which loads nothing from elsewhere', async () => {
+    const root = await app.inject('/');
+    assert.deepEqual([root.statusCode, root.headers.location], [302, '/docs']);
+    const page = await app.inject('/docs');
+    assert.equal(page.statusCode, 200);
+    assert.match(String(page.headers['content-security-policy']), /default-src 'none'; script-src 'self';/);
+    const assets = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, address]) => String(address));
+    assert.ok(assets.length > 3);
+    for (const address of assets) assert.equal((await app.inject(address)).statusCode, 200, address);
+  });
+});

@@ -1,0 +1,144 @@
+// An order desk in memory, and a server in front of it: enough truth for the HTTP layer to show all its
+// answers. It counts every call, so that a test can promise that a refused request never gets here.
+
+import type { Log } from '../../src/bus/ports.ts';
+import { type Order, type OrderId, toFirstState } from '../../src/domain/order.ts';
+import { isRefusal, refuse } from '../../src/domain/refusals.ts';
+import { fingerprintOf, toOrder } from '../../src/flow/place-order.ts';
+import type { DeadLetter, LetterFilter, OrderDesk, PlaceInput, TimelineEntry } from '../../src/flow/ports.ts';
+import type { HttpSettings } from '../../src/io/http/app.ts';
+import { createHttpServer, type HttpDependencies } from '../../src/io/http/server.ts';
+import { createSystem } from '../../src/io/system.ts';
+
+export const start = new Date('2026-11-21T07:00:00.000Z');
+
+export function createStubDesk(simulatedPartners = true) {
+  const orders = new Map<string, Order>();
+  const keys = new Map<string, { fingerprint: string; id: string }>();
+  const letters: DeadLetter[] = [];
+  const calls: { name: string; args: unknown[] }[] = [];
+  // Thrown by the next call instead of an answer.
+  const fault: { error: unknown } = { error: undefined };
+
+  const called = (name: string, ...args: unknown[]) => {
+    calls.push({ name, args });
+    if (fault.error !== undefined) throw fault.error;
+  };
+  const found = (id: string) => orders.get(id) ?? refuse('order-not-found', `There is no order ${id}.`);
+
+  const desk: OrderDesk = {
+    place: async (input: PlaceInput) => {
+      called('place', input);
+      const id = `01993b1e-7c3a-7d4e-9f10-${String(orders.size + 1).padStart(12, '0')}` as OrderId;
+      const order = toOrder(input, { now: start, id, simulatedPartners });
+      if (isRefusal(order)) return order;
+      const fingerprint = fingerprintOf(input.received).toString('hex');
+      const first = input.key === null ? undefined : keys.get(input.key);
+      if (first !== undefined) {
+        if (first.fingerprint !== fingerprint) {
+          return refuse('idempotency-key-reused', 'This Idempotency-Key was used with another payload.');
+        }
+        return { order: toFirstState(orders.get(first.id) as Order), replayed: true };
+      }
+      orders.set(id, order);
+      if (input.key !== null) keys.set(input.key, { fingerprint, id });
+      return { order, replayed: false };
+    },
+    read: async (id) => {
+      called('read', id);
+      return found(id);
+    },
+    timeline: async (id) => {
+      called('timeline', id);
+      const order = found(id);
+      if (isRefusal(order)) return order;
+      const entry: TimelineEntry = {
+        at: order.createdAt,
+        type: 'OrderCreatedV1',
+        consumer: null,
+        attempt: null,
+        outcome: null,
+        code: null,
+        text: 'The order was placed.',
+        eventId: order.id,
+        correlationId: order.correlationId,
+        causationId: null,
+      };
+      return [entry];
+    },
+    cancel: async (id, reason, correlationId) => {
+      called('cancel', id, reason, correlationId);
+      const order = found(id);
+      if (isRefusal(order)) return order;
+      if (order.status === 'PROCESSED') return refuse('order-already-processed', 'The order is processed.');
+      const canceled: Order = {
+        ...order,
+        status: 'CANCELED',
+        reason: { code: 'canceled-by-request', message: reason ?? 'Canceled.' },
+        version: 2,
+      };
+      orders.set(id, canceled);
+      return canceled;
+    },
+    deadLetters: async (filter: LetterFilter) => {
+      called('deadLetters', filter);
+      const { after } = filter;
+      const begin = after === null ? 0 : letters.findIndex(({ id }) => id === after.id) + 1;
+      const items = letters.slice(begin, begin + filter.limit);
+      const last = items.at(-1);
+      return { items, next: begin + filter.limit < letters.length && last !== undefined ? last : null };
+    },
+    reprocess: async (id, correlationId) => {
+      called('reprocess', id, correlationId);
+      const order = orders.get(id);
+      return order ?? refuse('no-dead-letter', 'The order has no open dead letter.');
+    },
+    reprocessLetter: async (letterId, correlationId) => {
+      called('reprocessLetter', letterId, correlationId);
+      const letter = letters.find(({ id }) => id === letterId);
+      if (letter === undefined) return refuse('no-dead-letter', 'There is no such open dead letter.');
+      return letter.orderId === null ? null : (orders.get(letter.orderId) as Order);
+    },
+  };
+  // What the desk was last asked to place.
+  const lastPlaced = (): PlaceInput => calls.findLast(({ name }) => name === 'place')?.args[0] as PlaceInput;
+  return { desk, orders, letters, calls, fault, lastPlaced };
+}
+
+export function letterNumber(n: number, orderId: string | null = null): DeadLetter {
+  return {
+    id: `01993b1e-7c3a-7d4e-8000-${String(n).padStart(12, '0')}`,
+    orderId,
+    consumer: 'payment',
+    eventId: null,
+    eventType: null,
+    failureClass: 'retryable',
+    code: 'provider-unavailable',
+    message: 'the provider is away',
+    attempts: 4,
+    retryCount: 3,
+    failedAt: new Date(start.getTime() - n * 1_000),
+    order: orderId === null ? null : { status: 'FAILED', amount: 2500, currency: 'EUR' },
+  };
+}
+
+export function createTestServer(
+  settings: Partial<HttpSettings> = {},
+  overrides: Partial<Omit<HttpDependencies, 'settings'>> = {},
+) {
+  const full: HttpSettings = { keyMode: 'optional', simulatedPartners: true, ...settings };
+  const stub = createStubDesk(full.simulatedPartners);
+  const logged: { level: string; fields: object; message: string }[] = [];
+  const write = (level: string) => (fields: object, message: string) => void logged.push({ level, fields, message });
+  const log: Log = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
+  const app = createHttpServer({
+    desk: stub.desk,
+    system: createSystem(),
+    log,
+    readiness: async () => ({ status: 'ok', checks: [{ name: 'database', status: 'ok', detail: null }] }),
+    metrics: async () => ({ contentType: 'text/plain; version=0.0.4', body: 'orderly_up 1\n' }),
+    settings: full,
+    ...overrides,
+  });
+  return { app, logged, ...stub };
+}

@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type Config, readConfig, roles, settingGroups } from '../../src/main/config.ts';
+import { helpText } from '../../src/main/help.ts';
+
+describe('the settings', () => {
+  it('have a default each, so that an empty environment starts', () => {
+    const config = read({});
+    assert.deepEqual(config.http, { host: '127.0.0.1', port: 3000 });
+    assert.equal(config.workerPort, null);
+    assert.equal(config.database.url, null);
+    assert.equal(config.dataDir, '.orderly/data');
+    assert.equal(config.bus, 'memory');
+    assert.deepEqual(config.partners, { url: null, sandboxPort: 4000 });
+    assert.equal(config.worker.maxRetries, 3);
+    assert.equal(config.worker.leaseMs, 30_000);
+    assert.equal(config.idempotencyKeyMode, 'optional');
+    assert.deepEqual(config.retention, { idempotencyHours: 168, days: 30 });
+    assert.equal(config.shutdownTimeoutMs, 10_000);
+    assert.equal(config.logLevel, 'info');
+  });
+
+  it('are one record that nobody can change, at any depth', () => {
+    const isFrozen = (value: unknown): boolean =>
+      typeof value !== 'object' || value === null || (Object.isFrozen(value) && Object.values(value).every(isFrozen));
+    assert.ok(isFrozen(read({ DATABASE_URL: 'postgres://localhost/orderly' })));
+  });
+
+  it('count as absent when they are empty', () => {
+    assert.deepEqual(read({ PORT: '', DATABASE_URL: ' ', ORDER_WORKER_NONSENSE: '' }), read({}));
+  });
+
+  it('take what the environment says', () => {
+    const config = read({ PORT: '0', ORDER_WORKER_FAILURE_PROBABILITY: '.25', IDEMPOTENCY_KEY_MODE: 'required' });
+    assert.equal(config.http.port, 0);
+    assert.equal(config.worker.failureProbability, 0.25);
+    assert.equal(config.idempotencyKeyMode, 'required');
+  });
+
+  it('leave the names of others alone', () => {
+    assert.deepEqual(read({ REDIS_PORT: 'tcp://10.0.0.1:6379', ORDERS: 'x', ORDER_WORKERS: 'x' }), read({}));
+  });
+
+  it('let migrate reach the database by a URL of its own', () => {
+    const own = { DATABASE_URL: 'postgres://pooler/orderly', MIGRATE_DATABASE_URL: 'postgres://direct/orderly' };
+    assert.equal(read(own).database.url, own.DATABASE_URL);
+    assert.equal(read(own).database.migrateUrl, own.MIGRATE_DATABASE_URL);
+    assert.equal(read({ DATABASE_URL: own.DATABASE_URL }).database.migrateUrl, own.DATABASE_URL);
+  });
+});
+
+describe('a mistake in the settings', () => {
+  it('is named with its value and what is allowed', () => {
+    assert.deepEqual(mistakes({ PORT: '70000' }), ['PORT="70000": must be a whole number from 0 to 65535']);
+    for (const PORT of ['-1', '1.5', '1e3', '0x10', 'http']) assert.equal(mistakes({ PORT }).length, 1, PORT);
+    for (const ORDER_WORKER_FAILURE_PROBABILITY of ['1.01', '-0.1', '50%', 'often']) {
+      assert.match(mistakes({ ORDER_WORKER_FAILURE_PROBABILITY })[0] ?? '', /must be a number from 0 to 1/);
+    }
+  });
+
+  it('does not hide another: all are listed at once', () => {
+    const found = mistakes({ PORT: 'x', LOG_LEVEL: 'loud', ORDER_WORKER_LEASE_MS: '1000', ORDERLY_FOO: '1' });
+    assert.deepEqual(
+      found.map((line) => line.split(/[=:]/)[0]),
+      ['ORDERLY_FOO', 'PORT', 'LOG_LEVEL', 'ORDER_WORKER_TIMEOUT_MS'],
+    );
+  });
+
+  it('in a name of ours comes with the name that was meant', () => {
+    const meant = (name: string) => /did you mean (\w+)\?$/.exec(mistakes({ [name]: '1' })[0] ?? '')?.[1];
+    assert.equal(meant('ORDER_WORKER_MAX_RETRY'), 'ORDER_WORKER_MAX_RETRIES');
+    assert.equal(meant('ORDER_WORKER_TIMEOUT'), 'ORDER_WORKER_TIMEOUT_MS');
+    assert.equal(meant('ORDERLY_DATADIR'), 'ORDERLY_DATA_DIR');
+    assert.equal(meant('ORDER_WORKER_COLOR_OF_THE_SKY'), undefined);
+  });
+
+  it('in a word comes with the word that was meant', () => {
+    assert.match(mistakes({ LOG_LEVEL: 'warning' })[0] ?? '', /trace \| debug .*; did you mean warn\?$/);
+    assert.match(mistakes({ LOG_LEVEL: 'INFO' })[0] ?? '', /did you mean info\?$/);
+    assert.match(mistakes({ IDEMPOTENCY_KEY_MODE: 'require' })[0] ?? '', /did you mean required\?$/);
+  });
+
+  it('of asking for a bus of a later release says so', () => {
+    assert.deepEqual(mistakes({ BUS: 'kafka' }), ['BUS="kafka": not part of this release; must be memory']);
+    assert.deepEqual(mistakes({ BUS: 'carrier-pigeon' }), ['BUS="carrier-pigeon": must be memory']);
+  });
+
+  it('never shows a password', () => {
+    const secrets = [
+      'mysql://orderly:hunter2@host:3306/orderly?password=hunter2',
+      'postgres://orderly:hunter2#x@host/orderly',
+      'postgres://orderly:hunter2%zz@host/orderly',
+      'orderly:hunter2',
+      'hunter2',
+    ];
+    for (const value of secrets) {
+      for (const name of ['DATABASE_URL', 'MIGRATE_DATABASE_URL', 'PARTNERS_URL']) {
+        const [line = '', ...more] = mistakes({ [name]: value });
+        assert.ok(line.startsWith(`${name}=`) && more.length === 0, `${name}=${value}: ${line}`);
+        assert.doesNotMatch(line, /hunter2/);
+      }
+    }
+    assert.doesNotMatch(mistakes({ HOST: 'http://orderly:hunter2@host' }).join(), /hunter2/);
+    assert.doesNotMatch(mistakes({ ORDERLY_PASSWORD: 'hunter2' }).join(), /hunter2/);
+    const alone = mistakes({ MIGRATE_DATABASE_URL: 'postgres://orderly:hunter2@host/orderly' });
+    assert.match(alone.join(), /^MIGRATE_DATABASE_URL=postgres:\/\/\*\*\*@host\/orderly: needs DATABASE_URL/);
+  });
+
+  it('may lie between two settings: a call must end before its lease', () => {
+    assert.match(
+      mistakes({ ORDER_WORKER_TIMEOUT_MS: '29000' })[0] ?? '',
+      /must be more than 1000 below ORDER_WORKER_LEASE_MS/,
+    );
+    assert.equal(read({ ORDER_WORKER_TIMEOUT_MS: '28999' }).worker.timeoutMs, 28_999);
+  });
+
+  it('may lie between two settings: a first delay must not be above the last', () => {
+    assert.match(
+      mistakes({ ORDER_WORKER_RETRY_DELAY_MS: '60001' })[0] ?? '',
+      /ORDER_WORKER_RETRY_DELAY_MAX_MS, which is 60000/,
+    );
+    assert.equal(read({ ORDER_WORKER_RETRY_DELAY_MS: '60000' }).worker.retryDelayMs, 60_000);
+  });
+
+  it('is reported once, not again by a rule between two settings', () => {
+    assert.equal(mistakes({ ORDER_WORKER_TIMEOUT_MS: 'long', ORDER_WORKER_LEASE_MS: '1' }).length, 1);
+  });
+});
+
+describe('the help page', () => {
+  it('lists every setting with its default, and the roles of this release alone', () => {
+    const lines = helpText().split('\n');
+    for (const [name, { initial, meaning }] of Object.values(settingGroups).flatMap(Object.entries)) {
+      const line = lines.find((candidate) => candidate.trim().startsWith(`${name} `)) ?? '';
+      assert.ok(line.includes(String(initial ?? '–')) && line.endsWith(meaning), `no line for ${name}`);
+    }
+    const listed = lines.slice(lines.indexOf('Roles') + 1, lines.indexOf('', lines.indexOf('Roles')));
+    assert.deepEqual(
+      listed.map((line) => line.trim().split(' ')[0]),
+      [...roles, 'help'],
+    );
+  });
+
+  it('fits a terminal of 120 columns', () => {
+    assert.deepEqual(
+      helpText()
+        .split('\n')
+        .filter((line) => line.length > 120),
+      [],
+    );
+  });
+});
+
+function read(env: NodeJS.ProcessEnv): Config {
+  const reading = readConfig(env, 'start');
+  assert.ok(reading.ok, reading.ok ? '' : reading.mistakes.join('\n'));
+  return reading.config;
+}
+
+function mistakes(env: NodeJS.ProcessEnv): readonly string[] {
+  const reading = readConfig(env, 'start');
+  return reading.ok ? [] : reading.mistakes;
+}
