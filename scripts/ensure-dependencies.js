@@ -14,7 +14,8 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const oldestNode = 20;
 
 const locked = packagesOf('package-lock.json');
-if (locked === null) fail('package-lock.json is missing or unreadable; restore it with `git checkout package-lock.json`.');
+if (locked === null)
+  fail('package-lock.json is missing or unreadable; restore it with `git checkout package-lock.json`.');
 
 const reason = reasonToInstall();
 if (reason !== null) {
@@ -63,7 +64,9 @@ function install() {
   if (result.error) fail(`npm could not be started (${result.error.message}); install npm and try again.`);
   if (result.signal !== null) fail(`\`npm ci\` was stopped by ${result.signal}; run the command again to finish it.`);
   if (result.status !== 0) {
-    fail(`\`npm ci\` failed with exit code ${result.status}; its own message is above, and the command can be repeated.`);
+    fail(
+      `\`npm ci\` failed with exit code ${result.status}; its own message is above, and the command can be repeated.`,
+    );
   }
 }
 

@@ -1,12 +1,11 @@
 // The answer to a claim, as a pure function of what the inbox row says.
 //
 //   (no row) ──▶ running ──▶ done | skipped | dead
-//                │    ▲
-//                ▼    │ due: attempt + 1      lease over: takeovers + 1, same attempt
-//              waiting ┘
-// Promises: at most one claim of a delivery runs at a time by the row's lease; an attempt is counted
-// before the work, so work that kills its process is counted too, but as a takeover, which has a bound
-// of its own: a deploy or a crash charges no attempt.
+//                 │    ▲ due: attempt + 1; lease over: takeovers + 1, same attempt
+//                 ▼    │
+//               waiting┘
+// Promises: one claim of a delivery runs at a time by the row's lease; an attempt is counted before the
+// work, so work that kills its process is counted too, but as a takeover, which has a bound of its own.
 
 import type { Trouble } from './ports.ts';
 import { waitedTooLong } from './retry-policy.ts';

@@ -36,7 +36,6 @@ export type Consumer = {
   readonly receive: (batch: readonly Received[]) => Promise<void>;
   // Work that came by another way than the bus. Resolves when the claim is answered.
   readonly take: (due: Due) => Promise<void>;
-  readonly freeSlots: () => number;
   // Resolves when a slot is free, or the signal aborts.
   readonly slotFree: (signal: AbortSignal) => Promise<void>;
   // True while a dependency is away: only probes and what waited too long should be offered.
@@ -94,30 +93,31 @@ export function createConsumer<S, C>(options: {
   // start at once, so a lease is not spent on queueing.
   async function claimAndRun(eventId: string): Promise<ClaimAnswer<S>['answer']> {
     await slots.acquire(stopping.signal);
+    const { hold, probes } = askBreakers();
     let running = false;
     try {
-      const permit = askBreakers();
       const token = system.newToken();
-      const answered = await claims.add({ step, eventId, token, hold: permit === 'no' });
+      const answered = await claims.add({ step, eventId, token, hold });
       events.ended(consumer, answered.answer);
       if (answered.answer === 'run') {
         running = true;
         // The bus is acknowledged while this runs on. Process dies: the lease ends, another worker takes over.
-        void run(answered.work, permit === 'probe').finally(slots.release);
-      } else if (permit === 'probe') {
-        abandonProbe();
+        void run(answered.work, probes).finally(slots.release);
       }
       return answered.answer;
     } finally {
-      if (!running) slots.release();
+      if (!running) {
+        abandon(probes);
+        slots.release();
+      }
     }
   }
 
   // Never rejects: what cannot be settled is left to its lease.
-  async function run(work: Work<S>, isProbe: boolean): Promise<void> {
+  async function run(work: Work<S>, probes: readonly Breaker[]): Promise<void> {
     const { signal, drop } = leases.hold({ consumer, eventId: work.fact.id, token: work.token });
     try {
-      const ending = await performed(work, signal, isProbe);
+      const ending = await performed(work, signal, probes);
       const answer = await settles.add({ work, ending });
       events.ended(consumer, answer === 'stale' ? 'stale' : ending.state);
       if (answer === 'stale') {
@@ -135,14 +135,16 @@ export function createConsumer<S, C>(options: {
     }
   }
 
-  async function performed(work: Work<S>, signal: AbortSignal, isProbe: boolean): Promise<Ending<S, C>> {
+  async function performed(work: Work<S>, signal: AbortSignal, probes: readonly Breaker[]): Promise<Ending<S, C>> {
     if (work.exhausted !== null) {
-      if (isProbe) abandonProbe();
+      abandon(probes);
       return dead(work, work.exhausted);
     }
     try {
       const result = await step.perform(work, signal);
-      for (const breaker of breakers) breaker.succeeded(system.monotonicMs());
+      // Which of several dependencies was called, only the calls know; they tell it themselves.
+      if (breakers.length === 1) breakers[0]?.succeeded(system.monotonicMs());
+      else abandon(probes);
       return {
         state: 'done',
         change: (subject, now) => step.decide(subject, work, result, now),
@@ -151,23 +153,26 @@ export function createConsumer<S, C>(options: {
         trouble: null,
       };
     } catch (error) {
-      return failed(work, error, signal, isProbe);
+      return failed(work, error, signal, probes);
     }
   }
 
-  function failed(work: Work<S>, error: unknown, signal: AbortSignal, isProbe: boolean): Ending<S, C> {
+  function failed(work: Work<S>, error: unknown, signal: AbortSignal, probes: readonly Breaker[]): Ending<S, C> {
     const trouble = error instanceof OutsideError ? error.trouble : defect(error);
     if (signal.aborted) {
       // Stopped or fenced in the middle of a call: it may have been done, and nobody is to blame.
-      if (isProbe) abandonProbe();
+      abandon(probes);
       return waiting(work, { ...trouble, class: 'unknown', code: 'interrupted' }, 0, false);
     }
     const nowMs = system.monotonicMs();
     const breaker = breakers[Math.max(0, step.dependencies.indexOf(trouble.dependency ?? ''))];
-    // Only a call that the dependency answered, or could not answer, tells the breaker anything.
+    // Only a call that the dependency answered, or could not answer, tells its breaker anything; the
+    // others learn nothing, and what was taken of them as a probe goes back.
+    const answered = !trouble.dependencyDown && trouble.dependency && trouble.class !== 'unknown';
     if (trouble.dependencyDown) breaker?.failed(nowMs, work.attempt > policy.maxRetries);
-    else if (trouble.dependency && trouble.class !== 'unknown') breaker?.succeeded(nowMs);
-    else if (isProbe) abandonProbe();
+    else if (answered) breaker?.succeeded(nowMs);
+    const wasTold = trouble.dependencyDown || answered;
+    abandon(probes.filter((probe) => !wasTold || probe !== breaker));
     const verdict = verdictOn(trouble, work, {
       policy,
       dependencyIsOut: breaker !== undefined && breaker.state(nowMs) !== 'closed',
@@ -189,19 +194,17 @@ export function createConsumer<S, C>(options: {
   }
 
   // The strictest answer counts; probes that are not used are given back.
-  function askBreakers(): 'run' | 'probe' | 'no' {
+  function askBreakers(): { readonly hold: boolean; readonly probes: readonly Breaker[] } {
     const answers = breakers.map((breaker) => breaker.ask(system.monotonicMs()));
-    if (!answers.includes('no')) return answers.includes('probe') ? 'probe' : 'run';
-    answers.forEach((answer, index) => {
-      if (answer === 'probe') breakers[index]?.abandoned();
-    });
-    return 'no';
+    const probes = breakers.filter((_, index) => answers[index] === 'probe');
+    if (!answers.includes('no')) return { hold: false, probes };
+    abandon(probes);
+    return { hold: true, probes: [] };
   }
 
-  function abandonProbe(): void {
-    for (const breaker of breakers) {
-      if (breaker.state(system.monotonicMs()) === 'half-open') breaker.abandoned();
-    }
+  // A probe that is never ended would keep its breaker half-open, and everybody's work waiting, for ever.
+  function abandon(probes: readonly Breaker[]): void {
+    for (const probe of probes) probe.abandoned();
   }
 
   return {
@@ -215,7 +218,6 @@ export function createConsumer<S, C>(options: {
       await receiveOne({ body: raw });
       await inbox.finishUnread(consumer, eventId);
     },
-    freeSlots: slots.free,
     slotFree: slots.whenFree,
     mode: () => {
       const answers = breakers.map((breaker) => breaker.peek(system.monotonicMs()));

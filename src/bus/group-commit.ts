@@ -31,6 +31,8 @@ type Waiting<Entry, Answer> = {
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: unknown) => void;
   readonly since: number;
+  // A flush that held it lost its connection: it may be committed.
+  maybeStored: boolean;
 };
 
 export function createGroupCommit<Entry, Answer>(options: {
@@ -61,10 +63,12 @@ export function createGroupCommit<Entry, Answer>(options: {
   const answer = (one: Waiting<Entry, Answer>, value: Answer) => settleOne(() => one.resolve(value));
   const fail = (one: Waiting<Entry, Answer>, error: unknown) => settleOne(() => one.reject(error));
 
+  const isPatient = (one: Waiting<Entry, Answer>) => system.monotonicMs() - one.since <= patienceMs;
+  const giveUp = (one: Waiting<Entry, Answer>, text: string, cause?: unknown) =>
+    fail(one, new UnavailableError(one.maybeStored ? 'unknown' : 'nothing', text, 1_000, { cause }));
+
   function later(one: Waiting<Entry, Answer>): void {
-    if (system.monotonicMs() - one.since > patienceMs) {
-      return fail(one, new UnavailableError('nothing', 'the row is locked by another session'));
-    }
+    if (!isPatient(one)) return giveUp(one, 'the row is locked by another session');
     system.after(lockedPauseMs, () => {
       queue.push(one);
       schedule();
@@ -93,8 +97,8 @@ export function createGroupCommit<Entry, Answer>(options: {
   }
 
   // Never rejects: whatever happens, every entry of the batch gets an answer, an error or a later flush.
-  async function run(batch: readonly Waiting<Entry, Answer>[]): Promise<void> {
-    let maybeStored = false;
+  async function run(entries: readonly Waiting<Entry, Answer>[]): Promise<void> {
+    let batch = entries;
     for (let round = 0; ; round += 1) {
       try {
         const answers = await flush(batch.map((one) => one.entry));
@@ -115,15 +119,13 @@ export function createGroupCommit<Entry, Answer>(options: {
           for (const one of batch) fail(one, error);
           return;
         }
-        maybeStored ||= failure === 'lost';
-        const oldest = Math.min(...batch.map((one) => one.since));
-        if (system.monotonicMs() - oldest > patienceMs) {
-          const text = 'the database does not answer';
-          for (const one of batch) {
-            fail(one, new UnavailableError(maybeStored ? 'unknown' : 'nothing', text, 1_000, { cause: error }));
-          }
-          return;
+        const patient = new Set(batch.filter(isPatient));
+        for (const one of batch) {
+          one.maybeStored ||= failure === 'lost';
+          if (!patient.has(one)) giveUp(one, 'the database does not answer', error);
         }
+        batch = [...patient];
+        if (batch.length === 0) return;
         const pauseMs = Math.min(retryPauseMsMax, retryPauseMsMin * 2 ** Math.min(round, 10));
         await system.sleep(pauseMs * (0.5 + system.random() / 2));
       }
@@ -137,7 +139,7 @@ export function createGroupCommit<Entry, Answer>(options: {
           return reject(new UnavailableError('nothing', 'too many requests are waiting for the database'));
         }
         pending += 1;
-        queue.push({ entry, resolve, reject, since: system.monotonicMs() });
+        queue.push({ entry, resolve, reject, since: system.monotonicMs(), maybeStored: false });
         schedule();
       }),
     waiting: () => queue.length,

@@ -5,6 +5,7 @@
 // itself; both ways go through the normal claim, so several processes may pull the same and one wins.
 // Relies on the inbox's watermark, which passes only facts that certainly have a delivery.
 
+import { createBell } from './bell.ts';
 import type { Consumer } from './consume.ts';
 import type { Inbox, Log, System } from './ports.ts';
 
@@ -13,7 +14,8 @@ const duePollMs = 250;
 // Old enough that the bus, were it well, would have brought it.
 export const missedAfterMs = 3_000;
 const missedPollMs = 1_000;
-// Per statement: enough to keep all slots busy, small enough to be read in a few milliseconds.
+// Per statement: enough to keep the slots busy while the next one is read; what has no slot yet waits for
+// one here, a few ids in memory.
 const batchMax = 500;
 
 export type Pull = {
@@ -33,15 +35,13 @@ export function createPull(options: {
   readonly log: Log;
 }): Pull {
   const { consumer, inbox, system, log } = options;
-  let wake: (() => void) | null = null;
+  const bell = createBell(system);
 
   async function dueOnce(): Promise<number> {
     const mode = consumer.mode();
-    const free = consumer.freeSlots();
-    if (free === 0) return 0;
     // While a dependency is away only what must be parked is offered, and one probe when it is time:
     // the one that waited longest, so that probes rotate over the orders.
-    const limit = mode === 'probe' ? 1 : Math.min(free, batchMax);
+    const limit = mode === 'probe' ? 1 : batchMax;
     const due = await inbox.due(consumer.consumer, limit, mode === 'none' ? 'waited-too-long' : 'all');
     await Promise.all(due.map(consumer.take));
     return due.length;
@@ -50,14 +50,7 @@ export function createPull(options: {
   async function missedOnce(olderThanMs = missedAfterMs): Promise<number> {
     let offered = 0;
     for (const type of consumer.types) {
-      const free = consumer.freeSlots();
-      if (free === 0) return offered;
-      const { eventIds, reachedEnd } = await inbox.missed(
-        consumer.consumer,
-        type,
-        olderThanMs,
-        Math.min(free, batchMax),
-      );
+      const { eventIds, reachedEnd } = await inbox.missed(consumer.consumer, type, olderThanMs, batchMax);
       await Promise.all(eventIds.map((eventId) => consumer.take({ eventId, raw: null })));
       offered += eventIds.length;
       if (!reachedEnd) offered += 1;
@@ -83,16 +76,10 @@ export function createPull(options: {
   return {
     dueOnce,
     missedOnce,
-    wakeIn: (ms) => void system.after(ms, () => wake?.()),
+    wakeIn: (ms) => void system.after(ms, bell.ring),
     run: async (signal) => {
-      const duePause = async () => {
-        const woken = new AbortController();
-        wake = () => woken.abort();
-        await system.sleep(duePollMs, AbortSignal.any([signal, woken.signal]));
-        wake = null;
-      };
       await Promise.all([
-        repeat('due work', dueOnce, duePause, signal),
+        repeat('due work', dueOnce, () => bell.sleep(duePollMs, signal), signal),
         repeat('missed facts', missedOnce, () => system.sleep(missedPollMs, signal), signal),
       ]);
     },

@@ -6,7 +6,6 @@
 export type Slots = {
   readonly acquire: (signal: AbortSignal) => Promise<void>;
   readonly release: () => void;
-  readonly free: () => number;
   // Resolves when a slot is free (it may be gone again by then) or the signal aborts.
   readonly whenFree: (signal: AbortSignal) => Promise<void>;
   readonly whenAllFree: () => Promise<void>;
@@ -57,7 +56,6 @@ export function createSlots(count: number): Slots {
       for (const call of emptied) call();
       emptied = [];
     },
-    free: () => count - out,
     whenFree: (signal) => {
       if (out < count || signal.aborted) return Promise.resolve();
       return new Promise((resolve) => {

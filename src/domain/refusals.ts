@@ -1,5 +1,7 @@
-// The business saying no. A refusal is a value with a stable code, never an exception:
-// the caller must look at it, and the HTTP layer turns the code into a status in one table.
+// The business saying no.
+//
+// Promises: a refusal is a value with a stable code, never an exception: the caller must look at it, and
+// the HTTP layer turns the code into a status in one table.
 
 export const refusalCodes = [
   'order-not-found',

@@ -38,8 +38,10 @@ export function intend(record: OrderRecord, name: EffectName, now: Date): OrderC
   return { order: takeUp(withSummary(order, name, 'pending'), now), facts: [], effects: [effect] };
 }
 
+// The order itself where nothing changes: an equal copy would be written once more.
 function withSummary(order: Order, name: EffectName, state: 'pending' | 'none' | 'unknown'): Order {
-  return name === 'authorization' ? { ...order, payment: state } : { ...order, fulfillment: state };
+  const field = name === 'authorization' ? 'payment' : 'fulfillment';
+  return order[field] === state ? order : { ...order, [field]: state };
 }
 
 // The effect, if this claim may still write it: an undo takes it away.

@@ -13,7 +13,8 @@ function kindOf(fact: Fact, order: Order): MailKind | null {
     case 'FulfillmentScheduledV1':
       return order.status === 'PROCESSED' ? 'processed' : null;
     case 'PaymentFailedV1':
-      return order.status === 'CANCELED' ? 'declined' : null;
+      // One that came after somebody's cancel is not why the order was canceled.
+      return order.reason?.code === 'payment-declined' ? 'declined' : null;
     case 'OrderCanceledV1':
       // A decline is a message of its own.
       return order.reason?.code === 'payment-declined' ? null : 'canceled';
@@ -65,8 +66,15 @@ export function notifyCustomer(mail: Mail): OrderStep {
   };
 }
 
-function amountOf(order: Order): string {
-  const format = new Intl.NumberFormat('en', { style: 'currency', currency: order.currency });
-  const digits = format.resolvedOptions().maximumFractionDigits ?? 2;
-  return format.format(order.amount / 10 ** digits);
+// Making a format costs more than everything else here; there are some 170 currencies.
+const formats = new Map<string, { readonly format: Intl.NumberFormat; readonly minorUnits: number }>();
+
+function amountOf({ amount, currency }: Order): string {
+  let known = formats.get(currency);
+  if (known === undefined) {
+    const format = new Intl.NumberFormat('en', { style: 'currency', currency });
+    known = { format, minorUnits: 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2) };
+    formats.set(currency, known);
+  }
+  return known.format.format(amount / known.minorUnits);
 }

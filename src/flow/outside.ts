@@ -2,7 +2,8 @@
 // dependency, so that the right breaker hears of it.
 //
 // Promises: a call ends within its timeout plus a moment, even if the adapter ignores its signal; a
-// timeout is an unknown outcome. Relies on the adapters to throw OutsideError.
+// timeout is an unknown outcome; a breaker hears of an answer of its own dependency and of no other.
+// Relies on the adapters to throw OutsideError.
 
 import { OutsideError, type System, type Trouble } from '../bus/ports.ts';
 import type { Partners } from './ports.ts';
@@ -12,11 +13,19 @@ const graceMs = 100;
 
 type Call<Q, A> = (request: Q, signal: AbortSignal) => Promise<A>;
 
-export function boundPartners(partners: Partners, timeoutMs: number, system: System): Partners {
+export function boundPartners(
+  partners: Partners,
+  timeoutMs: number,
+  system: System,
+  onAnswered: (dependency: keyof Partners) => void = () => {},
+): Partners {
   const bound =
     <Q, A>(dependency: keyof Partners, call: Call<Q, A>): Call<Q, A> =>
-    (request, signal) =>
-      callWithin({ dependency, timeoutMs, system, signal }, (inner) => call(request, inner));
+    async (request, signal) => {
+      const answer = await callWithin({ dependency, timeoutMs, system, signal }, (inner) => call(request, inner));
+      onAnswered(dependency);
+      return answer;
+    };
   const { payments, carrier, mail } = partners;
   return {
     payments: {

@@ -1,9 +1,26 @@
 // The machine's clock, randomness, ids and timers: the only file that touches them, so that a
-// simulation can replace them all at once. Relies on `uuid` for RFC 9562 ids.
+// simulation can replace them all at once.
+//
+// Promises: what the port System says. Relies on `uuid` for ids as in RFC 9562.
 
-import { randomUUID } from 'node:crypto';
+import { randomFillSync, randomUUID } from 'node:crypto';
 import { v7 } from 'uuid';
 import type { System } from '../bus/ports.ts';
+
+// Random bytes are asked of the system for this many ids at once: one call costs as much as many ids.
+const idsPerFill = 512;
+const idBytes = 16;
+const pool = Buffer.alloc(idsPerFill * idBytes);
+let used = pool.length;
+
+function sixteenRandomBytes(): Uint8Array {
+  if (used === pool.length) {
+    randomFillSync(pool);
+    used = 0;
+  }
+  used += idBytes;
+  return pool.subarray(used - idBytes, used);
+}
 
 export function createSystem(): System {
   return {
@@ -26,7 +43,7 @@ export function createSystem(): System {
       return { cancel: () => clearTimeout(timer) };
     },
     random: Math.random,
-    newId: v7,
+    newId: () => v7({ rng: sixteenRandomBytes }),
     newToken: randomUUID,
   };
 }

@@ -4,8 +4,8 @@
 // Promises: a mistake in role or settings, or anything a reader can mend, is named and exits with 2,
 // nothing started; a stop by signal exits with 0 within SHUTDOWN_TIMEOUT_MS; a second signal ends at once.
 
+import { DirectoryInUseError } from '../io/directory-lock.ts';
 import { LedgerInUseError } from '../io/partners/ledger.ts';
-import { DirectoryInUseError } from '../io/postgres/embedded.ts';
 import { createSystem } from '../io/system.ts';
 import { createLog } from '../io/telemetry/log.ts';
 import { type Role, readEnvironment, roles } from './config.ts';

@@ -4,20 +4,19 @@
 // Promises: running it twice changes nothing; a server that cannot be reached is one sentence.
 
 import type { Log } from '../bus/ports.ts';
+import { lockDirectory } from '../io/directory-lock.ts';
 import { connectServer } from '../io/postgres/database.ts';
-import { lockDirectory, openEmbedded } from '../io/postgres/embedded.ts';
 import { isAway } from '../io/postgres/errors.ts';
 import { migrate } from '../io/postgres/migrate.ts';
 import type { Config } from './config.ts';
-import { subscribedTypes } from './start.ts';
+import { openEmbedded, subscribedTypes } from './open-database.ts';
 import { StartError } from './start-error.ts';
 
 export async function runMigrate(config: Config, log: Log, say: (text: string) => void): Promise<void> {
   const url = config.database.migrateUrl;
   const unlock = url === null ? lockDirectory(config.dataDir) : () => {};
   try {
-    const database =
-      url === null ? await openEmbedded({ directory: config.dataDir, log }) : connectServer({ url, poolMax: 1, log });
+    const database = url === null ? await openEmbedded(config.dataDir, log) : connectServer({ url, poolMax: 1, log });
     try {
       const version = await migrate(database, subscribedTypes);
       say(`The schema is at version ${version}.`);

@@ -7,26 +7,19 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { System } from '../bus/ports.ts';
-import { subscriptions } from '../flow/subscriptions.ts';
 import { createMemoryBus } from '../io/buses/memory.ts';
+import { lockDirectory } from '../io/directory-lock.ts';
 import { createHttpServer } from '../io/http/server.ts';
 import { createHttpPartners } from '../io/partners/http.ts';
 import { openLedger } from '../io/partners/ledger.ts';
 import { createLocalPartners } from '../io/partners/local.ts';
 import { createStage } from '../io/partners/stage.ts';
-import { connectServer, type Database } from '../io/postgres/database.ts';
-import { endAllLeases } from '../io/postgres/deliveries.ts';
-import { lockDirectory, openEmbedded } from '../io/postgres/embedded.ts';
 import { checkDatabase, readBacklog } from '../io/postgres/health.ts';
-import { expectedVersion, migrate, schemaVersion } from '../io/postgres/migrate.ts';
 import { createMetrics } from '../io/telemetry/metrics.ts';
 import type { Config } from './config.ts';
+import { openDatabase, reasonOf } from './open-database.ts';
 import { StartError } from './start-error.ts';
 import { createEngine } from './wire.ts';
-
-export const subscribedTypes = subscriptions.flatMap(({ consumer, on, start }) =>
-  on.map((type) => ({ consumer, type, start })),
-);
 
 export async function runStart(options: {
   readonly config: Config;
@@ -88,27 +81,6 @@ export async function runStart(options: {
   }
 }
 
-async function openDatabase(config: Config, log: Logger): Promise<Database> {
-  const { url, poolMax } = config.database;
-  if (url === null) {
-    const database = await openEmbedded({ directory: config.dataDir, log });
-    await migrate(database, subscribedTypes);
-    await endAllLeases(database.query);
-    return database;
-  }
-  const database = connectServer({ url, poolMax, log });
-  const version = await schemaVersion(database).catch(async (error) => {
-    await database.close();
-    throw new StartError(`The database at DATABASE_URL cannot be used: ${reasonOf(error)}.`);
-  });
-  if (version >= expectedVersion()) return database;
-  await database.close();
-  throw new StartError(
-    `The database is at schema version ${version}, this release needs ${expectedVersion()}: ` +
-      'run `npm run orderly -- migrate` with the same DATABASE_URL first.',
-  );
-}
-
 function openPartners(config: Config, system: System) {
   if (config.partners.url !== null) {
     const port = createHttpPartners({ url: config.partners.url });
@@ -128,12 +100,6 @@ async function listen(server: ReturnType<typeof createHttpServer>, config: Confi
     }
     throw new StartError(`The API cannot listen on ${host}:${port}: ${reasonOf(error)}.`);
   }
-}
-
-function reasonOf(error: unknown): string {
-  const cause = (error as { cause?: unknown }).cause ?? error;
-  if (cause instanceof AggregateError) return reasonOf(cause.errors[0]);
-  return cause instanceof Error ? cause.message : String(cause);
 }
 
 function greeting(url: string): string {

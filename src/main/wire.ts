@@ -32,7 +32,7 @@ export type EngineSettings = RetryPolicy &
   Rehearsal & { readonly timeoutMs: number; readonly leaseMs: number; readonly concurrency: number };
 
 // Entries per flush; larger batches win little and hold their locks longer. Measured with bench/.
-const flushRowsMax = 128;
+const flushRowsMax = 256;
 // Requests that may wait to be accepted: about a second of work; a later one is better told to come back.
 const acceptQueueMax = 4_096;
 // A client waits for its answer; then it is told honestly what is known.
@@ -92,7 +92,9 @@ export function createEngine(parts: {
 
   const breakers = createBreakers(metrics, log);
   const leases = createLeases({ inbox, leaseMs, system, log });
-  const partners = boundPartners(parts.partners, settings.timeoutMs, system);
+  const partners = boundPartners(parts.partners, settings.timeoutMs, system, (dependency) =>
+    breakers[dependency].succeeded(system.monotonicMs()),
+  );
   const pulls = new Map<string, Pull>();
   const consumers = subscriptions.map((row) => {
     const step = toStep(row, partners, system);

@@ -2,8 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { type AddressInfo, connect } from 'node:net';
+import { Duplex } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
 import type { OrderDesk } from '../../src/flow/ports.ts';
+import { answerClientError } from '../../src/io/http/failures.ts';
 import { type Answer, assertProblem, placesOf } from './assert-problem.ts';
 import { createStubDesk, createTestServer } from './stub-desk.ts';
 
@@ -118,6 +120,24 @@ describe('a connection', () => {
       assert.equal((await send(port, `${cancel}${type}\r\n0\r\n\r\n`)).statusCode, 200, type);
     }
     assert.equal(calls.length, 4);
+  });
+});
+
+describe('a request that does not arrive in time', () => {
+  it('is answered with a problem document before its connection is closed', async () => {
+    const chunks: Buffer[] = [];
+    const socket = new Duplex({
+      read: () => {},
+      write: (chunk, _encoding, written) => {
+        chunks.push(chunk);
+        written();
+      },
+    });
+    const closed = new Promise((resolve) => socket.on('error', resolve));
+    const late = Object.assign(new Error('late'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' });
+    answerClientError(late, socket, 'c-1');
+    assert.equal(await closed, late);
+    assertProblem(toAnswer(Buffer.concat(chunks).toString()), 408, 'request-timeout');
   });
 });
 

@@ -30,18 +30,8 @@ after(() => app.close());
 
 describe('an address', () => {
   it('that no route has answers 404, with any method and any body', async () => {
-    for (const url of [
-      '/nowhere',
-      '/orders/',
-      `/orders/${id}/`,
-      `/orders/${id}/refund`,
-      '/dlq/letters',
-      '//',
-      '/Orders',
-    ]) {
-      const answer = await app.inject({ method: 'GET', url });
-      assert.ok([400, 404].includes(answer.statusCode), url);
-      if (url !== '/orders/') assertProblem(answer, 404, 'not-found');
+    for (const url of ['/nowhere', `/orders/${id}/refund`, '/Orders', '/docs/static/.env', '/docs/static/none.js']) {
+      assertProblem(await app.inject({ method: 'GET', url }), 404, 'not-found');
     }
     for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const) {
       const answer = await app.inject({
@@ -78,6 +68,15 @@ describe('an address', () => {
       else assertProblem(answer, 405, 'method-not-allowed');
     }
     assert.equal(calls.length, 0);
+  });
+});
+
+describe('a slash at the end', () => {
+  it('changes nothing', async () => {
+    const request = { method: 'POST', url: '/orders/', payload: { userId: 'u', amount: 1 } } as const;
+    assert.equal((await app.inject(request)).statusCode, 201);
+    assertProblem(await app.inject(`/orders/${id}/`), 404, 'order-not-found');
+    assert.equal((await app.inject('/orders/')).headers.allow, 'POST');
   });
 });
 

@@ -10,7 +10,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { chmod, chown, cp, mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, cp, mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -22,7 +22,7 @@ export type Postgres = {
   readonly port: number;
   // The URL of a new database, a copy of what `prepare` left in the template.
   readonly createDatabase: () => Promise<string>;
-  // SIGKILL: what is not on disk is lost. Resolves when the server accepts nobody any more.
+  // SIGKILL for the server and its backends: what is not on disk is lost, no statement is finished.
   readonly kill9: () => Promise<void>;
   // Starts the server again, on the same port and data; one that still runs is stopped in order before.
   readonly restart: () => Promise<void>;
@@ -142,7 +142,10 @@ export async function startPostgres({ prepare, settings = {} }: PostgresOptions 
     if (server === null) return;
     const closed = once(server, 'close');
     hold(server, true);
-    server.kill(signal);
+    // A backend that is busy would end its statement, and commit it, long after its server's death.
+    const backends = signal === 'SIGKILL' ? await childrenOf(server.pid ?? 0) : [];
+    server?.kill(signal);
+    for (const pid of backends) killIfAlive(pid);
     // The backends share the server's log, which closes when the last of them is gone.
     await closed;
   };
@@ -190,6 +193,23 @@ function hold(child: ChildProcess, isHeld: boolean): void {
   for (const handle of [child, child.stderr, child.stdin] as ({ ref: () => void; unref: () => void } | null)[]) {
     if (isHeld) handle?.ref();
     else handle?.unref();
+  }
+}
+
+// Where the system does not tell, the backends end by themselves: each notices that the server is gone.
+async function childrenOf(pid: number): Promise<number[]> {
+  const list =
+    process.platform === 'linux'
+      ? readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
+      : run('pgrep', ['-P', String(pid)]).then(({ stdout }) => stdout);
+  return ((await list.catch(() => '')).match(/\d+/g) ?? []).map(Number);
+}
+
+function killIfAlive(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
 

@@ -1,5 +1,8 @@
-// What the files of this folder share about the server: its type, with schemas as types, and the
-// settings that change what it accepts. Promises nothing by itself; relies on fastify's types alone.
+// What the files of this folder share about the server: its type, and the settings that change what it
+// accepts.
+//
+// Promises: a schema given to a route of this type is the type of what the route gets and answers.
+// Relies on fastify's types alone; nothing here runs.
 
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type {

@@ -14,8 +14,6 @@ const json = 'application/json';
 const jsonWithParameters = /^application\/json\s*(?:;|$)/i;
 const foreignCharset = /;\s*charset\s*=(?!\s*"?utf-?8"?\s*(?:;|$))/i;
 
-type Done = (error: Error | null, body?: unknown) => void;
-
 // Reduces what clients write in Content-Type to what matters: ours, or not. Without this, fastify answers
 // an odd header with 415 even where there is no body to have a type.
 export function settleContentType(headers: IncomingHttpHeaders): void {
@@ -27,27 +25,25 @@ export function settleContentType(headers: IncomingHttpHeaders): void {
 
 export function readJsonBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser(json, { parseAs: 'buffer' }, parseJson);
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, refuseUnlessEmpty);
+  app.addContentTypeParser<Buffer>(json, { parseAs: 'buffer' }, (request, body, done) => {
+    done(null, toJson(request, body));
+  });
+  app.addContentTypeParser<Buffer>('*', { parseAs: 'buffer' }, (_request, body, done) => {
+    if (body.length > 0) throw otherMediaType();
+    done(null, undefined);
+  });
 }
 
-function parseJson(request: FastifyRequest, body: Buffer, done: Done): void {
-  if (body.length === 0) return done(null, undefined);
-  const encoding = request.headers['content-encoding'];
-  if (encoding !== undefined && encoding !== 'identity') return done(otherMediaType());
-  if (!isUtf8(body)) return done(new ProblemError('invalid-json', 'The body is not UTF-8, so it is not JSON.'));
-  let value: unknown;
+function toJson({ headers }: FastifyRequest, body: Buffer): unknown {
+  if (body.length === 0) return undefined;
+  const encoding = headers['content-encoding'];
+  if (encoding !== undefined && encoding !== 'identity') throw otherMediaType();
+  if (!isUtf8(body)) throw new ProblemError('invalid-json', 'The body is not UTF-8, so it is not JSON.');
   try {
-    value = JSON.parse(body.toString('utf8'));
+    return JSON.parse(body.toString('utf8'));
   } catch (error) {
-    return done(new ProblemError('invalid-json', `The body is not JSON: ${(error as Error).message}.`));
+    throw new ProblemError('invalid-json', `The body is not JSON: ${(error as Error).message}.`);
   }
-  done(null, value);
-}
-
-function refuseUnlessEmpty(_request: FastifyRequest, body: Buffer, done: Done): void {
-  if (body.length === 0) return done(null, undefined);
-  done(otherMediaType());
 }
 
 function otherMediaType(): ProblemError {

@@ -22,9 +22,10 @@ const foreseen: ReadonlyMap<unknown, readonly [code: ProblemCode, detail: string
 export function toProblem(error: unknown, request: FastifyRequest, log: Log): ProblemError {
   if (error instanceof ProblemError) return error;
   if (error instanceof UnavailableError) {
-    const problem = unavailable(afterRead(request) ? nothingStored(error) : error, repetition(request));
-    if (problem.code === 'outcome-unknown') log.warn({ err: error, correlationId: request.id }, 'outcome unknown');
-    return problem;
+    // A read stores nothing, however it ends.
+    const stored = request.method === 'GET' || request.method === 'HEAD' ? 'nothing' : error.stored;
+    if (stored === 'unknown') log.warn({ err: error, correlationId: request.id }, 'outcome unknown');
+    return unavailable(stored, error.retryAfterMs, repetition(request));
   }
   const { code, statusCode } = (error ?? {}) as { code?: unknown; statusCode?: unknown };
   const known = foreseen.get(code);
@@ -37,14 +38,6 @@ export function toProblem(error: unknown, request: FastifyRequest, log: Log): Pr
   const { method, routeOptions } = request;
   log.error({ err: error, method, route: routeOptions.url, correlationId: request.id }, 'request failed unexpectedly');
   return new ProblemError('internal-error', 'The error is recorded under the correlation id of this answer.');
-}
-
-function afterRead(request: FastifyRequest): boolean {
-  return request.method === 'GET' || request.method === 'HEAD';
-}
-
-function nothingStored(error: UnavailableError): UnavailableError {
-  return new UnavailableError('nothing', error.message, error.retryAfterMs);
 }
 
 function repetition({ routeOptions, headers }: FastifyRequest): string {

@@ -85,9 +85,13 @@ export function orThrow<Answer>(answer: Answer | Refusal): Answer {
 
 // The difference between 503 and 504 is a promise: after a 503 nothing is stored, so any client may try
 // again; after a 504 only a repetition under the same key is safe. `repetition` says how to go on.
-export function unavailable(error: UnavailableError, repetition: string): ProblemError {
-  const headers = { 'retry-after': String(Math.max(1, Math.ceil(error.retryAfterMs / 1_000))) };
-  return error.stored === 'nothing'
+export function unavailable(
+  stored: UnavailableError['stored'],
+  retryAfterMs: number,
+  repetition: string,
+): ProblemError {
+  const headers = { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1_000))) };
+  return stored === 'nothing'
     ? new ProblemError('unavailable', 'Nothing was stored. Try again after the time in Retry-After.', { headers })
     : new ProblemError('outcome-unknown', `The request may have taken effect. ${repetition}`, { headers });
 }

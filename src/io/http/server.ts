@@ -4,8 +4,8 @@
 // node and fastify would write themselves (a broken request line, a slow client, a closing server).
 // On close no new connection is taken, running requests are answered, and what still arrives on an open
 // connection gets 503: nothing of it was stored.
-// Relies on the desk to bound its own time; nothing here cuts a running request short, because the
-// client would have to be told 504 for an order that may be stored a moment later.
+// Relies on the desk to bound its own time: no answer is given before the desk's, because what is under
+// way there may be stored a moment later.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
@@ -34,7 +34,8 @@ const headersTimeoutMs = 10_000;
 // Longer than the 60 s after which common load balancers let go of an idle connection, so that they do
 // it first and never send a request into a connection that we are closing.
 const keepAliveTimeoutMs = 72_000;
-// A connection on which nothing moved for this long is dead, whatever it waits for.
+// A connection on which nothing moved for this long is dead: a client that does not read its answers, or
+// one that is gone. Far above what the desk may take.
 const connectionTimeoutMs = 120_000;
 
 export type HttpDependencies = {
@@ -72,7 +73,7 @@ export function createHttpServer({
     // Our own 503 says more than fastify's.
     return503OnClosing: false,
     // An id of any length is the schema's to refuse; node bounds the request line.
-    routerOptions: { maxParamLength: 16_384 },
+    routerOptions: { maxParamLength: 16_384, ignoreTrailingSlash: true },
     ajv: {
       customOptions: {
         allErrors: true,
@@ -135,11 +136,12 @@ export function createHttpServer({
     const [path = '/'] = url.split(/[?#]/);
     const allowed = ['GET', 'HEAD', 'POST'].filter((other) => app.findRoute({ method: other as 'GET', url: path }));
     // A file that the page of the document lacks is looked for under an allowed method.
-    if (allowed.length === 0 || allowed.includes(method))
+    if (allowed.length === 0 || allowed.includes(method)) {
       return new ProblemError('not-found', 'There is nothing at this address; see /docs.');
-    const headers = { allow: allowed.join(', ') };
-    return new ProblemError('method-not-allowed', `${method} is not allowed here, but ${allowed.join(', ')}.`, {
-      headers,
+    }
+    const allow = allowed.join(', ');
+    return new ProblemError('method-not-allowed', `${method} is not allowed here, but ${allow}.`, {
+      headers: { allow },
     });
   }
 

@@ -7,7 +7,7 @@
 
 import type { Flush } from '../../bus/ports.ts';
 import type { PlaceAnswer, PlaceRequest } from '../../flow/ports.ts';
-import type { Database, Query } from './database.ts';
+import { type Database, plainArray, type Query } from './database.ts';
 import { laneOf } from './events.ts';
 import { type OrderRow, orderColumns, toOrder } from './orders.ts';
 
@@ -64,22 +64,22 @@ async function insertThatWon(query: Query, requests: readonly PlaceRequest[]): P
      )
      SELECT id FROM placed`,
     [
-      orders.map((o) => o.id),
+      plainArray(orders.map((o) => o.id)),
       requests.map((r) => r.key),
       requests.map((r) => r.fingerprint),
-      orders.map((o) => o.amount),
-      orders.map((o) => o.currency),
-      orders.map((o) => o.country),
+      plainArray(orders.map((o) => o.amount)),
+      plainArray(orders.map((o) => o.currency)),
+      plainArray(orders.map((o) => o.country)),
       orders.map((o) => JSON.stringify(o.items)),
       orders.map((o) => o.customerEmail),
       orders.map((o) => o.userId),
       orders.map((o) => o.productType),
-      orders.map((o) => o.paymentScenario),
+      plainArray(orders.map((o) => o.paymentScenario)),
       orders.map((o) => o.correlationId),
       orders.map((o) => o.traceparent),
-      orders.map((o) => o.createdAt),
-      requests.map((r) => r.eventId),
-      requests.map((r) => r.fact.type),
+      plainArray(orders.map((o) => o.createdAt)),
+      plainArray(requests.map((r) => r.eventId)),
+      plainArray(requests.map((r) => r.fact.type)),
       requests.map((r) => JSON.stringify(r.fact.data)),
     ],
   );

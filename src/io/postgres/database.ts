@@ -30,18 +30,38 @@ const answerTimeoutMs = 15_000;
 // Our own locks last milliseconds; a stranger's lock stalls one order, which is then tried again.
 const lockTimeoutMs = 2_000;
 
-// COMMIT must wait for the disk, except where losing the write is harmless.
+// Every statement of ours finds its rows by an index. A table that grew since its last ANALYZE would be
+// read whole instead (seen: 6.5 ms instead of 0.5 ms for the effects of 128 orders), so the planner is
+// not offered that way. COMMIT must wait for the disk, except where losing the write is harmless.
 const begin = (durable: boolean) =>
   `BEGIN; SET LOCAL lock_timeout = ${lockTimeoutMs}; SET LOCAL statement_timeout = ${statementTimeoutMs}; ` +
-  `SET LOCAL idle_in_transaction_session_timeout = ${statementTimeoutMs}` +
+  `SET LOCAL idle_in_transaction_session_timeout = ${statementTimeoutMs}; ` +
+  'SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off' +
   (durable ? '' : '; SET LOCAL synchronous_commit = off');
 
 // int8 as a number: amounts are checked to be safe integers, counts and milliseconds are small.
 const int8 = 20;
+// timestamptz comes as `2026-11-21 07:00:00.123+00`: a session's time zone is UTC by our settings or the
+// offset says otherwise; pg's own parser, made for every style, takes ten times as long.
+const timestamptz = 1184;
+const plainTime = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+00$/;
+const parseTime = pg.types.getTypeParser(timestamptz, 'text') as (text: string) => Date;
+const toDate = (text: string) =>
+  plainTime.test(text) ? new Date(`${text.slice(0, 10)}T${text.slice(11, -3)}Z`) : parseTime(text);
+
 export const types: pg.CustomTypesConfig = {
-  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
-    oid === int8 ? Number : pg.types.getTypeParser(oid, format as 'text')) as typeof pg.types.getTypeParser,
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') => {
+    if (oid === int8) return Number;
+    if (oid === timestamptz) return toDate;
+    return pg.types.getTypeParser(oid, format as 'text');
+  }) as typeof pg.types.getTypeParser,
 };
+
+// An array parameter of values that contain nothing to escape: ids, numbers, times, words of ours. pg
+// looks at every character of every element instead.
+export function plainArray(values: readonly (string | number | Date | null)[]): string {
+  return `{${values.map((value) => (value instanceof Date ? value.toISOString() : (value ?? 'NULL'))).join(',')}}`;
+}
 
 export function connectServer(options: { url: string; poolMax: number; log: Log }): Database {
   const pool = new pg.Pool({

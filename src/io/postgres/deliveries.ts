@@ -6,7 +6,7 @@
 import type { Delivery } from '../../bus/admit.ts';
 import type { Held } from '../../bus/leases.ts';
 import type { Due } from '../../bus/ports.ts';
-import type { Query } from './database.ts';
+import { plainArray, type Query } from './database.ts';
 
 type DeliveryRow = {
   event_id: string;
@@ -62,16 +62,16 @@ export type DeliveryWrite = DeliveryKey & {
 
 function deliveryValues(writes: readonly DeliveryWrite[]): unknown[] {
   return [
-    writes.map((w) => w.eventId),
-    writes.map((w) => w.consumer),
-    writes.map((w) => w.orderId),
-    writes.map((w) => w.state),
-    writes.map((w) => w.token),
-    writes.map((w) => w.epoch),
-    writes.map((w) => w.attempt),
-    writes.map((w) => w.takeovers),
-    writes.map((w) => w.dueInMs),
-    writes.map((w) => w.wait),
+    plainArray(writes.map((w) => w.eventId)),
+    plainArray(writes.map((w) => w.consumer)),
+    plainArray(writes.map((w) => w.orderId)),
+    plainArray(writes.map((w) => w.state)),
+    plainArray(writes.map((w) => w.token)),
+    plainArray(writes.map((w) => w.epoch)),
+    plainArray(writes.map((w) => w.attempt)),
+    plainArray(writes.map((w) => w.takeovers)),
+    plainArray(writes.map((w) => w.dueInMs)),
+    plainArray(writes.map((w) => w.wait)),
   ];
 }
 

@@ -4,7 +4,7 @@
 // of do and undo only one can record its outcome.
 
 import type { Effect, EffectName, OrderRecord } from '../../flow/ports.ts';
-import type { Query } from './database.ts';
+import { plainArray, type Query } from './database.ts';
 
 type EffectRow = {
   order_id: string;
@@ -66,15 +66,15 @@ const effectArrays = `unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], 
 
 function effectValues(writes: readonly EffectWrite[]): unknown[] {
   return [
-    writes.map((w) => w.orderId),
-    writes.map((w) => w.effect.name),
+    plainArray(writes.map((w) => w.orderId)),
+    plainArray(writes.map((w) => w.effect.name)),
     writes.map((w) => w.effect.key),
-    writes.map((w) => w.effect.generation),
-    writes.map((w) => w.effect.state),
-    writes.map((w) => w.effect.token),
-    writes.map((w) => w.effect.firstUsedAt),
+    plainArray(writes.map((w) => w.effect.generation)),
+    plainArray(writes.map((w) => w.effect.state)),
+    plainArray(writes.map((w) => w.effect.token)),
+    plainArray(writes.map((w) => w.effect.firstUsedAt)),
     writes.map((w) => w.effect.reference),
-    writes.map((w) => w.effect.expiresAt),
+    plainArray(writes.map((w) => w.effect.expiresAt)),
   ];
 }
 

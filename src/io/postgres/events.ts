@@ -3,7 +3,7 @@
 // Promises: append-only; a version of an order exists once (a second writer fails on the unique key).
 
 import type { Fact } from '../../bus/ports.ts';
-import type { Query } from './database.ts';
+import { plainArray, type Query } from './database.ts';
 
 export type FactRow = {
   event_id: string;
@@ -51,15 +51,15 @@ export async function appendFacts(query: Query, facts: readonly Fact[]): Promise
      INSERT INTO outbox (order_id, version, event_id, lane)
      SELECT order_id, version, id, ${laneOf('order_id')} FROM fact ORDER BY order_id, version`,
     [
-      facts.map((f) => f.id),
-      facts.map((f) => f.subject),
-      facts.map((f) => f.version),
-      facts.map((f) => f.type),
+      plainArray(facts.map((f) => f.id)),
+      plainArray(facts.map((f) => f.subject)),
+      plainArray(facts.map((f) => f.version)),
+      plainArray(facts.map((f) => f.type)),
       facts.map((f) => JSON.stringify(f.data)),
       facts.map((f) => f.correlationId),
-      facts.map((f) => f.causationId),
+      plainArray(facts.map((f) => f.causationId)),
       facts.map((f) => f.traceparent),
-      facts.map((f) => f.time),
+      plainArray(facts.map((f) => f.time)),
     ],
   );
 }

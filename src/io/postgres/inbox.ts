@@ -17,7 +17,8 @@ type ScanRow = {
   scanned_to: string | null;
   // All facts up to here have deliveries; null when the very first one has not.
   complete_to: string | null;
-  found: number;
+  // Nothing that is old enough lies behind this scan.
+  reached_end: boolean;
   missing: string[] | null;
 };
 
@@ -51,7 +52,8 @@ export function createInbox(options: {
        )
        SELECT max(seen.xid)::text AS scanned_to,
               (max(seen.xid) FILTER (WHERE gap.xid IS NULL OR seen.xid < gap.xid))::text AS complete_to,
-              count(*)::integer AS found,
+              count(*) < ${scanRows} OR max(seen.time) > clock_timestamp() - $4::float8 * interval '1 millisecond'
+                AS reached_end,
               (array_agg(seen.id ORDER BY seen.xid) FILTER (
                 WHERE is_missing AND seen.time < clock_timestamp() - $4::float8 * interval '1 millisecond'))[1:$5]
                 AS missing
@@ -60,10 +62,13 @@ export function createInbox(options: {
     );
     const scan = rows[0];
     if (from === null && scan?.complete_to) await advance(consumer, type, scan.complete_to);
-    const reachedEnd = scan === undefined || scan.found < scanRows;
-    if (reachedEnd || scan.scanned_to === null) positions.delete(key);
+    if (scan === undefined || scan.scanned_to === null) {
+      positions.delete(key);
+      return { eventIds: [], reachedEnd: true };
+    }
+    if (scan.reached_end) positions.delete(key);
     else positions.set(key, scan.scanned_to);
-    return { eventIds: scan?.missing ?? [], reachedEnd };
+    return { eventIds: scan.missing ?? [], reachedEnd: scan.reached_end };
   }
 
   // Forward only: of two processes that scan the same, the slower one changes nothing.

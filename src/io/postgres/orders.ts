@@ -5,7 +5,7 @@
 // `updateOrders` names its guard: version and status must be what the change was made from.
 
 import type { Order, OrderId, PaymentScenario } from '../../domain/order.ts';
-import type { Query } from './database.ts';
+import { plainArray, type Query } from './database.ts';
 
 export const orderColumns = `
   o.id AS order_id, o.status, o.payment, o.fulfillment, o.retry_count, o.amount, o.currency, o.country, o.items,
@@ -37,11 +37,8 @@ export type OrderRow = {
 
 export function toOrder(row: OrderRow): Order {
   return {
+    ...toState(row),
     id: row.order_id as OrderId,
-    status: row.status,
-    payment: row.payment,
-    fulfillment: row.fulfillment,
-    retryCount: row.retry_count,
     amount: row.amount,
     currency: row.currency,
     country: row.country,
@@ -50,12 +47,9 @@ export function toOrder(row: OrderRow): Order {
     userId: row.user_id,
     productType: row.product_type,
     paymentScenario: row.payment_scenario,
-    reason: row.reason_code === null ? null : { code: row.reason_code, message: row.reason_message ?? '' },
     correlationId: row.correlation_id,
     traceparent: row.traceparent,
-    version: row.version,
     createdAt: row.created_at,
-    updatedAt: row.updated_at,
   };
 }
 
@@ -64,14 +58,43 @@ export async function readOrder(query: Query, id: OrderId): Promise<Order | null
   return rows[0] ? toOrder(rows[0]) : null;
 }
 
-// The orders that nobody else has locked; the others are missing from the answer.
-export async function lockOrders(query: Query, ids: readonly string[]): Promise<Map<string, Order>> {
-  const rows = await query<OrderRow>(
-    `SELECT ${orderColumns} FROM orders o WHERE o.id = ANY($1::uuid[])
+type StateRow = Pick<
+  OrderRow,
+  | 'order_id'
+  | 'status'
+  | 'payment'
+  | 'fulfillment'
+  | 'retry_count'
+  | 'reason_code'
+  | 'reason_message'
+  | 'version'
+  | 'updated_at'
+>;
+
+// The orders that nobody else has locked, as they stand now; the others are missing from the answer. What
+// never changes of an order is taken from the copy that the caller has, not read again.
+export async function lockOrders(query: Query, known: readonly Order[]): Promise<Map<string, Order>> {
+  const rows = await query<StateRow>(
+    `SELECT o.id AS order_id, o.status, o.payment, o.fulfillment, o.retry_count, o.reason_code, o.reason_message,
+            o.version, o.updated_at
+     FROM orders o WHERE o.id = ANY($1::uuid[])
      ORDER BY o.id FOR NO KEY UPDATE SKIP LOCKED`,
-    [ids],
+    [plainArray(known.map((order) => order.id))],
   );
-  return new Map(rows.map((row) => [row.order_id, toOrder(row)]));
+  const byId = new Map(known.map((order) => [order.id as string, order]));
+  return new Map(rows.map((row) => [row.order_id, { ...(byId.get(row.order_id) as Order), ...toState(row) }]));
+}
+
+function toState(row: StateRow) {
+  return {
+    status: row.status,
+    payment: row.payment,
+    fulfillment: row.fulfillment,
+    retryCount: row.retry_count,
+    reason: row.reason_code === null ? null : { code: row.reason_code, message: row.reason_message ?? '' },
+    version: row.version,
+    updatedAt: row.updated_at,
+  };
 }
 
 // One order, waiting for its lock up to the transaction's lock_timeout: for a person's single request.
@@ -96,17 +119,17 @@ export async function updateOrdersIfUnchanged(query: Query, updates: readonly Or
      WHERE o.id = u.id AND o.version = u.from_version AND o.status = u.from_status
      RETURNING 1`,
     [
-      updates.map((u) => u.to.id),
-      updates.map((u) => u.from.version),
-      updates.map((u) => u.from.status),
-      updates.map((u) => u.to.status),
-      updates.map((u) => u.to.payment),
-      updates.map((u) => u.to.fulfillment),
-      updates.map((u) => u.to.retryCount),
+      plainArray(updates.map((u) => u.to.id)),
+      plainArray(updates.map((u) => u.from.version)),
+      plainArray(updates.map((u) => u.from.status)),
+      plainArray(updates.map((u) => u.to.status)),
+      plainArray(updates.map((u) => u.to.payment)),
+      plainArray(updates.map((u) => u.to.fulfillment)),
+      plainArray(updates.map((u) => u.to.retryCount)),
       updates.map((u) => u.to.reason?.code ?? null),
       updates.map((u) => u.to.reason?.message ?? null),
-      updates.map((u) => u.to.version),
-      updates.map((u) => u.to.updatedAt),
+      plainArray(updates.map((u) => u.to.version)),
+      plainArray(updates.map((u) => u.to.updatedAt)),
     ],
   );
   return rows.length;

@@ -27,10 +27,11 @@ export function createSettle(options: {
 
   return async (settles) => {
     const { answers, hasFacts } = await database.transaction(async (query) => {
-      const orderIds = settles.map(({ work }) => work.fact.subject);
+      const known = settles.map(({ work }) => work.subject.order);
+      const orderIds = known.map((order) => order.id);
       const keys = settles.map(({ work }) => ({ consumer: work.consumer, eventId: work.fact.id }));
       const [orders, deliveries, effects] = await Promise.all([
-        lockOrders(query, orderIds),
+        lockOrders(query, known),
         readDeliveries(query, keys),
         readEffects(query, orderIds),
       ]);

@@ -33,7 +33,7 @@ CREATE TABLE orders (
        AND (reason_code IS NULL) = (reason_message IS NULL)),
   CONSTRAINT orders_processed_are_paid_and_booked
     CHECK (status <> 'PROCESSED' OR (payment = 'authorized' AND fulfillment = 'scheduled'))
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 50);
 
 -- One row per Idempotency-Key. The unique key is the arbiter between equal requests; the fingerprint
 -- tells a repetition from another payload. BRIN finds the old ones for the cleanup at almost no cost.
@@ -106,7 +106,7 @@ CREATE TABLE deliveries (
   waiting_since timestamptz,
   PRIMARY KEY (event_id, consumer),
   CONSTRAINT deliveries_owed_are_due CHECK ((due_at IS NOT NULL) = (state IN ('running', 'waiting')))
-) WITH (fillfactor = 70);
+);
 -- For the workers' poll of what is due, ended leases included.
 CREATE INDEX deliveries_due ON deliveries (consumer, due_at) WHERE due_at IS NOT NULL;
 
@@ -124,7 +124,7 @@ CREATE TABLE effects (
   expires_at timestamptz,
   PRIMARY KEY (order_id, name),
   CONSTRAINT effects_done_have_a_reference CHECK (state <> 'done' OR reference IS NOT NULL)
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 50);
 
 -- What a person must look at. Closed, never deleted before its retention.
 CREATE TABLE dead_letters (

@@ -1,0 +1,411 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { OrderId } from '../../src/domain/order.ts';
+import { isRefusal } from '../../src/domain/refusals.ts';
+import type { AuthorizeAnswer } from '../../src/flow/ports.ts';
+import { createSystem } from '../../src/io/system.ts';
+import type { Postgres } from '../support/postgres.ts';
+import { until } from '../support/until.ts';
+import { inWorld, slowestTest, startServer, type World, type WorldOptions } from '../support/world.ts';
+
+let postgres: Postgres;
+before(async () => {
+  postgres = await startServer();
+});
+after(() => postgres.stop());
+
+const test = (name: string, options: WorldOptions, story: (world: World) => Promise<void>) =>
+  it(name, slowestTest, () => inWorld(postgres, options, story));
+
+// A retry that will not come while the test looks: its time passes when the test says so.
+const slowRetries = {
+  settings: { retryDelayMs: 600_000, retryDelayMsMax: 600_000 },
+  system: { ...createSystem(), random: () => 0.9 },
+};
+
+async function canceled(world: World, id: OrderId) {
+  const order = await world.cancel(id);
+  assert.ok(!isRefusal(order), JSON.stringify(order));
+  assert.equal(order.status, 'CANCELED');
+  assert.deepEqual(order.reason, { code: 'canceled-by-request', message: 'canceled by request' });
+  return order;
+}
+
+const hanging = (world: World) => until(() => world.stage.state().hanging > 0, 'a call that hangs');
+const statesOf = (world: World, id: OrderId, partner: 'payments' | 'carrier') =>
+  world.entries(id, partner).map(({ state }) => state);
+const summaryOf = async (world: World, id: OrderId) => {
+  const { status, payment, fulfillment } = await world.order(id);
+  return [status, payment, fulfillment];
+};
+
+// An order whose money is authorized while nobody has begun to book.
+async function authorizedByHand(world: World) {
+  const { id } = await world.place();
+  const payment = await world.takeByHand('payment', id);
+  assert.equal(await payment.settle(await payment.perform()), 'settled');
+  return id;
+}
+
+describe('canceling before the money is held', { concurrency: 6 }, () => {
+  test('an order that nobody has begun never reaches a partner', { start: false }, async (world) => {
+    const { id } = await world.place();
+    await canceled(world, id);
+    await world.engine.start();
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'none', 'none']);
+    assert.deepEqual(world.callsOf(id), ['send']);
+  });
+
+  test('while the authorization is on its way, the key is closed before it gets there', {}, async (world) => {
+    world.stage.direct({ call: 'authorize', act: 'hang-before' });
+    const { id } = await world.place();
+    await hanging(world);
+    await canceled(world, id);
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'none', 'none']);
+    assert.deepEqual(statesOf(world, id, 'payments'), ['closed']);
+    assert.deepEqual(await world.facts(id), ['OrderCreatedV1', 'OrderCanceledV1']);
+  });
+
+  test('while the authorization is made and its answer on the way, it is voided', {}, async (world) => {
+    world.stage.direct({ call: 'authorize', act: 'hang-after' });
+    const { id } = await world.place();
+    await hanging(world);
+    await canceled(world, id);
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
+    assert.deepEqual(statesOf(world, id, 'payments'), ['voided']);
+    assert.deepEqual(await world.facts(id), ['OrderCreatedV1', 'OrderCanceledV1', 'PaymentVoidedV1']);
+  });
+
+  test('after the answer to the authorization was lost, it is voided', slowRetries, async (world) => {
+    const { id } = await world.place({ paymentScenario: 'lost-answer' });
+    await until(async () => (await world.delivery('payment', id)).state === 'waiting', 'the lost answer');
+    await canceled(world, id);
+    await until(() => statesOf(world, id, 'payments').includes('voided'), 'the void');
+    await world.passTime();
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
+    assert.deepEqual(world.callsOf(id).toSorted(), ['authorize', 'send', 'void']);
+  });
+
+  test('between two attempts that were certainly without effect, nothing is undone', slowRetries, async (world) => {
+    const { id } = await world.place({ paymentScenario: 'flaky' });
+    await until(async () => (await world.delivery('payment', id)).state === 'waiting', 'the first failure');
+    await canceled(world, id);
+    await world.passTime();
+    await world.settled();
+    assert.deepEqual(world.callsOf(id).toSorted(), ['authorize', 'send']);
+    assert.deepEqual(world.entries(id, 'payments'), []);
+  });
+
+  test('after the worker died before its call, the key is closed', { start: false }, async (world) => {
+    const { id } = await world.place();
+    await world.takeByHand('payment', id, 1);
+    await canceled(world, id);
+    await world.engine.start();
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'none', 'none']);
+    assert.deepEqual(statesOf(world, id, 'payments'), ['closed']);
+  });
+
+  for (const leaseMs of [1, 60_000]) {
+    const lease = leaseMs === 1 ? 'past its lease' : 'within its lease';
+    test(`a worker that wakes ${lease} finds the key closed and settles nothing`, { start: false }, async (world) => {
+      const { id } = await world.place();
+      const frozen = await world.takeByHand('payment', id, leaseMs);
+      await canceled(world, id);
+      await world.engine.start();
+      await until(() => statesOf(world, id, 'payments').includes('closed'), 'the tombstone');
+      if (leaseMs === 1) await world.settled();
+      const answer = (await frozen.perform()) as AuthorizeAnswer;
+      assert.deepEqual(answer, { outcome: 'closed' });
+      assert.equal(await frozen.settle(answer), leaseMs === 1 ? 'stale' : 'settled');
+      await world.settled();
+      assert.equal((await world.delivery('payment', id)).state, 'skipped');
+      assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'none', 'none']);
+      assert.deepEqual(await world.facts(id), ['OrderCreatedV1', 'OrderCanceledV1']);
+    });
+  }
+
+  test('an authorization that settles after the cancel is recorded, and voided', { start: false }, async (world) => {
+    const { id } = await world.place();
+    const late = await world.takeByHand('payment', id);
+    const answer = await late.perform();
+    await canceled(world, id);
+    assert.equal(await late.settle(answer), 'settled');
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'authorized', 'none']);
+    await world.engine.start();
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
+    const facts = ['OrderCreatedV1', 'OrderCanceledV1', 'PaymentAuthorizedV1', 'PaymentVoidedV1'];
+    assert.deepEqual(await world.facts(id), facts);
+    assert.equal((await world.delivery('fulfillment', id)).state, 'skipped');
+    assert.ok(!world.callsOf(id).includes('book'));
+  });
+
+  test('an authorization whose undoing has begun cannot be recorded any more', { start: false }, async (world) => {
+    const { id } = await world.place();
+    const late = await world.takeByHand('payment', id);
+    const answer = await late.perform();
+    await canceled(world, id);
+    const undo = await world.takeByHand('compensation', id);
+    assert.equal(await late.settle(answer), 'settled');
+    assert.deepEqual(await world.facts(id), ['OrderCreatedV1', 'OrderCanceledV1']);
+    assert.equal(await undo.settle(await undo.perform()), 'settled');
+    await world.engine.start();
+    await world.settled();
+    assert.deepEqual(statesOf(world, id, 'payments'), ['voided']);
+    assert.deepEqual(await world.facts(id), ['OrderCreatedV1', 'OrderCanceledV1', 'PaymentVoidedV1']);
+  });
+
+  test('a decline that settles after the cancel is recorded, and told to nobody', { start: false }, async (world) => {
+    const { id } = await world.place({ paymentScenario: 'failure' });
+    const late = await world.takeByHand('payment', id);
+    const answer = await late.perform();
+    await canceled(world, id);
+    assert.equal(await late.settle(answer), 'settled');
+    await world.engine.start();
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'declined', 'none']);
+    assert.equal((await world.order(id)).reason?.code, 'canceled-by-request');
+    const kinds = world.entries(id, 'mail').map(({ key }) => key.split(':').at(-1));
+    assert.deepEqual(kinds, ['canceled']);
+  });
+});
+
+describe('canceling while money is held', { concurrency: 6 }, () => {
+  test('before the booking has begun, the money is voided', { start: false }, async (world) => {
+    const id = await authorizedByHand(world);
+    assert.equal((await world.order(id)).fulfillment, 'pending');
+    await canceled(world, id);
+    await world.engine.start();
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
+    assert.deepEqual(world.callsOf(id).toSorted(), ['authorize', 'send', 'void']);
+  });
+
+  test('while the booking is on its way, its key is closed and the money voided', {}, async (world) => {
+    world.stage.direct({ call: 'book', act: 'hang-before' });
+    const { id } = await world.place();
+    await hanging(world);
+    await canceled(world, id);
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
+    assert.deepEqual(statesOf(world, id, 'carrier'), ['closed']);
+    assert.deepEqual(statesOf(world, id, 'payments'), ['voided']);
+  });
+
+  test('while the booking is made and its answer on the way, it is recalled, then the money voided', {}, async (world) => {
+    world.stage.direct({ call: 'book', act: 'hang-after' });
+    const { id } = await world.place();
+    await hanging(world);
+    await canceled(world, id);
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'canceled']);
+    assert.deepEqual(statesOf(world, id, 'carrier'), ['recalled']);
+    const undone = world.callsOf(id).filter((call) => call === 'recall' || call === 'void');
+    assert.deepEqual(undone, ['recall', 'void']);
+    const created = ['OrderCreatedV1', 'PaymentAuthorizedV1', 'OrderCanceledV1'];
+    assert.deepEqual(await world.facts(id), [...created, 'FulfillmentCanceledV1', 'PaymentVoidedV1']);
+  });
+
+  test('after the answer to the booking was lost, it is recalled', slowRetries, async (world) => {
+    world.stage.direct({ call: 'book', act: 'hang-after' });
+    const { id } = await world.place();
+    await until(async () => (await world.delivery('fulfillment', id)).state === 'waiting', 'the lost answer');
+    await canceled(world, id);
+    await until(() => statesOf(world, id, 'payments').includes('voided'), 'the undo');
+    await world.passTime();
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'canceled']);
+    assert.equal(world.callsOf(id).filter((call) => call === 'book').length, 1);
+  });
+
+  test('after the worker died before its booking, a late booking finds the key closed', {
+    start: false,
+  }, async (world) => {
+    const id = await authorizedByHand(world);
+    const frozen = await world.takeByHand('fulfillment', id, 1);
+    await canceled(world, id);
+    await world.engine.start();
+    await world.settled();
+    assert.deepEqual(statesOf(world, id, 'carrier'), ['closed']);
+    const answer = await frozen.perform();
+    assert.deepEqual(answer, { outcome: 'closed' });
+    assert.equal(await frozen.settle(answer), 'stale');
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
+  });
+
+  test('a booking that settles after the cancel is recorded, recalled, and the money voided', {
+    start: false,
+  }, async (world) => {
+    const id = await authorizedByHand(world);
+    const late = await world.takeByHand('fulfillment', id);
+    const answer = await late.perform();
+    await canceled(world, id);
+    assert.equal(await late.settle(answer), 'settled');
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'authorized', 'scheduled']);
+    await world.engine.start();
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'canceled']);
+    assert.deepEqual(statesOf(world, id, 'carrier'), ['recalled']);
+  });
+
+  test('an undo that fails is repeated until it is done', {}, async (world) => {
+    world.stage.direct({ call: 'book', act: 'hang-after' });
+    world.stage.direct({ call: 'recall', act: 'fail' });
+    world.stage.direct({ call: 'void', act: 'hang-after' });
+    const { id } = await world.place();
+    await hanging(world);
+    await canceled(world, id);
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'canceled']);
+    const undone = world.callsOf(id).filter((call) => call === 'recall' || call === 'void');
+    assert.deepEqual(undone, ['recall', 'recall', 'void', 'recall', 'void']);
+  });
+
+  test('a worker that dies in the middle of an undo leaves the rest to the next one', {
+    start: false,
+  }, async (world) => {
+    const id = await authorizedByHand(world);
+    const booking = await world.takeByHand('fulfillment', id);
+    await booking.perform();
+    await canceled(world, id);
+    const undo = await world.takeByHand('compensation', id, 1);
+    await undo.perform();
+    await world.engine.start();
+    await world.ended(id);
+    await until(async () => (await world.delivery('compensation', id)).state === 'done', 'the undo');
+    assert.equal(await undo.settle({ recall: null, voiding: null }), 'stale');
+    assert.equal(await booking.settle({ outcome: 'booked', bookingId: 'too late' }), 'settled');
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'canceled']);
+    assert.equal((await world.facts(id)).filter((type) => type === 'PaymentVoidedV1').length, 1);
+  });
+
+  test('a carrier that does not take the parcel back keeps the money held until a person decides', {}, async (world) => {
+    world.stage.direct({ call: 'book', act: 'hang-after' });
+    world.stage.direct({ call: 'recall', act: 'refuse' });
+    const { id } = await world.place();
+    await hanging(world);
+    await canceled(world, id);
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'authorized', 'scheduled']);
+    assert.deepEqual(statesOf(world, id, 'payments'), ['authorized']);
+    const [letter, ...more] = await world.openLetters();
+    assert.deepEqual(more, []);
+    assert.deepEqual([letter?.orderId, letter?.consumer, letter?.code], [id, 'compensation', 'recall-refused']);
+    assert.equal(letter?.order?.status, 'CANCELED');
+
+    // The carrier has relented: the same undo, from the start.
+    const again = await world.desk.reprocess(id, 'test-again');
+    assert.ok(again !== null && !isRefusal(again));
+    assert.equal(again.status, 'CANCELED');
+    await world.settled();
+    assert.deepEqual(await world.openLetters(), []);
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'canceled']);
+    assert.deepEqual(statesOf(world, id, 'carrier'), ['recalled']);
+    assert.deepEqual(statesOf(world, id, 'payments'), ['voided']);
+  });
+
+  test('a failed order whose money is held gets it back, and its letter is closed', {}, async (world) => {
+    world.stage.direct({ call: 'book', act: 'fail', times: 4 });
+    const { id } = await world.place();
+    await world.ended(id, 'FAILED');
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['FAILED', 'authorized', 'none']);
+    const letters = await world.openLetters();
+    assert.deepEqual(
+      letters.map(({ consumer }) => consumer),
+      ['fulfillment'],
+    );
+    await canceled(world, id);
+    assert.deepEqual(await world.openLetters(), []);
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
+    const again = await world.desk.reprocess(id, 'test-again');
+    assert.equal(isRefusal(again) && again.refused, 'no-dead-letter');
+  });
+});
+
+describe('a cancel', { concurrency: 6 }, () => {
+  test('of a processed order is refused and changes nothing', {}, async (world) => {
+    const { id } = await world.place();
+    const processed = await world.ended(id, 'PROCESSED');
+    const refusal = await world.cancel(id);
+    assert.equal(isRefusal(refusal) && refusal.refused, 'order-already-processed');
+    assert.deepEqual(await world.order(id), processed);
+  });
+
+  test('that is asked for again changes nothing', {}, async (world) => {
+    world.stage.direct({ call: 'authorize', act: 'hang-after' });
+    const { id } = await world.place();
+    await hanging(world);
+    await canceled(world, id);
+    await world.settled();
+    const before = await world.order(id);
+    assert.deepEqual(await canceled(world, id), before);
+    await world.settled();
+    assert.deepEqual(await world.order(id), before);
+    assert.equal((await world.facts(id)).filter((type) => type === 'OrderCanceledV1').length, 1);
+  });
+
+  test('at any moment ends with nothing held, or comes too late', {}, async (world) => {
+    // So many calls to partners an order makes on its way; it is canceled after each number of them.
+    const calls = { success: 3, flaky: 5, 'lost-answer': 4, failure: 2, outage: 5 } as const;
+    const moments = Object.entries(calls).flatMap(([scenario, count]) =>
+      Array.from({ length: count + 1 }, (_, after) => ({ paymentScenario: scenario as keyof typeof calls, after })),
+    );
+    world.stage.direct({ call: 'book', act: 'hang-after', times: 4 });
+    world.stage.direct({ call: 'book', act: 'fail', times: 4 });
+    const outcomes = await Promise.all(
+      [...moments, ...moments, ...moments].map(async ({ paymentScenario, after }) => {
+        const { id } = await world.place({ paymentScenario });
+        while (world.callsOf(id).length < after) await pause(1);
+        const answer = await world.cancel(id);
+        return isRefusal(answer) ? answer.refused : answer.status;
+      }),
+    );
+    assert.deepEqual([...new Set(outcomes)].sort(), ['CANCELED', 'order-already-processed']);
+  });
+});
+
+describe('an order whose partner says no', { concurrency: 6 }, () => {
+  test('is canceled because its payment is declined, and everybody is told why', {}, async (world) => {
+    const { id } = await world.place({ paymentScenario: 'failure' });
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'declined', 'none']);
+    const { reason } = await world.order(id);
+    assert.deepEqual(reason, { code: 'payment-declined', message: 'the payment was declined: card-declined' });
+    const facts = await world.sql<{ id: string; type: string; causation_id: string | null; data: object }>(
+      'SELECT id, type, causation_id, data FROM events WHERE order_id = $1 ORDER BY version',
+      [id],
+    );
+    const [created, declined, ended] = facts;
+    assert.deepEqual(
+      facts.map(({ type }) => type),
+      ['OrderCreatedV1', 'PaymentFailedV1', 'OrderCanceledV1'],
+    );
+    assert.deepEqual([declined?.causation_id, ended?.causation_id], [created?.id, declined?.id]);
+    const money = { orderId: id, amount: 1_999, currency: 'USD' };
+    assert.deepEqual(declined?.data, { ...money, declineCode: 'card-declined' });
+    const moved = { previousStatus: 'PROCESSING', status: 'CANCELED', reason: 'payment-declined' };
+    assert.deepEqual(ended?.data, { ...money, ...moved });
+    assert.equal((await world.delivery('compensation', id)).state, 'skipped');
+  });
+
+  test('is canceled because the carrier rejects it, and its money is voided', {}, async (world) => {
+    world.stage.direct({ call: 'book', act: 'refuse' });
+    const { id } = await world.place();
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'rejected']);
+    assert.equal((await world.order(id)).reason?.code, 'fulfillment-rejected');
+    const paid = ['OrderCreatedV1', 'PaymentAuthorizedV1'];
+    const ended = ['FulfillmentRejectedV1', 'OrderCanceledV1', 'PaymentVoidedV1'];
+    assert.deepEqual(await world.facts(id), [...paid, ...ended]);
+    assert.ok(!world.callsOf(id).includes('recall'), 'what was rejected is not recalled');
+  });
+});

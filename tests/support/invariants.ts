@@ -1,0 +1,176 @@
+// What must be true of any system at rest, whatever happened before: a named list, each judged on the
+// database and on the ledger of the partners, which know nothing of each other.
+
+import assert from 'node:assert/strict';
+import { Compile } from 'typebox/compile';
+import { factSchemas } from '../../src/domain/events.ts';
+import { coreConsumers } from '../../src/flow/subscriptions.ts';
+import type { Entry } from '../../src/io/partners/ledger.ts';
+import type { Query } from '../../src/io/postgres/database.ts';
+import type { World } from './world.ts';
+
+type Seen = Pick<World, 'sql' | 'ledger' | 'published'>;
+// Answers what offends; nothing when all is well.
+type Invariant = (world: Seen) => Promise<readonly unknown[]>;
+
+const query =
+  (text: string, ...values: unknown[]): Invariant =>
+  ({ sql }) =>
+    sql(text, values);
+
+export const invariants: Readonly<Record<string, Invariant>> = {
+  'a processed order has one authorization and one booking': async (world) => {
+    const orders = await readOrders(world.sql, ['PROCESSED']);
+    const held = heldByOrder(world);
+    return orders.filter(({ id }) => held(id, 'authorized') !== 1 || held(id, 'booked') !== 1);
+  },
+
+  'nothing is held or booked for a canceled order, unless an open letter of compensation says so': async (world) => {
+    const orders = await readOrders(world.sql, ['CANCELED']);
+    const excused = new Set(
+      (
+        await world.sql<{ order_id: string }>(
+          `SELECT order_id FROM dead_letters WHERE closed_at IS NULL AND consumer = 'compensation'`,
+        )
+      ).map((row) => row.order_id),
+    );
+    const held = heldByOrder(world);
+    return orders.filter(({ id }) => !excused.has(id) && held(id, 'authorized') + held(id, 'booked') > 0);
+  },
+
+  'no order was ever authorized or booked twice': async ({ ledger }) => {
+    const seen = new Set<string>();
+    return allEntries(ledger)
+      .filter(({ partner, reference }) => partner !== 'mail' && reference !== null)
+      .filter(({ partner, orderId }) => seen.size === seen.add(`${partner} ${orderId}`).size);
+  },
+
+  'no customer got two messages of one kind': async ({ ledger }) => {
+    const seen = new Set<string>();
+    return allEntries(ledger)
+      .filter(({ partner }) => partner === 'mail')
+      .filter(({ orderId, terms }) => {
+        const { kind } = JSON.parse(terms ?? '{}') as { kind?: string };
+        return seen.size === seen.add(`${orderId} ${kind}`).size;
+      });
+  },
+
+  'what an order says of its payment is what the provider holds': async (world) => {
+    const held = heldByOrder(world);
+    return (await readOrders(world.sql, ['PENDING', 'PROCESSING', 'PROCESSED', 'FAILED', 'CANCELED'])).filter(
+      ({ id, payment }) => payment !== 'unknown' && (payment === 'authorized') !== (held(id, 'authorized') === 1),
+    );
+  },
+
+  'an effect that is recorded as done, undone or absent is so at its partner': async ({ sql, ledger }) => {
+    const entries = new Map(allEntries(ledger).map((entry) => [entry.key, entry]));
+    const effects = await sql<{ key: string; state: string; reference: string | null }>(
+      'SELECT key, state, reference FROM effects',
+    );
+    return effects.filter(({ key, state, reference }) => {
+      const entry = entries.get(key);
+      const exists = entry?.state === 'authorized' || entry?.state === 'booked';
+      if (state === 'done') return !exists || entry.reference !== reference;
+      return ['none', 'undone', 'declined'].includes(state) && exists;
+    });
+  },
+
+  'an order is FAILED exactly while a dead letter of a core step is open': query(
+    `SELECT o.id, o.status FROM orders o WHERE (o.status = 'FAILED') <> EXISTS (
+       SELECT FROM dead_letters l WHERE l.order_id = o.id AND l.closed_at IS NULL AND l.consumer = ANY($1))`,
+    coreConsumers,
+  ),
+
+  'a delivery is dead exactly while its letter is open, or was closed by a cancel': query(
+    `SELECT d.consumer, d.event_id, d.state FROM deliveries d
+     WHERE (d.state = 'dead') <> EXISTS (
+       SELECT FROM dead_letters l WHERE l.delivery_id = d.event_id AND l.consumer = d.consumer
+         AND (l.closed_at IS NULL OR l.closed_how = 'canceled'))`,
+  ),
+
+  'the versions of an order run from 1 to its own without a gap': query(
+    `SELECT o.id, o.version, array_agg(e.version ORDER BY e.version) AS versions
+     FROM orders o LEFT JOIN events e ON e.order_id = o.id GROUP BY o.id
+     HAVING count(e.id) <> o.version OR min(e.version) <> 1 OR max(e.version) <> o.version`,
+  ),
+
+  'a fact names the earlier fact of its order that caused it; only a first one and a request have none': query(
+    `SELECT e.order_id, e.type, e.causation_id FROM events e
+     LEFT JOIN events c ON c.id = e.causation_id AND c.order_id = e.order_id AND c.version < e.version
+     WHERE CASE WHEN e.version = 1 OR e.data->>'reason' = 'canceled-by-request' THEN e.causation_id IS NOT NULL
+           ELSE c.id IS NULL END`,
+  ),
+
+  'the correlation id of the request is in every fact of its order': query(
+    `SELECT e.order_id, e.type FROM events e JOIN orders o ON o.id = e.order_id
+     WHERE e.correlation_id <> o.correlation_id`,
+  ),
+
+  'the status of an order is the one that its last moving fact names': query(
+    `SELECT o.id, o.status, f.status AS fact FROM orders o, LATERAL (
+       SELECT coalesce((SELECT e.data->>'status' FROM events e WHERE e.order_id = o.id AND e.data->>'status' IS NOT NULL
+                        ORDER BY e.version DESC LIMIT 1), 'PENDING') AS status) f
+     WHERE o.status <> f.status AND NOT (o.status = 'PROCESSING' AND f.status = 'PENDING')`,
+  ),
+
+  'the retries of an order are those charged to its core steps since it was last sent back': query(
+    `SELECT o.id, o.retry_count, a.charged FROM orders o, LATERAL (
+       SELECT count(*)::integer AS charged FROM attempts a
+       WHERE a.order_id = o.id AND a.outcome = 'retry' AND a.consumer = ANY($1) AND a.at >= coalesce(
+         (SELECT max(e.time) FROM events e WHERE e.order_id = o.id AND e.type = 'OrderReprocessedV1'), '-infinity')) a
+     WHERE o.retry_count <> a.charged`,
+    coreConsumers,
+  ),
+
+  'nothing is owed to the bus': query('SELECT * FROM outbox'),
+
+  'no delivery is left running or waiting': query('SELECT * FROM deliveries WHERE due_at IS NOT NULL'),
+
+  'every fact was published, and first in the order of its versions': async ({ sql, published }) => {
+    const events = await sql<{ id: string; order_id: string; version: number }>(
+      'SELECT id, order_id, version FROM events ORDER BY order_id, version',
+    );
+    const first = new Map<string, number>();
+    published.forEach(({ id }, position) => {
+      if (!first.has(id)) first.set(id, position);
+    });
+    return events.filter(({ id, order_id, version }, index) => {
+      const before = events[index - 1];
+      const position = first.get(id);
+      if (position === undefined) return true;
+      return version > 1 && before?.order_id === order_id && (first.get(before.id) ?? Infinity) > position;
+    });
+  },
+
+  'every fact is what its schema says': async ({ sql }) => {
+    const events = await sql<{ type: string; data: unknown }>('SELECT type, data FROM events');
+    return events.filter(({ type, data }) => !validators.get(type)?.Check(data));
+  },
+};
+
+const validators = new Map(Object.entries(factSchemas).map(([type, schema]) => [type, Compile(schema)]));
+
+export async function assertInvariants(world: Seen): Promise<void> {
+  for (const [name, offenders] of Object.entries(invariants)) {
+    assert.deepEqual(await offenders(world), [], `broken: ${name}`);
+  }
+}
+
+function allEntries(ledger: Seen['ledger']): readonly Entry[] {
+  return ledger.entries({ orderId: null, afterPosition: 0, limit: 1_000_000 });
+}
+
+function heldByOrder({ ledger }: Seen): (orderId: string, state: 'authorized' | 'booked') => number {
+  const counts = new Map<string, number>();
+  for (const { orderId, state } of allEntries(ledger)) {
+    counts.set(`${orderId} ${state}`, (counts.get(`${orderId} ${state}`) ?? 0) + 1);
+  }
+  return (orderId, state) => counts.get(`${orderId} ${state}`) ?? 0;
+}
+
+function readOrders(sql: Query, statuses: readonly string[]) {
+  return sql<{ id: string; status: string; payment: string }>(
+    'SELECT id, status, payment FROM orders WHERE status = ANY($1)',
+    [statuses],
+  );
+}

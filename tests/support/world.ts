@@ -1,0 +1,412 @@
+// The whole system in this process for a test: one database, one ledger of the simulated partners, one
+// memory bus, and as many engines on them as the test builds.
+//
+// What happens at the edges is recorded (calls to partners, messages published, breakers), nothing is
+// replaced: the engine, PostgreSQL and the partners are the real ones, only their settings are short.
+// `inWorld` ends every test with the invariants and leaves nothing running.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Bus, Log, Message, SettleAnswer, System, Work } from '../../src/bus/ports.ts';
+import type { Order, OrderId } from '../../src/domain/order.ts';
+import { isUnderWay } from '../../src/domain/order-machine.ts';
+import { isRefusal, type Refusal } from '../../src/domain/refusals.ts';
+import type { DeadLetter, OrderDesk, OrderRecord, Partners, PlaceCommand } from '../../src/flow/ports.ts';
+import { type ConsumerName, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
+import { createMemoryBus } from '../../src/io/buses/memory.ts';
+import { type Entry, type Ledger, openLedger } from '../../src/io/partners/ledger.ts';
+import { createLocalPartners } from '../../src/io/partners/local.ts';
+import { createStage, type Stage } from '../../src/io/partners/stage.ts';
+import { createClaim } from '../../src/io/postgres/claim.ts';
+import { connectServer, type Database, type Query } from '../../src/io/postgres/database.ts';
+import { migrate } from '../../src/io/postgres/migrate.ts';
+import { createSettle } from '../../src/io/postgres/settle.ts';
+import { createSystem } from '../../src/io/system.ts';
+import { subscribedTypes } from '../../src/main/open-database.ts';
+import { createEngine, type EngineSettings } from '../../src/main/wire.ts';
+import { assertInvariants } from './invariants.ts';
+import { type Postgres, startPostgres } from './postgres.ts';
+import { until } from './until.ts';
+
+export type PartnerCall = {
+  readonly call: 'authorize' | 'void' | 'lookup' | 'book' | 'recall' | 'send';
+  readonly key: string;
+  readonly orderId: string | null;
+  readonly atMs: number;
+};
+export type BreakerChange = { readonly dependency: string; readonly state: 'open' | 'closed'; readonly atMs: number };
+
+export type WorldEngine = {
+  readonly desk: OrderDesk;
+  readonly start: () => Promise<void>;
+  readonly stop: (graceMs?: number) => Promise<void>;
+  // How many claims were answered, and attempts ended, this way.
+  readonly ends: (consumer: ConsumerName, end: string) => number;
+  readonly breakerChanges: readonly BreakerChange[];
+};
+export type EngineOptions = {
+  readonly settings?: Partial<EngineSettings>;
+  readonly bus?: Bus;
+  // What the engine meets instead of the world's partners, made from them.
+  readonly partners?: (real: Partners) => Partners;
+  readonly system?: System;
+};
+
+// A worker played by the test: it holds a claim and goes on when, and if, the test says so.
+export type Hand = {
+  readonly work: Work<OrderRecord>;
+  readonly perform: () => Promise<unknown>;
+  readonly settle: (result: unknown) => Promise<SettleAnswer>;
+};
+
+export type World = {
+  readonly sql: Query;
+  readonly database: Database;
+  readonly stage: Stage;
+  readonly ledger: Ledger;
+  readonly partners: Partners;
+  readonly calls: readonly PartnerCall[];
+  readonly bus: Bus;
+  // Every message that any engine gave to any bus, in order.
+  readonly published: readonly Message[];
+  // The engine that every world has.
+  readonly engine: WorldEngine;
+  // Answers as long as the world is there, whatever became of the engines.
+  readonly desk: OrderDesk;
+  readonly newEngine: (options?: EngineOptions) => WorldEngine;
+  readonly place: (command?: PlaceCommand, desk?: OrderDesk) => Promise<Order>;
+  readonly order: (id: OrderId) => Promise<Order>;
+  readonly cancel: (id: OrderId) => Promise<Order | Refusal>;
+  // Resolves with the order when it is at its end, or in the status that is named.
+  readonly ended: (id: OrderId, status?: Order['status']) => Promise<Order>;
+  // Resolves when nothing is owed to anybody: every fact published, delivered and settled.
+  readonly settled: () => Promise<void>;
+  // Everything that waits becomes due, as if the time had passed.
+  readonly passTime: () => Promise<void>;
+  readonly openLetters: () => Promise<readonly DeadLetter[]>;
+  readonly facts: (id: OrderId) => Promise<readonly string[]>;
+  readonly delivery: (consumer: ConsumerName, id: OrderId) => Promise<DeliveryRow>;
+  readonly entries: (id: OrderId, partner?: Entry['partner']) => readonly Entry[];
+  readonly callsOf: (id: OrderId) => readonly PartnerCall['call'][];
+  readonly takeByHand: (consumer: ConsumerName, id: OrderId, leaseMs?: number) => Promise<Hand>;
+};
+export type DeliveryRow = { state: string; epoch: number; attempt: number; takeovers: number };
+
+export type WorldOptions = EngineOptions & {
+  // False: the test starts the engine itself.
+  readonly start?: boolean;
+  // False: the test leaves something owed, or something illegal, on purpose.
+  readonly check?: boolean;
+};
+
+export const quickSettings: EngineSettings = {
+  maxRetries: 3,
+  retryDelayMs: 5,
+  retryDelayMsMax: 20,
+  maxWaitMs: 600_000,
+  failureProbability: 0,
+  processingDelayMs: 0,
+  timeoutMs: 300,
+  leaseMs: 10_000,
+  concurrency: 64,
+};
+// A hanging test is worse than a failing one.
+export const slowestTest = { timeout: 60_000 };
+const connections = 4;
+const retention = { keysHours: 168, rowsDays: 30 };
+
+export const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+// A server whose databases are born with the schema. Nobody pulls its plug here, so it need not sync.
+export const startServer = (): Promise<Postgres> =>
+  startPostgres({
+    settings: { fsync: 'off' },
+    prepare: async (url) => {
+      const database = connectServer({ url, poolMax: 1, log: silent });
+      await migrate(database, subscribedTypes);
+      await database.close();
+    },
+  });
+
+// The bus does not bring facts that are this old, so the pull does: for tests where it must not wait.
+export function systemOfThePast(agoMs = 60_000): System {
+  const system = createSystem();
+  return { ...system, now: () => new Date(system.now().getTime() - agoMs) };
+}
+
+export async function inWorld(
+  postgres: Postgres,
+  options: WorldOptions,
+  story: (world: World) => Promise<void>,
+): Promise<void> {
+  const { world, said, close } = await openWorld(postgres, options);
+  try {
+    if (options.start !== false) await world.engine.start();
+    await story(world);
+    if (options.check === false) return;
+    await world.settled();
+    await assertInvariants(world);
+  } catch (error) {
+    // What the engine said meanwhile is the better half of the story.
+    if (error instanceof Error) error.message += `\nThe engine said:\n  ${said.slice(-20).join('\n  ') || 'nothing'}`;
+    throw error;
+  } finally {
+    await close();
+  }
+}
+
+async function openWorld(postgres: Postgres, options: WorldOptions) {
+  const directory = mkdtempSync(join(tmpdir(), 'orderly-world-'));
+  const url = await postgres.createDatabase();
+  const system = createSystem();
+  const database = connectServer({ url, poolMax: connections, log: silent });
+  const { query: sql } = database;
+  const ledger = openLedger({ directory });
+  const stage = createStage();
+  const calls: PartnerCall[] = [];
+  const partners = recordedPartners(createLocalPartners({ ledger, stage, system }), calls);
+  const published: Message[] = [];
+  const memory = createMemoryBus({ log: silent });
+  const bus: Bus = { ...memory, publish: recordedPublish(memory, published) };
+  const said: string[] = [];
+  const engines: WorldEngine[] = [];
+
+  function newEngine(more: EngineOptions = {}): WorldEngine {
+    const built = buildEngine(url, {
+      settings: { ...options.settings, ...more.settings },
+      system: more.system ?? options.system ?? system,
+      partners: (more.partners ?? options.partners ?? asTheyAre)(partners),
+      bus: more.bus ? { ...more.bus, publish: recordedPublish(more.bus, published) } : bus,
+      said,
+    });
+    engines.push(built);
+    return built;
+  }
+
+  const engine = newEngine({ ...(options.bus ? { bus: options.bus } : {}) });
+  // One that is never started: an API process.
+  const { desk } = newEngine();
+  let placed = 0;
+  const world: World = {
+    sql,
+    database,
+    stage,
+    ledger,
+    partners,
+    calls,
+    bus,
+    published,
+    engine,
+    desk,
+    newEngine,
+    place: async (command = {}, at = engine.desk) => {
+      placed += 1;
+      const given: PlaceCommand = { customerEmail: 'a@example.com', amount: 1_999, ...command };
+      if (command.items || command.productType) delete (given as { amount?: number }).amount;
+      const input = { command: given, received: given, key: null, correlationId: `test-${placed}`, traceparent: null };
+      const answer = await at.place(input);
+      assert.ok(!isRefusal(answer), JSON.stringify(answer));
+      return answer.order;
+    },
+    order: (id) => readOrder(desk, id),
+    cancel: (id) => desk.cancel(id, null, 'test-cancel'),
+    ended: (id, status) =>
+      until(
+        async () => {
+          const order = await readOrder(desk, id);
+          const isThere = status ? order.status === status : !isUnderWay(order.status);
+          if (!isThere) throw new Error(`it is ${order.status}, payment ${order.payment}`);
+          return order;
+        },
+        `the end of order ${id} (${status ?? 'any'})`,
+      ),
+    settled: async () => {
+      await until(async () => {
+        const owed = await readOwed(sql);
+        if (owed.length > 0) throw new Error(JSON.stringify(owed.slice(0, 5)));
+        return true;
+      }, 'nothing owed to anybody');
+    },
+    passTime: async () => {
+      await sql(`UPDATE deliveries SET due_at = clock_timestamp() WHERE state = 'waiting'`);
+    },
+    openLetters: async () => (await desk.deadLetters({ limit: 100, after: null, consumer: null, code: null })).items,
+    facts: async (id) => {
+      const rows = await sql<{ type: string }>('SELECT type FROM events WHERE order_id = $1 ORDER BY version', [id]);
+      return rows.map((row) => row.type);
+    },
+    delivery: async (consumer, id) => {
+      const rows = await sql<DeliveryRow>(
+        `SELECT d.state, d.epoch, d.attempt, d.takeovers FROM deliveries d JOIN events e ON e.id = d.event_id
+         WHERE d.consumer = $1 AND d.order_id = $2 ORDER BY e.version DESC LIMIT 1`,
+        [consumer, id],
+      );
+      assert.ok(rows[0], `${consumer} was never given a fact of ${id}`);
+      return rows[0];
+    },
+    entries: (id, partner) =>
+      ledger
+        .entries({ orderId: id, afterPosition: 0, limit: 100 })
+        .filter((entry) => partner === undefined || entry.partner === partner),
+    callsOf: (id) => calls.filter((call) => call.orderId === id).map(({ call }) => call),
+    takeByHand: (consumer, id, leaseMs = 60_000) => takeByHand({ database, system, partners }, consumer, id, leaseMs),
+  };
+  const close = async () => {
+    await Promise.all(engines.map((one) => one.stop(0)));
+    await database.close();
+    ledger.close();
+    rmSync(directory, { recursive: true });
+  };
+  return { world, said, close };
+}
+
+const asTheyAre = (real: Partners) => real;
+
+type Parts = Required<Omit<EngineOptions, 'settings' | 'partners'>> & {
+  readonly settings: Partial<EngineSettings>;
+  readonly partners: Partners;
+  readonly said: string[];
+};
+
+function buildEngine(url: string, { settings, system, partners, bus, said }: Parts): WorldEngine {
+  const counts = new Map<string, number>();
+  const breakerChanges: BreakerChange[] = [];
+  const say = (fields: object, message: string) => void said.push(`${message} ${JSON.stringify(fields)}`);
+  const log: Log = { ...silent, warn: say, error: say };
+  const engine = createEngine({
+    database: connectServer({ url, poolMax: connections, log }),
+    // Other engines of the world go on using it.
+    bus: { ...bus, close: async () => {} },
+    partners,
+    simulatedPartners: true,
+    settings: { ...quickSettings, ...settings },
+    retention,
+    metrics: {
+      published: () => {},
+      hintDropped: () => {},
+      deliveryEnded: (consumer, end) => counts.set(`${consumer} ${end}`, (counts.get(`${consumer} ${end}`) ?? 0) + 1),
+      breakerChanged: (dependency, state) => breakerChanges.push({ dependency, state, atMs: performance.now() }),
+      scrape: async () => ({ contentType: '', body: '' }),
+    },
+    system,
+    log,
+  });
+  let stopped: Promise<void> | null = null;
+  return {
+    desk: engine.desk,
+    start: engine.start,
+    stop: (graceMs = 0) => {
+      stopped ??= engine.stop(graceMs);
+      return stopped;
+    },
+    ends: (consumer, end) => counts.get(`${consumer} ${end}`) ?? 0,
+    breakerChanges,
+  };
+}
+
+async function takeByHand(
+  { database, system, partners }: { database: Database; system: System; partners: Partners },
+  consumer: ConsumerName,
+  orderId: OrderId,
+  leaseMs: number,
+): Promise<Hand> {
+  const row = subscriptions.find((one) => one.consumer === consumer);
+  assert.ok(row);
+  const step = toStep(row, partners, system);
+  const claim = createClaim({ database, system, leaseMs, maxWaitMs: quickSettings.maxWaitMs });
+  const settle = createSettle({ database, system, onCommitted: () => {} });
+  const [fact] = await database.query<{ id: string }>(
+    'SELECT id FROM events WHERE order_id = $1 AND type = ANY($2) ORDER BY version DESC LIMIT 1',
+    [orderId, row.on],
+  );
+  assert.ok(fact, `there is nothing for ${consumer} to take`);
+  const request = { step, eventId: fact.id, token: system.newToken(), hold: false };
+  const work = await until(async () => {
+    const [answer] = await claim([request]);
+    if (answer === 'locked' || answer?.answer !== 'run') throw new Error(`the claim was answered ${inspectOf(answer)}`);
+    return answer.work;
+  }, `a claim by hand for ${consumer}`);
+  return {
+    work,
+    perform: () => step.perform(work, new AbortController().signal),
+    settle: (result) =>
+      until(async () => {
+        const ending = {
+          state: 'done' as const,
+          change: (subject: OrderRecord, now: Date) => step.decide(subject, work, result, now),
+          dueInMs: 0,
+          charged: true,
+          trouble: null,
+        };
+        const [answer] = await settle([{ work, ending }]);
+        return answer === 'locked' ? null : answer;
+      }, `a settle by hand for ${consumer}`),
+  };
+}
+
+const inspectOf = (value: unknown) => JSON.stringify(value);
+
+async function readOrder(desk: OrderDesk, id: OrderId): Promise<Order> {
+  const order = await desk.read(id);
+  assert.ok(!isRefusal(order), JSON.stringify(order));
+  return order;
+}
+
+// Facts not yet published, deliveries not yet ended, facts that a consumer has not seen. `watermarks` has
+// a row for each consumer and type of the subscriptions.
+const readOwed = (sql: Query) =>
+  sql(
+    `SELECT 'unpublished' AS owed, e.type, NULL AS consumer, NULL AS state
+     FROM outbox o LEFT JOIN events e ON e.id = o.event_id
+     UNION ALL
+     SELECT 'unsettled', e.type, d.consumer, d.state FROM deliveries d LEFT JOIN events e ON e.id = d.event_id
+     WHERE d.due_at IS NOT NULL
+     UNION ALL
+     SELECT 'undelivered', e.type, m.consumer, NULL FROM events e JOIN watermarks m USING (type)
+     WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.event_id = e.id AND d.consumer = m.consumer)`,
+  );
+
+function recordedPublish(bus: Bus, published: Message[]): Bus['publish'] {
+  return (messages, signal) => {
+    published.push(...messages);
+    return bus.publish(messages, signal);
+  };
+}
+
+function recordedPartners(partners: Partners, calls: PartnerCall[]): Partners {
+  const record = (call: PartnerCall['call'], key: string, orderId: string | null) =>
+    void calls.push({ call, key, orderId, atMs: performance.now() });
+  const recorded =
+    <Q extends { readonly key: string; readonly orderId: string }, A>(
+      name: PartnerCall['call'],
+      call: (request: Q, signal: AbortSignal) => Promise<A>,
+    ) =>
+    (request: Q, signal: AbortSignal) => {
+      record(name, request.key, request.orderId);
+      return call(request, signal);
+    };
+  const recordedLookup =
+    <A>(call: (key: string, signal: AbortSignal) => Promise<A>) =>
+    (key: string, signal: AbortSignal) => {
+      record('lookup', key, null);
+      return call(key, signal);
+    };
+  const { payments, carrier, mail } = partners;
+  return {
+    payments: {
+      keyWindowMs: payments.keyWindowMs,
+      authorize: recorded('authorize', payments.authorize),
+      void: recorded('void', payments.void),
+      lookup: recordedLookup(payments.lookup),
+    },
+    carrier: {
+      keyWindowMs: carrier.keyWindowMs,
+      book: recorded('book', carrier.book),
+      recall: recorded('recall', carrier.recall),
+      lookup: recordedLookup(carrier.lookup),
+    },
+    mail: { send: recorded('send', mail.send) },
+  };
+}
