@@ -23,7 +23,13 @@ const packagesOf: Record<string, readonly string[]> = {
 const entryPoints = ['src/main/cli.ts'];
 
 // Lines that may touch clock, randomness or timers although they are not io/system.ts: file, code, reason.
-const clockExceptions: readonly { readonly file: string; readonly code: string; readonly because: string }[] = [];
+const clockExceptions: readonly { readonly file: string; readonly code: string; readonly because: string }[] = [
+  {
+    file: 'src/io/postgres/embedded.ts',
+    code: 'setImmediate',
+    because: 'it is no clock: it lets requests in between two statements that compute in this thread',
+  },
+];
 
 const sizeMax = 250;
 const notOurs = ['node_modules', '.git', '.orderly', 'coverage'];

@@ -117,7 +117,7 @@ export class UnavailableError extends Error {
 // needs this work any more: the delivery ends as skipped, without a letter.
 export type Step<S, C> = {
   readonly consumer: string;
-  // The fact types it reads, at the newest version it understands.
+  // The fact types it reads, older versions included; the store hands them over at their newest.
   readonly types: readonly string[];
   // The dependencies whose breakers decide whether work is taken.
   readonly dependencies: readonly string[];

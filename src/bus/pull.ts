@@ -14,6 +14,10 @@ const duePollMs = 250;
 // Old enough that the bus, were it well, would have brought it.
 export const missedAfterMs = 3_000;
 const missedPollMs = 1_000;
+// Between two rounds that found something: a backlog is read at up to batchMax per pause, and reading it
+// never takes more than a few percent of the database's time.
+const dueRoundMs = 20;
+const missedRoundMs = 50;
 // Per statement: enough to keep the slots busy while the next one is read; what has no slot yet waits for
 // one here, a few ids in memory.
 const batchMax = 500;
@@ -58,18 +62,27 @@ export function createPull(options: {
     return offered;
   }
 
-  // `once` answers how much it found; more than nothing means that there may be more at once.
-  async function repeat(name: string, once: () => Promise<number>, pause: () => Promise<void>, signal: AbortSignal) {
+  type Loop = {
+    readonly name: string;
+    // Answers how much it found; more than nothing means that there may be more.
+    readonly once: () => Promise<number>;
+    readonly roundMs: number;
+    readonly pause: () => Promise<void>;
+  };
+
+  async function repeat({ name, once, roundMs, pause }: Loop, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      // Only with capacity to spare: what the bus has brought goes first.
       await consumer.slotFree(signal);
       if (signal.aborted) return;
       try {
-        if ((await once()) > 0) continue;
+        if ((await once()) > 0) await system.sleep(roundMs, signal);
+        else await pause();
       } catch (error) {
         if (signal.aborted) return;
         log.warn({ consumer: consumer.consumer, error: String(error) }, `${name} could not be read; next try follows`);
+        await pause();
       }
-      await pause();
     }
   }
 
@@ -78,10 +91,14 @@ export function createPull(options: {
     missedOnce,
     wakeIn: (ms) => void system.after(ms, bell.ring),
     run: async (signal) => {
-      await Promise.all([
-        repeat('due work', dueOnce, () => bell.sleep(duePollMs, signal), signal),
-        repeat('missed facts', missedOnce, () => system.sleep(missedPollMs, signal), signal),
-      ]);
+      const due = { name: 'due work', once: dueOnce, roundMs: dueRoundMs, pause: () => bell.sleep(duePollMs, signal) };
+      const missed = {
+        name: 'missed facts',
+        once: () => missedOnce(),
+        roundMs: missedRoundMs,
+        pause: () => system.sleep(missedPollMs, signal),
+      };
+      await Promise.all([repeat(due, signal), repeat(missed, signal)]);
     },
   };
 }

@@ -34,7 +34,7 @@ export function sentenceFor(row: TimelineRow): string {
       return facts[row.type as FactType]?.(detail) ?? `${row.type} happened.`;
     case 'letter':
       if (row.outcome !== 'parked') return `The dead letter of ${consumer} was closed: ${row.outcome}.`;
-      return `${consumer} gave up and waits for a person: ${detail.message} (${code}).`;
+      return `The consumer ${consumer} gave up and waits for a person: ${causeOf(detail)} (${code}).`;
     case 'audit':
       return auditSentence(row.type);
     case 'attempt':
@@ -48,11 +48,16 @@ function attemptSentence(
   detail: TimelineRow['detail'],
   code: string | null,
 ): string {
-  if (outcome === 'takeover') return `${subject} was taken over: ${detail.message}.`;
-  const failed = `${subject} failed: ${detail.message} (${code})`;
+  if (outcome === 'takeover') return `${subject} was taken over: ${causeOf(detail)}.`;
+  const failed = `${subject} failed: ${causeOf(detail)} (${code})`;
   if (outcome === 'retry') return `${failed}; the next one follows in ${detail.dueInMs} ms.`;
   if (outcome === 'wait') return `${failed}; it is not charged and goes on in ${detail.dueInMs} ms.`;
   return `${failed}; it was the last.`;
+}
+
+// A partner's message may be a sentence of its own; here it becomes a part of one.
+function causeOf(detail: TimelineRow['detail']): string {
+  return String(detail.message).replace(/\.$/, '');
 }
 
 function auditSentence(action: string): string {

@@ -8,6 +8,7 @@
 
 import type { Step, System } from '../bus/ports.ts';
 import type { FactType } from '../domain/events.ts';
+import { versionsUpTo } from '../domain/upcasts.ts';
 import { authorizePayment } from './authorize-payment.ts';
 import { notifyCustomer } from './notify-customer.ts';
 import type { OrderChange, OrderRecord, OrderStep, Partners } from './ports.ts';
@@ -64,11 +65,16 @@ export const subscriptions: readonly Subscription[] = [
 
 export const coreConsumers: readonly string[] = subscriptions.filter((row) => row.isCore).map((row) => row.consumer);
 
+// The types to read for a row: a fact that an older release wrote is read at its newest version.
+export function typesOf(row: Subscription): string[] {
+  return row.on.flatMap(versionsUpTo);
+}
+
 // A row of the table as the engine runs it.
 export function toStep(
   row: Subscription,
   partners: Partners,
   system: Pick<System, 'now'>,
 ): Step<OrderRecord, OrderChange> {
-  return { consumer: row.consumer, types: row.on, dependencies: row.dependencies, ...row.step(partners, system) };
+  return { consumer: row.consumer, types: typesOf(row), dependencies: row.dependencies, ...row.step(partners, system) };
 }

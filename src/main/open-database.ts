@@ -5,15 +5,15 @@
 // a process on a server keeps those megabytes.
 
 import type { Log } from '../bus/ports.ts';
-import { subscriptions } from '../flow/subscriptions.ts';
+import { subscriptions, typesOf } from '../flow/subscriptions.ts';
 import { connectServer, type Database } from '../io/postgres/database.ts';
 import { endAllLeases } from '../io/postgres/deliveries.ts';
 import { expectedVersion, migrate, schemaVersion } from '../io/postgres/migrate.ts';
 import type { Config } from './config.ts';
 import { StartError } from './start-error.ts';
 
-export const subscribedTypes = subscriptions.flatMap(({ consumer, on, start }) =>
-  on.map((type) => ({ consumer, type, start })),
+export const subscribedTypes = subscriptions.flatMap((row) =>
+  typesOf(row).map((type) => ({ consumer: row.consumer, type, start: row.start })),
 );
 
 export async function openDatabase(config: Config, log: Log): Promise<Database> {

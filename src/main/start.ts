@@ -74,6 +74,7 @@ export async function runStart(options: {
     // A share for finishing calls; the rest for releasing, settling and closing.
     const graceMs = config.shutdownTimeoutMs / 2;
     await Promise.all([server.close(), engine.stop(graceMs)]);
+    await database.close();
     partners.close();
     log.info({}, 'stopped');
   } finally {

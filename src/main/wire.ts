@@ -1,17 +1,18 @@
 // The whole system from its parts, bottom up: read it to see who knows whom.
 //
 // Promises: building starts nothing; `start` starts in the order in which work flows, `stop` ends in the
-// opposite one: intake, then what runs, then the relay, the database last. Nothing here decides anything.
+// opposite one: intake, then what runs, then the relay. The database is its caller's to close.
 
 import { type Breaker, createBreaker } from '../bus/breaker.ts';
 import { createConsumer } from '../bus/consume.ts';
+import { nameOf } from '../bus/envelope.ts';
 import { createGroupCommit } from '../bus/group-commit.ts';
 import { createLeases } from '../bus/leases.ts';
 import type { Bus, ClaimAnswer, Log, SettleAnswer, Subscription, System } from '../bus/ports.ts';
 import { createPull, type Pull } from '../bus/pull.ts';
 import { createRelay } from '../bus/relay.ts';
 import type { RetryPolicy } from '../bus/retry-policy.ts';
-import { type FactType, streamOf } from '../domain/events.ts';
+import { factTypes, streamOf } from '../domain/events.ts';
 import { createOrderDesk } from '../flow/order-desk.ts';
 import { boundPartners } from '../flow/outside.ts';
 import type { OrderDesk, OrderRecord, Partners, PlaceAnswer, PlaceRequest } from '../flow/ports.ts';
@@ -43,7 +44,8 @@ const workQueueMax = 65_536;
 export type Engine = {
   readonly desk: OrderDesk;
   readonly start: () => Promise<void>;
-  // Ends within `graceMs`: work that does not finish by itself is released, uncharged.
+  // Work that does not finish within `graceMs` is released, uncharged. The database stays open: requests
+  // that came before may still need it.
   readonly stop: (graceMs: number) => Promise<void>;
 };
 
@@ -64,7 +66,7 @@ export function createEngine(parts: {
   const relay = createRelay({
     outbox: createOutbox(database),
     bus,
-    streamOf: (type) => streamOf[type as FactType],
+    streamOf: streamOfAny,
     system,
     log,
     onPublished: metrics.published,
@@ -160,10 +162,14 @@ export function createEngine(parts: {
       background.abort();
       await running;
       await bus.close();
-      await database.close();
     },
   };
 }
+
+// A newer release may have written a type or a version that this one does not know. Its stream is the one
+// of its name, else the orders' own; on a wrong one nobody takes it, and its readers pull it.
+const streams = new Map(factTypes.map((type) => [nameOf(type), streamOf[type]]));
+const streamOfAny = (type: string) => streams.get(nameOf(type)) ?? streamOf.OrderCreatedV1;
 
 function createBreakers(metrics: Metrics, log: Log): Record<keyof Partners, Breaker> {
   const named = (dependency: keyof Partners) =>

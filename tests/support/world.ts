@@ -73,7 +73,7 @@ export type World = {
   readonly published: readonly Message[];
   // The engine that every world has.
   readonly engine: WorldEngine;
-  // Answers as long as the world is there, whatever became of the engines.
+  // Its desk, which answers also while it does not run.
   readonly desk: OrderDesk;
   readonly newEngine: (options?: EngineOptions) => WorldEngine;
   readonly place: (command?: PlaceCommand, desk?: OrderDesk) => Promise<Order>;
@@ -172,9 +172,12 @@ async function openWorld(postgres: Postgres, options: WorldOptions) {
   const bus: Bus = { ...memory, publish: recordedPublish(memory, published) };
   const said: string[] = [];
   const engines: WorldEngine[] = [];
+  const databases: Database[] = [database];
 
   function newEngine(more: EngineOptions = {}): WorldEngine {
-    const built = buildEngine(url, {
+    const own = connectServer({ url, poolMax: connections, log: silent });
+    databases.push(own);
+    const built = buildEngine(own, {
       settings: { ...options.settings, ...more.settings },
       system: more.system ?? options.system ?? system,
       partners: (more.partners ?? options.partners ?? asTheyAre)(partners),
@@ -186,8 +189,7 @@ async function openWorld(postgres: Postgres, options: WorldOptions) {
   }
 
   const engine = newEngine({ ...(options.bus ? { bus: options.bus } : {}) });
-  // One that is never started: an API process.
-  const { desk } = newEngine();
+  const { desk } = engine;
   let placed = 0;
   const world: World = {
     sql,
@@ -201,7 +203,7 @@ async function openWorld(postgres: Postgres, options: WorldOptions) {
     engine,
     desk,
     newEngine,
-    place: async (command = {}, at = engine.desk) => {
+    place: async (command = {}, at = desk) => {
       placed += 1;
       const given: PlaceCommand = { customerEmail: 'a@example.com', amount: 1_999, ...command };
       if (command.items || command.productType) delete (given as { amount?: number }).amount;
@@ -255,7 +257,7 @@ async function openWorld(postgres: Postgres, options: WorldOptions) {
   };
   const close = async () => {
     await Promise.all(engines.map((one) => one.stop(0)));
-    await database.close();
+    await Promise.all(databases.map((one) => one.close()));
     ledger.close();
     rmSync(directory, { recursive: true });
   };
@@ -270,13 +272,13 @@ type Parts = Required<Omit<EngineOptions, 'settings' | 'partners'>> & {
   readonly said: string[];
 };
 
-function buildEngine(url: string, { settings, system, partners, bus, said }: Parts): WorldEngine {
+function buildEngine(database: Database, { settings, system, partners, bus, said }: Parts): WorldEngine {
   const counts = new Map<string, number>();
   const breakerChanges: BreakerChange[] = [];
   const say = (fields: object, message: string) => void said.push(`${message} ${JSON.stringify(fields)}`);
   const log: Log = { ...silent, warn: say, error: say };
   const engine = createEngine({
-    database: connectServer({ url, poolMax: connections, log }),
+    database,
     // Other engines of the world go on using it.
     bus: { ...bus, close: async () => {} },
     partners,

@@ -14,7 +14,7 @@ import { type AttemptWrite, writeAttempts } from './dead-letters.ts';
 import { claimDeliveriesIfDue, type DeliveryWrite, keyOf, readDeliveries } from './deliveries.ts';
 import { type EffectWrite, readEffectsOfFacts, takeEffects } from './effects.ts';
 import { GuardMissedError } from './errors.ts';
-import { type FactRow, factColumns, toFact } from './events.ts';
+import { type FactRow, factColumns, toNewestFact } from './events.ts';
 import { type OrderRow, type OrderUpdate, orderColumns, toOrder, updateOrdersIfUnchanged } from './orders.ts';
 
 export type OrderClaim = ClaimRequest<OrderRecord, OrderChange>;
@@ -47,7 +47,7 @@ export function createClaim(options: {
       const answers = claims.map((claim): ClaimAnswer<OrderRecord> | 'locked' => {
         const row = facts.get(keyOf({ consumer: claim.step.consumer, eventId: claim.eventId }));
         if (row === undefined) return known.has(claim.eventId) ? 'locked' : { answer: 'unknown-fact' };
-        const fact = toFact(row);
+        const fact = toNewestFact(row);
         // Two entries of one order would not see each other's writes.
         if (taken.has(fact.subject)) return 'locked';
         taken.add(fact.subject);

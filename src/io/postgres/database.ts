@@ -74,17 +74,18 @@ export function connectServer(options: { url: string; poolMax: number; log: Log 
     pipeline: true,
     types,
   } as pg.PoolConfig);
-  return createDatabase({ pool, log: options.log, pipelines: true, onClose: async () => {} });
+  return createDatabase({ pool, log: options.log, turn: null, onClose: async () => {} });
 }
 
 export function createDatabase(options: {
   readonly pool: pg.Pool;
   readonly log: Log;
-  // Whether a connection takes a statement before the former one is answered; else they are sent in turn.
-  readonly pipelines: boolean;
+  // Null = a connection takes a statement before the former one is answered. Else statements are sent one
+  // by one, each after this has resolved.
+  readonly turn: (() => Promise<unknown>) | null;
   readonly onClose: () => Promise<void>;
 }): Database {
-  const { pool, log, pipelines, onClose } = options;
+  const { pool, log, turn, onClose } = options;
   // An idle connection that breaks is no news for anybody's statement; without a listener it would
   // end the process.
   pool.on('error', (error) => log.warn({ error: error.message }, 'an idle database connection ended'));
@@ -105,8 +106,8 @@ export function createDatabase(options: {
     let broken = false;
     let former: Promise<unknown> = Promise.resolve();
     const send = (text: string, values?: readonly unknown[]) => {
-      if (pipelines) return client.query(text, values as unknown[]);
-      const sent = former.then(() => client.query(text, values as unknown[]));
+      if (turn === null) return client.query(text, values as unknown[]);
+      const sent = former.then(turn).then(() => client.query(text, values as unknown[]));
       former = sent.catch(() => {});
       return sent;
     };

@@ -36,7 +36,7 @@ export async function writeLetters(query: Query, letters: readonly LetterWrite[]
       letters.map((l) => l.eventId),
       letters.map((l) => l.eventType),
       letters.map((l) => l.trouble.class),
-      letters.map((l) => l.trouble.code),
+      letters.map((l) => textOf(l.trouble.code)),
       letters.map((l) => textOf(l.trouble.message)),
       letters.map((l) => l.attempts),
       letters.map((l) => l.failedAt),
@@ -70,7 +70,7 @@ export async function writeAttempts(query: Query, attempts: readonly AttemptWrit
       attempts.map((a) => a.epoch),
       attempts.map((a) => a.attempt),
       attempts.map((a) => a.outcome),
-      attempts.map((a) => a.code),
+      attempts.map((a) => textOf(a.code)),
       attempts.map((a) => textOf(a.message)),
       attempts.map((a) => a.dueInMs),
       attempts.map((a) => a.at),
@@ -79,7 +79,7 @@ export async function writeAttempts(query: Query, attempts: readonly AttemptWrit
 }
 
 // A partner may answer anything; kept are 500 characters without what PostgreSQL cannot store.
-function textOf(message: string): string {
+export function textOf(message: string): string {
   return message.replaceAll('\u0000', '').toWellFormed().slice(0, 500);
 }
 
@@ -94,7 +94,8 @@ export async function parkUnread(
   letter: { id: string; consumer: string; unread: Unread; failedAt: Date; token: string },
 ): Promise<void> {
   const { unread } = letter;
-  const body = unread.body.subarray(0, envelopeBytesMax);
+  // One byte more than is allowed: read again, what was too large is too large again.
+  const body = unread.body.subarray(0, envelopeBytesMax + 1);
   // A closed letter's delivery is due; the same message parked again is dead again, with a new letter.
   await query(
     `WITH delivery AS (
@@ -108,7 +109,7 @@ export async function parkUnread(
      ON CONFLICT (consumer, delivery_id) WHERE closed_at IS NULL DO NOTHING`,
     [
       letter.id,
-      idOfBytes(unread.body),
+      idOfBytes(body),
       letter.consumer,
       letter.token,
       unread.eventId,

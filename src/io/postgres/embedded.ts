@@ -1,12 +1,13 @@
 // The embedded database: PGlite, a whole PostgreSQL in this process, behind the same pool interface.
 //
-// Promises: committed work survives `kill -9` of the process; a power loss is not promised against,
-// because PGlite runs without fsync. Relies on its caller to hold the directory (directory-lock.ts):
-// two processes would corrupt the files.
-// One connection: a transaction keeps it, everybody else waits, so no statement may be run on the pool
-// from inside a transaction.
+// Promises: committed work survives `kill -9` of the process; a power loss is not promised against, for
+// PGlite runs without fsync. Relies on its caller to hold the directory: two processes would corrupt it.
+// One connection: a transaction keeps it, so nothing may be run on the pool from inside a transaction.
+// It computes in this thread, so requests are let in between two statements and gather for the next
+// flush (else each flush carried a single order: 30 orders/s instead of hundreds).
 
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { PGlite } from '@electric-sql/pglite';
 import { createPgConfig } from '@electric-sql/pglite/node-postgres';
 import pg from 'pg';
@@ -17,5 +18,5 @@ export async function openEmbedded(options: { directory: string; log: Log }): Pr
   const files = join(options.directory, 'postgres');
   const pglite = await PGlite.create(files);
   const pool = new pg.Pool({ ...createPgConfig(pglite), max: 1, types } as unknown as pg.PoolConfig);
-  return createDatabase({ pool, log: options.log, pipelines: false, onClose: () => pglite.close() });
+  return createDatabase({ pool, log: options.log, turn: setImmediate, onClose: () => pglite.close() });
 }

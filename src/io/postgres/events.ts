@@ -1,8 +1,10 @@
 // Rows of `events` and `outbox`: a fact and the debt to publish it are always written by one statement.
 //
-// Promises: append-only; a version of an order exists once (a second writer fails on the unique key).
+// Promises: append-only; a version of an order exists once (a second writer fails on the unique key); a
+// fact is read at the newest version of its type, and published as it was written.
 
 import type { Fact } from '../../bus/ports.ts';
+import { upcast } from '../../domain/upcasts.ts';
 import { plainArray, type Query } from './database.ts';
 
 export type FactRow = {
@@ -21,6 +23,13 @@ export const factColumns = `
   e.id AS event_id, e.order_id AS event_order_id, e.version AS event_version, e.type, e.data,
   e.correlation_id AS event_correlation_id, e.causation_id, e.traceparent AS event_traceparent, e.time`;
 
+// For readers: at the newest version of its type.
+export function toNewestFact(row: FactRow): Fact {
+  const fact = toFact(row);
+  return { ...fact, ...upcast(fact.type, fact.data) };
+}
+
+// As it was written.
 export function toFact(row: FactRow): Fact {
   return {
     id: row.event_id,

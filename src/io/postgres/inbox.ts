@@ -37,8 +37,10 @@ export function createInbox(options: {
     const key = `${consumer} ${type}`;
     const from = positions.get(key) ?? null;
     // WITH TIES takes a transaction whole, so that its xid can be the cursor.
-    const rows = await database.query<ScanRow>(
-      `WITH mark AS (
+    const rows = await database.transaction(
+      (query) =>
+        query<ScanRow>(
+          `WITH mark AS (
          SELECT coalesce($3::xid8, xid) AS xid FROM watermarks WHERE consumer = $1 AND type = $2
        ), scan AS (
          SELECT e.id, e.xid, e.time FROM events e, mark
@@ -58,7 +60,9 @@ export function createInbox(options: {
                 WHERE is_missing AND seen.time < clock_timestamp() - $4::float8 * interval '1 millisecond'))[1:$5]
                 AS missing
        FROM seen, gap`,
-      [consumer, type, from, olderThanMs, limit],
+          [consumer, type, from, olderThanMs, limit],
+        ),
+      { durable: false },
     );
     const scan = rows[0];
     if (from === null && scan?.complete_to) await advance(consumer, type, scan.complete_to);
@@ -66,7 +70,9 @@ export function createInbox(options: {
       positions.delete(key);
       return { eventIds: [], reachedEnd: true };
     }
-    if (scan.reached_end) positions.delete(key);
+    // Without a gap the watermark itself has come along; it is the better place to go on from.
+    const isComplete = from === null && scan.complete_to === scan.scanned_to;
+    if (scan.reached_end || isComplete) positions.delete(key);
     else positions.set(key, scan.scanned_to);
     return { eventIds: scan.missing ?? [], reachedEnd: scan.reached_end };
   }

@@ -6,6 +6,7 @@
 
 import type { Order, OrderId, PaymentScenario } from '../../domain/order.ts';
 import { plainArray, type Query } from './database.ts';
+import { textOf } from './dead-letters.ts';
 
 export const orderColumns = `
   o.id AS order_id, o.status, o.payment, o.fulfillment, o.retry_count, o.amount, o.currency, o.country, o.items,
@@ -126,8 +127,8 @@ export async function updateOrdersIfUnchanged(query: Query, updates: readonly Or
       plainArray(updates.map((u) => u.to.payment)),
       plainArray(updates.map((u) => u.to.fulfillment)),
       plainArray(updates.map((u) => u.to.retryCount)),
-      updates.map((u) => u.to.reason?.code ?? null),
-      updates.map((u) => u.to.reason?.message ?? null),
+      updates.map((u) => (u.to.reason === null ? null : textOf(u.to.reason.code))),
+      updates.map((u) => (u.to.reason === null ? null : textOf(u.to.reason.message))),
       plainArray(updates.map((u) => u.to.version)),
       plainArray(updates.map((u) => u.to.updatedAt)),
     ],

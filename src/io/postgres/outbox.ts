@@ -29,14 +29,19 @@ export function createOutbox(database: Database): Outbox {
     },
 
     owed: async (lanes, floor, limit) => {
-      const rows = await database.query<FactRow & { position: number }>(
-        `SELECT o.position, ${factColumns}
+      // A transaction for its planner settings: the table is full of rows just deleted.
+      const rows = await database.transaction(
+        (query) =>
+          query<FactRow & { position: number }>(
+            `SELECT o.position, ${factColumns}
          FROM outbox o JOIN events e ON e.id = o.event_id
          WHERE o.position > $1 AND o.lane = ANY($2::smallint[])
            AND NOT EXISTS (SELECT FROM outbox p
                            WHERE p.order_id = o.order_id AND p.version < o.version AND p.position <= $1)
          ORDER BY o.position LIMIT $3`,
-        [floor, lanes, limit],
+            [floor, lanes, limit],
+          ),
+        { durable: false },
       );
       return rows.map((row) => ({ position: row.position, fact: toFact(row) }));
     },

@@ -11,7 +11,7 @@ import type { OrderChange, OrderRecord } from '../../flow/ports.ts';
 import type { Database } from './database.ts';
 import { type AttemptWrite, type LetterWrite, writeAttempts, writeLetters } from './dead-letters.ts';
 import { type DeliveryWrite, endDeliveriesIfHeld, keyOf, readDeliveries } from './deliveries.ts';
-import { type EffectWrite, readEffects, updateEffectsIfHeld } from './effects.ts';
+import { type EffectsByOrder, type EffectWrite, readEffects, updateEffectsIfHeld } from './effects.ts';
 import { GuardMissedError } from './errors.ts';
 import { appendFacts } from './events.ts';
 import { lockOrders, type OrderUpdate, updateOrdersIfUnchanged } from './orders.ts';
@@ -28,13 +28,11 @@ export function createSettle(options: {
   return async (settles) => {
     const { answers, hasFacts } = await database.transaction(async (query) => {
       const known = settles.map(({ work }) => work.subject.order);
-      const orderIds = known.map((order) => order.id);
       const keys = settles.map(({ work }) => ({ consumer: work.consumer, eventId: work.fact.id }));
-      const [orders, deliveries, effects] = await Promise.all([
-        lockOrders(query, known),
-        readDeliveries(query, keys),
-        readEffects(query, orderIds),
-      ]);
+      const [orders, deliveries] = await Promise.all([lockOrders(query, known), readDeliveries(query, keys)]);
+      // Only an undo takes an effect away from the claim that holds it, and only of a canceled order.
+      const canceled = [...orders.values()].filter((order) => order.status === 'CANCELED').map((order) => order.id);
+      const effects: EffectsByOrder = canceled.length === 0 ? new Map() : await readEffects(query, canceled);
       const batch: Batch = { deliveries: [], effects: [], orders: [], facts: [], letters: [], attempts: [] };
       const answered = settles.map(({ work, ending }, index): SettleAnswer | 'locked' => {
         const order = orders.get(work.fact.subject);
@@ -45,7 +43,7 @@ export function createSettle(options: {
         if (delivery.state !== 'running') return 'settled';
         // One entry per order: two would not see each other's writes.
         orders.delete(work.fact.subject);
-        const record = { order, effects: effects.get(order.id) ?? {} };
+        const record = { order, effects: effects.get(order.id) ?? work.subject.effects };
         collect(batch, { work, ending }, record, delivery.takeovers);
         return 'settled';
       });

@@ -1,0 +1,346 @@
+// What every database promises about its rows: the guards of the writes, and what can never be stored.
+
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import {
+  claimDeliveriesIfDue,
+  type DeliveryWrite,
+  endDeliveriesIfHeld,
+  renewLeases,
+} from '../../src/io/postgres/deliveries.ts';
+import { updateEffectsIfHeld } from '../../src/io/postgres/effects.ts';
+import { updateOrdersIfUnchanged } from '../../src/io/postgres/orders.ts';
+import { effectWith } from '../support/orders.ts';
+import { authorized, type Store } from '../support/store.ts';
+
+export function guardContract(open: () => Store): void {
+  describe('a guarded write', () => {
+    it('of an order hits only the version and the status it was made from', async () => {
+      const { placed, sql, order } = open();
+      const { order: from } = await placed();
+      const to = { ...from, status: 'PROCESSING' as const, version: 2 };
+      const hits = (stale: object) => updateOrdersIfUnchanged(sql, [{ from: { ...from, ...stale }, to }]);
+      assert.equal(await hits({ version: 2 }), 0);
+      assert.equal(await hits({ status: 'PROCESSING' }), 0);
+      assert.deepEqual(await order(from.id), from);
+      assert.equal(await hits({}), 1);
+      assert.equal(await hits({}), 0);
+    });
+
+    it('of a claim enters a new row, and takes over only one that is due', async () => {
+      const { placed, sql, system, makeDue, delivery } = open();
+      const { order, eventId } = await placed();
+      const writeOf = (): DeliveryWrite => ({
+        consumer: 'payment',
+        eventId,
+        orderId: order.id,
+        state: 'running',
+        token: system.newToken(),
+        epoch: 0,
+        attempt: 1,
+        takeovers: 0,
+        dueInMs: 60_000,
+        wait: 'keep',
+      });
+      const first = writeOf();
+      assert.equal(await claimDeliveriesIfDue(sql, [first]), 1);
+      assert.equal(await claimDeliveriesIfDue(sql, [writeOf()]), 0);
+      assert.equal((await delivery('payment', eventId))?.token, first.token);
+      await makeDue('payment', eventId);
+      const second = writeOf();
+      assert.equal(await claimDeliveriesIfDue(sql, [second]), 1);
+      assert.equal((await delivery('payment', eventId))?.token, second.token);
+      await endDeliveriesIfHeld(sql, [{ ...second, state: 'done', dueInMs: null, wait: 'end' }]);
+      assert.equal(await claimDeliveriesIfDue(sql, [writeOf()]), 0);
+    });
+
+    it('of an end needs the token that holds the row, and a row that runs', async () => {
+      const { placed, sql, system, claimed, delivery } = open();
+      const { order, eventId } = await placed();
+      const { token } = await claimed('payment', eventId);
+      const write: DeliveryWrite = {
+        consumer: 'payment',
+        eventId,
+        orderId: order.id,
+        state: 'done',
+        token,
+        epoch: 0,
+        attempt: 1,
+        takeovers: 0,
+        dueInMs: null,
+        wait: 'end',
+      };
+      const before = await delivery('payment', eventId);
+      assert.equal(await endDeliveriesIfHeld(sql, [{ ...write, token: system.newToken() }]), 0);
+      assert.equal(await endDeliveriesIfHeld(sql, [{ ...write, consumer: 'fulfillment' }]), 0);
+      assert.deepEqual(await delivery('payment', eventId), before);
+      assert.equal(await endDeliveriesIfHeld(sql, [write]), 1);
+      assert.equal(await endDeliveriesIfHeld(sql, [{ ...write, state: 'dead' }]), 0);
+      assert.equal((await delivery('payment', eventId))?.state, 'done');
+    });
+
+    it('of an effect needs the token of who took it last', async () => {
+      const { placed, sql, system, claimed, effect } = open();
+      const { order, eventId } = await placed();
+      const { token, subject } = await claimed('payment', eventId);
+      const done = effectWith('authorization', {
+        ...subject.effects.authorization,
+        state: 'done',
+        reference: 'auth-1',
+      });
+      const write = (by: string) => updateEffectsIfHeld(sql, [{ orderId: order.id, effect: { ...done, token: by } }]);
+      assert.equal(await write(system.newToken()), 0);
+      assert.deepEqual(await effect(order.id, 'authorization'), { state: 'intent', token });
+      assert.equal(await write(token), 1);
+      assert.deepEqual(await effect(order.id, 'authorization'), { state: 'done', token });
+    });
+
+    it('of a lease extends only one that still holds, and tells which are lost', async () => {
+      const { placed, sql, system, claimed, doneWith, settleOnce, makeDue, delivery } = open();
+      const heldBy = async () => {
+        const { eventId } = await placed();
+        const work = await claimed('payment', eventId);
+        return { consumer: 'payment', eventId, token: work.token, work };
+      };
+      const [mine, over, ended, stolen] = [await heldBy(), await heldBy(), await heldBy(), await heldBy()];
+      await makeDue('payment', over.eventId);
+      await settleOnce(doneWith(ended.work, authorized));
+      const foreign = { ...stolen, token: system.newToken() };
+      const unknown = { consumer: 'payment', eventId: system.newId(), token: system.newToken() };
+      const stolenBefore = await delivery('payment', stolen.eventId);
+      const lost = await renewLeases(sql, [mine, over, ended, foreign, unknown], 7_200_000);
+      assert.deepEqual([...lost].sort(), [over, ended, foreign, unknown].map(({ token }) => token).sort());
+      const [row] = await sql<{ is_extended: boolean }>(
+        `SELECT due_at > clock_timestamp() + interval '1 hour' AS is_extended FROM deliveries WHERE event_id = $1`,
+        [mine.eventId],
+      );
+      assert.equal(row?.is_extended, true);
+      assert.deepEqual(await delivery('payment', stolen.eventId), stolenBefore);
+      assert.equal((await delivery('payment', over.eventId))?.state, 'running');
+    });
+  });
+}
+
+// A row that is fine, and for each constraint what makes it impossible.
+type Table = { readonly row: Record<string, unknown>; readonly refuses: Record<string, Record<string, unknown>[]> };
+const id = (nth: number) => `00000000-0000-7000-8000-00000000000${nth}`;
+const at = new Date('2026-11-21T07:00:00.000Z');
+const reason = { reason_code: 'x', reason_message: 'y' };
+
+const tables: Record<string, Table> = {
+  orders: {
+    row: {
+      id: id(1),
+      status: 'PENDING',
+      payment: 'none',
+      fulfillment: 'none',
+      retry_count: 0,
+      amount: 1,
+      currency: 'EUR',
+      country: 'US',
+      items: '[]',
+      customer_email: 'a@example.com',
+      user_id: null,
+      payment_scenario: 'success',
+      reason_code: null,
+      reason_message: null,
+      correlation_id: 'c-1',
+      version: 1,
+      created_at: at,
+      updated_at: at,
+    },
+    refuses: {
+      orders_pkey: [{}],
+      orders_status_check: [{ id: id(2), status: 'LOST' }],
+      orders_payment_check: [{ id: id(2), payment: 'maybe' }],
+      orders_fulfillment_check: [{ id: id(2), fulfillment: 'maybe' }],
+      orders_retry_count_check: [{ id: id(2), retry_count: -1 }],
+      orders_amount_check: [
+        { id: id(2), amount: 0 },
+        { id: id(2), amount: '9007199254740992' },
+      ],
+      orders_currency_check: [{ id: id(2), currency: 'EURO' }],
+      orders_country_check: [{ id: id(2), country: 'USA' }],
+      orders_version_check: [{ id: id(2), version: 0 }],
+      orders_have_a_customer: [{ id: id(2), customer_email: null }],
+      orders_that_ended_badly_say_why: [
+        { id: id(2), status: 'FAILED' },
+        { id: id(2), status: 'CANCELED' },
+        { id: id(2), status: 'PENDING', ...reason },
+        { id: id(2), status: 'FAILED', ...reason, reason_message: null },
+      ],
+      orders_processed_are_paid_and_booked: [
+        { id: id(2), status: 'PROCESSED', payment: 'authorized' },
+        { id: id(2), status: 'PROCESSED', fulfillment: 'scheduled' },
+        { id: id(2), status: 'PROCESSED', payment: 'voided', fulfillment: 'scheduled' },
+      ],
+    },
+  },
+  idempotency_keys: {
+    row: { key: 'the only one', fingerprint: Buffer.alloc(32), order_id: id(1), created_at: at },
+    refuses: {
+      idempotency_keys_pkey: [{ order_id: id(2) }],
+      idempotency_keys_fingerprint_check: [{ key: 'another', fingerprint: Buffer.alloc(31) }],
+    },
+  },
+  events: {
+    row: { id: id(1), order_id: id(1), version: 1, type: 'T', data: '{}', correlation_id: 'c-1', time: at },
+    refuses: {
+      events_pkey: [{ order_id: id(2) }],
+      events_order_id_version_key: [{ id: id(2) }],
+      events_version_check: [{ id: id(2), version: 0 }],
+      events_data_check: [{ id: id(2), version: 2, data: JSON.stringify('x'.repeat(60_000)) }],
+    },
+  },
+  outbox: {
+    row: { order_id: id(1), version: 1, event_id: id(1), lane: 15 },
+    refuses: {
+      outbox_pkey: [{ event_id: id(2) }],
+      outbox_lane_check: [
+        { version: 2, lane: 16 },
+        { version: 2, lane: -1 },
+      ],
+    },
+  },
+  relay_lanes: {
+    row: { lane: 3 },
+    refuses: { relay_lanes_pkey: [{}], relay_lanes_lane_check: [{ lane: 16 }] },
+  },
+  deliveries: {
+    row: { event_id: id(1), consumer: 'c', state: 'running', epoch: 0, attempt: 0, takeovers: 0, due_at: at },
+    refuses: {
+      deliveries_pkey: [{}],
+      deliveries_state_check: [{ event_id: id(2), state: 'lost', due_at: null }],
+      deliveries_epoch_check: [{ event_id: id(2), epoch: -1 }],
+      deliveries_attempt_check: [{ event_id: id(2), attempt: -1 }],
+      deliveries_takeovers_check: [{ event_id: id(2), takeovers: -1 }],
+      deliveries_owed_are_due: [
+        { event_id: id(2), state: 'running', due_at: null },
+        { event_id: id(2), state: 'waiting', due_at: null },
+        { event_id: id(2), state: 'done' },
+        { event_id: id(2), state: 'skipped' },
+        { event_id: id(2), state: 'dead' },
+      ],
+    },
+  },
+  effects: {
+    row: {
+      order_id: id(1),
+      name: 'authorization',
+      key: 'k',
+      generation: 0,
+      state: 'intent',
+      token: id(9),
+      first_used_at: at,
+    },
+    refuses: {
+      effects_pkey: [{}],
+      effects_name_check: [{ name: 'present' }],
+      effects_generation_check: [{ name: 'booking', generation: -1 }],
+      effects_state_check: [{ name: 'booking', state: 'maybe' }],
+      effects_done_have_a_reference: [{ name: 'booking', state: 'done' }],
+    },
+  },
+  dead_letters: {
+    row: {
+      id: id(1),
+      consumer: 'c',
+      delivery_id: id(1),
+      failure_class: 'retryable',
+      code: 'x',
+      message: 'y',
+      attempts: 1,
+      failed_at: at,
+    },
+    refuses: {
+      dead_letters_pkey: [{ delivery_id: id(2) }],
+      dead_letters_open: [{ id: id(2) }],
+      dead_letters_attempts_check: [{ id: id(2), delivery_id: id(2), attempts: -1 }],
+      dead_letters_closed_how_check: [{ id: id(2), delivery_id: id(2), closed_at: at, closed_how: 'lost' }],
+      dead_letters_closed_say_how: [
+        { id: id(2), delivery_id: id(2), closed_at: at },
+        { id: id(2), delivery_id: id(2), closed_how: 'canceled' },
+      ],
+    },
+  },
+  attempts: {
+    row: {
+      order_id: id(1),
+      consumer: 'c',
+      event_id: id(1),
+      epoch: 0,
+      attempt: 1,
+      outcome: 'retry',
+      code: 'x',
+      message: 'y',
+      at,
+    },
+    refuses: { attempts_outcome_check: [{ outcome: 'luck' }] },
+  },
+  watermarks: {
+    row: { consumer: 'c', type: 'T', xid: '1' },
+    refuses: { watermarks_pkey: [{ xid: '2' }] },
+  },
+  audit_log: {
+    row: { id: id(1), at, action: 'canceled', detail: '{}', correlation_id: 'c-1' },
+    refuses: { audit_log_pkey: [{}] },
+  },
+};
+
+export function constraintContract(open: () => Store): void {
+  const insert = (table: string, row: Record<string, unknown>) => {
+    const columns = Object.keys(row);
+    const places = columns.map((_, index) => `$${index + 1}`);
+    const text = `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${places.join(', ')})`;
+    return open().database.query(text, Object.values(row));
+  };
+
+  describe('the schema', () => {
+    after(async () => {
+      const { sql } = open();
+      for (const table of ['orders', 'events', 'dead_letters', 'audit_log']) {
+        await sql(`DELETE FROM ${table} WHERE id = $1`, [id(1)]);
+      }
+      for (const table of ['outbox', 'effects', 'attempts', 'idempotency_keys']) {
+        await sql(`DELETE FROM ${table} WHERE order_id = $1`, [id(1)]);
+      }
+      await sql('DELETE FROM deliveries WHERE event_id = $1', [id(1)]);
+      await sql(`DELETE FROM watermarks WHERE consumer = 'c'`);
+    });
+
+    it('has a case here for each of its checks and unique keys', async () => {
+      const { sql } = open();
+      const rows = await sql<{ name: string }>(
+        `SELECT conname AS name FROM pg_constraint
+         WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'p', 'u', 'f', 'x')
+         UNION SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+         WHERE indisunique AND relnamespace = 'public'::regnamespace AND relname NOT LIKE 'schema\\_version%'`,
+      );
+      const names = rows.map(({ name }) => name).filter((name) => !name.startsWith('schema_version'));
+      const cases = Object.values(tables).flatMap(({ refuses }) => Object.keys(refuses));
+      assert.deepEqual(names.sort(), cases.sort());
+    });
+
+    for (const [table, { row, refuses }] of Object.entries(tables)) {
+      it(`takes a row of ${table} that is possible`, async () => {
+        if (table === 'relay_lanes') await open().sql('DELETE FROM relay_lanes WHERE lane = 3');
+        await insert(table, row);
+      });
+
+      for (const [constraint, cases] of Object.entries(refuses)) {
+        it(`refuses by ${constraint} what is impossible`, async () => {
+          for (const impossible of cases) {
+            const refused = { code: /_pkey|_key$|_open/.test(constraint) ? '23505' : '23514', constraint };
+            await assert.rejects(insert(table, { ...row, ...impossible }), refused, JSON.stringify(impossible));
+          }
+        });
+      }
+    }
+
+    it('holds the largest amount to the last unit', async () => {
+      const { placed, order } = open();
+      const { order: asked } = await placed({ amount: Number.MAX_SAFE_INTEGER });
+      assert.equal((await order(asked.id)).amount, Number.MAX_SAFE_INTEGER);
+    });
+  });
+}

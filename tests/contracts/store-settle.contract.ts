@@ -1,0 +1,281 @@
+// What every database promises about settles: the end of an attempt with everything that follows from it.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Order } from '../../src/domain/order.ts';
+import { isRefusal } from '../../src/domain/refusals.ts';
+import { answersOf, authorized, booked, declined, type Store, troubleOf } from '../support/store.ts';
+
+export function settleContract(open: () => Store): void {
+  const canceled = async ({ desk }: Store, id: Order['id']) => {
+    const order = await desk.cancel(id, null, 'c-2');
+    assert.ok(!isRefusal(order) && order.status === 'CANCELED');
+  };
+
+  describe('a settle', () => {
+    it('writes delivery, effect, order, facts and debt together, caused by the fact it answers to', async () => {
+      const { placed, claimed, doneWith, settleOnce, order, effect, deliveryInWords, sql } = open();
+      const { order: asked, eventId } = await placed();
+      assert.equal(await settleOnce(doneWith(await claimed('payment', eventId), authorized)), 'settled');
+      const after = await order(asked.id);
+      assert.deepEqual(
+        [after.status, after.payment, after.fulfillment, after.version],
+        ['PROCESSING', 'authorized', 'pending', 2],
+      );
+      assert.equal((await effect(asked.id, 'authorization'))?.state, 'done');
+      assert.equal(await deliveryInWords('payment', eventId), 'done 1/0');
+      const [fact] = await sql(
+        `SELECT e.type, e.version, e.causation_id, e.correlation_id, o.event_id IS NOT NULL AS is_owed
+         FROM events e LEFT JOIN outbox o ON o.event_id = e.id WHERE e.order_id = $1 AND e.version = 2`,
+        [asked.id],
+      );
+      const expected = { type: 'PaymentAuthorizedV1', version: 2, causation_id: eventId, correlation_id: 'c-1' };
+      assert.deepEqual(fact, { ...expected, is_owed: true });
+    });
+
+    it('chains several facts: each is caused by the one before', async () => {
+      const { placed, claimed, doneWith, settleOnce, factOf, sql } = open();
+      const { order, eventId } = await placed();
+      await settleOnce(doneWith(await claimed('payment', eventId), declined));
+      const rows = await sql('SELECT type, version, causation_id FROM events WHERE order_id = $1 ORDER BY version', [
+        order.id,
+      ]);
+      assert.deepEqual(rows.slice(1), [
+        { type: 'PaymentFailedV1', version: 2, causation_id: eventId },
+        { type: 'OrderCanceledV1', version: 3, causation_id: await factOf(order.id, 'PaymentFailedV1') },
+      ]);
+    });
+
+    it('with a token that is not the delivery’s any more is stale, and writes nothing', async () => {
+      const { placed, claimed, makeDue, doneWith, settleOnce, rowsOf, order, delivery } = open();
+      const { order: asked, eventId } = await placed();
+      const frozen = await claimed('payment', eventId);
+      await makeDue('payment', eventId);
+      const successor = await claimed('payment', eventId);
+      const state = async () => [await rowsOf(asked.id), await order(asked.id), await delivery('payment', eventId)];
+      const before = await state();
+      assert.equal(await settleOnce(doneWith(frozen, declined)), 'stale');
+      assert.deepEqual(await state(), before);
+      assert.equal(await settleOnce(doneWith(successor, authorized)), 'settled');
+      const after = await state();
+      assert.equal(await settleOnce(doneWith(frozen, declined)), 'stale');
+      assert.deepEqual(await state(), after);
+    });
+
+    it('after the end of its lease still counts while nobody has taken over', async () => {
+      const { placed, claimed, makeDue, doneWith, settleOnce, deliveryInWords } = open();
+      const { eventId } = await placed();
+      const work = await claimed('payment', eventId);
+      await makeDue('payment', eventId);
+      assert.equal(await settleOnce(doneWith(work, authorized)), 'settled');
+      assert.equal(await deliveryInWords('payment', eventId), 'done 1/0');
+    });
+
+    it('that is repeated under its own token is settled, and writes nothing twice', async () => {
+      const { placed, claimed, doneWith, waitingFor, deadBy, settleOnce, rowsOf, order, delivery } = open();
+      for (const end of ['done', 'waiting', 'dead'] as const) {
+        const { order: asked, eventId } = await placed();
+        const work = await claimed('payment', eventId);
+        const settles = {
+          done: doneWith(work, authorized),
+          waiting: waitingFor(work, 60_000, true),
+          dead: deadBy(work, troubleOf()),
+        };
+        const state = async () => [await rowsOf(asked.id), await order(asked.id), await delivery('payment', eventId)];
+        assert.equal(await settleOnce(settles[end]), 'settled');
+        const before = await state();
+        assert.equal(await settleOnce(settles[end]), 'settled');
+        assert.deepEqual(await state(), before, end);
+      }
+    });
+
+    it('is decided on the order as it stands: a cancel that came meanwhile is seen', async () => {
+      const store = open();
+      const { placed, claimed, doneWith, settleOnce, factsOf, order, effect } = store;
+      const { order: asked, eventId } = await placed();
+      const work = await claimed('payment', eventId);
+      await canceled(store, asked.id);
+      assert.equal(await settleOnce(doneWith(work, authorized)), 'settled');
+      const { status, payment, fulfillment } = await order(asked.id);
+      assert.deepEqual([status, payment, fulfillment], ['CANCELED', 'authorized', 'none']);
+      assert.deepEqual(await factsOf(asked.id), ['OrderCreatedV1', 'OrderCanceledV1', 'PaymentAuthorizedV1']);
+      assert.equal((await effect(asked.id, 'authorization'))?.state, 'done');
+    });
+
+    it('of a do whose effect an undo has taken changes nothing but its own delivery', async () => {
+      const store = open();
+      const { placed, claimed, doneWith, waitingFor, deadBy, settleOnce, factOf, order, effect, deliveryInWords } =
+        store;
+      for (const end of ['done', 'waiting', 'dead'] as const) {
+        const { order: asked, eventId } = await placed();
+        const work = await claimed('payment', eventId);
+        await canceled(store, asked.id);
+        const undo = await claimed('compensation', await factOf(asked.id, 'OrderCanceledV1'));
+        const before = [await order(asked.id), await effect(asked.id, 'authorization')];
+        const settles = {
+          done: doneWith(work, authorized),
+          waiting: waitingFor(work, 1, true),
+          dead: deadBy(work, troubleOf()),
+        };
+        assert.equal(await settleOnce(settles[end]), 'settled');
+        assert.deepEqual([await order(asked.id), await effect(asked.id, 'authorization')], before, end);
+        assert.equal(await deliveryInWords('payment', eventId), 'skipped 1/0', end);
+        const undone = { recall: null, voiding: { outcome: 'voided', authorizationId: 'auth-1' } };
+        assert.equal(await settleOnce(doneWith(undo, undone)), 'settled');
+        assert.equal((await order(asked.id)).payment, 'voided');
+      }
+    });
+
+    it('that waits is due when it says, charged or not, by the database’s clock', async () => {
+      const { placed, claimed, waitingFor, settleOnce, deliveryInWords, delivery, order, sql } = open();
+      const due = async (charged: boolean) => {
+        const { order: asked, eventId } = await placed();
+        await settleOnce(waitingFor(await claimed('payment', eventId), 3_600_000, charged));
+        const [row] = await sql<{ is_right: boolean }>(
+          `SELECT due_at BETWEEN clock_timestamp() + interval '59 minutes' AND clock_timestamp() + interval '1 hour'
+             AS is_right FROM deliveries WHERE event_id = $1`,
+          [eventId],
+        );
+        const { waiting_since } = (await delivery('payment', eventId)) ?? {};
+        const { retryCount } = await order(asked.id);
+        return [row?.is_right, await deliveryInWords('payment', eventId), waiting_since !== null, retryCount];
+      };
+      assert.deepEqual(await due(true), [true, 'waiting 1/0', false, 1]);
+      assert.deepEqual(await due(false), [true, 'waiting 0/0', true, 0]);
+    });
+
+    it('that waits uncharged gives its attempt back, however often', async () => {
+      const { placed, claimed, makeDue, waitingFor, settleOnce, deliveryInWords, order } = open();
+      const { order: asked, eventId } = await placed();
+      for (let waits = 0; waits < 5; waits += 1) {
+        const work = await claimed('payment', eventId);
+        assert.equal(work.attempt, 1);
+        await settleOnce(waitingFor(work, 0, false));
+        await makeDue('payment', eventId);
+      }
+      assert.equal(await deliveryInWords('payment', eventId), 'waiting 0/0');
+      assert.equal((await order(asked.id)).retryCount, 0);
+    });
+
+    it('keeps for how long it has been waiting uncharged, until an attempt is charged', async () => {
+      const { placed, claimed, makeDue, waitingSince, waitingFor, settleOnce, delivery } = open();
+      const { eventId } = await placed();
+      await settleOnce(waitingFor(await claimed('payment', eventId), 0, false));
+      await waitingSince('payment', eventId, 500_000);
+      const since = (await delivery('payment', eventId))?.waiting_since;
+      await makeDue('payment', eventId);
+      const work = await claimed('payment', eventId);
+      assert.ok(work.waitedMs >= 500_000 && work.waitedMs < 600_000, `${work.waitedMs}`);
+      await settleOnce(waitingFor(work, 0, false));
+      assert.deepEqual((await delivery('payment', eventId))?.waiting_since, since);
+      await makeDue('payment', eventId);
+      await settleOnce(waitingFor(await claimed('payment', eventId), 0, true));
+      assert.equal((await delivery('payment', eventId))?.waiting_since, null);
+    });
+
+    it('of the last attempt of a core step writes letter, FAILED and its fact at once', async () => {
+      const { placed, claimed, deadBy, settleOnce, order, factsOf, sql, rowsOf, deliveryInWords } = open();
+      const { order: asked, eventId } = await placed();
+      const trouble = troubleOf({ code: 'provider-unavailable', message: 'it is away' });
+      await settleOnce(deadBy(await claimed('payment', eventId), trouble));
+      const { status, reason, payment } = await order(asked.id);
+      assert.deepEqual([status, payment, reason?.code], ['FAILED', 'none', 'provider-unavailable']);
+      assert.deepEqual(await factsOf(asked.id), ['OrderCreatedV1', 'OrderFailedV1']);
+      assert.equal(await deliveryInWords('payment', eventId), 'dead 1/0');
+      const letters = await sql(
+        'SELECT consumer, delivery_id, event_type, failure_class, code, attempts, closed_at FROM dead_letters WHERE order_id = $1',
+        [asked.id],
+      );
+      assert.deepEqual(letters, [
+        {
+          consumer: 'payment',
+          delivery_id: eventId,
+          event_type: 'OrderCreatedV1',
+          failure_class: 'retryable',
+          code: 'provider-unavailable',
+          attempts: 1,
+          closed_at: null,
+        },
+      ]);
+      assert.equal((await rowsOf(asked.id)).attempts, 1);
+    });
+
+    it('takes any words that a partner may answer, cut down to what can be kept', async () => {
+      const { placed, claimed, waitingFor, deadBy, settleOnce, makeDue, order, sql } = open();
+      const { order: asked, eventId } = await placed();
+      const trouble = troubleOf({ code: 'no\u0000code', message: `broken\u0000 \ud800 ${'!'.repeat(10_000)}` });
+      await settleOnce(waitingFor(await claimed('payment', eventId), 0, true, trouble));
+      await makeDue('payment', eventId);
+      await settleOnce(deadBy(await claimed('payment', eventId), trouble));
+      const { status, reason } = await order(asked.id);
+      const rows = await sql<{ code: string; message: string }>(
+        `SELECT code, message FROM dead_letters WHERE order_id = $1
+         UNION ALL SELECT code, message FROM attempts WHERE order_id = $1`,
+        [asked.id],
+      );
+      assert.equal(status, 'FAILED');
+      for (const kept of [reason, ...rows]) {
+        assert.equal(kept?.code, 'nocode');
+        assert.match(kept?.message ?? '', /^broken \ufffd !{300}/);
+        assert.equal(kept?.message.length, 500);
+      }
+      assert.equal(rows.length, 3);
+    });
+
+    it('whose letter cannot be written writes nothing at all', async () => {
+      const { placed, claimed, deadBy, settle, settleOnce, order, rowsOf, delivery, sql } = open();
+      const { order: asked, eventId } = await placed();
+      const work = await claimed('payment', eventId);
+      // An open letter that should not be there: the unique key refuses a second one.
+      await sql(
+        `INSERT INTO dead_letters (id, consumer, delivery_id, failure_class, code, message, attempts, failed_at)
+         VALUES (gen_random_uuid(), 'payment', $1, 'retryable', 'x', 'x', 1, now())`,
+        [eventId],
+      );
+      const state = async () => [await rowsOf(asked.id), await order(asked.id), await delivery('payment', eventId)];
+      const before = await state();
+      await assert.rejects(settle([deadBy(work, troubleOf())]), { code: '23505' });
+      assert.deepEqual(await state(), before);
+      await sql('DELETE FROM dead_letters WHERE delivery_id = $1', [eventId]);
+      assert.equal(await settleOnce(deadBy(work, troubleOf())), 'settled');
+    });
+
+    it('that finds its work obsolete ends it as skipped, without a letter', async () => {
+      const store = open();
+      const { placed, claimed, deadBy, settleOnce, rowsOf, deliveryInWords, effect } = store;
+      const { order, eventId } = await placed();
+      const work = await claimed('payment', eventId);
+      await canceled(store, order.id);
+      await settleOnce(deadBy(work, troubleOf({ class: 'unknown' })));
+      assert.equal(await deliveryInWords('payment', eventId), 'skipped 1/0');
+      assert.equal((await rowsOf(order.id)).letters, 0);
+      // What the call may have left behind is owed to the undo, by the intent that stays.
+      assert.equal((await effect(order.id, 'authorization'))?.state, 'intent');
+    });
+
+    it('travels with settles of other orders; two of one order do not share a flush', async () => {
+      const store = open();
+      const { paid, placed, claimed, doneWith, settle, factOf, order } = store;
+      const { order: asked, eventId } = await paid();
+      const work = await claimed('fulfillment', eventId);
+      const another = await placed();
+      const other = await claimed('payment', another.eventId);
+      await canceled(store, asked.id);
+      const mail = await claimed('notification', await factOf(asked.id, 'OrderCanceledV1'));
+      const flush = [doneWith(work, booked), doneWith(mail, undefined), doneWith(other, authorized)];
+      assert.deepEqual(answersOf(await settle(flush)), ['settled', 'locked', 'settled']);
+      assert.deepEqual(answersOf(await settle(flush)), ['settled', 'settled', 'settled']);
+      assert.equal((await order(asked.id)).fulfillment, 'scheduled');
+      assert.equal((await order(another.order.id)).payment, 'authorized');
+    });
+
+    it('brings an order that is paid and booked to its end', async () => {
+      const { paid, claimed, doneWith, settleOnce, order, factsOf } = open();
+      const { order: asked, eventId } = await paid();
+      await settleOnce(doneWith(await claimed('fulfillment', eventId), booked));
+      const { status, payment, fulfillment, version } = await order(asked.id);
+      assert.deepEqual([status, payment, fulfillment, version], ['PROCESSED', 'authorized', 'scheduled', 3]);
+      assert.deepEqual(await factsOf(asked.id), ['OrderCreatedV1', 'PaymentAuthorizedV1', 'FulfillmentScheduledV1']);
+    });
+  });
+}

@@ -1,0 +1,230 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { type FactDraft, type FactType, factTypes } from '../../src/domain/events.ts';
+import { isFinal, type Order, type Status, statuses, toFirstState } from '../../src/domain/order.ts';
+import { isUnderWay, nextStatus, type Recorded, record, takeUp } from '../../src/domain/order-machine.ts';
+import { isRefusal, type Refusal } from '../../src/domain/refusals.ts';
+import { orderWith } from '../support/orders.ts';
+
+const now = new Date('2026-11-21T08:00:00.000Z');
+
+// One column per fact, as in the heading: the status afterwards, or the code of the refusal.
+const facts: readonly FactType[] = [
+  'OrderCreatedV1',
+  'PaymentAuthorizedV1',
+  'PaymentFailedV1',
+  'PaymentVoidedV1',
+  'FulfillmentScheduledV1',
+  'FulfillmentRejectedV1',
+  'FulfillmentCanceledV1',
+  'OrderFailedV1',
+  'OrderReprocessedV1',
+  'OrderCanceledV1',
+];
+const busy = 'order-in-progress';
+const final = 'order-already-processed';
+const failed = 'order-failed';
+const over = 'order-already-canceled';
+const expected: Record<Status, readonly string[]> = {
+  PENDING: ['order-exists', busy, busy, busy, busy, busy, busy, 'FAILED', 'order-not-failed', 'CANCELED'],
+  PROCESSING: [
+    'order-exists',
+    'PROCESSING',
+    'PROCESSING',
+    busy,
+    'PROCESSED',
+    'PROCESSING',
+    busy,
+    'FAILED',
+    'order-not-failed',
+    'CANCELED',
+  ],
+  PROCESSED: ['order-exists', final, final, final, final, final, final, final, final, final],
+  FAILED: ['order-exists', failed, failed, failed, failed, failed, failed, failed, 'PENDING', 'CANCELED'],
+  CANCELED: ['order-exists', 'CANCELED', 'CANCELED', 'CANCELED', 'CANCELED', 'CANCELED', 'CANCELED', over, over, over],
+};
+
+function draftOf(type: FactType): FactDraft {
+  const data: Record<FactType, object> = {
+    OrderCreatedV1: { amount: 2_500, currency: 'EUR', country: 'US' },
+    OrderCanceledV1: { amount: 2_500, currency: 'EUR', reason: 'canceled-by-request' },
+    OrderFailedV1: { reason: 'provider-unavailable', consumer: 'payment' },
+    OrderReprocessedV1: {},
+    PaymentAuthorizedV1: { amount: 2_500, currency: 'EUR', authorizationId: 'auth-1', expiresAt: now.toISOString() },
+    PaymentFailedV1: { amount: 2_500, currency: 'EUR', declineCode: 'do-not-honor' },
+    PaymentVoidedV1: { amount: 2_500, currency: 'EUR', authorizationId: 'auth-1' },
+    FulfillmentScheduledV1: { bookingId: 'book-1' },
+    FulfillmentRejectedV1: { rejectCode: 'unknown-address' },
+    FulfillmentCanceledV1: { bookingId: 'book-1' },
+  };
+  return { type, data: data[type] } as FactDraft;
+}
+const recorded = (order: Order, types: readonly FactType[], reason?: Order['reason']) => {
+  const answer = record(order, types.map(draftOf), now, reason ?? undefined);
+  assert.ok(!isRefusal(answer), JSON.stringify(answer));
+  return answer;
+};
+
+describe('the machine of an order', () => {
+  it('is asked about every fact there is', () => {
+    assert.deepEqual([...facts].sort(), [...factTypes].sort());
+  });
+
+  for (const status of statuses) {
+    for (const [index, fact] of facts.entries()) {
+      const cell = expected[status][index] ?? '';
+      const isMove = cell === cell.toUpperCase();
+      it(`${isMove ? `leads from ${status} to ${cell} by` : `refuses (${cell}) while ${status}`} ${fact}`, () => {
+        const next = nextStatus(status, fact);
+        const order = orderWith({ status, version: 7 });
+        const answer = record(order, [draftOf(fact)], now);
+        if (isMove) {
+          assert.equal(next, cell);
+          assert.ok(!isRefusal(answer));
+          assert.equal(answer.order.status, cell);
+          return;
+        }
+        assert.ok(isRefusal(next) && isRefusal(answer));
+        assert.deepEqual([next.refused, answer.refused], [cell, cell]);
+        assert.ok(next.detail.includes(fact) && next.detail.includes(status), next.detail);
+      });
+    }
+  }
+
+  it('knows which orders are under way and which are at their end', () => {
+    assert.deepEqual(statuses.filter(isUnderWay), ['PENDING', 'PROCESSING']);
+    assert.deepEqual(statuses.filter(isFinal), ['PROCESSED', 'CANCELED']);
+    const canMove = (status: Status) =>
+      facts.some((fact) => {
+        const next = nextStatus(status, fact);
+        return !isRefusal(next) && next !== status;
+      });
+    assert.deepEqual(
+      statuses.filter((status) => !canMove(status)),
+      statuses.filter(isFinal),
+    );
+  });
+});
+
+describe('recording facts', () => {
+  const anyStatus = fc.constantFrom(...statuses);
+  const anyFacts = fc.array(fc.constantFrom(...facts), { maxLength: 6 });
+
+  it('raises the version by one per fact and by nothing else', () => {
+    fc.assert(
+      fc.property(anyStatus, anyFacts, fc.integer({ min: 1, max: 1_000 }), (status, types, version) => {
+        const answer = record(orderWith({ status, version }), types.map(draftOf), now);
+        if (isRefusal(answer)) return;
+        assert.equal(answer.order.version, version + types.length);
+        assert.deepEqual(
+          answer.facts.map((fact) => fact.version),
+          types.map((_, index) => version + index + 1),
+        );
+      }),
+    );
+  });
+
+  it('records all facts or none, and never touches the order it was given', () => {
+    fc.assert(
+      fc.property(anyStatus, anyFacts, (status, types) => {
+        const order = Object.freeze(orderWith({ status }));
+        const answer = record(order, types.map(draftOf), now);
+        let current: Order | null = order;
+        for (const type of types) {
+          if (current === null) break;
+          const one: Recorded | Refusal = record(current, [draftOf(type)], now);
+          current = isRefusal(one) ? null : one.order;
+        }
+        if (isRefusal(answer)) assert.equal(current, null);
+        else assert.deepEqual(answer.order, current);
+      }),
+    );
+  });
+
+  it('says in a fact what the status was and is, where it changes and only there', () => {
+    fc.assert(
+      fc.property(anyStatus, anyFacts, (status, types) => {
+        const answer = record(orderWith({ status }), types.map(draftOf), now);
+        if (isRefusal(answer)) return;
+        let before = status;
+        for (const fact of answer.facts) {
+          const after = nextStatus(before, fact.type);
+          const moved = after !== before ? { previousStatus: before, status: after } : {};
+          const { previousStatus, status: told } = fact.data;
+          assert.deepEqual(
+            { previousStatus, status: told },
+            { previousStatus: undefined, status: undefined, ...moved },
+          );
+          assert.equal(fact.data.orderId, answer.order.id);
+          before = after as Status;
+        }
+      }),
+    );
+  });
+
+  it('keeps the summaries of money and parcel', () => {
+    const summaryOf = (status: Status, types: readonly FactType[], given: Partial<Order> = {}) => {
+      const { order } = recorded(orderWith({ status, ...given }), types);
+      return [order.payment, order.fulfillment];
+    };
+    assert.deepEqual(summaryOf('PROCESSING', ['PaymentAuthorizedV1']), ['authorized', 'none']);
+    assert.deepEqual(summaryOf('PROCESSING', ['PaymentFailedV1']), ['declined', 'none']);
+    assert.deepEqual(summaryOf('CANCELED', ['PaymentVoidedV1']), ['voided', 'none']);
+    assert.deepEqual(summaryOf('PROCESSING', ['FulfillmentScheduledV1'], { payment: 'authorized' }), [
+      'authorized',
+      'scheduled',
+    ]);
+    assert.deepEqual(summaryOf('PROCESSING', ['FulfillmentRejectedV1']), ['none', 'rejected']);
+    assert.deepEqual(summaryOf('CANCELED', ['FulfillmentCanceledV1']), ['none', 'canceled']);
+  });
+
+  it('gives the reason to the move into FAILED or CANCELED, and to no other fact', () => {
+    const reason = { code: 'payment-declined', message: 'the payment was declined' };
+    const { order } = recorded(orderWith({ status: 'PROCESSING' }), ['PaymentFailedV1', 'OrderCanceledV1'], reason);
+    assert.deepEqual(order.reason, reason);
+    assert.equal(recorded(orderWith({ status: 'PROCESSING' }), ['PaymentFailedV1'], reason).order.reason, null);
+    const canceled = orderWith({ status: 'CANCELED', reason: { code: 'canceled-by-request', message: 'x' } });
+    assert.deepEqual(recorded(canceled, ['PaymentVoidedV1'], reason).order.reason, canceled.reason);
+  });
+
+  it('begins anew at a reprocess: no reason, no charged retries, the version goes on', () => {
+    const given = { status: 'FAILED', retryCount: 3, version: 4, reason: { code: 'x', message: 'y' } } as const;
+    const { order } = recorded(orderWith(given), ['OrderReprocessedV1']);
+    assert.deepEqual([order.status, order.retryCount, order.reason, order.version], ['PENDING', 0, null, 5]);
+  });
+
+  it('stamps the order with the time it is given', () => {
+    assert.equal(recorded(orderWith(), ['OrderCanceledV1']).order.updatedAt, now);
+  });
+});
+
+describe('taking an order up', () => {
+  it('moves PENDING to PROCESSING without a fact and without a new version', () => {
+    const order = orderWith({ status: 'PENDING', version: 3 });
+    assert.deepEqual(takeUp(order, now), { ...order, status: 'PROCESSING', updatedAt: now });
+  });
+
+  it('leaves every other order as it is', () => {
+    for (const status of statuses.filter((one) => one !== 'PENDING')) {
+      const order = orderWith({ status });
+      assert.equal(takeUp(order, now), order);
+    }
+  });
+});
+
+describe('the first state of an order', () => {
+  it('is what its first answer showed, whatever became of it', () => {
+    const first = orderWith();
+    const later = orderWith({
+      status: 'FAILED',
+      payment: 'unknown',
+      fulfillment: 'pending',
+      retryCount: 3,
+      reason: { code: 'x', message: 'y' },
+      version: 9,
+      updatedAt: now,
+    });
+    assert.deepEqual(toFirstState(later), first);
+  });
+});

@@ -1,0 +1,130 @@
+// The relay alone, on a database whose outbox was filled by SQL.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { Bus, Message, Outbox } from '../../src/bus/ports.ts';
+import { createRelay } from '../../src/bus/relay.ts';
+import { createOutbox } from '../../src/io/postgres/outbox.ts';
+import { createSystem } from '../../src/io/system.ts';
+import type { Postgres } from '../support/postgres.ts';
+import { until } from '../support/until.ts';
+import { inWorld, silent, slowestTest, startServer, type World } from '../support/world.ts';
+
+let postgres: Postgres;
+before(async () => {
+  postgres = await startServer();
+});
+after(() => postgres.stop());
+
+const test = (name: string, story: (world: World) => Promise<void>) =>
+  it(name, slowestTest, () => inWorld(postgres, { start: false, check: false }, story));
+
+// Orders with this many facts each; the facts of one version were all written before those of the next.
+async function fillOutbox(world: World, orders: number, versions: number): Promise<void> {
+  await world.sql(`CREATE TABLE filled AS SELECT gen_random_uuid() AS order_id FROM generate_series(1, ${orders})`);
+  for (let version = 1; version <= versions; version += 1) {
+    await world.sql(
+      `WITH fact AS (
+         INSERT INTO events (id, order_id, version, type, data, correlation_id, time)
+         SELECT gen_random_uuid(), order_id, $1, 'OrderCreatedV1', '{}', 'c', clock_timestamp() FROM filled
+         RETURNING id, order_id
+       )
+       INSERT INTO outbox (order_id, version, event_id, lane)
+       SELECT order_id, $1, id, get_byte(uuid_send(order_id), 15) & 15 FROM fact`,
+      [version],
+    );
+  }
+}
+
+const owed = async (world: World) => (await world.sql('SELECT 1 FROM outbox LIMIT 1')).length;
+
+function relayTo(world: World, publish: Bus['publish'], more: Partial<Outbox> = {}) {
+  const outbox = { ...createOutbox(world.database), ...more };
+  const streamOf = () => 'orders.events.v1';
+  return createRelay({ outbox, bus: { publish }, streamOf, system: createSystem(), log: silent });
+}
+
+// The leases of all lanes end, as if their time had passed.
+const endLanes = (world: World) => world.sql('UPDATE relay_lanes SET lease_until = clock_timestamp()');
+
+// First occurrences only: a repetition is allowed, a later version before an earlier one is not.
+function assertInOrder(messages: readonly Message[]): void {
+  const last = new Map<string, number>();
+  const seen = new Set<string>();
+  for (const { id, key, body } of messages) {
+    if (seen.has(id)) continue;
+    seen.add(id);
+    const { sequence } = JSON.parse(body.toString()) as { sequence: string };
+    assert.equal(Number(sequence), (last.get(key) ?? 0) + 1, `${key} in the order of its versions`);
+    last.set(key, Number(sequence));
+  }
+}
+
+describe('the relay', () => {
+  test('publishes a backlog of 100 000 facts, each once and in order per order', async (world) => {
+    await fillOutbox(world, 25_000, 4);
+    const messages: Message[] = [];
+    const relay = relayTo(world, async (batch) => void messages.push(...batch));
+    while ((await relay.runOnce()) > 0);
+    assert.equal(messages.length, 100_000);
+    assert.equal(new Set(messages.map(({ id }) => id)).size, 100_000);
+    assertInOrder(messages);
+    assert.equal(await owed(world), 0);
+  });
+
+  test('repeats what the bus may not have, and keeps the order all the same', async (world) => {
+    await fillOutbox(world, 500, 4);
+    const messages: Message[] = [];
+    let calls = 0;
+    const relay = relayTo(world, async (batch) => {
+      calls += 1;
+      // A part arrives, the answer does not.
+      messages.push(...(calls % 3 === 0 ? batch.slice(0, batch.length / 2) : batch));
+      if (calls % 3 === 0) throw new Error('the connection broke');
+    });
+    const stopping = new AbortController();
+    const running = relay.run(stopping.signal);
+    await until(async () => (await owed(world)) === 0, 'an empty outbox');
+    stopping.abort();
+    await running;
+    assert.equal(new Set(messages.map(({ id }) => id)).size, 2_000);
+    assert.ok(messages.length > 2_000, 'something was repeated');
+    assertInOrder(messages);
+  });
+
+  test('that dies before it has forgotten leaves all to the next one, once its lanes are free', async (world) => {
+    await fillOutbox(world, 200, 3);
+    const messages: Message[] = [];
+    const publish = async (batch: readonly Message[]) => void messages.push(...batch);
+    const dying = relayTo(world, publish, { forget: () => Promise.reject(new Error('killed')) });
+    await assert.rejects(dying.runOnce(), /killed/);
+    assert.ok(messages.length > 0);
+    const next = relayTo(world, publish);
+    assert.equal(await next.runOnce(), 0, 'the lanes are still held');
+    await endLanes(world);
+    const later = relayTo(world, publish);
+    while ((await later.runOnce()) > 0);
+    assert.equal(new Set(messages.map(({ id }) => id)).size, 600);
+    assertInOrder(messages);
+  });
+
+  test('that freezes while it publishes can only repeat what its successor has published', async (world) => {
+    await fillOutbox(world, 200, 3);
+    const messages: Message[] = [];
+    const gate = Promise.withResolvers<void>();
+    const frozen = relayTo(world, async (batch) => {
+      await gate.promise;
+      messages.push(...batch);
+    });
+    const waking = frozen.runOnce();
+    await until(async () => (await world.sql('SELECT 1 FROM relay_lanes WHERE token IS NOT NULL')).length > 0, 'lanes');
+    await endLanes(world);
+    const successor = relayTo(world, async (batch) => void messages.push(...batch));
+    while ((await successor.runOnce()) > 0);
+    gate.resolve();
+    await waking;
+    assert.equal(new Set(messages.map(({ id }) => id)).size, 600);
+    assert.equal(messages.length, 600 + 500);
+    assertInOrder(messages);
+  });
+});

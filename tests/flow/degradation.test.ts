@@ -1,0 +1,229 @@
+// Partners that are away, slow, throttling or unlucky with one order, while work flows.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { probeIntervalMs } from '../../src/bus/breaker.ts';
+import type { OrderId } from '../../src/domain/order.ts';
+import { isRefusal } from '../../src/domain/refusals.ts';
+import type { Postgres } from '../support/postgres.ts';
+import { until } from '../support/until.ts';
+import {
+  inWorld,
+  type PartnerCall,
+  slowestTest,
+  startServer,
+  type World,
+  type WorldEngine,
+  type WorldOptions,
+} from '../support/world.ts';
+
+let postgres: Postgres;
+before(async () => {
+  postgres = await startServer();
+});
+after(() => postgres.stop());
+
+const test = (name: string, options: WorldOptions, story: (world: World) => Promise<void>) =>
+  it(name, slowestTest, () => inWorld(postgres, options, story));
+
+const attempts = (world: World) =>
+  world.sql<{ outcome: string; code: string }>('SELECT outcome, code FROM attempts ORDER BY at');
+const hanging = (world: World, count: number) =>
+  until(() => world.stage.state().hanging === count, `${count} calls that hang`);
+
+// Pauses in ms between the probes that a partner got since its breaker opened. What had been let through
+// by then, and was still being claimed, is no probe.
+function pausesSince(world: World, { atMs }: { readonly atMs: number }, kinds: readonly PartnerCall['call'][]) {
+  const isProbe = (call: PartnerCall) => call.atMs > atMs + probeIntervalMs / 2 && kinds.includes(call.call);
+  const times = world.calls.filter(isProbe).map((call) => call.atMs);
+  return times.map((time, index) => time - (times[index - 1] ?? atMs));
+}
+
+function assertProbesOnly(pauses: readonly number[]): void {
+  // The test sees the opening a moment later than the breaker.
+  const momentMs = 50;
+  const shortest = Math.min(...pauses);
+  assert.ok(shortest >= probeIntervalMs - momentMs, `probes came after ${pauses.map(Math.round)} ms`);
+}
+
+async function opened(engine: WorldEngine, dependency: string) {
+  return until(
+    () => engine.breakerChanges.find((change) => change.dependency === dependency && change.state === 'open'),
+    `the breaker of ${dependency} open`,
+  );
+}
+
+// Paid, and not begun to be booked, so that its undo owes the money alone.
+async function placedAndCanceled(world: World): Promise<OrderId> {
+  const { id } = await world.place();
+  await until(async () => (await world.order(id)).payment === 'authorized', 'the authorization');
+  assert.ok(!isRefusal(await world.cancel(id)));
+  return id;
+}
+
+describe('while a partner is away', { concurrency: 8 }, () => {
+  test('orders are accepted and wait, it is probed once per interval, and nobody pays for it', {}, async (world) => {
+    world.stage.direct({ payments: 'down' });
+    const placed: OrderId[] = [];
+    const place = async () => placed.push((await world.place()).id);
+    for (let count = 0; count < 20; count += 1) await place();
+    const opening = await opened(world.engine, 'payments');
+    // Long enough for two probes, with work flowing in.
+    await until(async () => {
+      if (placed.length < 60) await place();
+      return pausesSince(world, opening, ['authorize', 'void']).length >= 2;
+    }, 'two probes');
+    assertProbesOnly(pausesSince(world, opening, ['authorize', 'void']));
+    assert.deepEqual(await world.openLetters(), []);
+
+    world.stage.direct({ payments: 'up' });
+    for (const id of placed) await world.ended(id, 'PROCESSED');
+    const retries = await world.sql<{ most: number }>('SELECT max(retry_count) AS most FROM orders');
+    assert.ok((retries[0]?.most ?? 0) < 3, 'nobody has used up its retries');
+    assert.ok((await attempts(world)).every(({ outcome }) => outcome !== 'dead'));
+  });
+
+  test('a single order does not end for want of another that could tell', {}, async (world) => {
+    world.stage.direct({ payments: 'down' });
+    const { id } = await world.place();
+    await opened(world.engine, 'payments');
+    world.stage.direct({ payments: 'up' });
+    const { retryCount } = await world.ended(id, 'PROCESSED');
+    assert.equal(retryCount, 3);
+    await world.settled();
+    const outcomes = (await attempts(world)).map(({ outcome }) => outcome);
+    assert.deepEqual(outcomes, ['retry', 'retry', 'retry', 'wait']);
+  });
+
+  test('voids that need no carrier do not make it look well', {}, async (world) => {
+    world.stage.direct({ carrier: 'down' });
+    const placed = await Promise.all(Array.from({ length: 8 }, () => world.place()));
+    const opening = await opened(world.engine, 'carrier');
+    const canceled: OrderId[] = [];
+    await until(async () => {
+      if (canceled.length < 10) canceled.push(await placedAndCanceled(world));
+      return pausesSince(world, opening, ['book', 'recall']).length >= 2;
+    }, 'two probes');
+    await until(() => world.calls.some(({ call }) => call === 'void'), 'a void meanwhile');
+    assertProbesOnly(pausesSince(world, opening, ['book', 'recall']));
+    world.stage.direct({ carrier: 'up' });
+    for (const { id } of placed) await world.ended(id, 'PROCESSED');
+    await world.settled();
+    for (const id of canceled) assert.equal((await world.order(id)).payment, 'voided');
+  });
+
+  test('a probe that one partner ended is given back to the other', { start: false }, async (world) => {
+    // Six orders to be undone at both partners, and both partners away.
+    const undone: OrderId[] = [];
+    for (let count = 0; count < 6; count += 1) {
+      const { id } = await world.place();
+      const payment = await world.takeByHand('payment', id);
+      await payment.settle(await payment.perform());
+      const booking = await world.takeByHand('fulfillment', id);
+      await booking.perform();
+      await world.cancel(id);
+      await booking.settle({ outcome: 'closed' });
+      undone.push(id);
+    }
+    world.stage.direct({ payments: 'down', carrier: 'down' });
+    await world.engine.start();
+    // Nobody else is left to find out that the provider is back.
+    const unpaid = await Promise.all(Array.from({ length: 6 }, () => world.place()));
+    const [opening] = await Promise.all([opened(world.engine, 'payments'), opened(world.engine, 'carrier')]);
+    for (const { id } of unpaid) assert.ok(!isRefusal(await world.cancel(id)));
+    await until(() => pausesSince(world, opening, ['recall']).length >= 2, 'two probes of the carrier');
+    world.stage.direct({ payments: 'up', carrier: 'up' });
+    for (const id of undone) await until(async () => (await world.order(id)).payment === 'voided', 'the void');
+  });
+
+  test('that throttles, its orders wait as long as it asks, uncharged', {}, async (world) => {
+    world.stage.direct({ payments: 'throttle', retryAfterSeconds: 0.05 });
+    const placed = await Promise.all(Array.from({ length: 5 }, () => world.place()));
+    await until(async () => (await attempts(world)).length >= 15, 'fifteen throttled calls');
+    world.stage.direct({ payments: 'up' });
+    for (const { id } of placed) assert.equal((await world.ended(id, 'PROCESSED')).retryCount, 0);
+    await world.settled();
+    const seen = new Set((await attempts(world)).map(({ outcome, code }) => `${outcome} ${code}`));
+    assert.deepEqual([...seen], ['wait partner-throttled']);
+    for (const { id } of placed) assert.equal((await world.delivery('payment', id)).attempt, 1);
+    assert.deepEqual(world.engine.breakerChanges, [], 'throttling is an answer');
+  });
+
+  for (const weather of ['down', 'throttle'] as const) {
+    test(`(${weather}) for longer than an order may wait, the order is parked`, {
+      settings: { maxWaitMs: 700 },
+    }, async (world) => {
+      world.stage.direct({ payments: weather, retryAfterSeconds: 0.05 });
+      const { id } = await world.place();
+      const { reason } = await world.ended(id, 'FAILED');
+      assert.equal(reason?.code, 'waited-too-long');
+      world.stage.direct({ payments: 'up' });
+      await world.desk.reprocess(id, 'test');
+      await world.ended(id, 'PROCESSED');
+    });
+  }
+
+  test('mail that cannot be sent holds up no order', {}, async (world) => {
+    world.stage.direct({ mail: 'down' });
+    const placed = await Promise.all(Array.from({ length: 8 }, () => world.place()));
+    for (const { id } of placed) await world.ended(id, 'PROCESSED');
+    await opened(world.engine, 'mail');
+    assert.deepEqual(
+      world.ledger.counts().filter(({ partner }) => partner === 'mail'),
+      [],
+    );
+    world.stage.direct({ mail: 'up' });
+    await world.settled();
+    assert.equal(world.ledger.counts().find(({ partner }) => partner === 'mail')?.entries, 8);
+  });
+});
+
+describe('an unlucky order', { concurrency: 8 }, () => {
+  test('ends FAILED after all its attempts when every attempt is made to fail', {
+    settings: { failureProbability: 1 },
+  }, async (world) => {
+    const placed = await Promise.all(Array.from({ length: 10 }, () => world.place()));
+    for (const { id } of placed) {
+      const { retryCount, reason, payment } = await world.ended(id, 'FAILED');
+      assert.deepEqual([retryCount, reason?.code, payment], [3, 'simulated-failure', 'none']);
+      assert.equal((await world.delivery('payment', id)).attempt, 4);
+    }
+    await world.settled();
+    assert.deepEqual(new Set(world.calls.map(({ call }) => call)), new Set(['send']));
+    const letters = await world.openLetters();
+    assert.equal(letters.length, 10);
+    assert.ok(letters.every(({ attempts, failureClass }) => attempts === 4 && failureClass === 'retryable'));
+    assert.deepEqual(world.engine.breakerChanges, [], 'a made-up failure says nothing of a partner');
+  });
+
+  test('that poisons every call does not stop the others', { start: false }, async (world) => {
+    const poisonous = await Promise.all(Array.from({ length: 4 }, () => world.place()));
+    for (const { id } of poisonous) world.stage.direct({ call: 'authorize', act: 'fail', orderId: id, times: 100 });
+    const others = await Promise.all(Array.from({ length: 20 }, () => world.place()));
+    await world.engine.start();
+    for (const { id } of others) assert.equal((await world.ended(id, 'PROCESSED')).retryCount, 0);
+    for (const { id } of poisonous) assert.equal((await world.ended(id, 'FAILED')).reason?.code, 'partner-failed');
+    assert.deepEqual(world.engine.breakerChanges, []);
+  });
+});
+
+describe('a slow partner', () => {
+  const patient = { timeoutMs: 30_000, leaseMs: 60_000, concurrency: 3 };
+  test('holds up neither accepting, nor canceling, nor mail', { settings: patient }, async (world) => {
+    world.stage.direct({ call: 'authorize', act: 'hang-before', times: 3 });
+    const stuck = await Promise.all([1, 2, 3].map(() => world.place()));
+    await hanging(world, 3);
+    // Every slot of payment is taken from here on.
+    const placed = await Promise.all(Array.from({ length: 20 }, () => world.place()));
+    const [first, ...rest] = placed;
+    assert.ok(first && !isRefusal(await world.cancel(first.id)));
+    await until(() => world.entries(first.id, 'mail').length === 1, 'the mail about the cancel');
+    assert.equal(world.stage.state().hanging, 3);
+    for (const { id } of rest) assert.equal((await world.order(id)).status, 'PENDING');
+
+    await world.engine.stop(0);
+    const next = world.newEngine();
+    await next.start();
+    for (const { id } of [...stuck, ...rest]) assert.equal((await world.ended(id, 'PROCESSED')).retryCount, 0);
+  });
+});

@@ -1,0 +1,88 @@
+// `npm start` as it comes, without any infrastructure: embedded database and partners' ledger in one data
+// directory. The process is killed (kill -9) and started again; what is judged in the end is read from the
+// directory itself, when no process holds it any more.
+
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { openLedger } from '../../src/io/partners/ledger.ts';
+import { openEmbedded } from '../../src/io/postgres/embedded.ts';
+import { audit, awaitRest, countTakeovers } from '../support/audit.ts';
+import { type Client, createClient, startLoad } from '../support/client.ts';
+import { quickSettings, slowestTest } from '../support/installation.ts';
+import { createProcesses, type Running } from '../support/process.ts';
+import { silentLog } from '../support/silent-log.ts';
+import { until } from '../support/until.ts';
+
+const kills = 4;
+
+describe('a process on the embedded database', slowestTest, () => {
+  it('loses no acknowledged order and repeats no effect, killed again and again under load', async () => {
+    const processes = createProcesses();
+    const { directory } = processes;
+    const settings = {
+      ...quickSettings,
+      ORDERLY_DATA_DIR: directory,
+      PORT: 0,
+      // Keeps some orders in the middle of a step whenever the kill comes.
+      ORDER_WORKER_PROCESSING_DELAY_MS: 40,
+    };
+    try {
+      let orderly: Running = await processes.start('start', settings);
+      const client = createClient(() => orderly.url);
+      const load = startLoad(client, {
+        scenarios: ['success', 'flaky', 'success', 'failure', 'lost-answer'],
+        customers: 4,
+      });
+      for (let kill = 1; kill <= kills; kill += 1) {
+        const enough = client.acknowledged.size + 8 * kill;
+        await until(() => client.acknowledged.size >= enough, `${enough} acknowledged orders before kill ${kill}`);
+        await orderly.kill9();
+        orderly = await processes.start('start', settings);
+      }
+      await load.stop();
+
+      // While a process lives, nobody else gets its directory; it does not even notice.
+      for (const role of ['start', 'migrate']) {
+        const { code, stdout, stderr } = await processes.run([role], settings);
+        assert.deepEqual({ code, stdout }, { code: 2, stdout: '' }, stderr);
+        assert.match(stderr, /^The data directory \S+ is in use by another Orderly \(process \d+\): [^\n]+\.\n$/);
+      }
+
+      await awaitEnds(client, orderly);
+      orderly.signal('SIGTERM');
+      assert.equal(await orderly.exit(), 0, orderly.said());
+      await auditDirectory(client, directory);
+    } finally {
+      await processes.close();
+    }
+  });
+});
+
+// An order that has ended and a fact that left the outbox are claimed by whoever reads them; a stop in
+// order finishes what is claimed.
+async function awaitEnds(client: Client, orderly: Running): Promise<void> {
+  for (const { orderId } of client.acknowledged.values()) {
+    await until(
+      async () => !['PENDING', 'PROCESSING'].includes((await client.read(orderId)).status),
+      `the end of ${orderId}`,
+    );
+  }
+  const published = async () =>
+    /^orderly_outbox_oldest_seconds 0$/m.test(await (await fetch(`${orderly.url}/metrics`)).text());
+  await until(published, 'an empty outbox');
+}
+
+async function auditDirectory(client: Client, directory: string): Promise<void> {
+  const database = await openEmbedded({ directory, log: silentLog });
+  const ledger = openLedger({ directory: join(directory, 'partners') });
+  try {
+    await awaitRest(database.query, 0);
+    const entries = ledger.entries({ orderId: null, afterPosition: 0, limit: 1_000_000 });
+    await audit({ client, sql: database.query, ledger: entries });
+    assert.ok((await countTakeovers(database.query)) > 0, 'no kill met an order in the middle of a step');
+  } finally {
+    ledger.close();
+    await database.close();
+  }
+}

@@ -1,0 +1,140 @@
+// One installation for a test: an empty database on a real PostgreSQL server, the sandbox as a process of
+// its own, and as many `start` processes on them as the test starts, one after the other or side by side.
+//
+// `inInstallation` leaves nothing running; when the story fails, what the processes said last is told too.
+
+import pg from 'pg';
+import { connectServer, type Query } from '../../src/io/postgres/database.ts';
+import { audit, awaitRest, readLedger } from './audit.ts';
+import { type Client, createClient } from './client.ts';
+import type { Postgres } from './postgres.ts';
+import { createProcesses, findPort, type Processes, type Running, type Settings } from './process.ts';
+import { silentLog } from './silent-log.ts';
+import { until } from './until.ts';
+
+// Short enough for a test, long enough that a loaded machine does not time out what is well.
+export const quickSettings: Settings = {
+  ORDER_WORKER_LEASE_MS: 2_500,
+  ORDER_WORKER_TIMEOUT_MS: 1_000,
+  ORDER_WORKER_RETRY_DELAY_MS: 10,
+  ORDER_WORKER_RETRY_DELAY_MAX_MS: 50,
+  DATABASE_POOL_MAX: 4,
+};
+// A hanging test is worse than a failing one.
+export const slowestTest = { timeout: 100_000 };
+
+export type Installation = {
+  readonly processes: Processes;
+  readonly settings: Settings;
+  readonly databaseUrl: string;
+  readonly sql: Query;
+  // Talks to the `start` process that was started last.
+  readonly client: Client;
+  readonly start: (more?: Settings) => Promise<Running>;
+  // The same data, the same address.
+  readonly startSandbox: () => Promise<Running>;
+  readonly sandbox: () => Running;
+  // A stage direction for the sandbox, such as { call: 'authorize', act: 'hang-before' }.
+  readonly direct: (direction: object) => Promise<void>;
+  // Resolves when exactly so many calls hang at the sandbox.
+  readonly hanging: (calls: number) => Promise<void>;
+  // Nobody can write an order until it is released.
+  readonly stallOrders: () => Promise<Stall>;
+  // Waits until nothing is owed to anybody, then judges.
+  readonly audited: (options?: { readonly retriesMore?: number; readonly patienceMs?: number }) => Promise<void>;
+};
+
+export type Stall = {
+  // Resolves when the database has a write of an order that waits.
+  readonly isMet: () => Promise<void>;
+  readonly release: () => Promise<void>;
+};
+
+export async function inInstallation(
+  postgres: Postgres,
+  more: Settings,
+  story: (installation: Installation) => Promise<void>,
+): Promise<void> {
+  const processes = createProcesses();
+  const databaseUrl = await postgres.createDatabase();
+  processes.keepSecret(new URL(databaseUrl).password);
+  const database = connectServer({ url: databaseUrl, poolMax: 2, log: silentLog });
+  const { query: sql } = database;
+  const roles: Running[] = [];
+  let failed = false;
+  try {
+    const sandboxPort = await findPort();
+    const sandboxSettings = { SANDBOX_PORT: sandboxPort, ORDERLY_DATA_DIR: processes.directory };
+    const startSandbox = () => processes.start('sandbox', sandboxSettings);
+    let sandbox = await startSandbox();
+    const { url: sandboxUrl } = sandbox;
+    const settings = { ...quickSettings, DATABASE_URL: databaseUrl, PARTNERS_URL: sandboxUrl, PORT: 0, ...more };
+    let url = 'http://nobody.invalid';
+    const client = createClient(() => url);
+    await story({
+      processes,
+      settings,
+      databaseUrl,
+      sql,
+      client,
+      start: async (extra = {}) => {
+        const started = await processes.start('start', { ...settings, ...extra });
+        roles.push(started);
+        url = started.url;
+        return started;
+      },
+      startSandbox: async () => {
+        sandbox = await startSandbox();
+        return sandbox;
+      },
+      sandbox: () => sandbox,
+      direct: async (direction) => {
+        const headers = { 'content-type': 'application/json' };
+        const init = { method: 'POST', headers, body: JSON.stringify(direction) };
+        const response = await fetch(`${sandboxUrl}/control`, init);
+        if (response.status !== 200) throw new Error(`the sandbox takes no direction: ${await response.text()}`);
+      },
+      hanging: async (calls) => {
+        const look = async () => {
+          const stage = (await (await fetch(`${sandboxUrl}/control`)).json()) as { hanging: number };
+          if (stage.hanging !== calls) throw new Error(`${stage.hanging} hang`);
+          return true;
+        };
+        await until(look, `${calls} calls that hang at the sandbox`);
+      },
+      stallOrders: () => stallOrders(databaseUrl, sql),
+      audited: async ({ retriesMore = 0, patienceMs = 20_000 } = {}) => {
+        await awaitRest(sql, patienceMs);
+        await audit({ client, sql, ledger: await readLedger(sandboxUrl), retriesMore });
+      },
+    });
+  } catch (error) {
+    failed = true;
+    if (error instanceof Error) {
+      const said = roles.map((role, index) => `start ${index + 1} said last:\n${role.said().slice(-1_500)}`);
+      error.message += `\n${said.join('\n')}`;
+    }
+    throw error;
+  } finally {
+    await database.close();
+    // The story's failure is the first one to hear of.
+    await processes.close().catch((error) => {
+      if (!failed) throw error;
+    });
+  }
+}
+
+async function stallOrders(databaseUrl: string, sql: Query): Promise<Stall> {
+  const stranger = new pg.Client({ connectionString: databaseUrl });
+  // Its server may be killed.
+  stranger.on('error', () => undefined);
+  await stranger.connect();
+  await stranger.query('BEGIN; LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE');
+  return {
+    isMet: async () => {
+      const waits = `SELECT FROM pg_locks WHERE relation = 'orders'::regclass AND NOT granted`;
+      await until(async () => (await sql(waits)).length > 0, 'a write of an order that waits for the lock');
+    },
+    release: () => stranger.end(),
+  };
+}

@@ -1,0 +1,174 @@
+// The product as real processes: `node src/main/cli.ts ROLE` with exactly the settings a test gives, to be
+// killed, frozen, continued or asked to stop.
+//
+// Promises: a role that `start` answers is ready; its output is kept whole; `close` ends what still runs
+// and removes the scratch directory, and so does a guardian outside of this process when this one dies in
+// any way. `close` also reads all that was ever said: no customer's address, no password may be in it.
+// Relies on Linux or macOS, for a shell and signals.
+
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { until } from './until.ts';
+
+export type RoleName = 'start' | 'sandbox' | 'migrate' | 'help';
+export type Settings = Readonly<Record<string, string | number>>;
+export type Ended = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
+
+export type Running = {
+  readonly url: string;
+  readonly said: () => string;
+  // Its log, a record per line.
+  readonly log: () => readonly LogLine[];
+  // `close` is no signal: it is what `exit` waits for.
+  readonly signal: (name: 'SIGTERM' | 'SIGINT' | 'SIGSTOP' | 'SIGCONT') => void;
+  // Resolves when the process is gone, with nothing flushed, released or said.
+  readonly kill9: () => Promise<void>;
+  // Its exit code, null after a signal; fails when it has not ended after that long.
+  readonly exit: (patienceMs?: number) => Promise<number | null>;
+};
+export type LogLine = {
+  readonly time: string;
+  readonly msg: string;
+  readonly level: number;
+  readonly [field: string]: unknown;
+};
+
+export type Processes = {
+  // Removed by `close`.
+  readonly directory: string;
+  // Resolves when the role is ready; fails with what it said when it ends instead.
+  readonly start: (role: 'start' | 'sandbox', settings: Settings) => Promise<Running>;
+  // Runs a command to its end.
+  readonly run: (args: readonly string[], settings?: Settings) => Promise<Ended>;
+  // Words that no output may contain, such as a password.
+  readonly keepSecret: (word: string) => void;
+  readonly close: () => Promise<void>;
+};
+
+// Every customer of these tests has an address here, and nothing else has.
+export const customersDomain = 'customers.invalid';
+
+const root = dirname(dirname(import.meta.dirname));
+const cli = join(root, 'src/main/cli.ts');
+// Where each role says that it is ready, and under which address.
+const ready = { start: /running at (http:\S+)/, sandbox: /"url":"(http:[^"]+)"/ } as const;
+// The embedded database takes seconds to open on a loaded machine.
+const readyMs = 40_000;
+const exitMs = 15_000;
+
+// Reads process ids: `+7` runs, `-7` has ended. When its pipe closes it kills what still runs, stopped
+// processes included, and removes the directory.
+const guardianScript = `
+pids=' '
+while read -r sign pid; do
+  case $sign in +) pids="$pids$pid " ;; *) pids="\${pids%% $pid *} \${pids#* $pid }" ;; esac
+done
+[ "$pids" = ' ' ] || kill -KILL $pids 2>/dev/null
+rm -rf "$1" 2>/dev/null || { sleep 1; rm -rf "$1"; }`;
+
+export function createProcesses(): Processes {
+  const directory = mkdtempSync(join(tmpdir(), 'orderly-processes-'));
+  const guardian = spawn('/bin/sh', ['-c', guardianScript, 'orderly-processes-guardian', directory], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  // One that somebody else killed cannot be told anything; what it should remove is then left behind.
+  guardian.stdin.on('error', () => undefined);
+  const outputs: (() => string)[] = [];
+  const secrets = new Set<string>();
+  const alive = new Map<ChildProcess, Promise<Ended>>();
+
+  function launch(args: readonly string[], settings: Settings) {
+    const given = Object.entries(settings).map(([name, value]) => [name, String(value)]);
+    const child = spawn(process.execPath, [cli, ...args], {
+      cwd: root,
+      env: { PATH: process.env.PATH ?? '', NO_COLOR: '1', ...Object.fromEntries(given) },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    guardian.stdin.write(`+ ${child.pid}\n`);
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    const said = () => stdout + stderr;
+    outputs.push(said);
+    // `close` comes after the last output was read.
+    const ended = once(child, 'close').then(([code]): Ended => {
+      alive.delete(child);
+      guardian.stdin.write(`- ${child.pid}\n`);
+      return { code: code as number | null, stdout, stderr };
+    });
+    alive.set(child, ended);
+    return { child, said, ended };
+  }
+
+  return {
+    directory,
+    start: async (role, settings) => {
+      const { child, said, ended } = launch([role], settings);
+      const url = await until(
+        () => {
+          if (!alive.has(child)) return 'ended';
+          return ready[role].exec(said())?.[1];
+        },
+        `${role} to be ready`,
+        { patienceMs: readyMs },
+      );
+      if (url === 'ended') throw new Error(`${role} ended instead of being ready:\n${said()}`);
+      return {
+        url,
+        said,
+        log: () =>
+          said()
+            .split('\n')
+            .filter((line) => line.startsWith('{'))
+            .map((line) => JSON.parse(line) as LogLine),
+        signal: (name) => void child.kill(name),
+        kill9: async () => {
+          child.kill('SIGKILL');
+          await ended;
+        },
+        exit: async (patienceMs = exitMs) => {
+          await until(() => !alive.has(child), `the end of ${role}, which said:\n${said()}`, { patienceMs });
+          return (await ended).code;
+        },
+      };
+    },
+    run: (args, settings = {}) => launch(args, settings).ended,
+    keepSecret: (word) => void secrets.add(word),
+    close: async () => {
+      for (const child of alive.keys()) child.kill('SIGKILL');
+      await Promise.all(alive.values());
+      const gone = once(guardian, 'exit');
+      guardian.stdin.end();
+      await gone;
+      for (const said of outputs) assertDiscreet(said(), secrets);
+    },
+  };
+}
+
+function assertDiscreet(output: string, secrets: ReadonlySet<string>): void {
+  for (const word of [customersDomain, ...secrets]) {
+    const line = output.split('\n').find((each) => each.includes(word));
+    assert.equal(line, undefined, `"${word}" must not be said, but a line has it`);
+  }
+}
+
+// A port for a role that will be started again under the same address. Below the ranges from which Linux
+// and macOS take the ports of outgoing connections, so that nobody gets it while the role is away.
+export async function findPort(): Promise<number> {
+  return until(async () => {
+    const port = randomInt(20_000, 32_000);
+    const server = createServer().listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    server.close();
+    await once(server, 'close');
+    return port;
+  }, 'a free port');
+}

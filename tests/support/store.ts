@@ -1,0 +1,265 @@
+// The store for a test: accept, claim, settle, inbox, outbox and desk over one database, with the real
+// steps of the subscriptions. No partner is ever called here: a test gives their answers itself.
+
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ClaimAnswer, SettleAnswer, System, Trouble } from '../../src/bus/ports.ts';
+import type { Order, OrderId } from '../../src/domain/order.ts';
+import { createOrderDesk } from '../../src/flow/order-desk.ts';
+import type { EffectState, OrderRecord, Partners, PlaceAnswer, PlaceRequest } from '../../src/flow/ports.ts';
+import { type ConsumerName, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
+import { createAccept } from '../../src/io/postgres/accept.ts';
+import { createClaim, type OrderClaim, type OrderWork } from '../../src/io/postgres/claim.ts';
+import { connectServer, type Database } from '../../src/io/postgres/database.ts';
+import { createOrderStore } from '../../src/io/postgres/desk.ts';
+import { openEmbedded } from '../../src/io/postgres/embedded.ts';
+import { createInbox } from '../../src/io/postgres/inbox.ts';
+import { migrate } from '../../src/io/postgres/migrate.ts';
+import { createOutbox } from '../../src/io/postgres/outbox.ts';
+import { createSettle, type OrderSettle } from '../../src/io/postgres/settle.ts';
+import { createSystem } from '../../src/io/system.ts';
+import { subscribedTypes } from '../../src/main/open-database.ts';
+import { orderWith, someTime } from './orders.ts';
+import { type Postgres, startPostgres } from './postgres.ts';
+import { silentLog } from './silent-log.ts';
+import { until } from './until.ts';
+
+export type DeliveryRow = {
+  state: string;
+  token: string | null;
+  epoch: number;
+  attempt: number;
+  takeovers: number;
+  due_at: Date | null;
+  waiting_since: Date | null;
+};
+
+export const authorized = { outcome: 'authorized', authorizationId: 'auth-1', expiresAt: someTime } as const;
+export const declined = { outcome: 'declined', code: 'do-not-honor' } as const;
+export const booked = { outcome: 'booked', bookingId: 'book-1' } as const;
+
+export function troubleOf(given: Partial<Trouble> = {}): Trouble {
+  return { class: 'retryable', code: 'provider-failed', message: 'it failed', dependencyDown: false, ...given };
+}
+
+export type Store = ReturnType<typeof createStore>;
+
+export function createStore(
+  database: Database,
+  given: { readonly system?: System; readonly leaseMs?: number; readonly maxWaitMs?: number } = {},
+) {
+  const { system = createSystem(), leaseMs = 60_000, maxWaitMs = 86_400_000 } = given;
+  const sql = database.query;
+  const accept = createAccept(database, () => {});
+  const claim = createClaim({ database, system, leaseMs, maxWaitMs });
+  const settle = createSettle({ database, system, onCommitted: () => {} });
+  const partners = { payments: {}, carrier: {}, mail: {} } as Partners;
+
+  const stepOf = (consumer: ConsumerName) => {
+    const row = subscriptions.find((one) => one.consumer === consumer);
+    assert.ok(row);
+    return toStep(row, partners, system);
+  };
+
+  function requestOf(given: Partial<Order> & { key?: string | null; payload?: string } = {}): PlaceRequest {
+    const { key = null, payload = 'a payload', ...rest } = given;
+    const order = orderWith({
+      id: system.newId() as OrderId,
+      createdAt: system.now(),
+      updatedAt: system.now(),
+      ...rest,
+    });
+    const { id, amount, currency, country } = order;
+    return {
+      order,
+      fact: { type: 'OrderCreatedV1', version: 1, data: { orderId: id, amount, currency, country } },
+      eventId: system.newId(),
+      key,
+      fingerprint: createHash('sha256').update(payload).digest(),
+    };
+  }
+  const placed = async (given: Partial<Order> = {}) => {
+    const request = requestOf(given);
+    assert.deepEqual(answersOf(await accept([request])), ['placed']);
+    return { order: request.order, eventId: request.eventId };
+  };
+
+  const claimOf = (
+    consumer: ConsumerName,
+    eventId: string,
+    given: { hold?: boolean; token?: string } = {},
+  ): OrderClaim => ({
+    step: stepOf(consumer),
+    eventId,
+    token: given.token ?? system.newToken(),
+    hold: given.hold ?? false,
+  });
+  // One claim, as the engine would make it: again, while somebody else holds the order.
+  const claimOnce = (request: OrderClaim): Promise<ClaimAnswer<OrderRecord>> =>
+    until(async () => {
+      const [answer] = await claim([request]);
+      return answer === 'locked' ? null : answer;
+    }, 'an answer to a claim');
+  const claimed = async (consumer: ConsumerName, eventId: string): Promise<OrderWork> => {
+    const answer = await claimOnce(claimOf(consumer, eventId));
+    assert.ok(answer.answer === 'run', `the claim was answered ${answer.answer}`);
+    return answer.work;
+  };
+
+  const endingOf = (work: OrderWork, ending: Partial<OrderSettle['ending']>): OrderSettle => ({
+    work,
+    ending: { state: 'done', change: () => null, dueInMs: 0, charged: true, trouble: null, ...ending },
+  });
+  const doneWith = (work: OrderWork, result: unknown): OrderSettle => {
+    const step = stepOf(work.consumer as ConsumerName);
+    return endingOf(work, { change: (record, now) => step.decide(record, work, result, now) });
+  };
+  const waitingFor = (work: OrderWork, dueInMs: number, charged: boolean, trouble = troubleOf()): OrderSettle => {
+    const step = stepOf(work.consumer as ConsumerName);
+    const change = (record: OrderRecord, now: Date) => step.retried(record, work, trouble, charged, now);
+    return endingOf(work, { state: 'waiting', change, dueInMs, charged, trouble });
+  };
+  const deadBy = (work: OrderWork, trouble: Trouble): OrderSettle => {
+    const step = stepOf(work.consumer as ConsumerName);
+    const change = (record: OrderRecord, now: Date) => step.parked(record, work, trouble, now);
+    return endingOf(work, { state: 'dead', change, trouble });
+  };
+  const settleOnce = (request: OrderSettle): Promise<SettleAnswer> =>
+    until(async () => {
+      const [answer] = await settle([request]);
+      return answer === 'locked' ? null : answer;
+    }, 'an answer to a settle');
+
+  const factOf = async (orderId: string, type: string): Promise<string> => {
+    const [row] = await sql<{ id: string }>('SELECT id FROM events WHERE order_id = $1 AND type = $2', [orderId, type]);
+    assert.ok(row, `order ${orderId} has no ${type}`);
+    return row.id;
+  };
+  // An order whose money is authorized; `eventId` is the fact that fulfillment waits for.
+  const paid = async (given: Partial<Order> = {}) => {
+    const { order, eventId } = await placed(given);
+    assert.equal(await settleOnce(doneWith(await claimed('payment', eventId), authorized)), 'settled');
+    return { order, created: eventId, eventId: await factOf(order.id, 'PaymentAuthorizedV1') };
+  };
+
+  const delivery = async (consumer: ConsumerName, eventId: string): Promise<DeliveryRow | null> => {
+    const rows = await sql<DeliveryRow>(
+      `SELECT state, token, epoch, attempt, takeovers, due_at, waiting_since FROM deliveries
+       WHERE consumer = $1 AND event_id = $2`,
+      [consumer, eventId],
+    );
+    return rows[0] ?? null;
+  };
+  // `attempt/takeovers`, behind the state.
+  const deliveryInWords = async (consumer: ConsumerName, eventId: string): Promise<string> => {
+    const row = await delivery(consumer, eventId);
+    return row === null ? 'no row' : `${row.state} ${row.attempt}/${row.takeovers}`;
+  };
+  const order = async (id: string): Promise<Order> => {
+    const found = await store.read(id as OrderId);
+    assert.ok(found, `there is no order ${id}`);
+    return found;
+  };
+  const factsOf = async (orderId: string): Promise<string[]> => {
+    const rows = await sql<{ type: string }>('SELECT type FROM events WHERE order_id = $1 ORDER BY version', [orderId]);
+    return rows.map((row) => row.type);
+  };
+  const effect = async (orderId: string, name: string): Promise<{ state: EffectState; token: string } | null> => {
+    const rows = await sql<{ state: EffectState; token: string }>(
+      'SELECT state, token FROM effects WHERE order_id = $1 AND name = $2',
+      [orderId, name],
+    );
+    return rows[0] ?? null;
+  };
+  // Rows per table that belong to an order, and keys: what "nothing was written twice" is measured by.
+  const rowsOf = async (orderId: string): Promise<Record<string, number>> => {
+    const [row] = await sql<Record<string, number>>(
+      `SELECT (SELECT count(*) FROM orders WHERE id = $1) AS orders,
+              (SELECT count(*) FROM idempotency_keys WHERE order_id = $1) AS keys,
+              (SELECT count(*) FROM events WHERE order_id = $1) AS events,
+              (SELECT count(*) FROM outbox WHERE order_id = $1) AS outbox,
+              (SELECT count(*) FROM deliveries WHERE order_id = $1) AS deliveries,
+              (SELECT count(*) FROM effects WHERE order_id = $1) AS effects,
+              (SELECT count(*) FROM attempts WHERE order_id = $1) AS attempts,
+              (SELECT count(*) FROM dead_letters WHERE order_id = $1) AS letters`,
+      [orderId],
+    );
+    assert.ok(row);
+    return row;
+  };
+  // As if the time until then had passed.
+  const makeDue = (consumer: ConsumerName, eventId: string) =>
+    sql(
+      `UPDATE deliveries SET due_at = clock_timestamp() WHERE consumer = $1 AND event_id = $2 AND due_at IS NOT NULL`,
+      [consumer, eventId],
+    );
+  const waitingSince = (consumer: ConsumerName, eventId: string, agoMs: number) =>
+    sql(
+      `UPDATE deliveries SET waiting_since = clock_timestamp() - $3::float8 * interval '1 millisecond'
+       WHERE consumer = $1 AND event_id = $2`,
+      [consumer, eventId, agoMs],
+    );
+
+  const store = createOrderStore({ database, system, onCommitted: () => {} });
+  const place = async (request: PlaceRequest): Promise<PlaceAnswer> => {
+    const [answer] = await accept([request]);
+    assert.ok(answer !== undefined && answer !== 'locked');
+    return answer;
+  };
+  const desk = createOrderDesk({ store: { ...store, place }, system, simulatedPartners: true });
+  const inbox = createInbox({ database, system, leaseMs, maxWaitMs });
+  const outbox = createOutbox(database);
+
+  return {
+    ...{ database, system, sql, accept, claim, settle, desk, inbox, outbox, stepOf },
+    ...{ requestOf, placed, claimOf, claimOnce, claimed, paid, factOf },
+    ...{ endingOf, doneWith, waitingFor, deadBy, settleOnce },
+    ...{ delivery, deliveryInWords, order, factsOf, effect, rowsOf, makeDue, waitingSince },
+  };
+}
+
+// The answers of a flush in words, for comparing.
+export function answersOf(answers: readonly (string | { readonly answer: string })[]): string[] {
+  return answers.map((answer) => (typeof answer === 'string' ? answer : answer.answer));
+}
+
+// A server whose databases are born with the schema.
+export function startServer(settings: Readonly<Record<string, string>> = {}): Promise<Postgres> {
+  return startPostgres({
+    // No test of the store pulls the plug, so nothing waits for the disk.
+    settings: { fsync: 'off', ...settings },
+    prepare: async (url) => {
+      const database = connectServer({ url, poolMax: 1, log: silentLog });
+      await migrate(database, subscribedTypes);
+      await database.close();
+    },
+  });
+}
+
+export const connect = (url: string, poolMax = 4): Database => connectServer({ url, poolMax, log: silentLog });
+
+export type Opened = { readonly database: Database; readonly close: () => Promise<void> };
+
+export async function openServer(): Promise<Opened> {
+  const postgres = await startServer();
+  const database = connect(await postgres.createDatabase());
+  const close = async () => {
+    await database.close();
+    await postgres.stop();
+  };
+  return { database, close };
+}
+
+export async function openEmbeddedAnew(): Promise<Opened> {
+  const directory = mkdtempSync(join(tmpdir(), 'orderly-embedded-'));
+  const database = await openEmbedded({ directory, log: silentLog });
+  await migrate(database, subscribedTypes);
+  const close = async () => {
+    await database.close();
+    rmSync(directory, { recursive: true });
+  };
+  return { database, close };
+}
