@@ -89,6 +89,7 @@ async function onPostgres(group: string, fill: number, sizes: Sizes, say: (text:
     await assertAllProcessed(subject, Object.values(reports));
 
     const rows: Row[] = [
+      ...(reports.fill ? [fillRow(group, reports.fill)] : []),
       ...burstRows(group, burst, { atLeast: 4_000 }),
       ...sustainedRows(group, sustained, unfinishedMax, { atLeast: 2_500 }),
       {
@@ -104,7 +105,7 @@ async function onPostgres(group: string, fill: number, sizes: Sizes, say: (text:
         value: idle.p50,
         unit: 'ms',
         goal: { atMost: 20 },
-        how: `p99 ${ms(idle.p99)}; updated_at − created_at of ${sizes.idle} orders, read afterwards`,
+        how: `p99 ${ms(idle.p99)}; updated_at − created_at of ${sizes.idle} orders, read later`,
       },
       watchedRow(group, watched),
       ...memoryRows(group, [burst, sustained], restedMb, sizes, { atMost: 300 }),
@@ -247,6 +248,11 @@ async function assertAllProcessed({ sql }: Subject, reports: readonly LoadReport
   if (!isWell) throw new Error(`${accepted} orders were accepted, but there are: ${JSON.stringify(statuses)}`);
 }
 
+function fillRow(group: string, { accepted, processedPerSecond }: LoadReport): Row {
+  const name = `placing ${formatNumber(accepted)}: orders`;
+  return { group, name, value: processedPerSecond ?? Number.NaN, unit: '/s', how: 'a sustained load as below' };
+}
+
 function burstRows(group: string, burst: LoadReport, goal?: { readonly atLeast: number }): Row[] {
   const { postMs, accepted } = burst;
   return [
@@ -263,7 +269,7 @@ function burstRows(group: string, burst: LoadReport, goal?: { readonly atLeast: 
       name: `burst of ${formatNumber(accepted)}: orders`,
       value: burst.processedPerSecond ?? Number.NaN,
       unit: '/s',
-      how: `first POST to last PROCESSED, ${formatNumber(burst.processedMs / 1000)} s; ${coresOf(burst)}`,
+      how: `from the first POST to the last PROCESSED: ${formatNumber(burst.processedMs / 1000)} s`,
     },
   ];
 }
@@ -277,7 +283,7 @@ function sustainedRows(group: string, report: LoadReport, bound: number, goal: {
       value: processedPerSecond ?? Number.NaN,
       unit: '/s',
       goal,
-      how: `at most ${formatNumber(bound)} unfinished; slowest second ${formatNumber(slowestSecond(report))}; ${coresOf(report)}`,
+      how: `at most ${formatNumber(bound)} unfinished; slowest second ${formatNumber(slowestSecond(report))}`,
     },
     {
       group,
@@ -285,6 +291,13 @@ function sustainedRows(group: string, report: LoadReport, bound: number, goal: {
       value: postMs.p50,
       unit: 'ms',
       how: `p99 ${ms(postMs.p99)}, longest ${ms(postMs.max)}${refusalsOf(report)}`,
+    },
+    {
+      group,
+      name: 'sustained: CPU of the process',
+      value: report.cores,
+      unit: 'cores',
+      how: `the load took ${formatNumber(report.loadCores)}`,
     },
   ];
 }
@@ -295,7 +308,7 @@ function watchedRow(group: string, { processedAfterMs, accepted }: LoadReport): 
     name: 'idle: the same as a client sees it, p50',
     value: processedAfterMs?.p50 ?? Number.NaN,
     unit: 'ms',
-    how: `p99 ${ms(processedAfterMs?.p99)}; ${accepted} orders, from sending the POST, GET every ${askEveryMs} ms`,
+    how: `p99 ${ms(processedAfterMs?.p99)}; ${accepted} orders from sending the POST, GET every ${askEveryMs} ms`,
   };
 }
 
@@ -331,10 +344,6 @@ function slowestSecond({ samples, acceptedMs }: LoadReport): number {
 
 function refusalsOf({ refused }: LoadReport): string {
   return refused === 0 ? '' : `; ${formatNumber(refused)} REFUSED`;
-}
-
-function coresOf({ cores, loadCores }: LoadReport): string {
-  return `node ${cores.toFixed(2)} cores, the load ${loadCores.toFixed(2)}`;
 }
 
 function ms(value: number | undefined): string {

@@ -19,9 +19,10 @@ export function meetsGoal({ value, goal }: Row): boolean {
 }
 
 export function formatTable(rows: readonly Row[]): string {
+  const unitWidth = Math.max(...rows.map(({ unit }) => unit.length));
   const cells = rows.map((row) => ({
     row,
-    result: `${formatNumber(row.value)} ${row.unit}`,
+    result: `${formatNumber(row.value)} ${row.unit.padEnd(unitWidth)}`,
     goal: goalOf(row),
   }));
   const width = (of: (cell: (typeof cells)[number]) => string) => Math.max(...cells.map((cell) => of(cell).length));

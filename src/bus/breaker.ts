@@ -4,8 +4,8 @@
 //                                   ▲                         └──────failure──────┘
 // Promises: while not closed, at most one call per interval (the probe) reaches the dependency. Only
 // failures of the dependency itself may be reported; one order's own failure is none of its business.
-// A failure never costs the last attempt of an order unless the dependency answered somebody lately:
-// so an outage at night with a single order in it does not end that order.
+// A failure never costs the last attempt of an order unless the dependency answered somebody lately, and
+// not even then where it is plainly away: so an outage with a single order in it does not end that order.
 
 export type Breaker = {
   readonly state: (nowMs: number) => 'closed' | 'open' | 'half-open';
@@ -15,7 +15,9 @@ export type Breaker = {
   // failed or abandoned.
   readonly ask: (nowMs: number) => 'run' | 'probe' | 'no';
   readonly succeeded: (nowMs: number) => void;
-  readonly failed: (nowMs: number, isLastAttempt: boolean) => void;
+  // `isPlain`: it said that it is away, or could not be reached at all; of any other failure this one call
+  // may have been the cause.
+  readonly failed: (nowMs: number, isLastAttempt: boolean, isPlain?: boolean) => void;
   // The probe found nothing to do, or was interrupted.
   readonly abandoned: () => void;
   // From now until the next probe is allowed; 0 when one is.
@@ -64,9 +66,11 @@ export function createBreaker(onChange: (state: 'open' | 'closed') => void = () 
       if (openedAtMs !== null) onChange('closed');
       openedAtMs = null;
     },
-    failed: (nowMs, isLastAttempt) => {
+    failed: (nowMs, isLastAttempt, isPlain = false) => {
       failuresInRow += 1;
-      const wouldCostAnOrder = isLastAttempt && nowMs - answeredAtMs > aliveForMs;
+      // One that is turned away while others are answered does not make the dependency away for all.
+      const isAway = nowMs - answeredAtMs > aliveForMs || (isPlain && failuresInRow > 1);
+      const wouldCostAnOrder = isLastAttempt && isAway;
       if (openedAtMs === null && failuresInRow < failuresToOpen && !wouldCostAnOrder) return;
       if (openedAtMs === null) onChange('open');
       // A late failure of a call from before the opening does not postpone the next probe.

@@ -169,7 +169,7 @@ export function createConsumer<S, C>(options: {
     // Only a call that the dependency answered, or could not answer, tells its breaker anything; the
     // others learn nothing, and what was taken of them as a probe goes back.
     const answered = !trouble.dependencyDown && trouble.dependency && trouble.class !== 'unknown';
-    if (trouble.dependencyDown) breaker?.failed(nowMs, work.attempt > policy.maxRetries);
+    if (trouble.dependencyDown) breaker?.failed(nowMs, work.attempt > policy.maxRetries, trouble.class === 'retryable');
     else if (answered) breaker?.succeeded(nowMs);
     const wasTold = trouble.dependencyDown || answered;
     abandon(probes.filter((probe) => !wasTold || probe !== breaker));

@@ -12,7 +12,7 @@ export type Held = { readonly consumer: string; readonly eventId: string; readon
 export type Leases = {
   // Answers the signal that aborts when the lease is lost, and how to give the lease up.
   readonly hold: (held: Held) => { readonly signal: AbortSignal; readonly drop: () => void };
-  // Aborts everything held: the process stops.
+  // Aborts everything held, and what is held from now on: the process stops.
   readonly abortAll: () => void;
   readonly held: () => number;
   readonly run: (signal: AbortSignal) => Promise<void>;
@@ -32,6 +32,8 @@ export function createLeases(options: {
   const entries = new Map<string, Entry>();
   // Until when the leases that we hold are certainly ours, by our own clock.
   let renewedAtMs = system.monotonicMs();
+  let isStopping = false;
+  const stop = (controller: AbortController) => controller.abort(new Error('the process is stopping'));
 
   async function runOnce(): Promise<void> {
     const nowMs = system.monotonicMs();
@@ -59,11 +61,14 @@ export function createLeases(options: {
   return {
     hold: (held) => {
       const controller = new AbortController();
+      // A claim that was on its way when the stop began.
+      if (isStopping) stop(controller);
       entries.set(held.token, { ...held, sinceMs: system.monotonicMs(), controller });
       return { signal: controller.signal, drop: () => entries.delete(held.token) };
     },
     abortAll: () => {
-      for (const entry of entries.values()) entry.controller.abort(new Error('the process is stopping'));
+      isStopping = true;
+      for (const entry of entries.values()) stop(entry.controller);
     },
     held: () => entries.size,
     runOnce,

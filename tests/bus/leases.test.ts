@@ -101,10 +101,11 @@ describe('leases', () => {
     assert.deepEqual([old.signal.aborted, young.signal.aborted], [true, false]);
   });
 
-  it('abort everything when the process stops', () => {
+  it('abort everything when the process stops, a claim that was on its way included', () => {
     const { leases } = setUp();
-    const signals = ['a', 'b'].map((token) => leases.hold(heldAs(token)).signal);
+    const signals = [leases.hold(heldAs('a')).signal];
     leases.abortAll();
+    signals.push(leases.hold(heldAs('b')).signal);
     assert.deepEqual(
       signals.map((signal) => signal.aborted),
       [true, true],

@@ -4,6 +4,8 @@ import { after, before, describe } from 'node:test';
 import { createStore, type Opened, openEmbeddedAnew, openServer, type Store } from '../support/store.ts';
 import { acceptContract } from './store-accept.contract.ts';
 import { claimContract } from './store-claim.contract.ts';
+import { deskContract } from './store-desk.contract.ts';
+import { inboxContract } from './store-inbox.contract.ts';
 import { constraintContract, guardContract } from './store-rows.contract.ts';
 import { settleContract } from './store-settle.contract.ts';
 
@@ -23,6 +25,8 @@ for (const [name, open] of Object.entries({
     acceptContract(get);
     claimContract(get);
     settleContract(get);
+    deskContract(get);
+    inboxContract(get);
     guardContract(get);
     constraintContract(get);
   });

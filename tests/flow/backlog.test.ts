@@ -2,8 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type { Bus, Message, Outbox } from '../../src/bus/ports.ts';
+import type { Bus, Message, Outbox, System } from '../../src/bus/ports.ts';
 import { createRelay } from '../../src/bus/relay.ts';
+import type { Query } from '../../src/io/postgres/database.ts';
 import { createOutbox } from '../../src/io/postgres/outbox.ts';
 import { createSystem } from '../../src/io/system.ts';
 import type { Postgres } from '../support/postgres.ts';
@@ -38,10 +39,11 @@ async function fillOutbox(world: World, orders: number, versions: number): Promi
 
 const owed = async (world: World) => (await world.sql('SELECT 1 FROM outbox LIMIT 1')).length;
 
-function relayTo(world: World, publish: Bus['publish'], more: Partial<Outbox> = {}) {
+type Parts = Partial<Pick<Outbox, 'forget'>> & { readonly system?: System };
+
+function relayTo(world: World, publish: Bus['publish'], { system = createSystem(), ...more }: Parts = {}) {
   const outbox = { ...createOutbox(world.database), ...more };
-  const streamOf = () => 'orders.events.v1';
-  return createRelay({ outbox, bus: { publish }, streamOf, system: createSystem(), log: silent });
+  return createRelay({ outbox, bus: { publish }, streamOf: () => 'orders.events.v1', system, log: silent });
 }
 
 // The leases of all lanes end, as if their time had passed.
@@ -126,5 +128,35 @@ describe('the relay', () => {
     assert.equal(new Set(messages.map(({ id }) => id)).size, 600);
     assert.equal(messages.length, 600 + 500);
     assertInOrder(messages);
+  });
+
+  test('waits with a later fact for an earlier one whose transaction ended late', async (world) => {
+    const order = '00000000-0000-7000-8000-000000000001';
+    const write = (query: Query, version: number) =>
+      query(
+        `WITH fact AS (
+           INSERT INTO events (id, order_id, version, type, data, correlation_id, time)
+           VALUES (gen_random_uuid(), $1, $2, 'OrderCreatedV1', '{}', 'c', clock_timestamp()) RETURNING id
+         )
+         INSERT INTO outbox (order_id, version, event_id, lane) SELECT $1, $2, id, 1 FROM fact`,
+        [order, version],
+      );
+    const messages: Message[] = [];
+    const clock = createSystem();
+    let aheadMs = 0;
+    const system = { ...clock, monotonicMs: () => clock.monotonicMs() + aheadMs };
+    const relay = relayTo(world, async (batch) => void messages.push(...batch), { system });
+    await world.database.transaction(async (query) => {
+      await write(query, 1);
+      // Written and published meanwhile, so the relay looks behind them from now on.
+      await fillOutbox(world, 10, 1);
+      assert.equal(await relay.runOnce(), 10);
+    });
+    await write(world.sql, 2);
+    assert.equal(await relay.runOnce(), 0);
+    aheadMs = 2_500;
+    assert.equal(await relay.runOnce(), 2);
+    assertInOrder(messages);
+    assert.equal(await owed(world), 0);
   });
 });

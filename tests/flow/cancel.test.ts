@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { OrderId } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
-import type { AuthorizeAnswer } from '../../src/flow/ports.ts';
+import type { AuthorizeAnswer, Partners } from '../../src/flow/ports.ts';
 import { createSystem } from '../../src/io/system.ts';
 import type { Postgres } from '../support/postgres.ts';
 import { until } from '../support/until.ts';
@@ -329,6 +329,17 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
     const again = await world.desk.reprocess(id, 'test-again');
     assert.equal(isRefusal(again) && again.refused, 'no-dead-letter');
   });
+
+  test('a failed order whose payment is unknown has it looked into and voided', {}, async (world) => {
+    world.stage.direct({ call: 'authorize', act: 'hang-after', times: 4 });
+    const { id } = await world.place({ paymentScenario: 'lost-answer' });
+    await world.ended(id, 'FAILED');
+    assert.deepEqual(await summaryOf(world, id), ['FAILED', 'unknown', 'none']);
+    await canceled(world, id);
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
+    assert.deepEqual(statesOf(world, id, 'payments'), ['voided']);
+  });
 });
 
 describe('a cancel', { concurrency: 6 }, () => {
@@ -407,5 +418,28 @@ describe('an order whose partner says no', { concurrency: 6 }, () => {
     const ended = ['FulfillmentRejectedV1', 'OrderCanceledV1', 'PaymentVoidedV1'];
     assert.deepEqual(await world.facts(id), [...paid, ...ended]);
     assert.ok(!world.callsOf(id).includes('recall'), 'what was rejected is not recalled');
+  });
+
+  const expiring = ({ payments, carrier, mail }: Partners): Partners => ({
+    payments: {
+      ...payments,
+      authorize: async (request, signal) => {
+        const answer = await payments.authorize(request, signal);
+        return answer.outcome === 'authorized' ? { ...answer, expiresAt: new Date(0) } : answer;
+      },
+    },
+    carrier,
+    mail,
+  });
+  test('is not booked on an authorization that has expired, and can be canceled', {
+    partners: expiring,
+  }, async (world) => {
+    const { id } = await world.place();
+    const { reason, payment } = await world.ended(id, 'FAILED');
+    assert.deepEqual([reason?.code, payment], ['authorization-expired', 'authorized']);
+    assert.ok(!world.callsOf(id).includes('book'));
+    await canceled(world, id);
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
   });
 });

@@ -138,8 +138,9 @@ export function createDatabase(options: {
           return result;
         } catch (error) {
           await begun.catch(() => {});
-          // A failed ROLLBACK means a broken connection, which `query` has noticed.
-          await query('ROLLBACK').catch(() => {});
+          // A lost connection is thrown away, and the server rolls back by itself; on one that only fell
+          // silent a ROLLBACK would be waited for as long again.
+          if (failureOf(error) !== 'lost') await query('ROLLBACK').catch(() => {});
           throw error;
         }
       }),

@@ -36,8 +36,10 @@ export function failureOf(error: unknown): FlushFailure {
   if (rolledBack.has(code)) return 'again';
   if (refused.has(code)) return 'absent';
   if (/^(22|23)/.test(code)) return 'data';
-  // 08 connection exceptions, 57P shutdown and crash; anything that is no SQLSTATE is the socket's.
-  if (/^(08|57P)/.test(code) || !/^[0-9A-Z]{5}$/.test(code)) return 'lost';
+  // 08 connection exceptions, 57P shutdown and crash, 25P03 and 25P04 a session that the server ended
+  // because this process froze inside a transaction; anything that is no SQLSTATE is the socket's (no class
+  // of SQLSTATE begins with E, as EPIPE does).
+  if (/^(08|57P|25P0[34]|E)/.test(code) || !/^[0-9A-Z]{5}$/.test(code)) return 'lost';
   return 'bug';
 }
 

@@ -18,8 +18,9 @@ const migrationLock = 727_001;
 
 export async function migrate(database: Database, subscriptions: readonly Subscribed[]): Promise<number> {
   return database.transaction(async (query) => {
+    // Another process may migrate for longer than any statement of ours may take.
+    await query('SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0');
     await query('SELECT pg_advisory_xact_lock($1)', [migrationLock]);
-    await query('SET LOCAL statement_timeout = 0');
     const postgrator = new Postgrator({
       driver: 'pg',
       migrationPattern: `${folder}*.sql`,

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { Client } from 'pg';
+import { checkDatabase } from '../../src/io/postgres/health.ts';
+import { expectedVersion, migrate, schemaVersion } from '../../src/io/postgres/migrate.ts';
+import { subscribedTypes } from '../../src/main/open-database.ts';
+import { type Postgres, startPostgres } from '../support/postgres.ts';
+import { connect, createStore } from '../support/store.ts';
+import { until } from '../support/until.ts';
+
+describe('migrating a PostgreSQL server', { concurrency: true }, () => {
+  let postgres: Postgres;
+  before(async () => {
+    postgres = await startPostgres({ settings: { fsync: 'off' } });
+  });
+  after(() => postgres.stop());
+
+  const contentOf = async (url: string) => {
+    const database = connect(url, 1);
+    const read = (text: string) => database.query(text);
+    const content = {
+      tables: await read(
+        `SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns
+         WHERE table_schema = 'public' ORDER BY table_name, ordinal_position`,
+      ),
+      indexes: await read(`SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1`),
+      versions: await read('SELECT * FROM schema_version ORDER BY version'),
+      watermarks: await read('SELECT consumer, type, xid::text FROM watermarks ORDER BY consumer, type'),
+      lanes: await read('SELECT lane FROM relay_lanes ORDER BY lane'),
+    };
+    await database.close();
+    return content;
+  };
+
+  it('makes the schema and enters every subscription', async () => {
+    const url = await postgres.createDatabase();
+    const database = connect(url, 1);
+    assert.equal(await schemaVersion(database), 0);
+    assert.deepEqual(
+      (await checkDatabase(database)).map(({ status }) => status),
+      ['ok', 'failed'],
+    );
+    assert.equal(await migrate(database, subscribedTypes), expectedVersion());
+    assert.equal(await schemaVersion(database), expectedVersion());
+    assert.deepEqual(
+      (await checkDatabase(database)).map(({ status }) => status),
+      ['ok', 'ok'],
+    );
+    await database.close();
+    const { watermarks, lanes } = await contentOf(url);
+    const names = watermarks.map(({ consumer, type }) => `${consumer} ${type}`);
+    assert.deepEqual(names, subscribedTypes.map(({ consumer, type }) => `${consumer} ${type}`).sort());
+    assert.equal(lanes.length, 16);
+  });
+
+  it('changes nothing when it is run again, also while the system has gone on', async () => {
+    const url = await postgres.createDatabase();
+    const database = connect(url, 1);
+    await migrate(database, subscribedTypes);
+    const store = createStore(database);
+    const { eventId } = await store.placed();
+    await store.claimed('payment', eventId);
+    await store.inbox.missed('payment', 'OrderCreatedV1', 0, 10);
+    const before = await contentOf(url);
+    await migrate(database, subscribedTypes);
+    await database.close();
+    assert.deepEqual(await contentOf(url), before);
+  });
+
+  it('takes turns when several processes migrate at once', async () => {
+    const url = await postgres.createDatabase();
+    const databases = Array.from({ length: 4 }, () => connect(url, 1));
+    const versions = await Promise.all(databases.map((database) => migrate(database, subscribedTypes)));
+    assert.deepEqual(versions, Array(4).fill(expectedVersion()));
+    for (const database of databases) await database.close();
+    const { versions: rows, lanes } = await contentOf(url);
+    assert.equal(new Set(rows.map(({ version }) => version)).size, rows.length);
+    assert.equal(lanes.length, 16);
+  });
+
+  it('waits for another migration for longer than any statement waits for a lock', async () => {
+    const url = await postgres.createDatabase();
+    const database = connect(url, 1);
+    const another = new Client({ connectionString: url });
+    await another.connect();
+    await another.query('BEGIN');
+    await another.query('SELECT pg_advisory_xact_lock(727001)');
+    const migrating = migrate(database, subscribedTypes);
+    // The limit of every other statement is two seconds.
+    await until(
+      async () =>
+        (
+          await another.query(
+            `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'
+               AND clock_timestamp() - query_start > interval '2.2 seconds'`,
+          )
+        ).rowCount === 1,
+      'a migration that has been waiting for more than two seconds',
+    );
+    await another.query('COMMIT');
+    await another.end();
+    assert.equal(await migrating, expectedVersion());
+    await database.close();
+  });
+
+  it('starts a new subscription where it declares: at the first fact, or behind those that are there', async () => {
+    const database = connect(await postgres.createDatabase(), 2);
+    await migrate(database, subscribedTypes);
+    const store = createStore(database);
+    const { eventId: old } = await store.placed();
+    const type = 'OrderCreatedV1';
+    await migrate(database, [
+      ...subscribedTypes,
+      { consumer: 'historian', type, start: 'beginning' },
+      { consumer: 'newcomer', type, start: 'now' },
+    ]);
+    const { eventId: young } = await store.placed();
+    const missedBy = async (consumer: string) => (await store.inbox.missed(consumer, type, -60_000, 10)).eventIds;
+    assert.deepEqual(await missedBy('historian'), [old, young]);
+    assert.deepEqual(await missedBy('newcomer'), [young]);
+    await database.close();
+  });
+});

@@ -1,0 +1,124 @@
+// What a `start` process stands on goes away under load and comes back: the partners, then the database.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { probeIntervalMs } from '../../src/bus/breaker.ts';
+import type { Query } from '../../src/io/postgres/database.ts';
+import { type Client, requestOf, startLoad } from '../support/client.ts';
+import { inInstallation, slowestTest } from '../support/installation.ts';
+import type { Postgres } from '../support/postgres.ts';
+import { until } from '../support/until.ts';
+import { startServer } from '../support/world.ts';
+
+// How long the partners are away: some intervals of the breakers' probes.
+const awayMs = 8_000;
+// The calls that were under way when a breaker opened have failed by then.
+const underWayMs = 1_500;
+// A breaker opens at the fifth failure in a row; one success among those under way may start the count anew.
+const chargedMax = 2 * 4;
+
+describe('a process whose surroundings go away', slowestTest, () => {
+  let postgres: Postgres;
+  before(async () => {
+    postgres = await startServer();
+  });
+  after(() => postgres.stop());
+
+  it('takes orders while the partners are away, loses none, and hardly knocks meanwhile', async () => {
+    await inInstallation(postgres, {}, async ({ client, start, startSandbox, sandbox, sql, audited }) => {
+      const orderly = await start();
+      const load = startLoad(client, { scenarios: ['success'] });
+      await acknowledgedMore(client, 60);
+      await sandbox().kill9();
+      const before = client.acknowledged.size;
+      // How long it lasts is what this is about.
+      await pause(awayMs);
+      assert.ok(client.acknowledged.size >= before + 60, 'orders are taken all the while');
+      const returned = new Date();
+      await startSandbox();
+      await load.stop();
+      await audited({ retriesMore: 3 });
+
+      for (const status of [0, 503, 504]) assert.equal(client.statuses.get(status), undefined, `answered ${status}`);
+      assert.deepEqual(await sql('SELECT consumer, code, message FROM dead_letters'), []);
+      const opened = orderly
+        .log()
+        .filter(({ msg, time }) => msg.startsWith('a dependency is away') && new Date(time) < returned);
+      const since = new Map(opened.map(({ dependency, time }) => [dependency, new Date(time)]));
+      const payments = since.get('payments');
+      assert.ok(payments, 'the payment provider had work all the while');
+      await assertFewCalls(sql, 'payment', payments, returned);
+      await assertFewCalls(sql, 'fulfillment', since.get('carrier') ?? returned, returned);
+      await assertFewCalls(sql, 'notification', since.get('mail') ?? returned, returned);
+    });
+  });
+
+  it('lets a single order wait for partners that went away a moment ago', async () => {
+    await inInstallation(postgres, {}, async ({ client, start, startSandbox, sandbox, sql, audited }) => {
+      await start();
+      const { orderId: first } = await client.place();
+      await until(async () => (await client.read(first)).status === 'PROCESSED', 'an order that the partners answer');
+      await sandbox().kill9();
+      const { orderId } = await client.place();
+      const wait = () => sql(`SELECT FROM attempts WHERE order_id = $1 AND outcome IN ('wait', 'dead')`, [orderId]);
+      await until(async () => (await wait()).length > 0, 'an attempt that is not charged');
+      assert.deepEqual(await sql('SELECT consumer, code, message FROM dead_letters'), []);
+      await startSandbox();
+      await audited({ retriesMore: 3 });
+    });
+  });
+
+  it('survives its database, says honestly what is not known, and gives a doubtful request one order', async () => {
+    await inInstallation(postgres, {}, async ({ client, start, stallOrders, sql, audited }) => {
+      const { url } = await start();
+      // The statement that stores it is under way when the server dies: nobody can tell what became of it.
+      const stall = await stallOrders();
+      const doubtful = client.send('doubtful', requestOf('doubtful'));
+      await stall.isMet();
+      const load = startLoad(client, { scenarios: ['success', 'flaky', 'failure'] });
+      await postgres.kill9();
+      assert.equal((await doubtful)?.status, 504);
+      await until(() => (client.statuses.get(503) ?? 0) > 5, 'requests that are told to come back');
+      const ready = await fetch(`${url}/readyz`);
+      const { status, checks } = (await ready.json()) as { status: string; checks: { name: string; status: string }[] };
+      assert.deepEqual([ready.status, status], [503, 'failed']);
+      assert.deepEqual(checks.find(({ name }) => name === 'database')?.status, 'failed');
+      assert.equal((await fetch(`${url}/healthz`)).status, 200);
+      await postgres.restart();
+      await stall.release();
+      await acknowledgedMore(client, 60);
+
+      // Once more, with everything in full flow.
+      await postgres.kill9();
+      await postgres.restart();
+      await acknowledgedMore(client, 60);
+      await load.stop();
+      assert.equal((await fetch(`${url}/readyz`)).status, 200);
+      await client.repeat('doubtful');
+      assert.equal(client.statuses.get(0), undefined, 'a request was not answered');
+      await audited();
+      const stored = await sql(`SELECT FROM orders WHERE customer_email LIKE 'customer-doubtful@%'`);
+      assert.equal(stored.length, 1);
+    });
+  });
+});
+
+async function acknowledgedMore(client: Client, count: number): Promise<void> {
+  const enough = client.acknowledged.size + count;
+  await until(() => client.acknowledged.size >= enough, `${enough} acknowledged orders`);
+}
+
+// One probe per interval, and nothing else; each leaves a row that says that it was not charged.
+async function assertFewCalls(sql: Query, consumer: string, opened: Date, returned: Date): Promise<void> {
+  const [counted] = await sql<{ charged: number; probes: number }>(
+    `SELECT count(*) FILTER (WHERE outcome = 'retry')::integer AS charged,
+            count(*) FILTER (WHERE outcome = 'wait' AND at BETWEEN $2 AND $3)::integer AS probes
+     FROM attempts WHERE consumer = $1`,
+    [consumer, new Date(opened.getTime() + underWayMs), returned],
+  );
+  const { charged = 0, probes = 0 } = counted ?? {};
+  const intervals = Math.ceil(Math.max(0, returned.getTime() - opened.getTime() - underWayMs) / probeIntervalMs);
+  assert.ok(probes <= intervals + 1, `${consumer}: ${probes} probes in ${intervals} intervals`);
+  assert.ok(charged <= chargedMax, `${consumer}: ${charged} attempts were charged`);
+}
