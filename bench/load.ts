@@ -9,6 +9,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Connection, connect, get, post } from './http.ts';
+import { createWatch, measuredSpan, patienceMs, rate, type Sample, type Watch } from './watch.ts';
 
 export type Plan =
   // As many orders as the connections carry, all at once, until all are finished.
@@ -29,17 +30,6 @@ export type Plan =
   // One order at a time, asked after until it is processed.
   | { readonly kind: 'watched'; readonly port: number; readonly orders: number; readonly askEveryMs: number };
 
-// Counts since the start of the plan, `atMs` after it.
-export type Sample = {
-  readonly atMs: number;
-  readonly accepted: number;
-  readonly processed: number;
-  // Also the last consumer, which tells the customer, is done with these.
-  readonly finished: number;
-  // Of the process under load: resident memory, and CPU since its start.
-  readonly residentMb: number;
-  readonly cpuSeconds: number;
-};
 export type Quantiles = { readonly p50: number; readonly p99: number; readonly max: number };
 export type LoadReport = {
   // Wall clock of what was measured, to find its orders in the database.
@@ -48,7 +38,9 @@ export type LoadReport = {
   readonly accepted: number;
   readonly refused: number;
   readonly firstRefusal: string | null;
-  // From sending to the last 201, and until the last order was processed.
+  // What is measured begins so long after the start.
+  readonly measuredFromMs: number;
+  // From the start to the last 201, and until the last order was processed.
   readonly acceptedMs: number;
   readonly processedMs: number;
   // Of what was measured; null where there is nothing of the kind.
@@ -63,12 +55,6 @@ export type LoadReport = {
   readonly samples: readonly Sample[];
 };
 
-const sampleEveryMs = 100;
-// A run that makes no progress for so long is broken.
-const patienceMs = 60_000;
-// The consumers that end an order's way, as the metrics name them.
-const counted = { processed: 'fulfillment', finished: 'notification' } as const;
-
 // Equal keys of two runs would be replays instead of orders.
 const runId = randomBytes(6).toString('hex');
 
@@ -80,7 +66,7 @@ if (import.meta.main) {
 
 async function play(plan: Plan): Promise<LoadReport> {
   const counts = createCounts();
-  const watch = await createWatch(plan.port, counts);
+  const watch = await createWatch(plan.port, () => counts.accepted);
   const cpu = process.cpuUsage();
   const started = performance.now();
   const startedAt = new Date();
@@ -97,21 +83,23 @@ async function play(plan: Plan): Promise<LoadReport> {
   await watch.until(({ processed }) => processed >= counts.accepted);
   const processedMs = performance.now() - started;
   await watch.until(({ finished }) => finished >= counts.accepted);
-  watch.stop();
+  await watch.stop();
 
   const whole = measuredSpan(watch.samples, 0, Number.POSITIVE_INFINITY);
   const measured = plan.kind === 'sustained' ? measuredSpan(watch.samples, plan.rampSeconds * 1000, acceptedMs) : null;
+  const measuredFromMs = measured?.first.atMs ?? 0;
   return {
-    from: new Date(startedAt.getTime() + (measured?.first.atMs ?? 0)).toISOString(),
+    from: new Date(startedAt.getTime() + measuredFromMs).toISOString(),
     to: endedAt.toISOString(),
     accepted: counts.accepted,
     refused: counts.refused,
     firstRefusal: counts.firstRefusal,
+    measuredFromMs,
     acceptedMs,
     processedMs,
     acceptedPerSecond: measured ? rate(measured, 'accepted') : perSecond(counts.accepted, acceptedMs, plan),
     processedPerSecond: measured ? rate(measured, 'processed') : perSecond(counts.accepted, processedMs, plan),
-    postMs: quantiles(counts.posts.filter(({ sentMs }) => sentMs - started >= (measured?.first.atMs ?? 0))),
+    postMs: quantiles(counts.posts.filter(({ sentMs }) => sentMs - started >= measuredFromMs)),
     processedAfterMs: counts.processed.length === 0 ? null : quantiles(counts.processed),
     cores: rate(measured ?? whole, 'cpuSeconds'),
     loadCores,
@@ -138,7 +126,7 @@ async function sustained(
     counts.sent >= (plan.orders ?? Number.POSITIVE_INFINITY) || performance.now() - started > plan.seconds * 1000;
   await overConnections(plan, async (connection) => {
     while (!isOver()) {
-      if (counts.sent - watch.now().finished < plan.unfinishedMax) await placeOne(connection, counts);
+      if (counts.sent - counts.refused - watch.now().finished < plan.unfinishedMax) await placeOne(connection, counts);
       else await watch.next();
     }
   });
@@ -208,95 +196,6 @@ async function placeOne(connection: Connection, counts: Counts): Promise<string 
   counts.refused += 1;
   counts.firstRefusal ??= `${answer.status} ${answer.body}`;
   return null;
-}
-
-type Watch = Awaited<ReturnType<typeof createWatch>>;
-
-// Reads how many orders are finished, every so often from `start`, and whenever somebody waits for it.
-async function createWatch(port: number, counts: Counts) {
-  const connection = await connect(port);
-  const read = async () => {
-    const { status, body } = await connection.send(get('/metrics'));
-    if (status !== 200) throw new Error(`the metrics were answered with ${status}`);
-    const valueIn = (name: string) => {
-      const at = body.indexOf(`\n${name} `);
-      return at < 0 ? 0 : Number.parseFloat(body.slice(at + name.length + 2));
-    };
-    const doneBy = (consumer: string) => valueIn(`orderly_deliveries_total{consumer="${consumer}",end="done"}`);
-    return {
-      processed: doneBy(counted.processed),
-      finished: doneBy(counted.finished),
-      residentMb: valueIn('process_resident_memory_bytes') / 1e6,
-      cpuSeconds: valueIn('process_cpu_seconds_total'),
-    };
-  };
-  const base = await read();
-  const started = performance.now();
-  let current: Sample = { ...base, atMs: 0, accepted: 0, processed: 0, finished: 0 };
-  const samples: Sample[] = [current];
-  let bell = Promise.withResolvers<void>();
-  let isStopped = false;
-
-  async function sample(): Promise<void> {
-    const seen = await read();
-    const atMs = performance.now() - started;
-    const { accepted } = counts;
-    const processed = seen.processed - base.processed;
-    current = { ...seen, atMs, accepted, processed, finished: seen.finished - base.finished };
-    samples.push(current);
-    bell.resolve();
-    bell = Promise.withResolvers();
-  }
-
-  async function repeat(): Promise<void> {
-    while (!isStopped) {
-      await sample();
-      await pause(sampleEveryMs);
-    }
-  }
-  let repeating: Promise<void> | null = null;
-  const start = () => {
-    repeating ??= repeat();
-  };
-
-  return {
-    samples,
-    start,
-    now: () => current,
-    next: () => bell.promise,
-    until: async (isReached: (sample: Sample) => boolean) => {
-      start();
-      let best = -1;
-      let deadline = performance.now() + patienceMs;
-      while (!isReached(current)) {
-        await Promise.race([bell.promise, repeating]);
-        if (current.finished > best) {
-          best = current.finished;
-          deadline = performance.now() + patienceMs;
-        }
-        if (performance.now() > deadline) throw new Error(`no progress any more: ${JSON.stringify(current)}`);
-      }
-    },
-    stop: () => {
-      isStopped = true;
-      connection.close();
-    },
-  };
-}
-
-type Span = { readonly first: Sample; readonly last: Sample };
-
-function measuredSpan(samples: readonly Sample[], fromMs: number, toMs: number): Span {
-  const first = samples.findLast(({ atMs }) => atMs <= fromMs);
-  const later = samples.filter(({ atMs }) => atMs > (first?.atMs ?? 0));
-  // On a machine that stood still there may be no look inside; then the next one after it counts.
-  const last = later.findLast(({ atMs }) => atMs <= toMs) ?? later[0];
-  if (first === undefined || last === undefined) throw new Error('nothing was seen of this load');
-  return { first, last };
-}
-
-function rate({ first, last }: Span, count: 'accepted' | 'processed' | 'cpuSeconds'): number {
-  return ((last[count] - first[count]) / (last.atMs - first.atMs)) * 1000;
 }
 
 // One order at a time says nothing about how many a second there could be.

@@ -6,6 +6,7 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import type { LoadReport } from './load.ts';
+import { burstRows, fillRow, memoryRows, ms, sustainedRows, watchedRow } from './rows.ts';
 import { createSubject, type Subject } from './subject.ts';
 import { formatNumber, type Row } from './table.ts';
 
@@ -90,7 +91,7 @@ async function onPostgres(group: string, fill: number, sizes: Sizes, say: (text:
 
     const rows: Row[] = [
       ...(reports.fill ? [fillRow(group, reports.fill)] : []),
-      ...burstRows(group, burst, { atLeast: 4_000 }),
+      ...burstRows(group, burst, connections, { atLeast: 4_000 }),
       ...sustainedRows(group, sustained, unfinishedMax, { atLeast: 2_500 }),
       {
         group,
@@ -107,8 +108,8 @@ async function onPostgres(group: string, fill: number, sizes: Sizes, say: (text:
         goal: { atMost: 20 },
         how: `p99 ${ms(idle.p99)}; updated_at − created_at of ${sizes.idle} orders, read later`,
       },
-      watchedRow(group, watched),
-      ...memoryRows(group, [burst, sustained], restedMb, sizes, { atMost: 300 }),
+      watchedRow(group, watched, askEveryMs),
+      ...memoryRows(group, Object.values(reports), restedMb, sizes.restSeconds, { atMost: 300 }),
     ];
     return { rows, raw: { reports, idle, underLoad, restedMb } };
   });
@@ -129,10 +130,10 @@ async function onEmbedded(sizes: Sizes, say: (text: string) => void): Promise<Re
     await pause(sizes.restSeconds * 1000);
     const restedMb = await subject.residentMb();
     const rows = [
-      ...burstRows(group, burst),
+      ...burstRows(group, burst, connections),
       ...sustainedRows(group, sustained, unfinishedMaxEmbedded, { atLeast: 800 }),
-      watchedRow(group, watched),
-      ...memoryRows(group, [burst, sustained], restedMb, sizes),
+      watchedRow(group, watched, askEveryMs),
+      ...memoryRows(group, [burst, sustained], restedMb, sizes.restSeconds),
     ];
     return { rows, raw: { reports: { watched, burst, sustained }, restedMb } };
   });
@@ -246,108 +247,6 @@ async function assertAllProcessed({ sql }: Subject, reports: readonly LoadReport
   const statuses = await sql('SELECT status, count(*)::integer AS orders FROM orders GROUP BY status');
   const isWell = statuses.length === 1 && statuses[0]?.status === 'PROCESSED' && statuses[0].orders === accepted;
   if (!isWell) throw new Error(`${accepted} orders were accepted, but there are: ${JSON.stringify(statuses)}`);
-}
-
-function fillRow(group: string, { accepted, processedPerSecond }: LoadReport): Row {
-  const name = `placing ${formatNumber(accepted)}: orders`;
-  return { group, name, value: processedPerSecond ?? Number.NaN, unit: '/s', how: 'a sustained load as below' };
-}
-
-function burstRows(group: string, burst: LoadReport, goal?: { readonly atLeast: number }): Row[] {
-  const { postMs, accepted } = burst;
-  return [
-    {
-      group,
-      name: `burst of ${formatNumber(accepted)}: accepted`,
-      value: burst.acceptedPerSecond ?? Number.NaN,
-      unit: '/s',
-      ...(goal === undefined ? {} : { goal }),
-      how: `${connections} connections; POST p50 ${ms(postMs.p50)}, p99 ${ms(postMs.p99)}${refusalsOf(burst)}`,
-    },
-    {
-      group,
-      name: `burst of ${formatNumber(accepted)}: orders`,
-      value: burst.processedPerSecond ?? Number.NaN,
-      unit: '/s',
-      how: `from the first POST to the last PROCESSED: ${formatNumber(burst.processedMs / 1000)} s`,
-    },
-  ];
-}
-
-function sustainedRows(group: string, report: LoadReport, bound: number, goal: { readonly atLeast: number }): Row[] {
-  const { postMs, processedPerSecond } = report;
-  return [
-    {
-      group,
-      name: 'sustained: orders',
-      value: processedPerSecond ?? Number.NaN,
-      unit: '/s',
-      goal,
-      how: `at most ${formatNumber(bound)} unfinished; slowest second ${formatNumber(slowestSecond(report))}`,
-    },
-    {
-      group,
-      name: 'sustained: POST, p50',
-      value: postMs.p50,
-      unit: 'ms',
-      how: `p99 ${ms(postMs.p99)}, longest ${ms(postMs.max)}${refusalsOf(report)}`,
-    },
-    {
-      group,
-      name: 'sustained: CPU of the process',
-      value: report.cores,
-      unit: 'cores',
-      how: `the load took ${formatNumber(report.loadCores)}`,
-    },
-  ];
-}
-
-function watchedRow(group: string, { processedAfterMs, accepted }: LoadReport): Row {
-  return {
-    group,
-    name: 'idle: the same as a client sees it, p50',
-    value: processedAfterMs?.p50 ?? Number.NaN,
-    unit: 'ms',
-    how: `p99 ${ms(processedAfterMs?.p99)}; ${accepted} orders from sending the POST, GET every ${askEveryMs} ms`,
-  };
-}
-
-function memoryRows(
-  group: string,
-  reports: readonly LoadReport[],
-  restedMb: number,
-  { restSeconds }: Sizes,
-  goal?: { readonly atMost: number },
-): Row[] {
-  const value = Math.max(...reports.map(({ residentMbMax }) => residentMbMax));
-  return [
-    {
-      group,
-      name: 'resident memory, highest',
-      value,
-      unit: 'MB',
-      ...(goal === undefined ? {} : { goal }),
-      how: `of the process under these loads; ${formatNumber(restedMb)} MB ${restSeconds} s after them`,
-    },
-  ];
-}
-
-// What ended in the slowest second of the measured time.
-function slowestSecond({ samples, acceptedMs }: LoadReport): number {
-  const inside = samples.filter(({ atMs }) => atMs <= acceptedMs);
-  const rates = inside.flatMap((sample) => {
-    const later = inside.find(({ atMs }) => atMs >= sample.atMs + 1000);
-    return later === undefined ? [] : [((later.processed - sample.processed) / (later.atMs - sample.atMs)) * 1000];
-  });
-  return Math.min(...rates);
-}
-
-function refusalsOf({ refused }: LoadReport): string {
-  return refused === 0 ? '' : `; ${formatNumber(refused)} REFUSED`;
-}
-
-function ms(value: number | undefined): string {
-  return `${formatNumber(value ?? Number.NaN)} ms`;
 }
 
 function sum(rows: Awaited<ReturnType<Subject['sql']>>, column: string): number {

@@ -19,7 +19,10 @@ const idlePollMs = 15;
 // Between two rounds at the least: under load the facts of this long travel together, which halves what
 // publishing costs the database; on a lone order's way it is hardly ever waited for.
 const roundMs = 4;
-// The poll looks behind its floor only; rows that committed late below it are found by starting over.
+// Positions are given out before the commit, so a row may appear below one that was read already. The floor
+// therefore follows what was read only after this long, ten times what a flush takes to commit …
+const floorLagMs = 250;
+// … and what commits later than that is found by starting over.
 const rescanMs = 2_000;
 // After a failed publish; the outbox keeps what is owed meanwhile.
 const failurePauseMsMin = 50;
@@ -45,7 +48,9 @@ export function createRelay(options: {
   const token = system.newToken();
   let lanes: readonly number[] = [];
   let heldAtMs = Number.NEGATIVE_INFINITY;
+  // Behind it everything has been read; `read` is what it will follow, round by round.
   let floor = -1;
+  let read: { readonly sinceMs: number; readonly position: number }[] = [];
   let scannedAtMs = Number.NEGATIVE_INFINITY;
   const bell = createBell(system);
 
@@ -54,24 +59,37 @@ export function createRelay(options: {
     if (nowMs - heldAtMs < laneLeaseMs / 3) return;
     // A lease is counted from before the call, so that ours never outlasts the database's.
     const held = await outbox.holdLanes(token, laneLeaseMs);
-    if (held.length > lanes.length) floor = -1;
+    if (held.length > lanes.length) startOver();
     lanes = held;
     heldAtMs = nowMs;
+  }
+
+  function startOver(): void {
+    floor = -1;
+    read = [];
   }
 
   async function runOnce(signal: AbortSignal = new AbortController().signal): Promise<number> {
     await holdLanes();
     if (lanes.length === 0) return 0;
     const nowMs = system.monotonicMs();
-    const startsOver = nowMs - scannedAtMs > rescanMs;
-    if (startsOver) scannedAtMs = nowMs;
-    const owed = await outbox.owed(lanes, startsOver ? -1 : floor, batchMax);
+    const rescans = nowMs - scannedAtMs > rescanMs;
+    if (rescans) scannedAtMs = nowMs;
+    for (; read[0] !== undefined && nowMs - read[0].sinceMs > floorLagMs; read.shift()) {
+      floor = Math.max(floor, read[0].position);
+    }
+    const owed = await outbox.owed(lanes, rescans ? -1 : floor, batchMax);
     if (owed.length === 0) return 0;
     await publish(owed, signal);
     await outbox.forget(owed);
     const last = Math.max(...owed.map((one) => one.position));
-    // A full batch from below may have more behind it: go on from there.
-    floor = startsOver && owed.length === batchMax ? last : Math.max(floor, last);
+    if (rescans && owed.length === batchMax) {
+      // There may be more behind a full batch from below: go on from there.
+      floor = last;
+      read = [];
+    } else {
+      read.push({ sinceMs: nowMs, position: last });
+    }
     return owed.length;
   }
 
@@ -110,7 +128,7 @@ export function createRelay(options: {
         } catch (error) {
           if (signal.aborted) break;
           failures += 1;
-          floor = -1;
+          startOver();
           const pauseMs = Math.min(failurePauseMsMax, failurePauseMsMin * 2 ** Math.min(failures, 10));
           log.warn({ error: String(error), pauseMs }, 'facts could not be published; they stay owed');
           await system.sleep(pauseMs * (0.5 + system.random() / 2), signal);

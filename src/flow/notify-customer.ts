@@ -35,7 +35,7 @@ const subjects: Readonly<Record<MailKind, string>> = {
 const sentences: Readonly<Record<MailKind, string>> = {
   processed: 'It is paid and booked for shipment.',
   declined: 'Your bank declined the payment, so the order was canceled. Nothing was charged.',
-  canceled: 'The order was canceled. Money that was held for it is released.',
+  canceled: 'The order was canceled. Money that was held for it is released once it is certain that nothing ships.',
   failed: 'Something went wrong on our side. You need to do nothing: a person looks at it.',
 };
 

@@ -8,7 +8,8 @@ import type { Log } from '../bus/ports.ts';
 import { subscriptions, typesOf } from '../flow/subscriptions.ts';
 import { connectServer, type Database } from '../io/postgres/database.ts';
 import { endAllLeases } from '../io/postgres/deliveries.ts';
-import { expectedVersion, migrate, schemaVersion } from '../io/postgres/migrate.ts';
+import { schemaMistake } from '../io/postgres/health.ts';
+import { migrate } from '../io/postgres/migrate.ts';
 import type { Config } from './config.ts';
 import { StartError } from './start-error.ts';
 
@@ -25,16 +26,13 @@ export async function openDatabase(config: Config, log: Log): Promise<Database> 
     return database;
   }
   const database = connectServer({ url, poolMax, log });
-  const version = await schemaVersion(database).catch(async (error) => {
+  const mistake = await schemaMistake(database, subscribedTypes).catch(async (error) => {
     await database.close();
     throw new StartError(`The database at DATABASE_URL cannot be used: ${reasonOf(error)}.`);
   });
-  if (version >= expectedVersion()) return database;
+  if (mistake === null) return database;
   await database.close();
-  throw new StartError(
-    `The database is at schema version ${version}, this release needs ${expectedVersion()}: ` +
-      'run `npm run orderly -- migrate` with the same DATABASE_URL first.',
-  );
+  throw new StartError(mistake);
 }
 
 export async function openEmbedded(directory: string, log: Log): Promise<Database> {
@@ -42,7 +40,7 @@ export async function openEmbedded(directory: string, log: Log): Promise<Databas
   return embedded.openEmbedded({ directory, log });
 }
 
-export function reasonOf(error: unknown): string {
+function reasonOf(error: unknown): string {
   const cause = (error as { cause?: unknown }).cause ?? error;
   if (cause instanceof AggregateError) return reasonOf(cause.errors[0]);
   return cause instanceof Error ? cause.message : String(cause);

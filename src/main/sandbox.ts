@@ -8,6 +8,7 @@ import type { Log, System } from '../bus/ports.ts';
 import { openLedger } from '../io/partners/ledger.ts';
 import { createSandboxServer } from '../io/partners/server.ts';
 import { createStage } from '../io/partners/stage.ts';
+import { cannotListen } from './start-error.ts';
 
 export type SandboxOptions = {
   readonly dataDir: string;
@@ -22,7 +23,9 @@ export async function runSandbox({ dataDir, host, port, log, system, signal }: S
   const ledger = openLedger({ directory: join(dataDir, 'partners') });
   try {
     const server = createSandboxServer({ ledger, stage: createStage(), system, log });
-    const url = await server.listen({ host, port });
+    const url = await server.listen({ host, port }).catch((error) => {
+      throw cannotListen(error, { host, port, setting: 'SANDBOX_PORT' });
+    });
     log.info({ url }, 'The simulated partners are listening');
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     await server.close();

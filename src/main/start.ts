@@ -17,8 +17,8 @@ import { createStage } from '../io/partners/stage.ts';
 import { checkDatabase, readBacklog } from '../io/postgres/health.ts';
 import { createMetrics } from '../io/telemetry/metrics.ts';
 import type { Config } from './config.ts';
-import { openDatabase, reasonOf } from './open-database.ts';
-import { StartError } from './start-error.ts';
+import { openDatabase, subscribedTypes } from './open-database.ts';
+import { cannotListen } from './start-error.ts';
 import { createEngine } from './wire.ts';
 
 export async function runStart(options: {
@@ -54,16 +54,16 @@ export async function runStart(options: {
       log,
       metrics: metrics.scrape,
       readiness: async () => {
-        const checks = await checkDatabase(database);
+        const checks = await checkDatabase(database, subscribedTypes);
         const detail = isStopping ? 'stopping' : 'running';
         checks.push({ name: 'process', status: isStopping ? 'failed' : 'ok', detail });
         return { status: checks.every((check) => check.status === 'ok') ? 'ok' : 'failed', checks };
       },
       settings: { keyMode: config.idempotencyKeyMode, simulatedPartners: true },
     });
-    const url = await listen(server, config).catch(async (error) => {
+    const url = await server.listen({ ...config.http }).catch(async (error) => {
       await database.close();
-      throw error;
+      throw cannotListen(error, { ...config.http, setting: 'PORT' });
     });
     await engine.start();
     say(greeting(url));
@@ -89,18 +89,6 @@ function openPartners(config: Config, system: System) {
   }
   const ledger = openLedger({ directory: join(config.dataDir, 'partners') });
   return { port: createLocalPartners({ ledger, stage: createStage(), system }), close: ledger.close };
-}
-
-async function listen(server: ReturnType<typeof createHttpServer>, config: Config): Promise<string> {
-  const { host, port } = config.http;
-  try {
-    return await server.listen({ host, port });
-  } catch (error) {
-    if ((error as { code?: string }).code === 'EADDRINUSE') {
-      throw new StartError(`Port ${port} on ${host} is taken: set PORT to another one, or to 0 for any that is free.`);
-    }
-    throw new StartError(`The API cannot listen on ${host}:${port}: ${reasonOf(error)}.`);
-  }
 }
 
 function greeting(url: string): string {

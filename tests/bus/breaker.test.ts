@@ -111,6 +111,17 @@ describe('the breaker', () => {
     assert.equal(breaker.state(10_000), 'closed');
   });
 
+  it('does not spend a last attempt on a dependency that turns everybody away, however lately it answered', () => {
+    const { breaker } = setUp();
+    breaker.failed(100, true, true);
+    assert.equal(breaker.state(100), 'closed', 'one that is turned away is no outage');
+    breaker.failed(200, false, true);
+    breaker.failed(300, true, false);
+    assert.equal(breaker.state(300), 'closed', 'this one may have been the cause of its failure');
+    breaker.failed(400, true, true);
+    assert.equal(breaker.state(400), 'open');
+  });
+
   it('shows what it would answer without handing out the probe', () => {
     const { breaker } = setUp();
     assert.equal(breaker.peek(0), 'run');

@@ -110,7 +110,7 @@ describe('the relay', () => {
     const { relay, world, system, published } = setUp([owedAt(6, 'b', 1)]);
     const stopping = new AbortController();
     const running = relay().run(stopping.signal);
-    await system.advance(100);
+    await system.advance(400);
     world.rows.push(late, owedAt(7, 'a', 2), owedAt(8, 'c', 1));
     await system.advance(100);
     assert.deepEqual(published(), ['b.1', 'c.1'], 'a later version waits for an earlier one that is still owed');
@@ -120,15 +120,29 @@ describe('the relay', () => {
     assert.deepEqual(published(), ['b.1', 'c.1', 'a.1', 'a.2']);
   });
 
+  it('brings a fact that was committed a moment late without starting over', async () => {
+    const { relay, world, system, published } = setUp([owedAt(6, 'b', 1)]);
+    const stopping = new AbortController();
+    const running = relay().run(stopping.signal);
+    await system.advance(100);
+    world.rows.push(owedAt(5, 'a', 1));
+    await system.advance(50);
+    stopping.abort();
+    await running;
+    assert.deepEqual(published(), ['b.1', 'a.1']);
+  });
+
   it('walks only what lies behind its floor, and starts over every few seconds', async () => {
     const { relay, system, story } = setUp([owedAt(41, 'a', 1)]);
     const stopping = new AbortController();
     const running = relay().run(stopping.signal);
-    await system.advance(3_000);
+    await system.advance(300);
+    const before = story.length;
+    await system.advance(2_700);
     stopping.abort();
     await running;
-    const reads = story.filter((line) => line.startsWith('read'));
-    assert.equal(reads.filter((line) => line === 'read behind -1').length, 2);
+    const reads = story.slice(before).filter((line) => line.startsWith('read'));
+    assert.equal(reads.filter((line) => line === 'read behind -1').length, 1);
     assert.ok(reads.filter((line) => line === 'read behind 41').length > 50);
   });
 

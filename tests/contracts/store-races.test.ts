@@ -58,6 +58,16 @@ async function stranger() {
   };
 }
 
+// Resolves when so many of our statements wait for a lock.
+const waitingForLock = (count: number) =>
+  until(async () => {
+    const waiting = await one.sql(
+      `SELECT 1 FROM pg_stat_activity
+       WHERE datname = current_database() AND application_name = 'orderly' AND wait_event_type = 'Lock'`,
+    );
+    return waiting.length === count;
+  }, `${count} statements that wait for a lock`);
+
 function grouped<Entry, Answer>(flush: Flush<Entry, Answer>) {
   const options = { flush, failureOf, system, maxRows: 128, capacity: 10_000, patienceMs: 15_000 };
   return createGroupCommit<Entry, Answer>(options).add;
@@ -125,6 +135,21 @@ describe('two processes', () => {
       assert.equal(words.filter((word) => word === 'placed').length, 20);
       assert.equal(words.filter((word) => word === 'replayed').length, 20);
     }
+  });
+
+  it('that accept the same keys never wait for each other in a circle', async () => {
+    const keys = ['a', 'm', 'z'].map((key) => `circle ${key}`);
+    const them = await stranger();
+    await them.query(
+      `INSERT INTO idempotency_keys VALUES ('circle m', decode(repeat('00', 32), 'hex'), gen_random_uuid(), now())`,
+    );
+    const first = one.accept(keys.map((key) => one.requestOf({ key })));
+    await waitingForLock(1);
+    const second = other.accept([...keys].reverse().map((key) => one.requestOf({ key })));
+    await waitingForLock(2);
+    await them.end();
+    const words = answersOf((await Promise.all([first, second])).flat());
+    assert.deepEqual(words.sort(), ['placed', 'placed', 'placed', 'replayed', 'replayed', 'replayed']);
   });
 
   it('that claim the same facts run each of them once', async () => {
@@ -232,16 +257,7 @@ describe('a row that changes between reading and writing', () => {
     const acting = act();
     // Its failure is the test's to look at, later.
     acting.catch(() => {});
-    await until(
-      async () =>
-        (
-          await one.sql(
-            `SELECT 1 FROM pg_stat_activity
-             WHERE datname = current_database() AND application_name = 'orderly' AND wait_event_type = 'Lock'`,
-          )
-        ).length > 0,
-      'a write that waits for the stranger',
-    );
+    await waitingForLock(1);
     await them.end('COMMIT');
     return acting;
   }

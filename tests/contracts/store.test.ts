@@ -1,33 +1,4 @@
-// One suite for every database the product runs on: a PostgreSQL server and the embedded one.
+import { openServer } from '../support/store.ts';
+import { storeContract } from './store.contract.ts';
 
-import { after, before, describe } from 'node:test';
-import { createStore, type Opened, openEmbeddedAnew, openServer, type Store } from '../support/store.ts';
-import { acceptContract } from './store-accept.contract.ts';
-import { claimContract } from './store-claim.contract.ts';
-import { deskContract } from './store-desk.contract.ts';
-import { inboxContract } from './store-inbox.contract.ts';
-import { constraintContract, guardContract } from './store-rows.contract.ts';
-import { settleContract } from './store-settle.contract.ts';
-
-for (const [name, open] of Object.entries({
-  'a PostgreSQL server': openServer,
-  'the embedded database': openEmbeddedAnew,
-})) {
-  describe(`the store on ${name}`, () => {
-    let opened: Opened;
-    let store: Store;
-    before(async () => {
-      opened = await open();
-      store = createStore(opened.database);
-    });
-    after(() => opened.close());
-    const get = () => store;
-    acceptContract(get);
-    claimContract(get);
-    settleContract(get);
-    deskContract(get);
-    inboxContract(get);
-    guardContract(get);
-    constraintContract(get);
-  });
-}
+storeContract('a PostgreSQL server', openServer);

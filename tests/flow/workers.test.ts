@@ -236,13 +236,18 @@ describe('an engine that is told to stop', { concurrency: 4 }, () => {
   });
 
   const endless = { timeoutMs: 100_000, leaseMs: 200_000 };
-  test('releases also what it is given after it was told', { system, settings: endless }, async (world) => {
+  test('releases also what it is given after it was told', {
+    system,
+    start: false,
+    settings: endless,
+  }, async (world) => {
     world.stage.direct({ call: 'authorize', act: 'hang-before', times: 8 });
     const placed = await Promise.all(Array.from({ length: 8 }, () => world.place()));
-    // Their claims are on the way, and held up until the stop has begun.
     let stopping: Promise<void> | undefined;
+    // Their claims are on the way, and held up until the stop has begun.
     await world.database.transaction(async (query) => {
       await query('SELECT 1 FROM orders FOR NO KEY UPDATE');
+      await world.engine.start();
       await until(() => world.published.length >= placed.length, 'the facts on their way');
       stopping = world.engine.stop(0);
       // Timers run in the order in which they were set: the one of its grace is over after this.

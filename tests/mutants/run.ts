@@ -13,8 +13,9 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const folder = join(root, 'tests/mutants');
-// A mutant may make its test hang; every named test ends within a fraction of this.
-const patienceMs = 120_000;
+// A mutant may make its test hang, or eat memory without end; a healthy one needs a fraction of these.
+const patienceMs = 60_000;
+const heapMegabytesMax = 512;
 
 type Mutant = { readonly name: string; readonly breaks: string; readonly file: string; readonly test: string };
 type Verdict = { readonly mutant: Mutant; readonly caught: boolean; readonly why: string };
@@ -71,7 +72,12 @@ async function judge(mutant: Mutant): Promise<Verdict> {
 }
 
 function read(tested: { code: number | null; output: string }, mutant: Mutant): { caught: boolean; why: string } {
-  const line = tested.output.split('\n').find((one) => one.trim().replace(/ # .*$/, '').endsWith(`- ${mutant.test}`));
+  const line = tested.output.split('\n').find((one) =>
+    one
+      .trim()
+      .replace(/ # .*$/, '')
+      .endsWith(`- ${mutant.test}`),
+  );
   if (tested.code === null) return { caught: true, why: 'the test did not end' };
   if (line === undefined) return { caught: false, why: `no test of this name in ${mutant.file}, or it did not run` };
   if (line.trim().startsWith('not ok')) return { caught: true, why: '' };
@@ -81,10 +87,13 @@ function read(tested: { code: number | null; output: string }, mutant: Mutant): 
 function run(command: string, args: string[], cwd: string): Promise<{ code: number | null; output: string }> {
   return new Promise((resolve, reject) => {
     // A test runner inside a test runner would report to its parent.
-    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-    const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const { NODE_TEST_CONTEXT: _, ...inherited } = process.env;
+    const env = { ...inherited, NODE_OPTIONS: `--max-old-space-size=${heapMegabytesMax}` };
+    // A group of its own: the runner's child processes must end with it.
+    const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    const endGroup = () => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL');
     let output = '';
-    const timer = setTimeout(() => child.kill('SIGKILL'), patienceMs);
+    const timer = setTimeout(endGroup, patienceMs);
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
     child.on('error', reject);
     child.on('close', (code) => {

@@ -13,7 +13,7 @@ import { type OrderRow, orderColumns, toOrder } from './orders.ts';
 
 export function createAccept(database: Database, onCommitted: () => void): Flush<PlaceRequest, PlaceAnswer> {
   return async (requests) => {
-    const placed = await insertThatWon(database.query, requests);
+    const placed = await database.transaction((query) => insertThatWon(query, requests));
     if (placed.size > 0) onCommitted();
     const rest = requests.filter((request) => !placed.has(request.order.id));
     const winners = rest.length === 0 ? new Map() : await readWinners(database.query, rest);

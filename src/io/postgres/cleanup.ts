@@ -56,7 +56,9 @@ export function createCleanup(options: {
            SELECT d.event_id, d.consumer FROM deliveries d
            JOIN events e ON e.id = d.event_id
            JOIN watermarks m ON m.consumer = d.consumer AND m.type = e.type
-           WHERE d.event_id < $1::uuid AND d.state IN ('done', 'skipped') AND e.xid <= m.xid
+           WHERE d.event_id < $1::uuid AND d.due_at IS NULL AND e.xid <= m.xid
+             AND NOT EXISTS (SELECT FROM dead_letters l WHERE l.delivery_id = d.event_id AND l.consumer = d.consumer
+                             AND l.closed_at IS NULL)
            ORDER BY d.event_id LIMIT $2) AS old
          WHERE d.event_id = old.event_id AND d.consumer = old.consumer AND d.due_at IS NULL RETURNING 1`,
         [idBefore(rowsBefore)],
@@ -68,8 +70,16 @@ export function createCleanup(options: {
         signal,
       ),
       letters: await repeat(
-        `DELETE FROM dead_letters WHERE id IN (
-           SELECT id FROM dead_letters WHERE closed_at < $1 LIMIT $2) RETURNING 1`,
+        // The delivery of an unread message has no fact whose age could be told; it goes with its letter.
+        `WITH old AS (
+           DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE closed_at < $1 LIMIT $2)
+           RETURNING consumer, delivery_id
+         ), unread AS (
+           DELETE FROM deliveries d USING old
+           WHERE d.event_id = old.delivery_id AND d.consumer = old.consumer AND d.order_id IS NULL AND d.due_at IS NULL
+             AND d.state <> 'dead'
+         )
+         SELECT FROM old`,
         [rowsBefore],
         signal,
       ),

@@ -35,7 +35,7 @@ export async function readTimeline(query: Query, orderId: string): Promise<Timel
      FROM attempts a WHERE a.order_id = $1
      UNION ALL
      SELECT l.failed_at, 'letter', 'dead-letter', l.consumer, l.attempts, 'parked', l.code,
-            json_build_object('message', l.message), l.event_id, NULL, NULL, 0
+            json_build_object('message', l.message), l.event_id, NULL, NULL, 1
      FROM dead_letters l WHERE l.order_id = $1
      UNION ALL
      SELECT l.closed_at, 'letter', 'dead-letter-closed', l.consumer, NULL, l.closed_how, l.code,

@@ -1,0 +1,4 @@
+import { openEmbeddedAnew } from '../support/store.ts';
+import { storeContract } from './store.contract.ts';
+
+storeContract('the embedded database', openEmbeddedAnew);

@@ -1,0 +1,239 @@
+// The command as its users meet it: what keeps it from starting, what it says then, and what a process that
+// runs tells its operators.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import pg from 'pg';
+import { createClient } from '../support/client.ts';
+import { quickSettings, slowestTest } from '../support/installation.ts';
+import { type Postgres, startPostgres } from '../support/postgres.ts';
+import {
+  createProcesses,
+  customersDomain,
+  type Ended,
+  findPort,
+  type Processes,
+  type Running,
+  type Settings,
+} from '../support/process.ts';
+import { until } from '../support/until.ts';
+
+// Nothing is asked of the partners where these are used.
+const settings = { ...quickSettings, PARTNERS_URL: 'http://127.0.0.1:1', PORT: 0 };
+
+describe('the command', slowestTest, () => {
+  let postgres: Postgres;
+  let processes: Processes;
+  before(async () => {
+    postgres = await startPostgres({ settings: { fsync: 'off' } });
+    processes = createProcesses();
+  });
+  after(async () => {
+    await postgres.stop();
+    await processes.close();
+  });
+
+  // A database of its own for whoever asks, brought to the schema by the role that does so.
+  async function migrated(): Promise<string> {
+    const database = await postgres.createDatabase();
+    processes.keepSecret(new URL(database).password);
+    assert.equal((await processes.run(['migrate'], { DATABASE_URL: database })).code, 0);
+    return database;
+  }
+
+  // One sentence on one line, nothing else, and 2 for whoever called it.
+  function assertRefused({ code, stdout, stderr }: Ended, sentence: RegExp): void {
+    assert.deepEqual({ code, stdout }, { code: 2, stdout: '' }, stderr);
+    assert.match(stderr, /^[^\n]+\.\n$/);
+    assert.match(stderr, sentence);
+  }
+
+  it('explains itself and ends with 0', async () => {
+    for (const args of [[], ['help'], ['--help']]) {
+      const { code, stdout, stderr } = await processes.run(args);
+      assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
+      for (const word of ['start', 'migrate', 'sandbox', 'DATABASE_URL', 'ORDER_WORKER_LEASE_MS']) {
+        assert.ok(stdout.includes(word), `the help does not mention ${word}`);
+      }
+    }
+  });
+
+  it('refuses a role that it does not have', async () => {
+    assertRefused(await processes.run(['satrt']), /"satrt" is no role.*start/);
+    assertRefused(await processes.run(['start', 'payment']), /"start payment" is no role/);
+  });
+
+  it('names every mistake in the settings at once, and starts nothing', async () => {
+    const directory = join(processes.directory, 'never-made');
+    const { code, stdout, stderr } = await processes.run(['start'], {
+      ORDERLY_DATA_DIR: directory,
+      PORT: 'http',
+      ORDER_WORKER_MAX_RETRYS: 3,
+      ORDER_WORKER_LEASE_MS: 1_500,
+      ORDER_WORKER_TIMEOUT_MS: 1_000,
+      DATABASE_URL: 'postgres://orderly:open sesame@127.0.0.1/orderly%',
+    });
+    assert.deepEqual({ code, stdout }, { code: 2, stdout: '' });
+    const lines = stderr.trimEnd().split('\n');
+    const names = ['ORDER_WORKER_MAX_RETRYS', 'PORT', 'DATABASE_URL', 'ORDER_WORKER_TIMEOUT_MS'];
+    assert.deepEqual(
+      lines.map((line) => /^\w+/.exec(line)?.[0]),
+      names,
+      stderr,
+    );
+    assert.match(stderr, /did you mean ORDER_WORKER_MAX_RETRIES\?/);
+    assert.doesNotMatch(stderr, /sesame/);
+    assert.equal(existsSync(directory), false);
+  });
+
+  it('says that a port is taken', async () => {
+    const port = await findPort();
+    const other = createServer().listen(port, '127.0.0.1');
+    await once(other, 'listening');
+    const taken = new RegExp(`Port ${port} on 127.0.0.1 is taken: set (SANDBOX_)?PORT to another one`);
+    const directory = join(processes.directory, 'sandbox');
+    try {
+      const start = { ...settings, PORT: port, DATABASE_URL: await migrated() };
+      assertRefused(await processes.run(['start'], start), taken);
+      assertRefused(await processes.run(['sandbox'], { SANDBOX_PORT: port, ORDERLY_DATA_DIR: directory }), taken);
+    } finally {
+      other.close();
+    }
+  });
+
+  it('says that the database cannot be used, and never its password', async () => {
+    const password = 'open-sesame';
+    processes.keepSecret(password);
+    const url = new URL(await postgres.createDatabase());
+    const away = `postgres://orderly:${password}@127.0.0.1:${await findPort()}/orderly`;
+    url.password = password;
+    for (const role of ['start', 'migrate']) {
+      for (const DATABASE_URL of [away, url.href]) {
+        const ended = await processes.run([role], { ...settings, DATABASE_URL });
+        assertRefused(ended, /database/i);
+        assert.ok(!ended.stderr.includes(password));
+      }
+    }
+  });
+
+  it('asks for a migration where there is none, and migrates as often as one likes', async () => {
+    const database = await postgres.createDatabase();
+    assertRefused(
+      await processes.run(['start'], { ...settings, DATABASE_URL: database }),
+      /schema version 0.* -- migrate/,
+    );
+    const first = await processes.run(['migrate'], { DATABASE_URL: database });
+    assert.deepEqual({ ...first, stdout: '' }, { code: 0, stdout: '', stderr: '' });
+    assert.match(first.stdout, /^The schema is at version \d+\.\n$/);
+    assert.deepEqual(await processes.run(['migrate'], { DATABASE_URL: database }), first);
+    const orderly = await processes.start('start', { ...settings, DATABASE_URL: database });
+    assert.equal((await fetch(`${orderly.url}/readyz`)).status, 200);
+    await orderly.kill9();
+  });
+
+  it('tells its operators in the format of Prometheus what came in and what became of it', async () => {
+    const orderly = await startAlone('metrics', { DATABASE_URL: await migrated() });
+    const client = createClient(() => orderly.url);
+    const scenarios = ['success', 'success', 'fatal', 'failure'] as const;
+    await Promise.all(scenarios.map((scenario) => client.place({ scenario })));
+    const scrape = async () => {
+      const response = await fetch(`${orderly.url}/metrics`);
+      assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
+      return readSamples(await response.text());
+    };
+    const notified = 'orderly_deliveries_total{consumer="notification",end="done"}';
+    await until(async () => (await scrape()).get(notified) === 4, 'four customers who were told');
+    const samples = await scrape();
+    const expected = {
+      'orderly_deliveries_total{consumer="payment",end="done"}': 3,
+      'orderly_deliveries_total{consumer="payment",end="dead"}': 1,
+      'orderly_deliveries_total{consumer="fulfillment",end="done"}': 2,
+      // 4 created, 2 paid, 2 scheduled, 1 declined and canceled, 1 failed.
+      orderly_facts_published_total: 11,
+      orderly_outbox_oldest_seconds: 0,
+      orderly_dead_letters_open: 1,
+    };
+    for (const [name, value] of Object.entries(expected)) assert.equal(samples.get(name), value, name);
+    for (const name of ['process_resident_memory_bytes', 'nodejs_eventloop_lag_seconds'])
+      assert.ok(samples.has(name), name);
+    await orderly.kill9();
+  });
+
+  it('keeps customers and passwords out of its log, whatever goes wrong', async () => {
+    const database = await migrated();
+    const orderly = await startAlone('discreet', { LOG_LEVEL: 'trace', DATABASE_URL: database });
+    const client = createClient(() => orderly.url);
+    // A write that the database refuses for what is in the row: its error quotes the whole row.
+    await withDatabase(database, 'ALTER TABLE orders ADD CONSTRAINT odd CHECK (amount <> 1313)');
+    const address = `somebody@${customersDomain}`;
+    const post = async (body: string) => {
+      const headers = { 'content-type': 'application/json' };
+      return (await fetch(`${orderly.url}/orders`, { method: 'POST', headers, body })).status;
+    };
+    assert.equal(await post(JSON.stringify({ customerEmail: address, amount: 1_313 })), 500);
+    assert.equal(await post(JSON.stringify({ customerEmail: address, amount: -1 })), 400);
+    assert.equal(await post(`{"customerEmail":"${address}"`), 400);
+    assert.equal((await fetch(`${orderly.url}/orders/${encodeURIComponent(address)}`)).status, 400);
+    await Promise.all((['success', 'failure', 'fatal'] as const).map((scenario) => client.place({ scenario })));
+    const letters = async () => (await (await fetch(`${orderly.url}/dlq`)).text()).includes('provider-refused');
+    await until(letters, 'an order that failed');
+    await orderly.kill9();
+    assert.ok(
+      orderly.log().some(({ msg }) => msg === 'request failed unexpectedly'),
+      'the error is in the log',
+    );
+    assert.ok(
+      orderly.log().some(({ msg }) => msg === 'answered'),
+      'the log has every request',
+    );
+    const lines = orderly
+      .said()
+      .split('\n')
+      .filter((line) => line.includes(customersDomain));
+    assert.deepEqual(lines, []);
+  });
+
+  // Without a sandbox: the partners are in the process, with their ledger.
+  async function startAlone(name: string, more: Settings): Promise<Running> {
+    const { PARTNERS_URL: _, ...alone } = settings;
+    const ORDERLY_DATA_DIR = join(processes.directory, name);
+    return processes.start('start', { ...alone, ORDERLY_DATA_DIR, ...more });
+  }
+});
+
+async function withDatabase(url: string, statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  await client.query(statement).finally(() => client.end());
+}
+
+// The text format 0.0.4, strictly: HELP and TYPE once before the samples of a name, no sample twice.
+function readSamples(text: string): ReadonlyMap<string, number> {
+  const samples = new Map<string, number>();
+  const types = new Map<string, string>();
+  assert.ok(text.endsWith('\n'));
+  for (const line of text.trimEnd().split('\n')) {
+    if (line === '') continue;
+    const comment = /^# (HELP|TYPE) ([a-zA-Z_:][\w:]*) (.+)$/.exec(line);
+    if (comment) {
+      const [, kind, name = '', rest = ''] = comment;
+      if (kind === 'HELP') continue;
+      assert.match(rest, /^(counter|gauge|histogram|summary|untyped)$/, line);
+      assert.ok(!types.has(name), `${name} has two types`);
+      types.set(name, rest);
+      continue;
+    }
+    const sample = /^([a-zA-Z_:][\w:]*)((?:\{(?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\.)*",?)*\})?) (\S+)( \d+)?$/.exec(line);
+    assert.ok(sample, `no sample: ${line}`);
+    const [, name = '', labels = '', value = ''] = sample;
+    assert.ok(types.has(name) || types.has(name.replace(/_(bucket|sum|count)$/, '')), `${name} has no type`);
+    assert.ok(!samples.has(name + labels), `${name}${labels} is there twice`);
+    assert.ok(value === 'NaN' || /^[+-]?Inf$/.test(value) || !Number.isNaN(Number(value)), line);
+    samples.set(name + labels, Number(value));
+  }
+  return samples;
+}
