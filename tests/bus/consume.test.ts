@@ -133,7 +133,7 @@ function door() {
   return { open: () => open(), passed };
 }
 
-describe('a consumer', () => {
+describe('a consumer', { timeout: 20_000 }, () => {
   it('acknowledges a message when its claim is answered, while the work still runs', async () => {
     const { consumer, world, settles, system } = setUp();
     const gate = door();
@@ -221,12 +221,14 @@ describe('a consumer', () => {
     const [forged] = received(factOf(1));
     assert.ok(forged);
     await consumer.receive([{ body: garbage }, { body: huge }, forged]);
+    // Compared by identity: the difference of two large buffers is nothing to print.
+    assert.ok([garbage, huge, forged.body].every((body, index) => parked[index]?.body === body));
     assert.deepEqual(
-      parked.map(({ code, body, eventId, eventType }) => ({ code, body, eventId, eventType })),
+      parked.map(({ code, eventId, eventType }) => ({ code, eventId, eventType })),
       [
-        { code: 'unreadable', body: garbage, eventId: null, eventType: null },
-        { code: 'oversized', body: huge, eventId: null, eventType: null },
-        { code: 'unknown-fact', body: forged.body, eventId: factOf(1).id, eventType: 'OrderCreatedV1' },
+        { code: 'unreadable', eventId: null, eventType: null },
+        { code: 'oversized', eventId: null, eventType: null },
+        { code: 'unknown-fact', eventId: factOf(1).id, eventType: 'OrderCreatedV1' },
       ],
     );
   });
@@ -340,7 +342,7 @@ describe('a consumer', () => {
   });
 });
 
-describe('a consumer and its breakers', () => {
+describe('a consumer and its breakers', { timeout: 20_000 }, () => {
   it('holds claims while a dependency is away, and lets one probe through per interval', async () => {
     const { consumer, world, claims, open, stateOf, system } = setUp();
     world.claim = async ({ hold }) => (hold ? { answer: 'waiting' } : { answer: 'duplicate' });

@@ -47,7 +47,7 @@ function door() {
   return { open: () => open(), passed };
 }
 
-describe('group commit', () => {
+describe('group commit', { timeout: 20_000 }, () => {
   it('sends all callers of one moment together, each with its own answer', async () => {
     const { commit, batches } = setUp(echo);
     assert.deepEqual(await Promise.all(['a', 'b', 'c'].map(commit.add)), ['a!', 'b!', 'c!']);

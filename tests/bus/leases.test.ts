@@ -26,7 +26,7 @@ function setUp(answer: (tokens: readonly string[]) => readonly string[] = () => 
   return { system, renewals, leases };
 }
 
-describe('leases', () => {
+describe('leases', { timeout: 20_000 }, () => {
   it('are renewed together, every third of the lease, until they are dropped', async () => {
     const { leases, renewals, system } = setUp();
     const stopping = new AbortController();

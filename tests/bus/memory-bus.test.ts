@@ -15,7 +15,7 @@ const messageOf = (text: string, type = 'OrderCreatedV1'): Message => ({
 });
 const textsOf = (batch: readonly Received[]) => batch.map((one) => one.body.toString());
 
-describe('the bus in memory', () => {
+describe('the bus in memory', { timeout: 20_000 }, () => {
   it('brings every group its types, in the order of publishing', async () => {
     const bus = createMemoryBus({ log: silentLog });
     const seen: Record<string, string[]> = { created: [], all: [] };
@@ -38,7 +38,8 @@ describe('the bus in memory', () => {
       await bus.publish([messageOf(name)], signal);
       await turn();
     }
-    assert.deepEqual(seen, names);
+    assert.equal(seen.length, names.length);
+    assert.ok(names.every((name, index) => seen[index] === name));
   });
 
   it('keeps a bounded number of hints for a slow group and counts those that it drops', async () => {
@@ -72,10 +73,7 @@ describe('the bus in memory', () => {
     open();
     while (seen.length < published - dropped) await turn();
     assert.equal(new Set(seen).size, seen.length);
-    assert.deepEqual(
-      seen,
-      [...seen].sort((one, other) => Number(one) - Number(other)),
-    );
+    assert.ok(seen.every((name, index) => index === 0 || Number(name) > Number(seen[index - 1])));
   });
 
   it('goes on after a batch that was not taken', async () => {

@@ -56,7 +56,7 @@ function setUp(given: { mode?: () => 'all' | 'probe' | 'none'; slotFree?: Consum
 
 const dueAs = (eventId: string, raw: Buffer | null = null): Due => ({ eventId, raw });
 
-describe('the pull', () => {
+describe('the pull', { timeout: 20_000 }, () => {
   it('offers what is due to its consumer, bytes sent back by a person included', async () => {
     const { pull, world, taken } = setUp();
     const due = [dueAs('a'), dueAs('b', Buffer.from('bytes'))];

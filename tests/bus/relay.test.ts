@@ -69,7 +69,7 @@ function setUp(rows: Owed[] = []) {
   return { system, log, story, world, relay, published };
 }
 
-describe('the relay', () => {
+describe('the relay', { timeout: 20_000 }, () => {
   it('forgets what is owed only after the bus has it', async () => {
     const { relay, story } = setUp([owedAt(1, 'a', 1), owedAt(2, 'b', 1)]);
     assert.equal(await relay().runOnce(), 2);

@@ -15,7 +15,7 @@ async function isPending(promise: Promise<unknown>): Promise<boolean> {
   return pending;
 }
 
-describe('slots', () => {
+describe('slots', { timeout: 20_000 }, () => {
   it('are never more out than there are', async () => {
     const slots = createSlots(2);
     await slots.acquire(never);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Client } from 'pg';
-import { checkDatabase } from '../../src/io/postgres/health.ts';
+import { checkDatabase, schemaMistake } from '../../src/io/postgres/health.ts';
 import { expectedVersion, migrate, schemaVersion } from '../../src/io/postgres/migrate.ts';
 import { subscribedTypes } from '../../src/main/open-database.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
@@ -32,18 +32,39 @@ describe('migrating a PostgreSQL server', { concurrency: true }, () => {
     return content;
   };
 
+  it("refuses a database whose watermarks count another server's transactions", async () => {
+    const url = await postgres.createDatabase();
+    const database = connect(url, 1);
+    await migrate(database, subscribedTypes);
+    assert.equal(await schemaMistake(database, subscribedTypes), null);
+    // What a logical dump of an older server leaves behind.
+    await database.query(`UPDATE watermarks SET xid = '4000000000'`);
+    assert.match(String(await schemaMistake(database, subscribedTypes)), /restored from a logical dump/);
+    await database.close();
+  });
+
+  it('refuses a database that lacks the watermark of a subscription, until it is migrated', async () => {
+    const url = await postgres.createDatabase();
+    const database = connect(url, 1);
+    await migrate(database, subscribedTypes.slice(1));
+    assert.match(String(await schemaMistake(database, subscribedTypes)), /payment of OrderCreatedV1 .* migrate/);
+    await migrate(database, subscribedTypes);
+    assert.equal(await schemaMistake(database, subscribedTypes), null);
+    await database.close();
+  });
+
   it('makes the schema and enters every subscription', async () => {
     const url = await postgres.createDatabase();
     const database = connect(url, 1);
     assert.equal(await schemaVersion(database), 0);
     assert.deepEqual(
-      (await checkDatabase(database)).map(({ status }) => status),
+      (await checkDatabase(database, subscribedTypes)).map(({ status }) => status),
       ['ok', 'failed'],
     );
     assert.equal(await migrate(database, subscribedTypes), expectedVersion());
     assert.equal(await schemaVersion(database), expectedVersion());
     assert.deepEqual(
-      (await checkDatabase(database)).map(({ status }) => status),
+      (await checkDatabase(database, subscribedTypes)).map(({ status }) => status),
       ['ok', 'ok'],
     );
     await database.close();
@@ -85,12 +106,15 @@ describe('migrating a PostgreSQL server', { concurrency: true }, () => {
     await another.connect();
     await another.query('BEGIN');
     await another.query('SELECT pg_advisory_xact_lock(727001)');
+    // Inside its transaction the other one would see the same activity for ever.
+    const watcher = new Client({ connectionString: url });
+    await watcher.connect();
     const migrating = migrate(database, subscribedTypes);
     // The limit of every other statement is two seconds.
     await until(
       async () =>
         (
-          await another.query(
+          await watcher.query(
             `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'
                AND clock_timestamp() - query_start > interval '2.2 seconds'`,
           )
@@ -98,7 +122,7 @@ describe('migrating a PostgreSQL server', { concurrency: true }, () => {
       'a migration that has been waiting for more than two seconds',
     );
     await another.query('COMMIT');
-    await another.end();
+    await Promise.all([another.end(), watcher.end()]);
     assert.equal(await migrating, expectedVersion());
     await database.close();
   });

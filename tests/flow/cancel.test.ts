@@ -174,6 +174,31 @@ describe('canceling before the money is held', { concurrency: 6 }, () => {
     const kinds = world.entries(id, 'mail').map(({ key }) => key.split(':').at(-1));
     assert.deepEqual(kinds, ['canceled']);
   });
+
+  for (const paymentScenario of ['fatal', 'flaky'] as const) {
+    const gate = Promise.withResolvers<void>();
+    const gated = (real: Partners): Partners => ({
+      ...real,
+      payments: {
+        ...real.payments,
+        authorize: async (request, signal) => {
+          await gate.promise;
+          return real.payments.authorize(request, signal);
+        },
+      },
+    });
+    const name = `a failure (${paymentScenario}) that comes after the cancel is neither parked nor tried again`;
+    test(name, { partners: gated, settings: { timeoutMs: 5_000 } }, async (world) => {
+      const { id } = await world.place({ paymentScenario });
+      await world.ended(id, 'PROCESSING');
+      await canceled(world, id);
+      gate.resolve();
+      await world.settled();
+      assert.deepEqual(await world.delivery('payment', id), { state: 'skipped', epoch: 0, attempt: 1, takeovers: 0 });
+      assert.deepEqual(await world.sql('SELECT * FROM attempts'), []);
+      assert.deepEqual(await world.openLetters(), []);
+    });
+  }
 });
 
 describe('canceling while money is held', { concurrency: 6 }, () => {

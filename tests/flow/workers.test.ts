@@ -209,7 +209,7 @@ describe('two engines on one database', { concurrency: 4 }, () => {
 describe('an engine that is told to stop', { concurrency: 4 }, () => {
   // What the first one was still to be given is pulled by the next one, at once.
   const system = systemOfThePast();
-  const patient = { timeoutMs: 30_000, leaseMs: 60_000, concurrency: 16 };
+  const patient = { timeoutMs: 15_000, leaseMs: 60_000, concurrency: 16 };
   test('releases what it holds uncharged, and the next one goes on', { system, settings: patient }, async (world) => {
     world.stage.direct({ call: 'authorize', act: 'hang-before', times: 4 });
     world.stage.direct({ call: 'authorize', act: 'hang-after', times: 4 });
@@ -235,7 +235,7 @@ describe('an engine that is told to stop', { concurrency: 4 }, () => {
     assert.deepEqual(charged, []);
   });
 
-  const endless = { timeoutMs: 100_000, leaseMs: 200_000 };
+  const endless = { timeoutMs: 15_000, leaseMs: 60_000 };
   test('releases also what it is given after it was told', {
     system,
     start: false,

@@ -232,7 +232,8 @@ function readSamples(text: string): ReadonlyMap<string, number> {
     const [, name = '', labels = '', value = ''] = sample;
     assert.ok(types.has(name) || types.has(name.replace(/_(bucket|sum|count)$/, '')), `${name} has no type`);
     assert.ok(!samples.has(name + labels), `${name}${labels} is there twice`);
-    assert.ok(value === 'NaN' || /^[+-]?Inf$/.test(value) || !Number.isNaN(Number(value)), line);
+    // As Go's ParseFloat reads it, whatever the letters' case.
+    assert.ok(/^(nan|[+-]?inf)$/i.test(value) || !Number.isNaN(Number(value)), line);
     samples.set(name + labels, Number(value));
   }
   return samples;

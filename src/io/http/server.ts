@@ -100,8 +100,12 @@ export function createHttpServer({
   });
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-correlation-id', request.id);
-    if (closing) reply.header('connection', 'close');
     done(admit(request));
+  });
+  // Closing waits for every connection; one that is kept alive after an answer would end only with its client.
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (closing) reply.header('connection', 'close');
+    done(null, payload);
   });
   app.addHook('onResponse', (request, reply, done) => {
     const { method, id, routeOptions } = request;

@@ -10,13 +10,25 @@ import pretty from 'pino-pretty';
 export function createLog(options: { readonly level: string; readonly isTerminal: boolean }): Logger {
   const { level, isTerminal } = options;
   const base = { service: 'orderly' };
-  if (!isTerminal)
-    return pino({ level, base, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ sync: true }));
+  const serializers = { err: described };
+  if (!isTerminal) {
+    const timestamp = pino.stdTimeFunctions.isoTime;
+    return pino({ level, base, serializers, timestamp }, pino.destination({ sync: true }));
+  }
   const stream = pretty({
     colorize: true,
     ignore: 'pid,hostname,service',
     translateTime: 'SYS:HH:MM:ss.l',
     sync: true,
   });
-  return pino({ level, base }, stream);
+  return pino({ level, base, serializers }, stream);
+}
+
+// What tells a defect from another, and no more: the detail of a database's error quotes the row that was
+// refused, customer and all.
+function described(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { type, message, stack } = pino.stdSerializers.err(error);
+  const { code, constraint } = error as { code?: unknown; constraint?: unknown };
+  return { type, message, stack, code, constraint };
 }
