@@ -365,6 +365,9 @@ describe('a fact that is committed late', () => {
     const late = await placedLate();
     const bystander = await one.placed();
     assert.equal(await relay.runOnce(), 1);
+    // The floor follows what was read after a moment.
+    await clock.advance(300);
+    assert.equal(await relay.runOnce(), 0);
     await late.commit();
     await one.settleOnce(one.doneWith(await one.claimed('payment', late.eventId), authorized));
     assert.equal(await relay.runOnce(), 0);
@@ -504,6 +507,8 @@ describe('two relays', () => {
     });
     const second = relayOf(other.outbox, async (messages) => keep(messages));
     const stopping = new AbortController();
+    // The first one takes all lanes before the second one is there.
+    await first.runOnce();
     const running = [first.run(stopping.signal), second.run(stopping.signal)];
 
     const paid: OrderId[] = [];

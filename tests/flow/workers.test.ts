@@ -114,7 +114,7 @@ describe('a worker that freezes past its lease', { concurrency: 4 }, () => {
 });
 
 describe('a worker that works for longer than its lease', () => {
-  const settings = { leaseMs: 600, timeoutMs: 30_000 };
+  const settings = { leaseMs: 1_000, timeoutMs: 30_000 };
   test('keeps it by renewing, and nobody takes over', { settings }, async (world) => {
     world.stage.direct({ call: 'authorize', act: 'hang-before' });
     const { id } = await world.place();

@@ -17,8 +17,7 @@ describe('a process frozen past its lease', slowestTest, () => {
   after(() => postgres.stop());
 
   it('has its stale settles refused when it wakes, while another one works on its orders', async () => {
-    // The patience of a call is longer than the time between two looks at the sandbox, by far.
-    await inInstallation(postgres, { ORDER_WORKER_TIMEOUT_MS: 1_400 }, async (installation) => {
+    await inInstallation(postgres, {}, async (installation) => {
       const { client, start, sql, direct, hanging, audited } = installation;
       const orders = 4;
       // The first call of each order hangs without effect; the repetition by the other process hangs after
@@ -38,7 +37,7 @@ describe('a process frozen past its lease', slowestTest, () => {
       const refused = frozen.log().filter(({ msg }) => msg.startsWith('a stale settle was refused'));
       assert.equal(refused.length, orders);
 
-      await audited({ retriesMore: 1 });
+      await audited();
       assert.equal(await countStale(other), 0);
       for (const { orderId } of placed) {
         const rows = await sql(

@@ -30,13 +30,13 @@ describe('a process whose surroundings go away', slowestTest, () => {
     const patient = { ORDER_WORKER_TIMEOUT_MS: 4_000, ORDER_WORKER_LEASE_MS: 8_000, ORDER_WORKER_CONCURRENCY: 32 };
     await inInstallation(postgres, patient, async ({ client, start, startSandbox, sandbox, sql, audited }) => {
       const orderly = await start();
-      const load = startLoad(client, { scenarios: ['success'], customers: 4 });
-      await acknowledgedMore(client, 60);
+      const load = startLoad(client, { scenarios: ['success'], customers: 3 });
+      await acknowledgedMore(client, 40);
       await sandbox().kill9();
       const before = client.acknowledged.size;
       // How long it lasts is what this is about.
       await pause(awayMs);
-      assert.ok(client.acknowledged.size >= before + 60, 'orders are taken all the while');
+      assert.ok(client.acknowledged.size >= before + 40, 'orders are taken all the while');
       const returned = new Date();
       await startSandbox();
       await load.stop();
@@ -72,10 +72,10 @@ describe('a process whose surroundings go away', slowestTest, () => {
   });
 
   it('survives its database, says honestly what is not known, and gives a doubtful request one order', async () => {
-    await inInstallation(postgres, {}, async ({ client, start, stallOrders, sql, audited }) => {
+    await inInstallation(postgres, {}, async ({ client, start, stallCommits, sql, audited }) => {
       const { url } = await start();
-      // The statement that stores it is under way when the server dies: nobody can tell what became of it.
-      const stall = await stallOrders();
+      // The commit that stores it is under way when the server dies: nobody can tell what became of it.
+      const stall = await stallCommits();
       const doubtful = client.send('doubtful', requestOf('doubtful'));
       await stall.isMet();
       const load = startLoad(client, { scenarios: ['success', 'flaky', 'failure'] });
@@ -89,12 +89,12 @@ describe('a process whose surroundings go away', slowestTest, () => {
       assert.equal((await fetch(`${url}/healthz`)).status, 200);
       await postgres.restart();
       await stall.release();
-      await acknowledgedMore(client, 60);
+      await acknowledgedMore(client, 40);
 
       // Once more, with everything in full flow.
       await postgres.kill9();
       await postgres.restart();
-      await acknowledgedMore(client, 60);
+      await acknowledgedMore(client, 40);
       await load.stop();
       assert.equal((await fetch(`${url}/readyz`)).status, 200);
       await client.repeat('doubtful');

@@ -41,9 +41,9 @@ describe('a process told to stop', slowestTest, () => {
   });
 
   it('answers every request that it has taken in', async () => {
-    await inInstallation(postgres, {}, async ({ client, start, stallOrders, sql, audited }) => {
+    await inInstallation(postgres, {}, async ({ client, start, stallCommits, sql, audited }) => {
       const orderly = await start();
-      const stall = await stallOrders();
+      const stall = await stallCommits();
       const answers = Promise.all(
         Array.from({ length: 20 }, (_, n) => client.send(`busy-${n}`, requestOf(`busy-${n}`))),
       );
@@ -54,6 +54,8 @@ describe('a process told to stop', slowestTest, () => {
       // What came before the stop is placed; what came after it is told so, or finds nobody, and is not.
       assert.ok((await answers).some((answer) => answer?.status === 201));
       assert.equal(await orderly.exit(), 0, orderly.said());
+      // Not cut off by the last resort: it ended because everything was done.
+      assert.equal(orderly.log().at(-1)?.msg, 'stopped');
       assert.deepEqual(await findUnanswered(client, sql), []);
       await start();
       await audited();
@@ -62,7 +64,7 @@ describe('a process told to stop', slowestTest, () => {
 
   it('gives back work whose partner does not answer, uncharged, and ends at once when told twice', async () => {
     // Neither the call's timeout nor the lease would end this within the test.
-    const settings = { SHUTDOWN_TIMEOUT_MS: 4_000, ORDER_WORKER_TIMEOUT_MS: 50_000, ORDER_WORKER_LEASE_MS: 60_000 };
+    const settings = { SHUTDOWN_TIMEOUT_MS: 3_000, ORDER_WORKER_TIMEOUT_MS: 50_000, ORDER_WORKER_LEASE_MS: 60_000 };
     await inInstallation(postgres, settings, async ({ client, start, direct, hanging, sql, audited }) => {
       await direct({ call: 'authorize', act: 'hang-after', times: 2 });
       const first = await start();

@@ -15,7 +15,7 @@ import { until } from './until.ts';
 // Short enough for a test, long enough that a loaded machine does not time out what is well.
 export const quickSettings: Settings = {
   ORDER_WORKER_LEASE_MS: 2_500,
-  ORDER_WORKER_TIMEOUT_MS: 1_000,
+  ORDER_WORKER_TIMEOUT_MS: 1_400,
   ORDER_WORKER_RETRY_DELAY_MS: 10,
   ORDER_WORKER_RETRY_DELAY_MAX_MS: 50,
   DATABASE_POOL_MAX: 4,
@@ -38,14 +38,14 @@ export type Installation = {
   readonly direct: (direction: object) => Promise<void>;
   // Resolves when exactly so many calls hang at the sandbox.
   readonly hanging: (calls: number) => Promise<void>;
-  // Nobody can write an order until it is released.
-  readonly stallOrders: () => Promise<Stall>;
+  // From now on whatever places orders waits in its commit, until released; to be called once.
+  readonly stallCommits: () => Promise<Stall>;
   // Waits until nothing is owed to anybody, then judges.
   readonly audited: (options?: { readonly retriesMore?: number; readonly patienceMs?: number }) => Promise<void>;
 };
 
 export type Stall = {
-  // Resolves when the database has a write of an order that waits.
+  // Resolves when a commit waits.
   readonly isMet: () => Promise<void>;
   readonly release: () => Promise<void>;
 };
@@ -102,7 +102,7 @@ export async function inInstallation(
         };
         await until(look, `${calls} calls that hang at the sandbox`);
       },
-      stallOrders: () => stallOrders(databaseUrl, sql),
+      stallCommits: () => stallCommits(databaseUrl, sql),
       audited: async ({ retriesMore = 0, patienceMs = 20_000 } = {}) => {
         await awaitRest(sql, patienceMs);
         await audit({ client, sql, ledger: await readLedger(sandboxUrl), retriesMore });
@@ -124,16 +124,23 @@ export async function inInstallation(
   }
 }
 
-async function stallOrders(databaseUrl: string, sql: Query): Promise<Stall> {
+// A trigger that waits for a lock of ours at the end of each transaction that places orders.
+const waitAtCommit = `
+  CREATE FUNCTION wait_at_commit() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END';
+  CREATE CONSTRAINT TRIGGER orders_wait AFTER INSERT ON orders DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION wait_at_commit()`;
+
+async function stallCommits(databaseUrl: string, sql: Query): Promise<Stall> {
   const stranger = new pg.Client({ connectionString: databaseUrl });
   // Its server may be killed.
   stranger.on('error', () => undefined);
   await stranger.connect();
-  await stranger.query('BEGIN; LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE');
+  await stranger.query(`SELECT pg_advisory_lock(1); ${waitAtCommit}`);
   return {
     isMet: async () => {
-      const waits = `SELECT FROM pg_locks WHERE relation = 'orders'::regclass AND NOT granted`;
-      await until(async () => (await sql(waits)).length > 0, 'a write of an order that waits for the lock');
+      const waits = `SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`;
+      await until(async () => (await sql(waits)).length > 0, 'a commit that waits for the lock');
     },
     release: () => stranger.end(),
   };

@@ -98,13 +98,17 @@ export function createHttpServer({
     closing = true;
     done();
   });
+  // Per connection the request that came last: a client may send the next one before it has an answer.
+  const latest = new WeakMap<object, IncomingMessage>();
   app.addHook('onRequest', (request, reply, done) => {
+    latest.set(request.raw.socket, request.raw);
     reply.header('x-correlation-id', request.id);
     done(admit(request));
   });
   // Closing waits for every connection; one that is kept alive after an answer would end only with its client.
-  app.addHook('onSend', (_request, reply, payload, done) => {
-    if (closing) reply.header('connection', 'close');
+  // What was taken in before it on the same connection is answered too.
+  app.addHook('onSend', ({ raw }, reply, payload, done) => {
+    if (closing && latest.get(raw.socket) === raw) reply.header('connection', 'close');
     done(null, payload);
   });
   app.addHook('onResponse', (request, reply, done) => {

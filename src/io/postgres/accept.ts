@@ -13,7 +13,7 @@ import { type OrderRow, orderColumns, toOrder } from './orders.ts';
 
 export function createAccept(database: Database, onCommitted: () => void): Flush<PlaceRequest, PlaceAnswer> {
   return async (requests) => {
-    const placed = await database.transaction((query) => insertThatWon(query, requests));
+    const placed = await insertThatWon(database.once, requests);
     if (placed.size > 0) onCommitted();
     const rest = requests.filter((request) => !placed.has(request.order.id));
     const winners = rest.length === 0 ? new Map() : await readWinners(database.query, rest);
@@ -31,9 +31,9 @@ export function createAccept(database: Database, onCommitted: () => void): Flush
   };
 }
 
-async function insertThatWon(query: Query, requests: readonly PlaceRequest[]): Promise<Set<string>> {
+async function insertThatWon(once: Database['once'], requests: readonly PlaceRequest[]): Promise<Set<string>> {
   const orders = requests.map((request) => request.order);
-  const rows = await query<{ id: string }>(
+  const rows = await once<{ id: string }>(
     `WITH request AS (
        SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bigint[], $5::text[], $6::text[], $7::json[],
                             $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],

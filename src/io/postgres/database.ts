@@ -16,6 +16,13 @@ export type Query = <R extends object = Row>(text: string, values?: readonly unk
 export type Database = {
   // One statement, committed by itself.
   readonly query: Query;
+  // One statement in a transaction of its own, for the limits and planner settings of a transaction: sent
+  // with BEGIN and COMMIT in one round trip, so it commits even if this process dies on the way.
+  readonly once: <R extends object = Row>(
+    text: string,
+    values: readonly unknown[],
+    options?: { durable: boolean },
+  ) => Promise<R[]>;
   // Statements that are started without awaiting each other travel in one round trip, in order.
   readonly transaction: <T>(work: (query: Query) => Promise<T>, options?: { durable: boolean }) => Promise<T>;
   readonly close: () => Promise<void>;
@@ -129,6 +136,14 @@ export function createDatabase(options: {
 
   return {
     query: (text, values) => withClient((query) => query(text, values)),
+    once: <R extends object>(text: string, values: readonly unknown[], { durable } = { durable: true }) =>
+      withClient(async (query) => {
+        // After a failed statement COMMIT rolls back; the connection is free when all three are answered.
+        const sent = [query(begin(durable)), query<R>(text, values), query('COMMIT')] as const;
+        await Promise.allSettled(sent);
+        const [, rows] = await Promise.all(sent);
+        return rows;
+      }),
     transaction: (work, { durable } = { durable: true }) =>
       withClient(async (query) => {
         const begun = query(begin(durable));

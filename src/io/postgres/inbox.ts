@@ -37,10 +37,8 @@ export function createInbox(options: {
     const key = `${consumer} ${type}`;
     const from = positions.get(key) ?? null;
     // WITH TIES takes a transaction whole, so that its xid can be the cursor.
-    const rows = await database.transaction(
-      (query) =>
-        query<ScanRow>(
-          `WITH mark AS (
+    const rows = await database.once<ScanRow>(
+      `WITH mark AS (
          SELECT coalesce($3::xid8, xid) AS xid FROM watermarks WHERE consumer = $1 AND type = $2
        ), scan AS (
          SELECT e.id, e.xid, e.time FROM events e, mark
@@ -60,8 +58,7 @@ export function createInbox(options: {
                 WHERE is_missing AND seen.time < clock_timestamp() - $4::float8 * interval '1 millisecond'))[1:$5]
                 AS missing
        FROM seen, gap`,
-          [consumer, type, from, olderThanMs, limit],
-        ),
+      [consumer, type, from, olderThanMs, limit],
       { durable: false },
     );
     const scan = rows[0];

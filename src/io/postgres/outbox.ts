@@ -29,18 +29,15 @@ export function createOutbox(database: Database): Outbox {
     },
 
     owed: async (lanes, floor, limit) => {
-      // A transaction for its planner settings: the table is full of rows just deleted.
-      const rows = await database.transaction(
-        (query) =>
-          query<FactRow & { position: number }>(
-            `SELECT o.position, ${factColumns}
+      // With the planner settings of a transaction: the table is full of rows just deleted.
+      const rows = await database.once<FactRow & { position: number }>(
+        `SELECT o.position, ${factColumns}
          FROM outbox o JOIN events e ON e.id = o.event_id
          WHERE o.position > $1 AND o.lane = ANY($2::smallint[])
            AND NOT EXISTS (SELECT FROM outbox p
                            WHERE p.order_id = o.order_id AND p.version < o.version AND p.position <= $1)
          ORDER BY o.position LIMIT $3`,
-            [floor, lanes, limit],
-          ),
+        [floor, lanes, limit],
         { durable: false },
       );
       return rows.map((row) => ({ position: row.position, fact: toFact(row) }));
@@ -48,13 +45,10 @@ export function createOutbox(database: Database): Outbox {
 
     forget: async (owed) => {
       if (owed.length === 0) return;
-      await database.transaction(
-        (query) =>
-          query(
-            `DELETE FROM outbox o USING unnest($1::uuid[], $2::integer[]) AS s(order_id, version)
-             WHERE o.order_id = s.order_id AND o.version = s.version`,
-            [owed.map((one) => one.fact.subject), owed.map((one) => one.fact.version)],
-          ),
+      await database.once(
+        `DELETE FROM outbox o USING unnest($1::uuid[], $2::integer[]) AS s(order_id, version)
+         WHERE o.order_id = s.order_id AND o.version = s.version`,
+        [owed.map((one) => one.fact.subject), owed.map((one) => one.fact.version)],
         { durable: false },
       );
     },
