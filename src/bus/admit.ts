@@ -55,7 +55,8 @@ export function admit(claim: {
   readonly admits: boolean;
 }): Admission {
   const { delivery } = claim;
-  if (claim.knows === 'nothing') return { answer: 'obsolete', row: null };
+  // A message that somebody made up. A row is no message: it was entered by a release that reads this type.
+  if (claim.knows === 'nothing' && delivery === null) return { answer: 'obsolete', row: null };
   if (delivery === null && claim.isBelowWatermark) return { answer: 'duplicate', row: null };
   const isOwn = delivery?.state === 'running' && delivery.token === claim.token;
   if (delivery !== null && !isOwn) {
@@ -76,7 +77,7 @@ export function admit(claim: {
 
   // Nothing runs, so no attempt is counted; one that a dead worker began is given back.
   const idle = { ...row, attempt: row.attempt - 1 };
-  if (claim.knows === 'name') return { answer: 'waiting', row: idle, dueInMs: unknownVersionPauseMs };
+  if (claim.knows !== 'type') return { answer: 'waiting', row: idle, dueInMs: unknownVersionPauseMs };
   if (!claim.admits) return { answer: 'obsolete', row: idle };
   if (claim.hold) return { answer: 'waiting', row: idle, dueInMs: holdMs };
   return { answer: 'run', row, takenOver, exhausted: null };
@@ -90,8 +91,8 @@ function exhaustionOf(
   if (row.takeovers > takeoversMax) {
     return defect('worker-lost', `${row.takeovers} workers died or froze with this work; it may be what kills them`);
   }
-  if (claim.knows === 'name' && waitedMs > unknownVersionPatienceMs) {
-    return defect('unknown-version', 'no release that runs here understands this version of the fact');
+  if (claim.knows !== 'type' && waitedMs > unknownVersionPatienceMs) {
+    return defect('unknown-version', 'no release that runs here understands this type or version of the fact');
   }
   if (claim.knows === 'type' && waitedMs > claim.maxWaitMs) return waitedTooLong(waitedMs, null);
   return null;

@@ -8,13 +8,13 @@ import { type Postgres, startPostgres } from '../support/postgres.ts';
 import { connect, createStore } from '../support/store.ts';
 import { until } from '../support/until.ts';
 
-describe('migrating a PostgreSQL server', { concurrency: true }, () => {
-  let postgres: Postgres;
-  before(async () => {
-    postgres = await startPostgres({ settings: { fsync: 'off' } });
-  });
-  after(() => postgres.stop());
+let postgres: Postgres;
+before(async () => {
+  postgres = await startPostgres({ settings: { fsync: 'off' } });
+});
+after(() => postgres.stop());
 
+describe('migrating a PostgreSQL server', { concurrency: true }, () => {
   const contentOf = async (url: string) => {
     const database = connect(url, 1);
     const read = (text: string) => database.query(text);
@@ -126,8 +126,11 @@ describe('migrating a PostgreSQL server', { concurrency: true }, () => {
     assert.equal(await migrating, expectedVersion());
     await database.close();
   });
+});
 
-  it('starts a new subscription where it declares: at the first fact, or behind those that are there', async () => {
+// Alone on its server: an open transaction of anybody, in any database of it, holds the snapshots back.
+describe('migrating to a release with a new subscription', () => {
+  it('starts it where it declares: at the first fact, or behind those that are there', async () => {
     const database = connect(await postgres.createDatabase(), 2);
     await migrate(database, subscribedTypes);
     const store = createStore(database);
