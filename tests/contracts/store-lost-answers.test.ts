@@ -55,14 +55,17 @@ function grouped<Entry, Answer>(flush: Flush<Entry, Answer>) {
 }
 // Runs `act` with one connection cut on the way, and makes sure that it was.
 async function withCut<T>(marker: string, cut: Cut, act: () => Promise<T>): Promise<T> {
-  const wasCut = proxy.cutNext(marker, cut);
+  let wasCut = false;
+  void proxy.cutNext(marker, cut).then(() => {
+    wasCut = true;
+  });
   const result = await act();
-  await wasCut;
+  await until(() => wasCut, `a connection to be cut at ${marker}`);
   return result;
 }
 
 for (const cut of ['the answer', 'the statement'] as const) {
-  describe(`when a connection breaks and ${cut} is lost`, () => {
+  describe(`when a connection breaks and ${cut} is lost`, { timeout: 90_000 }, () => {
     it('orders are placed once, and answered as placed', async () => {
       const requests = [
         look.requestOf({ key: `lost ${cut}` }),
@@ -154,7 +157,7 @@ for (const cut of ['the answer', 'the statement'] as const) {
   });
 }
 
-describe('when the server ends a connection in the middle of a flush', () => {
+describe('when the server ends a connection in the middle of a flush', { timeout: 90_000 }, () => {
   // The backend of ours that waits for a lock of `holder`.
   const blockedBackend = async () => {
     const { pid } = await until(
@@ -223,7 +226,7 @@ describe('when the server ends a connection in the middle of a flush', () => {
   });
 });
 
-describe('when the whole server is killed and comes back', () => {
+describe('when the whole server is killed and comes back', { timeout: 90_000 }, () => {
   it('requests that came meanwhile are placed, each once', async () => {
     const group = grouped<PlaceRequest, PlaceAnswer>(store.accept);
     const requests = Array.from({ length: 20 }, (_, nth) => look.requestOf(nth % 2 ? { key: `restart ${nth}` } : {}));

@@ -94,7 +94,7 @@ const shuffled = <T>(list: readonly T[]): T[] =>
     .sort((a, b) => a.key - b.key)
     .map(({ value }) => value);
 
-describe('two processes', () => {
+describe('two processes', { timeout: 90_000 }, () => {
   // A step that only counts: each settle adds one to the order's row.
   const counting = (consumer: string): Step<OrderRecord, OrderChange> => ({
     ...one.stepOf('payment'),
@@ -198,7 +198,7 @@ describe('two processes', () => {
   });
 });
 
-describe('an order that a stranger has locked', () => {
+describe('an order that a stranger has locked', { timeout: 90_000 }, () => {
   it('stalls itself alone: the others of its flush go through, and it follows after the release', async () => {
     const placed = await Promise.all(Array.from({ length: 5 }, () => one.placed()));
     const locked = placed[2];
@@ -249,7 +249,7 @@ describe('an order that a stranger has locked', () => {
 });
 
 // A stranger who keeps to no rule changes a row between our reading it and our writing it.
-describe('a row that changes between reading and writing', () => {
+describe('a row that changes between reading and writing', { timeout: 90_000 }, () => {
   // Commits `text` when somebody of ours waits for the row it has locked.
   async function whileWaited<T>(text: string, values: unknown[], act: () => Promise<T>): Promise<T> {
     const them = await stranger();
@@ -296,7 +296,7 @@ describe('a row that changes between reading and writing', () => {
   });
 });
 
-describe('a fact that is committed late', () => {
+describe('a fact that is committed late', { timeout: 90_000 }, () => {
   const lanes = Array.from({ length: 16 }, (_, lane) => lane);
   // The rows of a placed order, written by a session whose transaction stays open.
   async function placedLate() {
@@ -467,7 +467,7 @@ describe('a fact that is committed late', () => {
   });
 });
 
-describe('two relays', () => {
+describe('two relays', { timeout: 90_000 }, () => {
   const freeLanes = () => one.sql(`UPDATE relay_lanes SET token = NULL, lease_until = '-infinity'`);
 
   it('never own the same lane, however many reach for them at once', async () => {

@@ -27,16 +27,16 @@ describe('a process on the embedded database', slowestTest, () => {
       // Keeps some orders in the middle of a step whenever the kill comes.
       ORDER_WORKER_PROCESSING_DELAY_MS: 40,
     };
+    let orderly: Running | undefined;
+    const client = createClient(() => orderly?.url ?? '');
     try {
-      let orderly: Running = await processes.start('start', settings);
-      const client = createClient(() => orderly.url);
+      orderly = await processes.start('start', settings);
       const load = startLoad(client, {
         scenarios: ['success', 'flaky', 'success', 'failure', 'lost-answer'],
         customers: 4,
       });
       for (let kill = 1; kill <= kills; kill += 1) {
-        const enough = client.acknowledged.size + 8 * kill;
-        await until(() => client.acknowledged.size >= enough, `${enough} acknowledged orders before kill ${kill}`);
+        await load.more(8 * kill);
         await orderly.kill9();
         orderly = await processes.start('start', settings);
       }
@@ -54,6 +54,7 @@ describe('a process on the embedded database', slowestTest, () => {
       assert.equal(await orderly.exit(), 0, orderly.said());
       await auditDirectory(client, directory);
     } finally {
+      client.leave();
       await processes.close();
     }
   });

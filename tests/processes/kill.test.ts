@@ -31,8 +31,7 @@ describe('a process killed on a real PostgreSQL server', slowestTest, () => {
           scenarios: ['success', 'flaky', 'success', 'failure', 'success', 'lost-answer', 'success', 'timeout'],
         });
         for (let kill = 1; kill <= kills; kill += 1) {
-          const enough = client.acknowledged.size + 8 * kill;
-          await until(() => client.acknowledged.size >= enough, `${enough} acknowledged orders before kill ${kill}`);
+          await load.more(8 * kill);
           await orderly.kill9();
           orderly = await start();
         }

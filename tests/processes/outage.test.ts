@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { probeIntervalMs } from '../../src/bus/breaker.ts';
 import type { Query } from '../../src/io/postgres/database.ts';
-import { type Client, requestOf, startLoad } from '../support/client.ts';
+import { requestOf, startLoad } from '../support/client.ts';
 import { inInstallation, slowestTest } from '../support/installation.ts';
 import type { Postgres } from '../support/postgres.ts';
 import { until } from '../support/until.ts';
@@ -31,7 +31,7 @@ describe('a process whose surroundings go away', slowestTest, () => {
     await inInstallation(postgres, patient, async ({ client, start, startSandbox, sandbox, sql, audited }) => {
       const orderly = await start();
       const load = startLoad(client, { scenarios: ['success'], customers: 3 });
-      await acknowledgedMore(client, 40);
+      await load.more(40);
       await sandbox().kill9();
       const before = client.acknowledged.size;
       // How long it lasts is what this is about.
@@ -89,12 +89,12 @@ describe('a process whose surroundings go away', slowestTest, () => {
       assert.equal((await fetch(`${url}/healthz`)).status, 200);
       await postgres.restart();
       await stall.release();
-      await acknowledgedMore(client, 40);
+      await load.more(40);
 
       // Once more, with everything in full flow.
       await postgres.kill9();
       await postgres.restart();
-      await acknowledgedMore(client, 40);
+      await load.more(40);
       await load.stop();
       assert.equal((await fetch(`${url}/readyz`)).status, 200);
       await client.repeat('doubtful');
@@ -105,11 +105,6 @@ describe('a process whose surroundings go away', slowestTest, () => {
     });
   });
 });
-
-async function acknowledgedMore(client: Client, count: number): Promise<void> {
-  const enough = client.acknowledged.size + count;
-  await until(() => client.acknowledged.size >= enough, `${enough} acknowledged orders`);
-}
 
 // One probe per interval, and nothing else; each leaves a row that says that it was not charged.
 async function assertFewCalls(sql: Query, consumer: string, opened: Date, returned: Date): Promise<void> {

@@ -24,8 +24,7 @@ describe('a process told to stop', slowestTest, () => {
       const load = startLoad(client, { scenarios: ['success', 'success', 'flaky', 'failure'] });
       for (const signal of ['SIGTERM', 'SIGINT'] as const) {
         const orderly = await start();
-        const enough = client.acknowledged.size + 40;
-        await until(() => client.acknowledged.size >= enough, `${enough} acknowledged orders`);
+        await load.more(40);
         orderly.signal(signal);
         assert.equal(await orderly.exit(settings.SHUTDOWN_TIMEOUT_MS), 0, orderly.said());
         assert.equal(orderly.log().at(-1)?.msg, 'stopped');

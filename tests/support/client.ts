@@ -9,6 +9,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { customersDomain } from './process.ts';
+import { until } from './until.ts';
 
 export type Scenario = 'success' | 'failure' | 'flaky' | 'timeout' | 'lost-answer' | 'outage' | 'fatal';
 export type OrderBody = { readonly id: string; readonly status: string; readonly retryCount: number };
@@ -43,6 +44,8 @@ export type Client = {
   // Sends until there is an answer; a 409 means that it came too late.
   readonly cancel: (orderId: string) => Promise<void>;
   readonly read: (orderId: string) => Promise<OrderBody>;
+  // Nobody waits any more: whatever would be repeated is given up.
+  readonly leave: () => void;
 };
 
 // Besides 201: certainly not stored, and perhaps stored. Both are repeated.
@@ -57,6 +60,12 @@ export function createClient(url: () => string): Client {
   const sent = new Map<string, string>();
   const canceled = new Set<string>();
   const statuses = new Map<number, number>();
+  let hasLeft = false;
+
+  async function beforeRepeating(): Promise<void> {
+    if (hasLeft) throw new Error('the customer has left');
+    await pause(pauseMs);
+  }
 
   async function ask(path: string, init: RequestInit): Promise<Answer | null> {
     let answer: Answer | null = null;
@@ -97,7 +106,7 @@ export function createClient(url: () => string): Client {
       const answer = await send(key, request);
       const first = acknowledged.get(key);
       if (answer?.status === 201 && first) return first;
-      await pause(pauseMs);
+      await beforeRepeating();
     }
   }
 
@@ -118,13 +127,16 @@ export function createClient(url: () => string): Client {
         if (answer?.status === 200) return void canceled.add(orderId);
         if (answer?.status === 409) return;
         assert.ok(answer === null || retried.includes(answer.status), `cancel: ${answer?.status} ${answer?.body}`);
-        await pause(pauseMs);
+        await beforeRepeating();
       }
     },
     read: async (orderId) => {
       const answer = await ask(`/orders/${orderId}`, {});
       assert.equal(answer?.status, 200, `GET /orders/${orderId}: ${answer?.status} ${answer?.body}`);
       return JSON.parse(answer?.body ?? '') as OrderBody;
+    },
+    leave: () => {
+      hasLeft = true;
     },
   };
 }
@@ -137,6 +149,8 @@ export function requestOf(key: string, scenario: Scenario = 'success'): string {
 // Customers who come one after the other, several at a time, until told to stop. What they order goes
 // round the list; every tenth thinks better of it at once.
 export type Load = {
+  // Resolves when so many more orders are acknowledged; fails at once if anything is wrong.
+  readonly more: (count: number) => Promise<void>;
   // Resolves when every order that was begun is acknowledged; fails if anything was wrong on the way.
   readonly stop: () => Promise<void>;
 };
@@ -168,6 +182,10 @@ export function startLoad(
     stopping = true;
   });
   return {
+    more: async (count) => {
+      const enough = client.acknowledged.size + count;
+      await Promise.race([done, until(() => client.acknowledged.size >= enough, `${enough} acknowledged orders`)]);
+    },
     stop: async () => {
       stopping = true;
       await done;

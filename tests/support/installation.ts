@@ -61,6 +61,8 @@ export async function inInstallation(
   const database = connectServer({ url: databaseUrl, poolMax: 2, log: silentLog });
   const { query: sql } = database;
   const roles: Running[] = [];
+  let url = 'http://nobody.invalid';
+  const client = createClient(() => url);
   let failed = false;
   try {
     const sandboxPort = await findPort();
@@ -69,8 +71,6 @@ export async function inInstallation(
     let sandbox = await startSandbox();
     const { url: sandboxUrl } = sandbox;
     const settings = { ...quickSettings, DATABASE_URL: databaseUrl, PARTNERS_URL: sandboxUrl, PORT: 0, ...more };
-    let url = 'http://nobody.invalid';
-    const client = createClient(() => url);
     await story({
       processes,
       settings,
@@ -116,6 +116,7 @@ export async function inInstallation(
     }
     throw error;
   } finally {
+    client.leave();
     await database.close();
     // The story's failure is the first one to hear of.
     await processes.close().catch((error) => {

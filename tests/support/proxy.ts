@@ -25,6 +25,8 @@ export async function startProxy(url: string): Promise<PostgresProxy> {
     const upstream = connect(Number(target.port), target.hostname);
     // Set while the server's answer to the marked statement is kept from the client.
     let swallow: (() => void) | null = null;
+    // The last bytes of that answer, however it was cut into pieces on its way.
+    let tail: Buffer = Buffer.alloc(0);
     const end = () => {
       client.destroy();
       upstream.destroy();
@@ -51,7 +53,8 @@ export async function startProxy(url: string): Promise<PostgresProxy> {
     });
     upstream.on('data', (bytes) => {
       if (swallow === null) return void client.write(bytes);
-      if (!bytes.subarray(-readyAndIdle.length).equals(readyAndIdle)) return;
+      tail = Buffer.concat([tail, bytes]).subarray(-readyAndIdle.length);
+      if (!tail.equals(readyAndIdle)) return;
       const done = swallow;
       end();
       done();
