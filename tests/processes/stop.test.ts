@@ -63,7 +63,7 @@ describe('a process told to stop', slowestTest, () => {
 
   it('gives back work whose partner does not answer, uncharged, and ends at once when told twice', async () => {
     // Neither the call's timeout nor the lease would end this within the test.
-    const settings = { SHUTDOWN_TIMEOUT_MS: 3_000, ORDER_WORKER_TIMEOUT_MS: 50_000, ORDER_WORKER_LEASE_MS: 60_000 };
+    const settings = { SHUTDOWN_TIMEOUT_MS: 4_000, ORDER_WORKER_TIMEOUT_MS: 50_000, ORDER_WORKER_LEASE_MS: 60_000 };
     await inInstallation(postgres, settings, async ({ client, start, direct, hanging, sql, audited }) => {
       await direct({ call: 'authorize', act: 'hang-after', times: 2 });
       const first = await start();

@@ -16,7 +16,6 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { until } from './until.ts';
 
-export type RoleName = 'start' | 'sandbox' | 'migrate' | 'help';
 export type Settings = Readonly<Record<string, string | number>>;
 export type Ended = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
 
@@ -25,7 +24,6 @@ export type Running = {
   readonly said: () => string;
   // Its log, a record per line.
   readonly log: () => readonly LogLine[];
-  // `close` is no signal: it is what `exit` waits for.
   readonly signal: (name: 'SIGTERM' | 'SIGINT' | 'SIGSTOP' | 'SIGCONT') => void;
   // Resolves when the process is gone, with nothing flushed, released or said.
   readonly kill9: () => Promise<void>;
@@ -137,7 +135,7 @@ export function createProcesses(): Processes {
           await ended;
         },
         exit: async (patienceMs = exitMs) => {
-          await until(() => !alive.has(child), `the end of ${role}, which said:\n${said()}`, { patienceMs });
+          await until(() => !alive.has(child), `the end of ${role}`, { patienceMs });
           return (await ended).code;
         },
       };
