@@ -38,6 +38,8 @@ const flushRowsMax = 256;
 const acceptQueueMax = 4_096;
 // A client waits for its answer; then it is told honestly what is known.
 const acceptPatienceMs = 4_000;
+// A claim that cannot be had by then is left to the pull: the intake must not wait for one locked order.
+const claimPatienceMs = 1_000;
 // The desk's claims and settles are bounded by the slots that feed them.
 const workQueueMax = 65_536;
 
@@ -83,7 +85,7 @@ export function createEngine(parts: {
     ...shared,
     flush: createClaim({ database, system, leaseMs, maxWaitMs }),
     capacity: workQueueMax,
-    patienceMs: leaseMs,
+    patienceMs: claimPatienceMs,
   });
   const settles = createGroupCommit<OrderSettle, SettleAnswer>({
     ...shared,

@@ -42,7 +42,7 @@ export type Processes = {
   readonly directory: string;
   // Resolves when the role is ready; fails with what it said when it ends instead.
   readonly start: (role: 'start' | 'sandbox', settings: Settings) => Promise<Running>;
-  // Runs a command to its end.
+  // Runs a command to its end; fails with what it said when there is none.
   readonly run: (args: readonly string[], settings?: Settings) => Promise<Ended>;
   // Words that no output may contain, such as a password.
   readonly keepSecret: (word: string) => void;
@@ -61,6 +61,7 @@ const ready = { start: /running at (http:\S+)/, sandbox: /"url":"(http:[^"]+)"/ 
 // The embedded database takes seconds to open on a loaded machine.
 const readyMs = 40_000;
 const exitMs = 15_000;
+const runMs = 20_000;
 
 // Reads process ids: `+7` runs, `-7` has ended. When its pipe closes it kills what still runs, stopped
 // processes included, and removes the directory.
@@ -140,7 +141,15 @@ export function createProcesses(): Processes {
         },
       };
     },
-    run: (args, settings = {}) => launch(args, settings).ended,
+    run: async (args, settings = {}) => {
+      const { child, said, ended } = launch(args, settings);
+      const isOver = () => {
+        if (!alive.has(child)) return true;
+        throw new Error(said());
+      };
+      await until(isOver, `the end of ${args.join(' ')}`, { patienceMs: runMs });
+      return ended;
+    },
     keepSecret: (word) => void secrets.add(word),
     close: async () => {
       for (const child of alive.keys()) child.kill('SIGKILL');
