@@ -33,8 +33,9 @@ export async function runStart(options: {
   const needsDirectory = config.database.url === null || config.partners.url === null;
   const unlock = needsDirectory ? lockDirectory(config.dataDir) : () => {};
   try {
-    const database = await openDatabase(config, log);
+    // First what may be in use by somebody else: an open database would have to be closed again.
     const partners = openPartners(config, system);
+    const database = await openDatabase(config, log);
     const metrics = createMetrics(() => readBacklog(database));
     const engine = createEngine({
       database,

@@ -10,7 +10,7 @@ import { openEmbedded } from '../../src/io/postgres/embedded.ts';
 import { audit, awaitRest, countTakeovers } from '../support/audit.ts';
 import { type Client, createClient, startLoad } from '../support/client.ts';
 import { quickSettings, slowestTest } from '../support/installation.ts';
-import { createProcesses, type Running, type Settings } from '../support/process.ts';
+import { createProcesses, type Running } from '../support/process.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { until } from '../support/until.ts';
 
@@ -21,14 +21,14 @@ describe('a process on the embedded database', slowestTest, () => {
     const processes = createProcesses();
     const { directory } = processes;
     // The delay keeps some orders in the middle of a step whenever the kill comes.
-    const settings = { ...settingsIn(directory), ORDER_WORKER_PROCESSING_DELAY_MS: 40 };
+    const settings = { ...quickSettings, ORDERLY_DATA_DIR: directory, PORT: 0, ORDER_WORKER_PROCESSING_DELAY_MS: 40 };
     let orderly: Running | undefined;
     const client = createClient(() => orderly?.url ?? '');
     try {
       orderly = await processes.start('start', settings);
       const load = startLoad(client, {
         scenarios: ['success', 'flaky', 'success', 'failure', 'lost-answer'],
-        customers: 4,
+        customers: 3,
       });
       for (let kill = 1; kill <= kills; kill += 1) {
         await load.more(8 * kill);
@@ -46,29 +46,7 @@ describe('a process on the embedded database', slowestTest, () => {
       await processes.close();
     }
   });
-
-  it('refuses a second one on its data directory, and goes on', async () => {
-    const processes = createProcesses();
-    const settings = settingsIn(processes.directory);
-    try {
-      const { url } = await processes.start('start', settings);
-      for (const role of ['start', 'migrate']) {
-        const { code, stdout, stderr } = await processes.run([role], settings);
-        assert.deepEqual({ code, stdout }, { code: 2, stdout: '' }, stderr);
-        assert.match(stderr, /^The data directory \S+ is in use by another Orderly \(process \d+\): [^\n]+\.\n$/);
-      }
-      const client = createClient(() => url);
-      const { orderId } = await client.place();
-      await until(async () => (await client.read(orderId)).status === 'PROCESSED', 'an order of the first one');
-    } finally {
-      await processes.close();
-    }
-  });
 });
-
-function settingsIn(directory: string): Settings {
-  return { ...quickSettings, ORDERLY_DATA_DIR: directory, PORT: 0 };
-}
 
 // An order that has ended and a fact that left the outbox are claimed by whoever reads them; a stop in
 // order finishes what is claimed.

@@ -20,6 +20,7 @@ import {
   type Running,
   type Settings,
 } from '../support/process.ts';
+import { readSamples } from '../support/prometheus.ts';
 import { until } from '../support/until.ts';
 
 // Nothing is asked of the partners where these are used.
@@ -103,6 +104,27 @@ describe('the command', slowestTest, () => {
     } finally {
       other.close();
     }
+  });
+
+  it('refuses a second process on a data directory, while the first one goes on', async () => {
+    const orderly = await startAlone('shared', { DATABASE_URL: await migrated() });
+    const ORDERLY_DATA_DIR = join(processes.directory, 'shared');
+    const inUse = /^The data directory \S+ is in use by another Orderly \(process \d+\): /;
+    for (const role of ['start', 'migrate']) {
+      assertRefused(await processes.run([role], { ...quickSettings, ORDERLY_DATA_DIR, PORT: 0 }), inUse);
+    }
+    const client = createClient(() => orderly.url);
+    const { orderId } = await client.place();
+    await until(async () => (await client.read(orderId)).status === 'PROCESSED', 'an order of the first one');
+    await orderly.kill9();
+  });
+
+  it('says that the partners are in use by a sandbox on the same directory', async () => {
+    const ORDERLY_DATA_DIR = join(processes.directory, 'in-use');
+    const sandbox = await processes.start('sandbox', { ORDERLY_DATA_DIR, SANDBOX_PORT: 0 });
+    const ended = await processes.run(['start'], { ...quickSettings, ORDERLY_DATA_DIR, PORT: 0 });
+    assertRefused(ended, /^The ledger of the simulated partners in \S+ is in use by another process/);
+    await sandbox.kill9();
   });
 
   it('says that the database cannot be used, and never its password', async () => {
@@ -209,32 +231,4 @@ async function withDatabase(url: string, statement: string): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   await client.query(statement).finally(() => client.end());
-}
-
-// The text format 0.0.4, strictly: HELP and TYPE once before the samples of a name, no sample twice.
-function readSamples(text: string): ReadonlyMap<string, number> {
-  const samples = new Map<string, number>();
-  const types = new Map<string, string>();
-  assert.ok(text.endsWith('\n'));
-  for (const line of text.trimEnd().split('\n')) {
-    if (line === '') continue;
-    const comment = /^# (HELP|TYPE) ([a-zA-Z_:][\w:]*) (.+)$/.exec(line);
-    if (comment) {
-      const [, kind, name = '', rest = ''] = comment;
-      if (kind === 'HELP') continue;
-      assert.match(rest, /^(counter|gauge|histogram|summary|untyped)$/, line);
-      assert.ok(!types.has(name), `${name} has two types`);
-      types.set(name, rest);
-      continue;
-    }
-    const sample = /^([a-zA-Z_:][\w:]*)((?:\{(?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\.)*",?)*\})?) (\S+)( \d+)?$/.exec(line);
-    assert.ok(sample, `no sample: ${line}`);
-    const [, name = '', labels = '', value = ''] = sample;
-    assert.ok(types.has(name) || types.has(name.replace(/_(bucket|sum|count)$/, '')), `${name} has no type`);
-    assert.ok(!samples.has(name + labels), `${name}${labels} is there twice`);
-    // As Go's ParseFloat reads it, whatever the letters' case.
-    assert.ok(/^(nan|[+-]?inf)$/i.test(value) || !Number.isNaN(Number(value)), line);
-    samples.set(name + labels, Number(value));
-  }
-  return samples;
 }
