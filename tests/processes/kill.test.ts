@@ -84,7 +84,8 @@ describe('a process killed on a real PostgreSQL server', slowestTest, () => {
   });
 
   it('charges no attempt to an order whose worker is killed five times', async () => {
-    await inInstallation(postgres, {}, async ({ client, start, sql, direct, hanging, audited }) => {
+    const settings = { ORDER_WORKER_TIMEOUT_MS: 900, ORDER_WORKER_LEASE_MS: 2_000 };
+    await inInstallation(postgres, settings, async ({ client, start, sql, direct, hanging, audited }) => {
       await direct({ call: 'authorize', act: 'hang-before', times: 5 });
       let orderly = await start();
       const { orderId } = await client.place();

@@ -124,6 +124,7 @@ describe('the command', slowestTest, () => {
     const sandbox = await processes.start('sandbox', { ORDERLY_DATA_DIR, SANDBOX_PORT: 0 });
     const ended = await processes.run(['start'], { ...quickSettings, ORDERLY_DATA_DIR, PORT: 0 });
     assertRefused(ended, /^The ledger of the simulated partners in \S+ is in use by another process/);
+    assert.equal(existsSync(join(ORDERLY_DATA_DIR, 'postgres')), false, 'nothing was started');
     await sandbox.kill9();
   });
 
