@@ -19,7 +19,7 @@ import { createMetrics } from '../io/telemetry/metrics.ts';
 import type { Config } from './config.ts';
 import { openDatabase, subscribedTypes } from './open-database.ts';
 import { cannotListen } from './start-error.ts';
-import { createEngine } from './wire.ts';
+import { allRoles, createEngine } from './wire.ts';
 
 export async function runStart(options: {
   readonly config: Config;
@@ -43,6 +43,7 @@ export async function runStart(options: {
       partners: partners.port,
       simulatedPartners: true,
       settings: { ...config.worker, retryDelayMsMax: config.worker.retryDelayMaxMs },
+      roles: allRoles,
       retention: { keysHours: config.retention.idempotencyHours, rowsDays: config.retention.days },
       metrics,
       system,

@@ -43,6 +43,10 @@ const claimPatienceMs = 1_000;
 // The desk's claims and settles are bounded by the slots that feed them.
 const workQueueMax = 65_536;
 
+// What of the whole runs in this process; its desk is always there to be asked.
+export type Roles = { readonly relay: boolean; readonly consumers: readonly string[] };
+export const allRoles: Roles = { relay: true, consumers: subscriptions.map((row) => row.consumer) };
+
 export type Engine = {
   readonly desk: OrderDesk;
   readonly start: () => Promise<void>;
@@ -57,12 +61,13 @@ export function createEngine(parts: {
   readonly partners: Partners;
   readonly simulatedPartners: boolean;
   readonly settings: EngineSettings;
+  readonly roles: Roles;
   readonly retention: Retention;
   readonly metrics: Metrics;
   readonly system: System;
   readonly log: Log;
 }): Engine {
-  const { database, bus, settings, metrics, system, log } = parts;
+  const { database, bus, settings, roles, metrics, system, log } = parts;
   const { leaseMs, maxWaitMs } = settings;
   const inbox = createInbox({ database, system, leaseMs, maxWaitMs });
   const relay = createRelay({
@@ -100,7 +105,8 @@ export function createEngine(parts: {
     breakers[dependency].succeeded(system.monotonicMs()),
   );
   const pulls = new Map<string, Pull>();
-  const consumers = subscriptions.map((row) => {
+  const rows = subscriptions.filter((row) => roles.consumers.includes(row.consumer));
+  const consumers = rows.map((row) => {
     const step = toStep(row, partners, system);
     const consumer = createConsumer({
       step: row.isCore ? rehearse(step, settings, system) : step,
@@ -143,11 +149,8 @@ export function createEngine(parts: {
         consumers.map((one) => bus.subscribe(`orderly.${one.consumer}`, one.types, one.receive)),
       );
       pulling = Promise.all([...pulls.values()].map((pull) => pull.run(intake.signal)));
-      running = Promise.all([
-        relay.run(background.signal),
-        leases.run(background.signal),
-        cleanup.run(background.signal),
-      ]);
+      const owing = roles.relay ? [relay.run(background.signal), cleanup.run(background.signal)] : [];
+      running = Promise.all([leases.run(background.signal), ...owing]);
     },
     stop: async (graceMs) => {
       intake.abort();

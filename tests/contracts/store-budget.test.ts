@@ -13,7 +13,7 @@ import { createLocalPartners } from '../../src/io/partners/local.ts';
 import { createStage } from '../../src/io/partners/stage.ts';
 import type { Database } from '../../src/io/postgres/database.ts';
 import { createSystem } from '../../src/io/system.ts';
-import { createEngine } from '../../src/main/wire.ts';
+import { allRoles, createEngine } from '../../src/main/wire.ts';
 import type { Postgres } from '../support/postgres.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { connect, startServer } from '../support/store.ts';
@@ -72,6 +72,7 @@ describe('the budget of written rows', () => {
         leaseMs: 30_000,
         concurrency: 64,
       },
+      roles: allRoles,
       retention: { keysHours: 168, rowsDays: 30 },
       metrics: {
         published: nothing,

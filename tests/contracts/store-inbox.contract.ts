@@ -114,7 +114,7 @@ export function inboxContract(open: () => Store): void {
       });
       let hasScanned = false;
       const query: Query = async (text, values) => {
-        if (text.startsWith('UPDATE watermarks')) {
+        if (text.startsWith('/* advance-watermark */')) {
           hasScanned = true;
           await gate;
         }

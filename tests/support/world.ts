@@ -25,7 +25,7 @@ import { migrate } from '../../src/io/postgres/migrate.ts';
 import { createSettle } from '../../src/io/postgres/settle.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { subscribedTypes } from '../../src/main/open-database.ts';
-import { createEngine, type EngineSettings } from '../../src/main/wire.ts';
+import { allRoles, createEngine, type EngineSettings } from '../../src/main/wire.ts';
 import { assertInvariants } from './invariants.ts';
 import { type Postgres, startPostgres } from './postgres.ts';
 import { until } from './until.ts';
@@ -303,6 +303,7 @@ function buildEngine(database: Database, { settings, system, partners, bus, said
     partners,
     simulatedPartners: true,
     settings: { ...quickSettings, ...settings },
+    roles: allRoles,
     retention,
     metrics: {
       published: () => {},

@@ -34,7 +34,7 @@ export function createAccept(database: Database, onCommitted: () => void): Flush
 async function insertThatWon(once: Database['once'], requests: readonly PlaceRequest[]): Promise<Set<string>> {
   const orders = requests.map((request) => request.order);
   const rows = await once<{ id: string }>(
-    `WITH request AS (
+    `/* accept-orders */ WITH request AS (
        SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bigint[], $5::text[], $6::text[], $7::json[],
                             $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
                             $14::timestamptz[], $15::uuid[], $16::text[], $17::json[])
@@ -90,7 +90,7 @@ async function insertThatWon(once: Database['once'], requests: readonly PlaceReq
 async function readWinners(query: Query, requests: readonly PlaceRequest[]) {
   const keys = requests.map((request) => request.key).filter((key) => key !== null);
   const rows = await query<OrderRow & { key: string; fingerprint: Buffer }>(
-    `SELECT k.key, k.fingerprint, ${orderColumns}
+    `/* read-key-winners */ SELECT k.key, k.fingerprint, ${orderColumns}
      FROM idempotency_keys k JOIN orders o ON o.id = k.order_id WHERE k.key = ANY($1::text[])`,
     [keys],
   );

@@ -164,7 +164,7 @@ const byName = (effects: readonly EffectWrite['effect'][]) =>
 
 async function lockOrdersOfFacts(query: Query, keys: readonly { consumer: string; eventId: string }[]) {
   const rows = await query<FactRow & OrderRow & { consumer: string; is_below_watermark: boolean }>(
-    `SELECT k.consumer, ${factColumns}, ${orderColumns}, coalesce(e.xid <= m.xid, false) AS is_below_watermark
+    `/* lock-orders-of-facts */ SELECT k.consumer, ${factColumns}, ${orderColumns}, coalesce(e.xid <= m.xid, false) AS is_below_watermark
      FROM unnest($1::uuid[], $2::text[]) AS k(event_id, consumer)
      JOIN events e ON e.id = k.event_id
      JOIN orders o ON o.id = e.order_id
@@ -177,6 +177,8 @@ async function lockOrdersOfFacts(query: Query, keys: readonly { consumer: string
 
 // Tells a fact whose order is locked from a fact that does not exist.
 async function readKnown(query: Query, eventIds: readonly string[]): Promise<Set<string>> {
-  const rows = await query<{ id: string }>('SELECT id FROM events WHERE id = ANY($1::uuid[])', [eventIds]);
+  const rows = await query<{ id: string }>('/* read-known-facts */ SELECT id FROM events WHERE id = ANY($1::uuid[])', [
+    eventIds,
+  ]);
   return new Set(rows.map((row) => row.id));
 }

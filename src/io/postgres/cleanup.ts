@@ -46,13 +46,13 @@ export function createCleanup(options: {
     const rowsBefore = new Date(nowMs - retention.rowsDays * 24 * hourMs);
     return {
       keys: await repeat(
-        `DELETE FROM idempotency_keys WHERE key IN (
+        `/* remove-old-keys */ DELETE FROM idempotency_keys WHERE key IN (
            SELECT key FROM idempotency_keys WHERE created_at < $1 LIMIT $2) RETURNING 1`,
         [keysBefore],
         signal,
       ),
       deliveries: await repeat(
-        `DELETE FROM deliveries d USING (
+        `/* remove-old-deliveries */ DELETE FROM deliveries d USING (
            SELECT d.event_id, d.consumer FROM deliveries d
            JOIN events e ON e.id = d.event_id
            JOIN watermarks m ON m.consumer = d.consumer AND m.type = e.type
@@ -65,13 +65,13 @@ export function createCleanup(options: {
         signal,
       ),
       attempts: await repeat(
-        `DELETE FROM attempts WHERE ctid IN (SELECT ctid FROM attempts WHERE at < $1 LIMIT $2) RETURNING 1`,
+        `/* remove-old-attempts */ DELETE FROM attempts WHERE ctid IN (SELECT ctid FROM attempts WHERE at < $1 LIMIT $2) RETURNING 1`,
         [rowsBefore],
         signal,
       ),
       letters: await repeat(
         // The delivery of an unread message has no fact whose age could be told; it goes with its letter.
-        `WITH old AS (
+        `/* remove-old-letters */ WITH old AS (
            DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE closed_at < $1 LIMIT $2)
            RETURNING consumer, delivery_id
          ), unread AS (

@@ -1,5 +1,5 @@
 // The database: single statements and short transactions over a pool, the same for a PostgreSQL server
-// and for the embedded PGlite.
+// and for the embedded PGlite. Each statement begins with its name in a comment, for pg_stat_activity.
 //
 // Promises: statements are unnamed and settings last one transaction, so a transaction-mode pooler is
 // fine; a connection that met a doubtful error is thrown away, never reused; connecting, waiting for a

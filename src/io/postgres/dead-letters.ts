@@ -23,7 +23,7 @@ export type LetterWrite = {
 export async function writeLetters(query: Query, letters: readonly LetterWrite[]): Promise<void> {
   if (letters.length === 0) return;
   await query(
-    `INSERT INTO dead_letters (id, order_id, consumer, delivery_id, event_id, event_type, failure_class, code, message,
+    `/* write-letters */ INSERT INTO dead_letters (id, order_id, consumer, delivery_id, event_id, event_type, failure_class, code, message,
                                attempts, failed_at)
      SELECT id, order_id, consumer, event_id, event_id, event_type, failure_class, code, message, attempts, failed_at
      FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[],
@@ -60,7 +60,7 @@ export type AttemptWrite = {
 export async function writeAttempts(query: Query, attempts: readonly AttemptWrite[]): Promise<void> {
   if (attempts.length === 0) return;
   await query(
-    `INSERT INTO attempts (order_id, consumer, event_id, epoch, attempt, outcome, code, message, due_in_ms, at)
+    `/* write-attempts */ INSERT INTO attempts (order_id, consumer, event_id, epoch, attempt, outcome, code, message, due_in_ms, at)
      SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::integer[], $5::integer[], $6::text[], $7::text[],
                           $8::text[], $9::integer[], $10::timestamptz[])`,
     [
@@ -98,7 +98,7 @@ export async function parkUnread(
   const body = unread.body.subarray(0, envelopeBytesMax + 1);
   // A closed letter's delivery is due; the same message parked again is dead again, with a new letter.
   await query(
-    `WITH delivery AS (
+    `/* park-unread */ WITH delivery AS (
        INSERT INTO deliveries AS d (event_id, consumer, state, token, epoch, attempt, takeovers)
        VALUES ($2, $3, 'dead', $4, 0, 1, 0)
        ON CONFLICT (event_id, consumer) DO UPDATE SET state = 'dead', due_at = NULL
@@ -124,7 +124,7 @@ export async function parkUnread(
 
 export async function finishUnreadIfWaiting(query: Query, consumer: string, deliveryId: string): Promise<void> {
   await query(
-    `UPDATE deliveries SET state = 'done', due_at = NULL
+    `/* finish-unread */ UPDATE deliveries SET state = 'done', due_at = NULL
      WHERE event_id = $1 AND consumer = $2 AND order_id IS NULL AND state = 'waiting'`,
     [deliveryId, consumer],
   );
@@ -167,7 +167,7 @@ function toLetter(row: LetterRow): DeadLetter {
 export async function readOpenLetters(query: Query, filter: LetterFilter): Promise<LetterPage> {
   // One more than asked for tells whether there is a next page.
   const rows = await query<LetterRow>(
-    `SELECT l.id, l.order_id, l.consumer, l.delivery_id, l.event_id, l.event_type, l.failure_class, l.code, l.message,
+    `/* list-letters */ SELECT l.id, l.order_id, l.consumer, l.delivery_id, l.event_id, l.event_type, l.failure_class, l.code, l.message,
             l.attempts, l.failed_at, o.status, o.amount, o.currency
      FROM dead_letters l LEFT JOIN orders o ON o.id = l.order_id
      WHERE l.closed_at IS NULL
@@ -185,7 +185,7 @@ export type OpenLetter = { readonly id: string; readonly consumer: string; reado
 
 export async function readLettersOfOrder(query: Query, orderId: string): Promise<OpenLetter[]> {
   const rows = await query<LetterRow>(
-    `SELECT id, consumer, delivery_id FROM dead_letters WHERE order_id = $1 AND closed_at IS NULL
+    `/* read-open-letters */ SELECT id, consumer, delivery_id FROM dead_letters WHERE order_id = $1 AND closed_at IS NULL
      ORDER BY id FOR UPDATE`,
     [orderId],
   );
@@ -199,7 +199,7 @@ export async function closeLettersIfOpen(
   at: Date,
 ): Promise<OpenLetter[]> {
   const rows = await query<LetterRow>(
-    `UPDATE dead_letters SET closed_at = $2, closed_how = $3 WHERE id = ANY($1::uuid[]) AND closed_at IS NULL
+    `/* close-letters */ UPDATE dead_letters SET closed_at = $2, closed_how = $3 WHERE id = ANY($1::uuid[]) AND closed_at IS NULL
      RETURNING id, consumer, delivery_id`,
     [ids, at, how],
   );
@@ -209,7 +209,7 @@ export async function closeLettersIfOpen(
 // The deliveries of closed letters: due at once with all their attempts, or over.
 export async function reopenDeadDeliveries(query: Query, letters: readonly OpenLetter[]): Promise<void> {
   await query(
-    `UPDATE deliveries d SET state = 'waiting', due_at = clock_timestamp(), epoch = d.epoch + 1, attempt = 0,
+    `/* reopen-deliveries */ UPDATE deliveries d SET state = 'waiting', due_at = clock_timestamp(), epoch = d.epoch + 1, attempt = 0,
        takeovers = 0, waiting_since = NULL
      FROM unnest($1::uuid[], $2::text[]) AS l(event_id, consumer)
      WHERE d.event_id = l.event_id AND d.consumer = l.consumer AND d.state = 'dead'`,

@@ -26,7 +26,7 @@ const waitedMs = `coalesce(extract(epoch FROM clock_timestamp() - d.waiting_sinc
 
 export async function readDeliveries(query: Query, keys: readonly DeliveryKey[]): Promise<Map<string, Delivery>> {
   const rows = await query<DeliveryRow>(
-    `SELECT d.event_id, d.consumer, d.state, d.token, d.epoch, d.attempt, d.takeovers,
+    `/* read-deliveries */ SELECT d.event_id, d.consumer, d.state, d.token, d.epoch, d.attempt, d.takeovers,
             coalesce(d.due_at <= clock_timestamp(), false) AS is_due, ${waitedMs} AS waited_ms
      FROM unnest($1::uuid[], $2::text[]) AS k(event_id, consumer) JOIN deliveries d USING (event_id, consumer)`,
     [keys.map((key) => key.eventId), keys.map((key) => key.consumer)],
@@ -84,7 +84,7 @@ const dueAt = `clock_timestamp() + w.due_in_ms * interval '1 millisecond'`;
 export async function claimDeliveriesIfDue(query: Query, writes: readonly DeliveryWrite[]): Promise<number> {
   if (writes.length === 0) return 0;
   const rows = await query(
-    `INSERT INTO deliveries AS d
+    `/* claim-deliveries */ INSERT INTO deliveries AS d
        (event_id, consumer, order_id, state, token, epoch, attempt, takeovers, due_at, waiting_since)
      SELECT w.event_id, w.consumer, w.order_id, w.state, w.token, w.epoch, w.attempt, w.takeovers, ${dueAt},
             CASE w.wait WHEN 'start' THEN clock_timestamp() END
@@ -104,7 +104,7 @@ export async function claimDeliveriesIfDue(query: Query, writes: readonly Delive
 export async function endDeliveriesIfHeld(query: Query, writes: readonly DeliveryWrite[]): Promise<number> {
   if (writes.length === 0) return 0;
   const rows = await query(
-    `UPDATE deliveries d SET state = w.state, attempt = w.attempt, due_at = ${dueAt},
+    `/* end-deliveries */ UPDATE deliveries d SET state = w.state, attempt = w.attempt, due_at = ${dueAt},
        waiting_since = CASE w.wait WHEN 'end' THEN NULL WHEN 'start' THEN coalesce(d.waiting_since, clock_timestamp())
                                    ELSE d.waiting_since END
      FROM ${deliveryRows}
@@ -120,7 +120,7 @@ export async function endDeliveriesIfHeld(query: Query, writes: readonly Deliver
 export async function renewLeases(query: Query, held: readonly Held[], leaseMs: number): Promise<string[]> {
   const values = [held.map((one) => one.eventId), held.map((one) => one.consumer), held.map((one) => one.token)];
   await query(
-    `WITH mine AS (
+    `/* renew-leases */ WITH mine AS (
        SELECT d.event_id, d.consumer
        FROM unnest($1::uuid[], $2::text[], $3::uuid[]) AS h(event_id, consumer, token)
        JOIN deliveries d USING (event_id, consumer, token)
@@ -132,7 +132,7 @@ export async function renewLeases(query: Query, held: readonly Held[], leaseMs: 
     [...values, leaseMs],
   );
   const lost = await query<{ token: string }>(
-    `SELECT h.token FROM unnest($1::uuid[], $2::text[], $3::uuid[]) AS h(event_id, consumer, token)
+    `/* find-lost-leases */ SELECT h.token FROM unnest($1::uuid[], $2::text[], $3::uuid[]) AS h(event_id, consumer, token)
      LEFT JOIN deliveries d USING (event_id, consumer)
      WHERE d.token IS DISTINCT FROM h.token OR d.state <> 'running' OR d.due_at <= clock_timestamp()`,
     values,
@@ -147,7 +147,7 @@ export async function readDue(
   waitedLongerThanMs: number | null,
 ): Promise<Due[]> {
   const rows = await query<{ event_id: string; raw: Buffer | null }>(
-    `SELECT d.event_id,
+    `/* read-due */ SELECT d.event_id,
             CASE WHEN d.order_id IS NULL THEN (
               SELECT l.raw FROM dead_letters l WHERE l.delivery_id = d.event_id AND l.consumer = d.consumer
               ORDER BY l.failed_at DESC LIMIT 1) END AS raw
@@ -162,5 +162,5 @@ export async function readDue(
 
 // The embedded database has one process at a time: whatever a former one held, it is dead.
 export async function endAllLeases(query: Query): Promise<void> {
-  await query(`UPDATE deliveries SET due_at = clock_timestamp() WHERE state = 'running'`);
+  await query(`/* end-all-leases */ UPDATE deliveries SET due_at = clock_timestamp() WHERE state = 'running'`);
 }

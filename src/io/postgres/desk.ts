@@ -55,7 +55,7 @@ export function createOrderStore(options: {
   }
 
   async function wasDone(query: Query, auditId: string): Promise<boolean> {
-    return (await query('SELECT 1 FROM audit_log WHERE id = $1', [auditId])).length > 0;
+    return (await query('/* find-audit */ SELECT 1 FROM audit_log WHERE id = $1', [auditId])).length > 0;
   }
 
   async function write(query: Query, before: Order, change: DeskChange, auditId: string): Promise<void> {
@@ -114,7 +114,7 @@ export function createOrderStore(options: {
 
 async function readOwner(query: Query, letterId: string): Promise<OrderId | 'none' | null> {
   const rows = await query<{ order_id: string | null }>(
-    'SELECT order_id FROM dead_letters WHERE id = $1 AND closed_at IS NULL',
+    '/* find-letter */ SELECT order_id FROM dead_letters WHERE id = $1 AND closed_at IS NULL',
     [letterId],
   );
   if (rows[0] === undefined) return null;
@@ -131,7 +131,7 @@ async function audit(
   at: Date,
 ): Promise<void> {
   await query(
-    `INSERT INTO audit_log (id, at, action, order_id, detail, correlation_id) VALUES ($1, $2, $3, $4, $5, $6)`,
+    `/* write-audit */ INSERT INTO audit_log (id, at, action, order_id, detail, correlation_id) VALUES ($1, $2, $3, $4, $5, $6)`,
     [id, at, action, orderId, JSON.stringify(detail), correlationId],
   );
 }

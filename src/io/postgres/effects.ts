@@ -44,7 +44,10 @@ function byOrder(rows: readonly EffectRow[]): EffectsByOrder {
 
 export async function readEffects(query: Query, orderIds: readonly string[]): Promise<EffectsByOrder> {
   return byOrder(
-    await query<EffectRow>(`SELECT ${effectColumns} FROM effects f WHERE f.order_id = ANY($1::uuid[])`, [orderIds]),
+    await query<EffectRow>(
+      `/* read-effects */ SELECT ${effectColumns} FROM effects f WHERE f.order_id = ANY($1::uuid[])`,
+      [orderIds],
+    ),
   );
 }
 
@@ -52,7 +55,7 @@ export async function readEffects(query: Query, orderIds: readonly string[]): Pr
 export async function readEffectsOfFacts(query: Query, eventIds: readonly string[]): Promise<EffectsByOrder> {
   return byOrder(
     await query<EffectRow>(
-      `SELECT ${effectColumns} FROM effects f
+      `/* read-effects-of-facts */ SELECT ${effectColumns} FROM effects f
        WHERE f.order_id IN (SELECT e.order_id FROM events e WHERE e.id = ANY($1::uuid[]))`,
       [eventIds],
     ),
@@ -82,7 +85,7 @@ function effectValues(writes: readonly EffectWrite[]): unknown[] {
 export async function takeEffects(query: Query, writes: readonly EffectWrite[]): Promise<void> {
   if (writes.length === 0) return;
   await query(
-    `INSERT INTO effects AS f (order_id, name, key, generation, state, token, first_used_at, reference, expires_at)
+    `/* take-effects */ INSERT INTO effects AS f (order_id, name, key, generation, state, token, first_used_at, reference, expires_at)
      SELECT * FROM ${effectArrays}
      ON CONFLICT (order_id, name) DO UPDATE SET state = excluded.state, token = excluded.token, key = excluded.key,
        generation = excluded.generation`,
@@ -94,7 +97,7 @@ export async function takeEffects(query: Query, writes: readonly EffectWrite[]):
 export async function updateEffectsIfHeld(query: Query, writes: readonly EffectWrite[]): Promise<number> {
   if (writes.length === 0) return 0;
   const rows = await query(
-    `UPDATE effects f SET key = w.key, generation = w.generation, state = w.state, reference = w.reference,
+    `/* update-effects */ UPDATE effects f SET key = w.key, generation = w.generation, state = w.state, reference = w.reference,
        expires_at = w.expires_at
      FROM ${effectArrays}
        AS w(order_id, name, key, generation, state, token, first_used_at, reference, expires_at)
@@ -113,7 +116,7 @@ export async function resetEffects(
 ): Promise<void> {
   for (const effect of effects) {
     await query(
-      `UPDATE effects SET key = $3, generation = $4, state = $5, first_used_at = $6 WHERE order_id = $1 AND name = $2`,
+      `/* reset-effect */ UPDATE effects SET key = $3, generation = $4, state = $5, first_used_at = $6 WHERE order_id = $1 AND name = $2`,
       [orderId, effect.name, effect.key, effect.generation, effect.state, effect.firstUsedAt],
     );
   }

@@ -51,7 +51,7 @@ export const laneOf = (orderId: string) => `(get_byte(uuid_send(${orderId}), 15)
 export async function appendFacts(query: Query, facts: readonly Fact[]): Promise<void> {
   if (facts.length === 0) return;
   await query(
-    `WITH fact AS (
+    `/* append-facts */ WITH fact AS (
        INSERT INTO events (id, order_id, version, type, data, correlation_id, causation_id, traceparent, time)
        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::json[], $6::text[], $7::uuid[],
                             $8::text[], $9::timestamptz[])

@@ -29,7 +29,7 @@ export async function schemaMistake(database: Database, subscribed: readonly Sub
     return `The database is at schema version ${version}, this release needs ${expectedVersion()}: ${remedy}`;
   }
   const rows = await database.query<{ missing: string | null; foreign: boolean }>(
-    `SELECT (SELECT min(s.consumer || ' of ' || s.type) FROM unnest($1::text[], $2::text[]) AS s(consumer, type)
+    `/* check-schema */ SELECT (SELECT min(s.consumer || ' of ' || s.type) FROM unnest($1::text[], $2::text[]) AS s(consumer, type)
              WHERE NOT EXISTS (SELECT FROM watermarks w WHERE w.consumer = s.consumer AND w.type = s.type)) AS missing,
             EXISTS (SELECT FROM watermarks w WHERE w.xid >= pg_snapshot_xmax(pg_current_snapshot())) AS foreign`,
     [subscribed.map((one) => one.consumer), subscribed.map((one) => one.type)],
@@ -48,7 +48,7 @@ export async function schemaMistake(database: Database, subscribed: readonly Sub
 
 export async function readBacklog(database: Database): Promise<{ outboxAgeSeconds: number; openLetters: number }> {
   const rows = await database.query<{ age: number; letters: number }>(
-    `SELECT coalesce((SELECT extract(epoch FROM clock_timestamp() - e.time)::float8
+    `/* read-backlog */ SELECT coalesce((SELECT extract(epoch FROM clock_timestamp() - e.time)::float8
                       FROM outbox o JOIN events e ON e.id = o.event_id ORDER BY o.position LIMIT 1), 0) AS age,
             (SELECT count(*)::integer FROM dead_letters WHERE closed_at IS NULL) AS letters`,
   );

@@ -38,7 +38,7 @@ export function createInbox(options: {
     const from = positions.get(key) ?? null;
     // WITH TIES takes a transaction whole, so that its xid can be the cursor.
     const rows = await database.once<ScanRow>(
-      `WITH mark AS (
+      `/* scan-missed */ WITH mark AS (
          SELECT coalesce($3::xid8, xid) AS xid FROM watermarks WHERE consumer = $1 AND type = $2
        ), scan AS (
          SELECT e.id, e.xid, e.time FROM events e, mark
@@ -76,11 +76,10 @@ export function createInbox(options: {
 
   // Forward only: of two processes that scan the same, the slower one changes nothing.
   async function advance(consumer: string, type: string, xid: string): Promise<void> {
-    await database.query('UPDATE watermarks SET xid = $3::xid8 WHERE consumer = $1 AND type = $2 AND xid < $3::xid8', [
-      consumer,
-      type,
-      xid,
-    ]);
+    await database.query(
+      '/* advance-watermark */ UPDATE watermarks SET xid = $3::xid8 WHERE consumer = $1 AND type = $2 AND xid < $3::xid8',
+      [consumer, type, xid],
+    );
   }
 
   return {

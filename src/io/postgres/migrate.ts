@@ -20,7 +20,7 @@ export async function migrate(database: Database, subscriptions: readonly Subscr
   return database.transaction(async (query) => {
     // Another process may migrate for longer than any statement of ours may take.
     await query('SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0');
-    await query('SELECT pg_advisory_xact_lock($1)', [migrationLock]);
+    await query('/* lock-migrations */ SELECT pg_advisory_xact_lock($1)', [migrationLock]);
     const postgrator = new Postgrator({
       driver: 'pg',
       migrationPattern: `${folder}*.sql`,
@@ -40,7 +40,7 @@ export async function migrate(database: Database, subscriptions: readonly Subscr
 // transaction has ended by now.
 async function enterSubscriptions(query: Query, subscriptions: readonly Subscribed[]): Promise<void> {
   await query(
-    `INSERT INTO watermarks (consumer, type, xid)
+    `/* start-watermarks */ INSERT INTO watermarks (consumer, type, xid)
      SELECT s.consumer, s.type,
             CASE s.start WHEN 'beginning' THEN '0'::xid8
             ELSE (pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1)::text::xid8 END
@@ -58,6 +58,8 @@ export function expectedVersion(): number {
 export async function schemaVersion(database: Database): Promise<number> {
   const found = await database.query<{ there: string | null }>("SELECT to_regclass('schema_version')::text AS there");
   if (!found[0]?.there) return 0;
-  const rows = await database.query<{ version: number }>('SELECT max(version)::int AS version FROM schema_version');
+  const rows = await database.query<{ version: number }>(
+    '/* read-schema-version */ SELECT max(version)::int AS version FROM schema_version',
+  );
   return rows[0]?.version ?? 0;
 }

@@ -55,7 +55,7 @@ export function toOrder(row: OrderRow): Order {
 }
 
 export async function readOrder(query: Query, id: OrderId): Promise<Order | null> {
-  const rows = await query<OrderRow>(`SELECT ${orderColumns} FROM orders o WHERE o.id = $1`, [id]);
+  const rows = await query<OrderRow>(`/* read-order */ SELECT ${orderColumns} FROM orders o WHERE o.id = $1`, [id]);
   return rows[0] ? toOrder(rows[0]) : null;
 }
 
@@ -76,7 +76,7 @@ type StateRow = Pick<
 // never changes of an order is taken from the copy that the caller has, not read again.
 export async function lockOrders(query: Query, known: readonly Order[]): Promise<Map<string, Order>> {
   const rows = await query<StateRow>(
-    `SELECT o.id AS order_id, o.status, o.payment, o.fulfillment, o.retry_count, o.reason_code, o.reason_message,
+    `/* lock-orders */ SELECT o.id AS order_id, o.status, o.payment, o.fulfillment, o.retry_count, o.reason_code, o.reason_message,
             o.version, o.updated_at
      FROM orders o WHERE o.id = ANY($1::uuid[])
      ORDER BY o.id FOR NO KEY UPDATE SKIP LOCKED`,
@@ -100,7 +100,10 @@ function toState(row: StateRow) {
 
 // One order, waiting for its lock up to the transaction's lock_timeout: for a person's single request.
 export async function lockOrder(query: Query, id: OrderId): Promise<Order | null> {
-  const rows = await query<OrderRow>(`SELECT ${orderColumns} FROM orders o WHERE o.id = $1 FOR NO KEY UPDATE`, [id]);
+  const rows = await query<OrderRow>(
+    `/* lock-order */ SELECT ${orderColumns} FROM orders o WHERE o.id = $1 FOR NO KEY UPDATE`,
+    [id],
+  );
   return rows[0] ? toOrder(rows[0]) : null;
 }
 
@@ -110,7 +113,7 @@ export type OrderUpdate = { readonly from: Order; readonly to: Order };
 export async function updateOrdersIfUnchanged(query: Query, updates: readonly OrderUpdate[]): Promise<number> {
   if (updates.length === 0) return 0;
   const rows = await query(
-    `UPDATE orders o SET
+    `/* update-orders */ UPDATE orders o SET
        status = u.status, payment = u.payment, fulfillment = u.fulfillment, retry_count = u.retry_count,
        reason_code = u.reason_code, reason_message = u.reason_message, version = u.version, updated_at = u.updated_at
      FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::text[],

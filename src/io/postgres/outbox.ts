@@ -12,7 +12,7 @@ export function createOutbox(database: Database): Outbox {
   return {
     holdLanes: async (token, leaseMs) => {
       const rows = await database.query<{ lane: number }>(
-        `WITH free AS (
+        `/* hold-lanes */ WITH free AS (
            SELECT lane FROM relay_lanes WHERE token = $1 OR lease_until <= clock_timestamp()
            ORDER BY lane FOR NO KEY UPDATE SKIP LOCKED
          )
@@ -25,13 +25,16 @@ export function createOutbox(database: Database): Outbox {
     },
 
     releaseLanes: async (token) => {
-      await database.query(`UPDATE relay_lanes SET token = NULL, lease_until = '-infinity' WHERE token = $1`, [token]);
+      await database.query(
+        `/* release-lanes */ UPDATE relay_lanes SET token = NULL, lease_until = '-infinity' WHERE token = $1`,
+        [token],
+      );
     },
 
     owed: async (lanes, floor, limit) => {
       // With the planner settings of a transaction: the table is full of rows just deleted.
       const rows = await database.once<FactRow & { position: number }>(
-        `SELECT o.position, ${factColumns}
+        `/* read-owed */ SELECT o.position, ${factColumns}
          FROM outbox o JOIN events e ON e.id = o.event_id
          WHERE o.position > $1 AND o.lane = ANY($2::smallint[])
            AND NOT EXISTS (SELECT FROM outbox p
@@ -46,7 +49,7 @@ export function createOutbox(database: Database): Outbox {
     forget: async (owed) => {
       if (owed.length === 0) return;
       await database.once(
-        `DELETE FROM outbox o USING unnest($1::uuid[], $2::integer[]) AS s(order_id, version)
+        `/* forget-owed */ DELETE FROM outbox o USING unnest($1::uuid[], $2::integer[]) AS s(order_id, version)
          WHERE o.order_id = s.order_id AND o.version = s.version`,
         [owed.map((one) => one.fact.subject), owed.map((one) => one.fact.version)],
         { durable: false },

@@ -26,7 +26,7 @@ type Row = {
 
 export async function readTimeline(query: Query, orderId: string): Promise<TimelineEntry[]> {
   const rows = await query<Row>(
-    `SELECT e.time AS at, 'fact' AS kind, e.type, NULL AS consumer, NULL::integer AS attempt, NULL AS outcome, NULL AS code,
+    `/* order-timeline */ SELECT e.time AS at, 'fact' AS kind, e.type, NULL AS consumer, NULL::integer AS attempt, NULL AS outcome, NULL AS code,
             e.data AS detail, e.id AS event_id, e.correlation_id, e.causation_id, e.version AS position
      FROM events e WHERE e.order_id = $1
      UNION ALL
