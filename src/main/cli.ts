@@ -4,16 +4,19 @@
 // Promises: a mistake in role or settings, or anything a reader can mend, is named and exits with 2,
 // nothing started; a stop by signal exits with 0 within SHUTDOWN_TIMEOUT_MS; a second signal ends at once.
 
+import type { System } from '../bus/ports.ts';
 import { DirectoryInUseError } from '../io/directory-lock.ts';
 import { LedgerInUseError } from '../io/partners/ledger.ts';
 import { createSystem } from '../io/system.ts';
 import { createLog } from '../io/telemetry/log.ts';
-import { type Role, readEnvironment, roles } from './config.ts';
+import { type Config, type Role, readEnvironment, roles } from './config.ts';
 import { helpText } from './help.ts';
 import { runMigrate } from './migrate.ts';
 import { runSandbox } from './sandbox.ts';
 import { runStart } from './start.ts';
 import { StartError } from './start-error.ts';
+import { runVerify } from './verify.ts';
+import { readVerifyOptions, verifyHelp } from './verify-options.ts';
 
 const say = (text: string) => void process.stdout.write(`${text}\n`);
 const complain = (text: string) => void process.stderr.write(`${text}\n`);
@@ -26,7 +29,7 @@ async function main(args: readonly string[]): Promise<number> {
     say(helpText());
     return 0;
   }
-  if (!roles.includes(role as Role) || args.length > 1) {
+  if (!roles.includes(role as Role) || (args.length > 1 && role !== 'verify')) {
     complain(`"${args.join(' ')}" is no role: use one of ${roles.join(', ')}, help.`);
     return 2;
   }
@@ -38,10 +41,11 @@ async function main(args: readonly string[]): Promise<number> {
   const { config } = reading;
   const system = createSystem();
   const log = createLog({ level: config.logLevel, isTerminal: process.stdout.isTTY });
-  const signal = stopSignal(config.shutdownTimeoutMs);
+  const signal = stopSignal(config.shutdownTimeoutMs, role === 'verify' ? 2 : 0);
   try {
     if (role === 'start') await runStart({ config, system, log, signal, say });
     else if (role === 'migrate') await runMigrate(config, log, say);
+    else if (role === 'verify') return await verify(config, args.slice(1), system, signal);
     else {
       const { host } = config.http;
       await runSandbox({ dataDir: config.dataDir, host, port: config.partners.sandboxPort, log, system, signal });
@@ -53,14 +57,30 @@ async function main(args: readonly string[]): Promise<number> {
     return isMendable(error) ? 2 : 1;
   }
 
-  function stopSignal(timeoutMs: number): AbortSignal {
+  // 1 says that something is violated, and nothing else does.
+  async function verify(config: Config, given: readonly string[], system: System, signal: AbortSignal) {
+    const options = readVerifyOptions(given, system.now());
+    if (options === 'help') {
+      say(verifyHelp());
+      return 0;
+    }
+    const progress = process.stderr.isTTY ? (text: string) => void process.stderr.write(text) : null;
+    try {
+      return (await runVerify(config, options, { system, signal, progress, say })) === 'ok' ? 0 : 1;
+    } catch (error) {
+      if (isMendable(error)) throw error;
+      throw new StartError(`The check broke off, and there is no verdict: ${String(error)}`);
+    }
+  }
+
+  function stopSignal(timeoutMs: number, exitCode: number): AbortSignal {
     const controller = new AbortController();
     for (const name of ['SIGTERM', 'SIGINT'] as const) {
       process.on(name, () => {
         if (controller.signal.aborted) process.exit(130);
         controller.abort();
         // What is not done by then is left to its lease; the promise to the platform counts more.
-        system.after(timeoutMs - 250, () => process.exit(0));
+        system.after(timeoutMs - 250, () => process.exit(exitCode));
       });
     }
     return controller.signal;

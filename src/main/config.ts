@@ -29,7 +29,7 @@ export const workerConcurrency = 256;
 // Between the end of an outside call and the end of its lease: time to commit what came of it.
 export const leaseMarginMs = 1_000;
 
-export const roles = ['start', 'migrate', 'sandbox'] as const;
+export const roles = ['start', 'migrate', 'sandbox', 'verify'] as const;
 export type Role = (typeof roles)[number];
 
 const http = {

@@ -9,6 +9,7 @@ const roleTexts: Readonly<Record<Role | 'help', string>> = {
   start: 'everything in one process: API, relay, all workers; the database is embedded unless DATABASE_URL is set',
   migrate: 'brings the database to the schema of this release, then ends',
   sandbox: 'the simulated partners over HTTP: payment provider, carrier and mail',
+  verify: 'checks every promise on the database, live or stopped: [--since T] [--json] [--ledger URL], see --help',
   help: 'this page',
 };
 

@@ -38,6 +38,13 @@ export type Entry = {
 export type NewEntry = Omit<Entry, 'position' | 'changedAtMs'>;
 
 export type EntryFilter = { readonly orderId: string | null; readonly afterPosition: number; readonly limit: number };
+// By order instead: from one order to another, both included; null = no end on that side.
+export type OrderRange = {
+  readonly from: string | null;
+  readonly upTo: string | null;
+  readonly after: { readonly orderId: string; readonly position: number } | null;
+  readonly limit: number;
+};
 export type OrderCalls = { readonly call: string; readonly calls: number };
 // Calls that reached a partner in one second of the wall clock. `admitted` is false while it was down
 // or throttling and turned them away unread.
@@ -61,6 +68,8 @@ export type Ledger = {
   readonly countArrival: (call: string, admitted: boolean, atMs: number) => void;
   // For audits; oldest first.
   readonly entries: (filter: EntryFilter) => readonly Entry[];
+  // For who compares order by order; by order id, and oldest first within one.
+  readonly entriesByOrder: (range: OrderRange) => readonly Entry[];
   readonly callsOf: (orderId: string) => readonly OrderCalls[];
   readonly traffic: (fromSecond: number, toSecond: number) => readonly Traffic[];
   readonly counts: () => readonly {
@@ -85,7 +94,7 @@ const settings = `
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = OFF;
   PRAGMA wal_autocheckpoint = 4000;
-  PRAGMA cache_size = -16000;`;
+  PRAGMA cache_size = -4000;`;
 
 const tables = `
   CREATE TABLE IF NOT EXISTS entries (
@@ -101,6 +110,9 @@ const tables = `
     second INTEGER NOT NULL, call TEXT NOT NULL, admitted INTEGER NOT NULL, calls INTEGER NOT NULL,
     PRIMARY KEY (second, call, admitted)
   ) STRICT, WITHOUT ROWID;`;
+
+// Behind every order id there can be.
+const lastOrder = '\u{10ffff}';
 
 function open(directory: string): DatabaseSync {
   mkdirSync(directory, { recursive: true });
@@ -134,12 +146,16 @@ export function openLedger({ directory }: { directory: string }): Ledger {
       `INSERT INTO calls VALUES (?, ?, 1)
        ON CONFLICT (orderId, call) DO UPDATE SET calls = calls + 1 RETURNING calls`,
     ),
-    countArrival: database.prepare(
-      `INSERT INTO traffic VALUES (?, ?, ?, 1)
-       ON CONFLICT (second, call, admitted) DO UPDATE SET calls = calls + 1`,
+    countArrivals: database.prepare(
+      `INSERT INTO traffic VALUES (?, ?, ?, ?)
+       ON CONFLICT (second, call, admitted) DO UPDATE SET calls = calls + excluded.calls`,
     ),
     all: database.prepare('SELECT * FROM entries WHERE position > ? ORDER BY position LIMIT ?'),
     ofOrder: database.prepare('SELECT * FROM entries WHERE orderId = ? AND position > ? ORDER BY position LIMIT ?'),
+    byOrder: database.prepare(
+      `SELECT * FROM entries WHERE orderId >= ? AND orderId <= ? AND (orderId > ? OR position > ?)
+       ORDER BY orderId, position LIMIT ?`,
+    ),
     callsOf: database.prepare('SELECT call, calls FROM calls WHERE orderId = ? ORDER BY call'),
     traffic: database.prepare('SELECT * FROM traffic WHERE second >= ? AND second < ? ORDER BY second, call, admitted'),
     counts: database.prepare(
@@ -147,15 +163,20 @@ export function openLedger({ directory }: { directory: string }): Ledger {
     ),
   };
 
-  type Turn = { readonly committed: Promise<void>; readonly end: () => void };
+  // `arrivals` are summed up per turn: one row for the many calls of one kind that come together.
+  type Turn = { readonly committed: Promise<void>; readonly end: () => void; readonly arrivals: Map<string, Traffic> };
   let turn: Turn | null = null;
 
   function startTurn(): Turn {
     sql.begin.run();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const arrivals = new Map<string, Traffic>();
     const end = () => {
       turn = null;
       try {
+        for (const { second, call, admitted, calls } of arrivals.values()) {
+          sql.countArrivals.run(second, call, admitted ? 1 : 0, calls);
+        }
         sql.commit.run();
         resolve();
       } catch (error) {
@@ -166,7 +187,7 @@ export function openLedger({ directory }: { directory: string }): Ledger {
     };
     // Microtasks run in the order they are queued, so whoever is already waiting still joins this turn.
     queueMicrotask(() => turn?.end());
-    return { committed: promise, end };
+    return { committed: promise, end, arrivals };
   }
 
   // An audit shows only what is durable.
@@ -196,12 +217,21 @@ export function openLedger({ directory }: { directory: string }): Ledger {
     },
     countCall: (orderId, call) => (sql.countCall.get(orderId, call) as { calls: number }).calls,
     countArrival: (call, admitted, atMs) => {
-      sql.countArrival.run(Math.floor(atMs / 1000), call, admitted ? 1 : 0);
+      const second = Math.floor(atMs / 1000);
+      const name = `${second} ${call} ${admitted}`;
+      const calls = (turn?.arrivals.get(name)?.calls ?? 0) + 1;
+      turn?.arrivals.set(name, { second, call, admitted, calls });
     },
     entries: ({ orderId, afterPosition, limit }) =>
       read(() => {
         const rows =
           orderId === null ? sql.all.all(afterPosition, limit) : sql.ofOrder.all(orderId, afterPosition, limit);
+        return rows as unknown as Entry[];
+      }),
+    entriesByOrder: ({ from, upTo, after, limit }) =>
+      read(() => {
+        const start = after?.orderId ?? from ?? '';
+        const rows = sql.byOrder.all(start, upTo ?? lastOrder, start, after?.position ?? 0, limit);
         return rows as unknown as Entry[];
       }),
     callsOf: (orderId) => read(() => sql.callsOf.all(orderId) as unknown as OrderCalls[]),

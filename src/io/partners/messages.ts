@@ -122,6 +122,16 @@ export const LedgerQuery = Type.Object(
   },
   closed,
 );
+// The same entries order by order, `from` one `upTo` another, both included.
+export const LedgerOrdersQuery = Type.Object(
+  {
+    from: Type.Optional(orderId),
+    upTo: Type.Optional(orderId),
+    cursor: Type.Optional(Type.String({ pattern: '^[0-9]{1,15} .', maxLength: 220 })),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })),
+  },
+  closed,
+);
 export const TrafficQuery = Type.Object(
   {
     from: Type.Optional(Type.String({ format: 'date-time' })),

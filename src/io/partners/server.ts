@@ -124,6 +124,21 @@ export function createSandboxServer({ ledger, stage, system, log }: SandboxServe
     const last = entries.length === limit ? entries.at(-1) : undefined;
     return { items: entries.map(toAudited), nextCursor: last === undefined ? null : String(last.position) };
   });
+  app.get(
+    '/ledger/orders',
+    { schema: { querystring: messages.LedgerOrdersQuery } },
+    ({ query }): messages.LedgerPage => {
+      const { from = null, upTo = null, cursor, limit = 500 } = query;
+      const [, position = '', orderId = ''] = /^(\d+) (.+)$/s.exec(cursor ?? '') ?? [];
+      const after = cursor === undefined ? null : { orderId, position: Number(position) };
+      const entries = ledger.entriesByOrder({ from, upTo, after, limit });
+      const last = entries.length === limit ? entries.at(-1) : undefined;
+      return {
+        items: entries.map(toAudited),
+        nextCursor: last === undefined ? null : `${last.position} ${last.orderId}`,
+      };
+    },
+  );
   app.get('/ledger/summary', () => ({ items: ledger.counts() }));
   app.get('/ledger/calls', { schema: { querystring: messages.CallsQuery } }, ({ query }) => ({
     items: ledger.callsOf(query.orderId),

@@ -17,7 +17,7 @@ const hourMs = 3_600_000;
 export type Retention = { readonly keysHours: number; readonly rowsDays: number };
 
 // UUIDv7 begins with the milliseconds since 1970 in 48 bits (RFC 9562): ids below this one are older.
-function idBefore(time: Date): string {
+export function idBefore(time: Date): string {
   const hex = time.getTime().toString(16).padStart(12, '0');
   return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-000000000000`;
 }

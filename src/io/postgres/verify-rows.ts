@@ -1,0 +1,152 @@
+// What `verify` reads beside the orders: keys, debts to the bus and deliveries, which may lack their order
+// or fact, and how far each consumer is.
+//
+// Promises: as verify.ts: short statements, no lock, flat memory. Each looks at a part of one table and
+// answers how many rows it saw, how many offend, and the first of them.
+// Relies on keys being inserted and removed, never updated, so that they can be read by their place.
+
+import { type Finding, overdueMs, type PromiseName } from '../../flow/verify-promises.ts';
+import type { Database } from './database.ts';
+import { lastId } from './verify.ts';
+
+// Rows per statement: some tens of milliseconds.
+const partRows = 5_000;
+// Pages of 8 KiB, of some 60 keys each.
+const partPages = 100;
+const namedMax = 20;
+
+export type Part = { readonly seen: number; readonly offenders: readonly Offenders[] };
+export type Offenders = {
+  readonly promise: PromiseName;
+  readonly count: number;
+  readonly findings: readonly Finding[];
+};
+
+type Named = { subject: string; what: string };
+type Bad = { promise: PromiseName; count: number; named: Named[] };
+
+const toOffenders = (bad: readonly Bad[] | null): Offenders[] =>
+  (bad ?? []).map(({ promise, count, named }) => ({
+    promise,
+    count,
+    findings: named.map((one) => ({ promise, ...one })),
+  }));
+
+// Of a query `bad (promise, subject, what)`.
+const gathered = `(SELECT json_agg(json_build_object('promise', g.promise, 'count', g.count, 'named', g.named)) FROM (
+    SELECT b.promise, count(*)::integer AS count,
+           (array_agg(json_build_object('subject', b.subject, 'what', b.what)))[1:${namedMax}] AS named
+    FROM bad b GROUP BY b.promise) AS g) AS bad`;
+
+export function createVerifyRows(database: Database) {
+  const read = async <R extends object>(text: string, values: readonly unknown[]) =>
+    database.once<R>(text, values, { durable: false });
+
+  // Marks only move forward, so that an old one is never beyond what it stands for.
+  async function marks(): Promise<{ consumer: string; type: string; xid: number }[]> {
+    return read('/* verify-marks */ SELECT consumer, type, xid::text::bigint AS xid FROM watermarks', []);
+  }
+
+  async function estimate(): Promise<number> {
+    const rows = await read<{ rows: number }>(
+      `/* verify-estimate */ SELECT greatest(0, reltuples)::float8 AS rows FROM pg_class WHERE oid = 'orders'::regclass`,
+      [],
+    );
+    return rows[0]?.rows ?? 0;
+  }
+
+  // A request's key and its order are written by one statement, so two keys of one order lie side by side.
+  async function* keys(since: Date | null): AsyncGenerator<Part> {
+    for (let page = 0; ; page += partPages) {
+      const rows = await read<{ seen: number; bad: Bad[] | null; is_last: boolean }>(
+        `/* verify-keys */ WITH part AS MATERIALIZED (
+           SELECT k.order_id, o.id IS NULL AS is_lost FROM idempotency_keys k LEFT JOIN orders o ON o.id = k.order_id
+           WHERE k.ctid >= $1::tid AND k.ctid < $2::tid AND ($3::timestamptz IS NULL OR k.created_at >= $3)
+         ), bad AS (
+           SELECT 'keys' AS promise, p.order_id AS subject,
+                  CASE WHEN bool_or(p.is_lost) THEN 'a key has this order, which does not exist'
+                       ELSE count(*) || ' keys have this order' END AS what
+           FROM part p GROUP BY p.order_id HAVING bool_or(p.is_lost) OR count(*) > 1
+         )
+         SELECT (SELECT count(*)::integer FROM part) AS seen, ${gathered},
+                $4::bigint * current_setting('block_size')::bigint >= pg_relation_size('idempotency_keys') AS is_last`,
+        [`(${page},0)`, `(${page + partPages},0)`, since, page + partPages],
+      );
+      const row = rows[0];
+      if (row === undefined) return;
+      yield { seen: row.seen, offenders: toOffenders(row.bad) };
+      if (row.is_last) return;
+    }
+  }
+
+  async function* debts(afterOrder: string): AsyncGenerator<Part> {
+    for (let after = { order: afterOrder, version: 0 }; ; ) {
+      const rows = await read<{ seen: number; bad: Bad[] | null; last_order: string | null; last_version: number }>(
+        `/* verify-debts */ WITH part AS MATERIALIZED (
+           SELECT o.order_id, o.version, o.event_id, e.id, e.type, e.order_id AS fact_order, e.version AS fact_version,
+                  extract(epoch FROM statement_timestamp() - e.time) * 1000 AS age_ms
+           FROM (SELECT * FROM outbox WHERE (order_id, version) > ($1::uuid, $2::integer)
+                 ORDER BY order_id, version LIMIT ${partRows}) AS o
+           LEFT JOIN events e ON e.id = o.event_id
+         ), bad AS (
+           SELECT 'owners' AS promise, order_id AS subject,
+                  'version ' || version || ' is owed to the bus, and is no fact of this order' AS what
+           FROM part WHERE id IS NULL OR fact_order <> order_id OR fact_version <> version
+           UNION ALL
+           SELECT 'late publishing', order_id,
+                  type || ' (version ' || version || ') is owed to the bus for ' || round(age_ms / 60000) || ' minutes'
+           FROM part WHERE age_ms > ${overdueMs}
+         ), last AS (
+           SELECT order_id, version FROM part ORDER BY order_id DESC, version DESC LIMIT 1
+         )
+         SELECT (SELECT count(*)::integer FROM part) AS seen, ${gathered},
+                (SELECT order_id FROM last) AS last_order, (SELECT version FROM last) AS last_version`,
+        [after.order, after.version],
+      );
+      const row = rows[0];
+      if (row === undefined) return;
+      yield { seen: row.seen, offenders: toOffenders(row.bad) };
+      if (row.last_order === null || row.seen < partRows) return;
+      after = { order: row.last_order, version: row.last_version };
+    }
+  }
+
+  // A fact is written before its delivery; of what could not be read there is a letter instead.
+  async function* deliveries(afterEvent: string): AsyncGenerator<Part> {
+    for (let after = afterEvent; ; ) {
+      const ends = await read<{ event_id: string }>(
+        `/* verify-deliveries-range */ SELECT event_id FROM deliveries WHERE event_id > $1 ORDER BY event_id
+         OFFSET ${partRows - 1} LIMIT 1`,
+        [after],
+      );
+      const upTo = ends[0]?.event_id ?? lastId;
+      const rows = await read<{ seen: number; bad: Bad[] | null }>(
+        `/* verify-deliveries */ WITH part AS MATERIALIZED (
+           SELECT d.event_id, d.consumer, d.order_id, d.state, e.id,
+                  extract(epoch FROM statement_timestamp() - d.due_at) * 1000 AS due_for_ms
+           FROM deliveries d LEFT JOIN events e ON e.id = d.event_id
+           WHERE d.event_id > $1 AND d.event_id <= $2
+         ), bad AS (
+           SELECT 'owners' AS promise, order_id AS subject,
+                  consumer || ' has a delivery of the fact ' || event_id || ', which does not exist' AS what
+           FROM part WHERE id IS NULL AND order_id IS NOT NULL
+           UNION ALL
+           SELECT 'letters', event_id, 'what ' || consumer || ' could not read is dead without an open letter'
+           FROM part p WHERE order_id IS NULL AND state = 'dead' AND NOT EXISTS (
+             SELECT FROM dead_letters l WHERE l.consumer = p.consumer AND l.delivery_id = p.event_id AND l.closed_at IS NULL)
+           UNION ALL
+           SELECT 'late work', event_id,
+                  consumer || ': a message that was sent back is due for ' || round(due_for_ms / 60000) || ' minutes'
+           FROM part WHERE order_id IS NULL AND due_for_ms > ${overdueMs}
+         )
+         SELECT (SELECT count(*)::integer FROM part) AS seen, ${gathered}`,
+        [after, upTo],
+      );
+      yield { seen: rows[0]?.seen ?? 0, offenders: toOffenders(rows[0]?.bad ?? null) };
+      if (upTo === lastId) return;
+      after = upTo;
+    }
+  }
+
+  return { marks, estimate, keys, debts, deliveries };
+}

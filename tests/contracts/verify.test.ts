@@ -1,0 +1,454 @@
+// `verify` on every database the product runs on: clean after real work, and each promise broken once by
+// hand, which it must name with the order it is about.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, it } from 'node:test';
+import type { Order, OrderId, PaymentScenario } from '../../src/domain/order.ts';
+import { isRefusal } from '../../src/domain/refusals.ts';
+import { type PromiseName, promiseNames, promises } from '../../src/flow/verify-promises.ts';
+import { createMemoryBus } from '../../src/io/buses/memory.ts';
+import { type Entry, type NewEntry, openLedger } from '../../src/io/partners/ledger.ts';
+import { createLocalPartners } from '../../src/io/partners/local.ts';
+import { createSandboxServer } from '../../src/io/partners/server.ts';
+import { createStage } from '../../src/io/partners/stage.ts';
+import { createSystem } from '../../src/io/system.ts';
+import { readConfig } from '../../src/main/config.ts';
+import { verify } from '../../src/main/verify.ts';
+import type { VerifyOptions } from '../../src/main/verify-options.ts';
+import { toTable, type Verdict } from '../../src/main/verify-report.ts';
+import { allRoles, createEngine } from '../../src/main/wire.ts';
+import { awaitRest } from '../support/audit.ts';
+import { silentLog } from '../support/silent-log.ts';
+import { createStore, type Opened, openEmbeddedAnew, openServer } from '../support/store.ts';
+import { until } from '../support/until.ts';
+import { quickSettings } from '../support/world.ts';
+
+const tables = ['orders', 'events', 'deliveries', 'effects', 'outbox', 'idempotency_keys', 'dead_letters', 'attempts'];
+const system = createSystem();
+
+type Stories = { processed: Order; declined: Order; failed: Order; canceled: Order };
+
+// Real work on an empty database, all of it ended; then what the tests need of it.
+async function worked({ database }: Opened, directory: string) {
+  const { query: sql } = database;
+  const ledger = openLedger({ directory });
+  const stage = createStage();
+  const engine = createEngine({
+    database,
+    bus: createMemoryBus({ log: silentLog }),
+    partners: createLocalPartners({ ledger, stage, system }),
+    simulatedPartners: true,
+    settings: quickSettings,
+    roles: allRoles,
+    retention: { keysHours: 168, rowsDays: 30 },
+    metrics: {
+      published: () => {},
+      hintDropped: () => {},
+      deliveryEnded: () => {},
+      breakerChanged: () => {},
+      scrape: async () => ({ contentType: '', body: '' }),
+    },
+    system,
+    log: silentLog,
+  });
+  await engine.start();
+  const place = async (paymentScenario: PaymentScenario): Promise<Order> => {
+    const command = { customerEmail: 'a@example.com', amount: 1_999, paymentScenario };
+    const key = `key-${paymentScenario}`;
+    const placed = await engine.desk.place({ command, received: command, key, correlationId: 'c', traceparent: null });
+    assert.ok(!isRefusal(placed));
+    return placed.order;
+  };
+  const is = (id: OrderId, status: Order['status']) =>
+    until(async () => {
+      const order = await engine.desk.read(id);
+      if (isRefusal(order) || order.status !== status) throw new Error(JSON.stringify(order));
+      return order;
+    }, `${id} to be ${status}`);
+
+  const canceled = await place('lost-answer');
+  await is(canceled.id, 'PROCESSING');
+  await engine.desk.cancel(canceled.id, null, 'c');
+  const [processed, declined, failed] = [await place('success'), await place('failure'), await place('fatal')];
+  const stories: Stories = {
+    canceled: await is(canceled.id, 'CANCELED'),
+    processed: await is(processed.id, 'PROCESSED'),
+    declined: await is(declined.id, 'CANCELED'),
+    failed: await is(failed.id, 'FAILED'),
+  };
+  await awaitRest(sql);
+  await engine.stop(0);
+  // As the pull would in some seconds.
+  await sql(`UPDATE watermarks SET xid = (SELECT max(xid::text::bigint)::text::xid8 FROM events)`);
+  for (const table of tables) await sql(`CREATE TABLE saved_${table} AS TABLE ${table}`);
+  const restore = async () => {
+    await sql(`TRUNCATE ${tables.join(', ')}`);
+    for (const table of tables) await sql(`INSERT INTO ${table} OVERRIDING SYSTEM VALUE SELECT * FROM saved_${table}`);
+  };
+  const server = createSandboxServer({ ledger, stage, system, log: silentLog });
+  const ledgerUrl = await server.listen({ host: '127.0.0.1', port: 0 });
+  const close = async () => {
+    await server.close();
+    ledger.close();
+  };
+  return { sql, ledger, stories, restore, ledgerUrl, close };
+}
+
+// What breaks each promise, by hand: `$1` is the order's id, and the finding must name it.
+const broken: readonly { promise: PromiseName; by: string; order: keyof Stories; sql: string }[] = [
+  {
+    promise: 'facts',
+    by: 'a missing fact',
+    order: 'processed',
+    sql: 'DELETE FROM events WHERE order_id = $1 AND version = 2',
+  },
+  {
+    promise: 'facts',
+    by: 'a version ahead',
+    order: 'declined',
+    sql: 'UPDATE orders SET version = version + 1 WHERE id = $1',
+  },
+  {
+    promise: 'story',
+    by: 'another first fact',
+    order: 'processed',
+    sql: `UPDATE events SET type = 'PaymentFailedV1' WHERE order_id = $1 AND version = 1`,
+  },
+  {
+    promise: 'story',
+    by: 'a fact that cannot follow',
+    order: 'processed',
+    sql: `UPDATE events SET type = 'OrderReprocessedV1' WHERE order_id = $1 AND version = 2`,
+  },
+  {
+    promise: 'story',
+    by: 'a fact that tells of another status',
+    order: 'processed',
+    sql: `UPDATE events SET data = '{"previousStatus":"PENDING","status":"PROCESSED"}' WHERE order_id = $1 AND version = 3`,
+  },
+  {
+    promise: 'story',
+    by: 'another status',
+    order: 'processed',
+    sql: `UPDATE orders SET status = 'PENDING' WHERE id = $1`,
+  },
+  {
+    promise: 'story',
+    by: 'another payment',
+    order: 'declined',
+    sql: `UPDATE orders SET payment = 'voided' WHERE id = $1`,
+  },
+  {
+    promise: 'story',
+    by: 'another fulfillment',
+    order: 'failed',
+    sql: `UPDATE orders SET fulfillment = 'canceled' WHERE id = $1`,
+  },
+  { promise: 'keys', by: 'a lost order', order: 'processed', sql: 'DELETE FROM orders WHERE id = $1' },
+  {
+    promise: 'keys',
+    by: 'a second key',
+    order: 'processed',
+    sql: `INSERT INTO idempotency_keys SELECT key || '-2', fingerprint, order_id, created_at FROM idempotency_keys WHERE order_id = $1`,
+  },
+  { promise: 'owners', by: 'facts without their order', order: 'processed', sql: 'DELETE FROM orders WHERE id = $1' },
+  {
+    promise: 'owners',
+    by: 'a debt without its fact',
+    order: 'processed',
+    sql: 'INSERT INTO outbox (order_id, version, event_id, lane) VALUES ($1, 9, gen_random_uuid(), 0)',
+  },
+  {
+    promise: 'owners',
+    by: 'a delivery without its fact',
+    order: 'processed',
+    sql: `INSERT INTO deliveries (event_id, consumer, order_id, state, epoch, attempt, takeovers)
+          VALUES (gen_random_uuid(), 'payment', $1, 'done', 0, 1, 0)`,
+  },
+  {
+    promise: 'owners',
+    by: 'a delivery of another order',
+    order: 'processed',
+    sql: `UPDATE deliveries SET order_id = gen_random_uuid() WHERE order_id = $1 AND consumer = 'payment'`,
+  },
+  {
+    promise: 'deliveries',
+    by: 'a fact that was passed by',
+    order: 'processed',
+    sql: `DELETE FROM deliveries WHERE order_id = $1 AND consumer = 'fulfillment'`,
+  },
+  {
+    promise: 'deliveries',
+    by: 'a fact that was passed by, of a consumer that began later',
+    order: 'declined',
+    sql: `DELETE FROM deliveries WHERE order_id = $1 AND consumer = 'notification'
+            AND event_id = (SELECT id FROM events WHERE order_id = $1 AND type = 'OrderCanceledV1')`,
+  },
+  {
+    promise: 'endings',
+    by: 'an attempt after the end',
+    order: 'processed',
+    sql: `INSERT INTO attempts SELECT order_id, consumer, event_id, epoch, attempt + 1, 'retry', 'c', 'm', null, now()
+          FROM deliveries WHERE order_id = $1 AND consumer = 'payment'`,
+  },
+  {
+    promise: 'endings',
+    by: 'a second end',
+    order: 'processed',
+    sql: `INSERT INTO attempts SELECT order_id, consumer, event_id, epoch, attempt, 'dead', 'c', 'm', null, now()
+          FROM deliveries WHERE order_id = $1 AND consumer = 'payment'`,
+  },
+  {
+    promise: 'letters',
+    by: 'FAILED without a letter',
+    order: 'failed',
+    sql: 'DELETE FROM dead_letters WHERE order_id = $1',
+  },
+  {
+    promise: 'letters',
+    by: 'a letter without FAILED',
+    order: 'failed',
+    sql: `UPDATE orders SET status = 'PENDING', reason_code = null, reason_message = null WHERE id = $1`,
+  },
+  {
+    promise: 'letters',
+    by: 'a dead delivery without a letter',
+    order: 'processed',
+    sql: `UPDATE deliveries SET state = 'dead' WHERE order_id = $1 AND consumer = 'notification'`,
+  },
+  {
+    promise: 'letters',
+    by: 'a letter of a delivery that lives',
+    order: 'failed',
+    sql: `UPDATE deliveries SET state = 'done' WHERE order_id = $1 AND consumer = 'payment'`,
+  },
+  {
+    promise: 'work',
+    by: 'an order that nothing moves',
+    order: 'processed',
+    sql: `UPDATE orders SET status = 'PROCESSING' WHERE id = $1`,
+  },
+  {
+    promise: 'effects',
+    by: 'another key',
+    order: 'processed',
+    sql: `UPDATE effects SET key = key || '0' WHERE order_id = $1 AND name = 'booking'`,
+  },
+  {
+    promise: 'effects',
+    by: 'a generation nobody asked for',
+    order: 'failed',
+    sql: `UPDATE effects SET generation = 1, key = $1::uuid || ':authorization:1' WHERE order_id = $1`,
+  },
+  {
+    promise: 'processed',
+    by: 'a booking that is not done',
+    order: 'processed',
+    sql: `UPDATE effects SET state = 'unknown' WHERE order_id = $1 AND name = 'booking'`,
+  },
+  {
+    promise: 'canceled',
+    by: 'an authorization that was left',
+    order: 'canceled',
+    sql: `UPDATE effects SET state = 'done', reference = 'left' WHERE order_id = $1 AND name = 'authorization'`,
+  },
+  {
+    promise: 'attempts',
+    by: 'one attempt too many',
+    order: 'processed',
+    sql: `UPDATE deliveries SET attempt = 5 WHERE order_id = $1 AND consumer = 'payment'`,
+  },
+  {
+    promise: 'late publishing',
+    by: 'a debt of an hour',
+    order: 'processed',
+    sql: `WITH old AS (UPDATE events SET time = time - interval '1 hour' WHERE order_id = $1)
+          INSERT INTO outbox (order_id, version, event_id, lane) SELECT order_id, version, id, 0 FROM events WHERE order_id = $1`,
+  },
+  {
+    promise: 'late work',
+    by: 'a lease that ended an hour ago',
+    order: 'processed',
+    sql: `UPDATE deliveries SET state = 'running', due_at = now() - interval '1 hour'
+          WHERE order_id = $1 AND consumer = 'notification'`,
+  },
+];
+
+const databases = [
+  ['a PostgreSQL server', openServer],
+  ['the embedded database', openEmbeddedAnew],
+] as const;
+
+for (const [name, open] of databases) {
+  describe(`verify on ${name}`, { timeout: 120_000 }, () => {
+    const directory = mkdtempSync(join(tmpdir(), 'orderly-verify-'));
+    let opened: Opened;
+    let work: Awaited<ReturnType<typeof worked>>;
+    before(async () => {
+      opened = await open();
+      work = await worked(opened, directory);
+    });
+    afterEach(() => work.restore());
+    after(async () => {
+      await work.close();
+      await opened.close();
+      rmSync(directory, { recursive: true });
+    });
+
+    const reading = readConfig({}, 'verify');
+    assert.ok(reading.ok);
+    const verified = (options: Partial<VerifyOptions> = {}): Promise<Verdict> =>
+      verify(
+        opened.database,
+        reading.config,
+        { since: null, json: false, ledgerUrl: null, ...options },
+        { system, signal: new AbortController().signal, progress: null },
+      );
+    const rowOf = (verdict: Verdict, promise: PromiseName) => {
+      const row = verdict.promises.find((one) => one.name === promise);
+      assert.ok(row);
+      return row;
+    };
+    const assertNamed = (verdict: Verdict, promise: PromiseName, orderId: string) => {
+      const { status, found, findings } = rowOf(verdict, promise);
+      assert.equal(status, promises[promise].kind === 'always' ? 'violated' : 'late', toTable(verdict));
+      assert.ok(found > 0);
+      assert.ok(
+        findings.some(({ id, what, remedy }) => id === orderId && what.length > 10 && remedy.length > 10),
+        `${orderId} is not named: ${JSON.stringify(findings)}`,
+      );
+      assert.ok(toTable(verdict).includes(orderId));
+    };
+
+    it('finds nothing after real work, with the ledger and without', async () => {
+      for (const ledgerUrl of [null, work.ledgerUrl]) {
+        const verdict = await verified({ ledgerUrl });
+        assert.equal(verdict.status, 'ok', toTable(verdict));
+        assert.deepEqual(
+          verdict.promises.filter(({ found }) => found > 0),
+          [],
+        );
+        assert.equal(verdict.orders, 4);
+        const expected = promiseNames.filter((one) => ledgerUrl !== null || !promises[one].byLedger);
+        assert.deepEqual(
+          verdict.promises.map((one) => one.name),
+          expected,
+        );
+        assert.match(toTable(verdict), /All \d+ promises kept\.$/);
+        assert.ok(expected.every((one) => toTable(verdict).includes(`  ${one} `)));
+      }
+    });
+
+    for (const { promise, by, order, sql } of broken) {
+      it(`names ${promise} broken by ${by}`, async () => {
+        const { id } = work.stories[order];
+        await work.sql(sql, [id]);
+        assertNamed(await verified(), promise, id);
+      });
+    }
+
+    it('names a fact that reaches a consumer late, as late and as no violation', async () => {
+      const { id } = work.stories.processed;
+      const marks = await work.sql<{ xid: string }>('SELECT xid::text AS xid FROM watermarks LIMIT 1');
+      await work.sql(`UPDATE watermarks SET xid = '0'`);
+      await work.sql(`DELETE FROM deliveries WHERE order_id = $1 AND consumer = 'notification'`, [id]);
+      const young = await verified();
+      await work.sql(`UPDATE events SET time = time - interval '1 hour' WHERE order_id = $1`, [id]);
+      const old = await verified();
+      await work.sql('UPDATE watermarks SET xid = $1::xid8', [marks[0]?.xid]);
+      assert.equal(rowOf(young, 'late deliveries').status, 'ok');
+      assertNamed(old, 'late deliveries', id);
+      assert.equal(old.status, 'ok');
+    });
+
+    it('names what could not be read and is dead without a letter', async () => {
+      await work.sql(
+        `INSERT INTO deliveries (event_id, consumer, state, token, epoch, attempt, takeovers)
+         VALUES ('99999999-9999-8999-8999-999999999999', 'payment', 'dead', gen_random_uuid(), 0, 1, 0)`,
+      );
+      assertNamed(await verified(), 'letters', '99999999-9999-8999-8999-999999999999');
+    });
+
+    it('misses nothing that the retention has removed', async () => {
+      const { id } = work.stories.processed;
+      await work.sql(`UPDATE events SET time = time - interval '31 days' WHERE order_id = $1`, [id]);
+      await work.sql('DELETE FROM deliveries WHERE order_id = $1', [id]);
+      assert.equal((await verified()).status, 'ok');
+    });
+
+    it('leaves out the orders before a time', async () => {
+      await work.sql('UPDATE orders SET version = 9 WHERE id = $1', [work.stories.processed.id]);
+      const hourMs = 3_600_000;
+      const before = await verified({ since: new Date(work.stories.canceled.createdAt.getTime() - hourMs) });
+      const after = await verified({ since: new Date(work.stories.failed.createdAt.getTime() + hourMs) });
+      assert.deepEqual([before.status, before.orders], ['violated', 4]);
+      assert.deepEqual([after.status, after.orders], ['ok', 0]);
+    });
+
+    it('reads one range of orders after the other, none twice and none left out', async () => {
+      const store = createStore(opened.database);
+      const requests = Array.from({ length: 2_500 }, () => store.requestOf());
+      await store.accept(requests);
+      const ids = requests.map(({ order }) => order.id);
+      await work.sql('UPDATE orders SET version = 9 WHERE id = ANY($1::uuid[])', [ids]);
+      const verdict = await verified();
+      assert.equal(verdict.orders, 2_504);
+      const { found, findings } = rowOf(verdict, 'facts');
+      assert.deepEqual([found, findings.length], [2_500, 20]);
+      assert.match(toTable(verdict), /and 2 480 more/);
+    });
+
+    it('names what the ledger has otherwise', async () => {
+      const { stories, ledger, ledgerUrl } = work;
+      const { processed, canceled } = stories;
+      const entryOf = (order: Order, partner: Entry['partner']): Entry => {
+        const all = ledger.entries({ orderId: order.id, afterPosition: 0, limit: 10 });
+        const entry = all.find((one) => one.partner === partner);
+        assert.ok(entry);
+        return entry;
+      };
+      const move = (entry: Entry, state: Entry['state']) =>
+        ledger.inTurn(() => ledger.move(entry.partner, entry.key, state, 1));
+      const add = (entry: NewEntry) => ledger.inTurn(() => ledger.add(entry));
+      const held = entryOf(processed, 'payments');
+      const undone = entryOf(canceled, 'payments');
+
+      await move(held, 'voided');
+      const voided = await verified({ ledgerUrl });
+      await move(held, 'authorized');
+      assertNamed(voided, 'ledger: processed', processed.id);
+      assertNamed(voided, 'ledger: effects', processed.id);
+
+      await move(undone, 'authorized');
+      const left = await verified({ ledgerUrl });
+      await move(undone, 'voided');
+      assertNamed(left, 'ledger: canceled', canceled.id);
+
+      await work.sql('UPDATE orders SET amount = 1 WHERE id = $1', [processed.id]);
+      assertNamed(await verified({ ledgerUrl }), 'ledger: processed', processed.id);
+      await work.restore();
+      assert.equal((await verified({ ledgerUrl })).status, 'ok');
+
+      await add({ ...held, key: 'another', reference: 'another', state: 'voided' });
+      await add({ ...entryOf(processed, 'mail'), key: 'another' });
+      await add({ ...held, key: 'of nobody', orderId: 'nobody', reference: 'of nobody' });
+      const doubled = await verified({ ledgerUrl });
+      assertNamed(doubled, 'ledger: once', processed.id);
+      assertNamed(doubled, 'ledger: mail', processed.id);
+      assertNamed(doubled, 'ledger: unknown', 'nobody');
+
+      // Several pages, whose borders lie between two entries of one order.
+      const strangers = Array.from({ length: 1_100 }, (_, index) => `stranger-${index}`);
+      for (const orderId of strangers) {
+        for (const partner of ['payments', 'carrier', 'mail'] as const)
+          await add({ ...held, partner, orderId, key: orderId });
+      }
+      const strange = rowOf(await verified({ ledgerUrl }), 'ledger: unknown');
+      assert.equal(strange.found, strangers.length + 1);
+      assert.ok(strange.checked > 3 * strangers.length);
+    });
+  });
+}
