@@ -14,14 +14,14 @@ export type FlushFailure = 'data' | 'again' | 'lost' | 'absent' | 'bug';
 
 export type GroupCommit<Entry, Answer> = {
   readonly add: (entry: Entry) => Promise<Answer>;
-  // Entries waiting, for metrics and for shedding load early.
-  readonly waiting: () => number;
+  // Entries that are not answered yet, waiting or under way.
+  readonly pending: () => number;
   // Resolves when no entry waits or is under way.
   readonly drained: () => Promise<void>;
 };
 
 // A locked row is tried again after this long: its holder is another flush (a few ms) or a stranger.
-const lockedPauseMs = 5;
+export const lockedPauseMs = 5;
 // Between tries of a flush: long enough for a restarting database, short enough for a hiccup.
 const retryPauseMsMin = 20;
 const retryPauseMsMax = 1_000;
@@ -45,8 +45,10 @@ export function createGroupCommit<Entry, Answer>(options: {
   readonly capacity: number;
   // How long an entry may be tried, in ms, before its caller is told that the database is away.
   readonly patienceMs: number;
+  // Resolves when the next flush may leave; for work that lets other work pass.
+  readonly turn?: () => Promise<void>;
 }): GroupCommit<Entry, Answer> {
-  const { flush, failureOf, system, maxRows, capacity, patienceMs } = options;
+  const { flush, failureOf, system, maxRows, capacity, patienceMs, turn } = options;
   let queue: Waiting<Entry, Answer>[] = [];
   let flushing = false;
   let scheduled = false;
@@ -89,6 +91,7 @@ export function createGroupCommit<Entry, Answer>(options: {
     if (flushing) return;
     flushing = true;
     while (queue.length > 0) {
+      if (turn !== undefined) await turn();
       const batch = queue.slice(0, maxRows);
       queue = queue.slice(maxRows);
       await run(batch);
@@ -142,7 +145,7 @@ export function createGroupCommit<Entry, Answer>(options: {
         queue.push({ entry, resolve, reject, since: system.monotonicMs(), maybeStored: false });
         schedule();
       }),
-    waiting: () => queue.length,
+    pending: () => pending,
     drained: () => (pending === 0 ? Promise.resolve() : new Promise((resolve) => idle.push(resolve))),
   };
 }

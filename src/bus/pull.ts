@@ -10,10 +10,10 @@ import type { Consumer } from './consume.ts';
 import type { Inbox, Log, System } from './ports.ts';
 
 // A retry of this process wakes the poll itself; the interval is for what other processes left behind.
-const duePollMs = 250;
+export const duePollMs = 250;
 // Old enough that the bus, were it well, would have brought it.
 export const missedAfterMs = 3_000;
-const missedPollMs = 1_000;
+export const missedPollMs = 1_000;
 // Between two rounds that found something: a backlog is read at up to batchMax per pause, and reading it
 // never takes more than a few percent of the database's time.
 const dueRoundMs = 20;

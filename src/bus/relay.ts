@@ -15,7 +15,7 @@ const laneLeaseMs = 5_000;
 // Read at once: a batch that brokers like, and some hundred kilobytes in memory.
 const batchMax = 500;
 // Across processes nobody wakes the relay, so this is what an idle system adds to a fact's way.
-const idlePollMs = 15;
+export const idlePollMs = 15;
 // Between two rounds at the least: under load the facts of this long travel together, which halves what
 // publishing costs the database; on a lone order's way it is hardly ever waited for.
 const roundMs = 4;

@@ -5,6 +5,7 @@
 
 import { type Breaker, createBreaker } from '../bus/breaker.ts';
 import { createConsumer } from '../bus/consume.ts';
+import { createCourtesy } from '../bus/courtesy.ts';
 import { nameOf } from '../bus/envelope.ts';
 import { createGroupCommit } from '../bus/group-commit.ts';
 import { createLeases } from '../bus/leases.ts';
@@ -38,6 +39,8 @@ const flushRowsMax = 256;
 const acceptQueueMax = 4_096;
 // A client waits for its answer; then it is told honestly what is known.
 const acceptPatienceMs = 4_000;
+// Requests under way at once that make a burst; a steady stream at half of what a process can do has fewer.
+const crowd = 32;
 // A claim that cannot be had by then is left to the pull: the intake must not wait for one locked order.
 const claimPatienceMs = 1_000;
 // The desk's claims and settles are bounded by the slots that feed them.
@@ -91,6 +94,7 @@ export function createEngine(parts: {
     flush: createClaim({ database, system, leaseMs, maxWaitMs }),
     capacity: workQueueMax,
     patienceMs: claimPatienceMs,
+    turn: createCourtesy({ isCrowded: () => accepts.pending() >= crowd, system }),
   });
   const settles = createGroupCommit<OrderSettle, SettleAnswer>({
     ...shared,

@@ -84,7 +84,7 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
   };
   const grouped = <Entry, Answer>(run: (entry: Entry) => Promise<Answer>) => ({
     add: run,
-    waiting: () => 0,
+    pending: () => 0,
     drained: async () => {},
   });
   const leases = createLeases({ inbox: { renew: async () => [] }, leaseMs: 30_000, system, log });

@@ -15,7 +15,12 @@ class Failed extends Error {
 // `flush` says what becomes of a batch; every batch is kept, with the time it left at.
 function setUp(
   flush: (entries: readonly string[], nth: number) => Promise<readonly string[]> | readonly string[],
-  limits: { readonly maxRows?: number; readonly capacity?: number; readonly patienceMs?: number } = {},
+  limits: {
+    readonly maxRows?: number;
+    readonly capacity?: number;
+    readonly patienceMs?: number;
+    readonly turn?: () => Promise<void>;
+  } = {},
 ) {
   const system = createVirtualSystem();
   const batches: string[][] = [];
@@ -31,6 +36,7 @@ function setUp(
     maxRows: limits.maxRows ?? 100,
     capacity: limits.capacity ?? 100,
     patienceMs: limits.patienceMs ?? 1_000,
+    ...(limits.turn === undefined ? {} : { turn: limits.turn }),
   });
   return { system, batches, times, commit };
 }
@@ -74,10 +80,23 @@ describe('group commit', { timeout: 20_000 }, () => {
     ends.push(commit.add('c'));
     await system.calm();
     assert.deepEqual(batches, [['a']]);
-    assert.equal(commit.waiting(), 2);
+    assert.equal(commit.pending(), 3);
     first.open();
     assert.deepEqual(await Promise.all(ends), ['a!', 'b!', 'c!']);
     assert.deepEqual(batches, [['a'], ['b', 'c']]);
+  });
+
+  it('sends no flush before its turn, and takes along whoever came meanwhile', async () => {
+    const turn = door();
+    const { commit, batches, system } = setUp(echo, { turn: () => turn.passed });
+    const ends = [commit.add('a')];
+    await system.calm();
+    ends.push(commit.add('b'));
+    await system.calm();
+    assert.deepEqual(batches, []);
+    turn.open();
+    assert.deepEqual(await Promise.all(ends), ['a!', 'b!']);
+    assert.deepEqual(batches, [['a', 'b']]);
   });
 
   it('answers nobody before the flush has ended', async () => {

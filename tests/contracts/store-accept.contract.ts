@@ -5,7 +5,8 @@ import { describe, it } from 'node:test';
 import { createGroupCommit } from '../../src/bus/group-commit.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
 import type { PlaceAnswer, PlaceRequest } from '../../src/flow/ports.ts';
-import { failureOf } from '../../src/io/postgres/errors.ts';
+import { createAccept } from '../../src/io/postgres/accept.ts';
+import { failureOf, NotConnectedError } from '../../src/io/postgres/errors.ts';
 import { answersOf, type Store } from '../support/store.ts';
 
 export function acceptContract(open: () => Store): void {
@@ -143,6 +144,21 @@ export function acceptContract(open: () => Store): void {
       await sql(`DELETE FROM idempotency_keys WHERE key = 'forgotten meanwhile'`);
       assert.deepEqual(answersOf(await accept([request])), ['placed']);
       assert.deepEqual((await rowsOf(request.order.id)).events, 1);
+    });
+
+    it('says what was placed although the winners of the other keys cannot be read just now', async () => {
+      const { accept, requestOf, rowsOf, database } = open();
+      const first = requestOf({ key: 'won before' });
+      await accept([first]);
+      const query = () => Promise.reject(new NotConnectedError(new Error('no connection is free')));
+      const away = createAccept({ ...database, query }, () => {});
+      const fresh = requestOf({ key: 'won now' });
+      const answers = await away([requestOf({ key: 'won before' }), fresh]);
+      assert.deepEqual(
+        answers.map((answer) => (answer === 'locked' ? answer : answer.answer)),
+        ['locked', 'placed'],
+      );
+      assert.equal((await rowsOf(fresh.order.id)).orders, 1);
     });
 
     it('shows the order to who asks for it, and none that does not exist', async () => {

@@ -195,7 +195,6 @@ const tables: Record<string, Table> = {
   outbox: {
     row: { order_id: id(1), version: 1, event_id: id(1), lane: 15 },
     refuses: {
-      outbox_pkey: [{ event_id: id(2) }],
       outbox_lane_check: [
         { version: 2, lane: 16 },
         { version: 2, lane: -1 },

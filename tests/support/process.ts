@@ -87,7 +87,7 @@ export function createProcesses(): Processes {
 
   function launch(args: readonly string[], settings: Settings) {
     const given = Object.entries(settings).map(([name, value]) => [name, String(value)]);
-    const child = spawn(process.execPath, ['--max-semi-space-size=16', cli, ...args], {
+    const child = spawn(process.execPath, ['--max-semi-space-size=8', cli, ...args], {
       cwd: root,
       env: { PATH: process.env.PATH ?? '', ...compiled, ...Object.fromEntries(given) },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -8,6 +8,7 @@
 import type { Flush } from '../../bus/ports.ts';
 import type { PlaceAnswer, PlaceRequest } from '../../flow/ports.ts';
 import { type Database, plainArray, type Query } from './database.ts';
+import { failureOf } from './errors.ts';
 import { laneOf } from './events.ts';
 import { type OrderRow, orderColumns, toOrder } from './orders.ts';
 
@@ -16,13 +17,13 @@ export function createAccept(database: Database, onCommitted: () => void): Flush
     const placed = await insertThatWon(database.once, requests);
     if (placed.size > 0) onCommitted();
     const rest = requests.filter((request) => !placed.has(request.order.id));
-    const winners = rest.length === 0 ? new Map() : await readWinners(database.query, rest);
+    const winners = rest.length === 0 ? new Map() : await readWinners(database.query, rest).catch(laterOrThrow);
     return requests.map((request) => {
       if (placed.has(request.order.id)) return { answer: 'placed', order: request.order };
       // Without a key only an earlier try of this very request can have been in the way.
       if (request.key === null) return { answer: 'placed', order: request.order };
-      const winner = winners.get(request.key);
-      // The key's retention ended between the two statements: it is free again.
+      const winner = winners?.get(request.key);
+      // Not now; or the key's retention ended between the two statements, and it is free again.
       if (winner === undefined) return 'locked';
       if (winner.order.id === request.order.id) return { answer: 'placed', order: request.order };
       if (!winner.fingerprint.equals(request.fingerprint)) return { answer: 'key-reused' };
@@ -31,8 +32,18 @@ export function createAccept(database: Database, onCommitted: () => void): Flush
   };
 }
 
+// The first statement has committed: were the second one's failure the failure of the flush, clients would be
+// told that nothing is stored. What has not won waits for a later flush instead.
+function laterOrThrow(error: unknown): null {
+  const failure = failureOf(error);
+  if (failure === 'bug' || failure === 'data') throw error;
+  return null;
+}
+
 async function insertThatWon(once: Database['once'], requests: readonly PlaceRequest[]): Promise<Set<string>> {
   const orders = requests.map((request) => request.order);
+  // `IS TRUE` keeps the planner from making a join of it: that would be a nested loop, every request compared
+  // with every other one, where a hash of the placed ids does.
   const rows = await once<{ id: string }>(
     `/* accept-orders */ WITH request AS (
        SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bigint[], $5::text[], $6::text[], $7::json[],
@@ -57,10 +68,10 @@ async function insertThatWon(once: Database['once'], requests: readonly PlaceReq
      ), fact AS (
        INSERT INTO events (id, order_id, version, type, data, correlation_id, traceparent, time)
        SELECT event_id, id, 1, event_type, event_data, correlation_id, traceparent, created_at
-       FROM request JOIN placed USING (id)
+       FROM request WHERE (id IN (SELECT id FROM placed)) IS TRUE
      ), owed AS (
        INSERT INTO outbox (order_id, version, event_id, lane)
-       SELECT id, 1, event_id, ${laneOf('id')} FROM request JOIN placed USING (id)
+       SELECT id, 1, event_id, ${laneOf('id')} FROM request WHERE (id IN (SELECT id FROM placed)) IS TRUE
      )
      SELECT id FROM placed`,
     [

@@ -6,6 +6,7 @@
 // lock and running a statement are bounded in time. A transaction's work may run again: it must not
 // touch the outside. Process dies inside: PostgreSQL rolls back.
 
+import { Socket } from 'node:net';
 import pg from 'pg';
 import type { Log } from '../../bus/ports.ts';
 import { failureOf, NotConnectedError } from './errors.ts';
@@ -70,6 +71,26 @@ export function plainArray(values: readonly (string | number | Date | null)[]): 
   return `{${values.map((value) => (value instanceof Date ? value.toISOString() : (value ?? 'NULL'))).join(',')}}`;
 }
 
+// What is written within one turn of the event loop leaves in one system call: statements that travel
+// together would else wake the server one by one.
+function gatheringSocket(): Socket {
+  const socket = new Socket();
+  const write = socket.write.bind(socket) as (...values: unknown[]) => boolean;
+  let isGathering = false;
+  socket.write = (...values: unknown[]) => {
+    if (!isGathering) {
+      isGathering = true;
+      socket.cork();
+      setImmediate(() => {
+        isGathering = false;
+        socket.uncork();
+      });
+    }
+    return write(...values);
+  };
+  return socket;
+}
+
 export function connectServer(options: { url: string; poolMax: number; log: Log }): Database {
   const pool = new pg.Pool({
     connectionString: options.url,
@@ -79,6 +100,7 @@ export function connectServer(options: { url: string; poolMax: number; log: Log 
     keepAlive: true,
     application_name: 'orderly',
     pipeline: true,
+    stream: gatheringSocket,
     types,
   } as pg.PoolConfig);
   return createDatabase({ pool, log: options.log, turn: null, onClose: async () => {} });

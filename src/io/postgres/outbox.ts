@@ -5,7 +5,7 @@
 // Forgetting is committed without waiting for the disk: losing it means a late duplicate, no more.
 
 import type { Outbox } from '../../bus/ports.ts';
-import type { Database } from './database.ts';
+import { type Database, plainArray } from './database.ts';
 import { type FactRow, factColumns, toFact } from './events.ts';
 
 export function createOutbox(database: Database): Outbox {
@@ -32,13 +32,13 @@ export function createOutbox(database: Database): Outbox {
     },
 
     owed: async (lanes, floor, limit) => {
-      // With the planner settings of a transaction: the table is full of rows just deleted.
+      // With the planner settings of a transaction: the table is full of rows just deleted. What is owed
+      // below the floor is an order's earlier fact: its row was written first, under the order's lock.
       const rows = await database.once<FactRow & { position: number }>(
         `/* read-owed */ SELECT o.position, ${factColumns}
          FROM outbox o JOIN events e ON e.id = o.event_id
          WHERE o.position > $1 AND o.lane = ANY($2::smallint[])
-           AND NOT EXISTS (SELECT FROM outbox p
-                           WHERE p.order_id = o.order_id AND p.version < o.version AND p.position <= $1)
+           AND (o.order_id IN (SELECT p.order_id FROM outbox p WHERE p.position <= $1)) IS NOT TRUE
          ORDER BY o.position LIMIT $3`,
         [floor, lanes, limit],
         { durable: false },
@@ -49,9 +49,8 @@ export function createOutbox(database: Database): Outbox {
     forget: async (owed) => {
       if (owed.length === 0) return;
       await database.once(
-        `/* forget-owed */ DELETE FROM outbox o USING unnest($1::uuid[], $2::integer[]) AS s(order_id, version)
-         WHERE o.order_id = s.order_id AND o.version = s.version`,
-        [owed.map((one) => one.fact.subject), owed.map((one) => one.fact.version)],
+        '/* forget-owed */ DELETE FROM outbox WHERE position = ANY($1::bigint[])',
+        [plainArray(owed.map((one) => one.position))],
         { durable: false },
       );
     },

@@ -66,19 +66,16 @@ CREATE TABLE events (
 -- For the pull: facts of one type behind a watermark, oldest transaction first.
 CREATE INDEX events_by_type ON events (type, xid);
 
--- A row = still owed to the bus; deleted when the bus has it. The key serves the question whether an
--- earlier version of the same order is still owed.
+-- A row = still owed to the bus; deleted when the bus has it. Positions grow, so the relay reads what is
+-- owed behind its floor in the order it was written; one row per fact is seen to by events.
 CREATE TABLE outbox (
+  position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   order_id uuid NOT NULL,
   version integer NOT NULL,
   event_id uuid NOT NULL,
   -- Share of the orders that one relay owns at a time, 0-15.
-  lane smallint NOT NULL CHECK (lane BETWEEN 0 AND 15),
-  position bigint GENERATED ALWAYS AS IDENTITY,
-  PRIMARY KEY (order_id, version)
+  lane smallint NOT NULL CHECK (lane BETWEEN 0 AND 15)
 );
--- For the relay: what is owed behind its floor, in the order it was written.
-CREATE INDEX outbox_by_position ON outbox (position);
 
 -- Who owns which lane of the outbox; a lease that ended is anybody's.
 CREATE TABLE relay_lanes (

@@ -1,0 +1,44 @@
+// Letting a crowd pass: work that can wait stands back while requests of people crowd in, so that a burst
+// is accepted at the speed of the database and worked on right afterwards.
+//
+// Promises: without a crowd nobody waits; in a crowd a turn comes at least every `turnEveryMs`; and the
+// time spent standing back is an allowance that a burst uses up and that grows again slowly, so a crowd
+// that stays is worked on at full speed. A token bucket, with milliseconds for tokens.
+
+import type { System } from './ports.ts';
+
+// Between two looks whether the crowd is gone: less than a flush takes.
+const lookEveryMs = 5;
+// Between an answer and the next request of the same client nobody is seen; the crowd is still there.
+const quietMs = 100;
+// So many orders still move on in the thick of a burst, some hundred per second.
+const turnEveryMs = 250;
+// Some twenty thousand orders' accepting …
+const allowanceMsMax = 5_000;
+// … and the share of the time in which it grows again.
+const refill = 0.02;
+
+// The answer resolves when it is the caller's turn.
+export function createCourtesy(options: { readonly isCrowded: () => boolean; readonly system: System }) {
+  const { isCrowded, system } = options;
+  let allowanceMs = allowanceMsMax;
+  let countedMs = system.monotonicMs();
+  let seenMs = Number.NEGATIVE_INFINITY;
+  let turnMs = Number.NEGATIVE_INFINITY;
+
+  return async (): Promise<void> => {
+    for (;;) {
+      const nowMs = system.monotonicMs();
+      allowanceMs = Math.min(allowanceMsMax, allowanceMs + (nowMs - countedMs) * refill);
+      countedMs = nowMs;
+      if (isCrowded()) seenMs = nowMs;
+      const standsBack = nowMs - seenMs < quietMs && nowMs - turnMs < turnEveryMs && allowanceMs > 0;
+      if (!standsBack) {
+        turnMs = nowMs;
+        return;
+      }
+      await system.sleep(lookEveryMs);
+      allowanceMs -= system.monotonicMs() - nowMs;
+    }
+  };
+}
