@@ -39,7 +39,7 @@ export function intend(record: OrderRecord, name: EffectName, now: Date): OrderC
 }
 
 // The order itself where nothing changes: an equal copy would be written once more.
-function withSummary(order: Order, name: EffectName, state: 'pending' | 'none' | 'unknown'): Order {
+export function withSummary(order: Order, name: EffectName, state: 'pending' | 'none' | 'unknown'): Order {
   const field = name === 'authorization' ? 'payment' : 'fulfillment';
   return order[field] === state ? order : { ...order, [field]: state };
 }

@@ -6,10 +6,20 @@
 // The claim takes the effects' tokens, so a late worker of the do cannot write over the outcome.
 // Process dies anywhere: both undos are idempotent by key and run again.
 
-import { OutsideError } from '../bus/ports.ts';
+import { OutsideError, type Trouble } from '../bus/ports.ts';
 import type { FactDraft } from '../domain/events.ts';
-import { changeBy, type OrderWork, ownEffect } from './core-step.ts';
-import type { Effect, OrderRecord, OrderStep, Partners, RecallAnswer, VoidAnswer } from './ports.ts';
+import type { Order } from '../domain/order.ts';
+import { changeBy, type OrderWork, ownEffect, withSummary } from './core-step.ts';
+import type {
+  Effect,
+  EffectName,
+  OrderChange,
+  OrderRecord,
+  OrderStep,
+  Partners,
+  RecallAnswer,
+  VoidAnswer,
+} from './ports.ts';
 
 type Undone = { readonly recall: RecallAnswer | null; readonly voiding: VoidAnswer | null };
 
@@ -41,17 +51,24 @@ export function undoEffects(partners: Pick<Partners, 'payments' | 'carrier'>): O
     },
     decide: (record, work, result, now) => decide(record, work, result as Undone, now),
     retried: () => null,
-    parked: (record, work, trouble) => {
-      const booking = ownEffect(record, 'booking', work);
-      if (trouble.code !== recallRefused || booking === null) return null;
-      // It ships: the customer and the operator should see that, whatever we knew before.
-      return {
-        order: { ...record.order, fulfillment: 'scheduled' },
-        facts: [],
-        effects: [{ ...booking, state: 'stuck' }],
-      };
-    },
+    parked,
   };
+}
+
+// A person must look: until then the order shows `unknown` for what may have been undone although no answer
+// came, and what is certain for the rest. The recall comes first, so the carrier's silence leaves the money.
+function parked(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderChange | null {
+  const owned = (name: EffectName) => ownEffect(record, name, work) ?? undefined;
+  const booking = owned('booking');
+  if (trouble.code === recallRefused && booking !== undefined) {
+    // It ships: the customer and the operator should see that, whatever we knew before.
+    const order: Order = { ...record.order, fulfillment: 'scheduled' };
+    return { order, facts: [], effects: [{ ...booking, state: 'stuck' }] };
+  }
+  if (trouble.class === 'non-retryable') return null;
+  const doubtful = [booking, trouble.dependency === 'carrier' ? undefined : owned('authorization')].filter(isOwed);
+  const order = doubtful.reduce((shown, { name }) => withSummary(shown, name, 'unknown'), record.order);
+  return { order, facts: [], effects: doubtful.map((effect) => ({ ...effect, state: 'unknown' })) };
 }
 
 const recallRefused = 'recall-refused';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { OutsideError } from '../../src/bus/ports.ts';
 import type { OrderId } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
 import type { AuthorizeAnswer, Partners } from '../../src/flow/ports.ts';
@@ -38,6 +39,24 @@ const statesOf = (world: World, id: OrderId, partner: 'payments' | 'carrier') =>
 const summaryOf = async (world: World, id: OrderId) => {
   const { status, payment, fulfillment } = await world.order(id);
   return [status, payment, fulfillment];
+};
+
+// The first four answers, which is all the tries there are, are lost after the call has acted.
+function losing<Q, A>(call: (request: Q, signal: AbortSignal) => Promise<A>): typeof call {
+  let left = 4;
+  return async (request, signal) => {
+    const answer = await call(request, signal);
+    if (left === 0) return answer;
+    left -= 1;
+    throw new OutsideError({ class: 'unknown', code: 'timeout', message: 'no answer', dependencyDown: false });
+  };
+}
+const lostVoids: WorldOptions = {
+  start: false,
+  partners: (real) => ({ ...real, payments: { ...real.payments, void: losing(real.payments.void) } }),
+};
+const lostRecalls: WorldOptions = {
+  partners: (real) => ({ ...real, carrier: { ...real.carrier, recall: losing(real.carrier.recall) } }),
 };
 
 // An order whose money is authorized while nobody has begun to book.
@@ -335,6 +354,36 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'canceled']);
     assert.deepEqual(statesOf(world, id, 'carrier'), ['recalled']);
     assert.deepEqual(statesOf(world, id, 'payments'), ['voided']);
+  });
+
+  test(
+    'an undo whose answers are lost shows the money as unknown until a person sends it back',
+    lostVoids,
+    async (world) => {
+      const id = await authorizedByHand(world);
+      await canceled(world, id);
+      await world.engine.start();
+      await until(async () => (await world.openLetters()).length > 0, 'the letter of the undo');
+      assert.deepEqual(statesOf(world, id, 'payments'), ['voided']);
+      assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'unknown', 'none']);
+
+      assert.ok(!isRefusal(await world.desk.reprocess(id, 'test-again')));
+      await world.settled();
+      assert.deepEqual(await world.openLetters(), []);
+      assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
+    },
+  );
+
+  test('a recall whose answers are lost leaves the money as it is shown', lostRecalls, async (world) => {
+    world.stage.direct({ call: 'book', act: 'hang-after' });
+    const { id } = await world.place();
+    await hanging(world);
+    await canceled(world, id);
+    await until(async () => (await world.openLetters()).length > 0, 'the letter of the undo');
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'authorized', 'unknown']);
+    assert.ok(!isRefusal(await world.desk.reprocess(id, 'test-again')));
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'canceled']);
   });
 
   test('a failed order whose money is held gets it back, and its letter is closed', {}, async (world) => {
