@@ -212,9 +212,7 @@ export function openLedger({ directory }: { directory: string }): Ledger {
       const { partner, key, orderId, state, reference, code, terms, expiresAtMs, createdAtMs } = entry;
       sql.add.run(partner, key, orderId, state, reference, code, terms, expiresAtMs, createdAtMs, createdAtMs);
     },
-    move: (partner, key, state, atMs) => {
-      sql.move.run(state, atMs, partner, key);
-    },
+    move: (partner, key, state, atMs) => void sql.move.run(state, atMs, partner, key),
     countCall: (orderId, call) => (sql.countCall.get(orderId, call) as { calls: number }).calls,
     countArrival: (call, admitted, atMs) => {
       const second = Math.floor(atMs / 1000);

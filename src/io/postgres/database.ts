@@ -71,8 +71,8 @@ export function plainArray(values: readonly (string | number | Date | null)[]): 
   return `{${values.map((value) => (value instanceof Date ? value.toISOString() : (value ?? 'NULL'))).join(',')}}`;
 }
 
-// What is written within one turn of the event loop leaves in one system call: statements that travel
-// together would else wake the server one by one.
+// What is written until all that is ready has run leaves in one system call: statements that travel together
+// would else wake the server one by one.
 function gatheringSocket(): Socket {
   const socket = new Socket();
   const write = socket.write.bind(socket) as (...values: unknown[]) => boolean;
@@ -81,7 +81,7 @@ function gatheringSocket(): Socket {
     if (!isGathering) {
       isGathering = true;
       socket.cork();
-      setImmediate(() => {
+      process.nextTick(() => {
         isGathering = false;
         socket.uncork();
       });
