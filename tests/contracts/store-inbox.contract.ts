@@ -78,6 +78,14 @@ export function inboxContract(open: () => Store): void {
       assert.deepEqual((await inbox.missed(consumer, type, 0, 100)).eventIds, [young]);
     });
 
+    it('finds at once a fact whose writer had a clock ahead, and is not kept by it from what lies behind', async () => {
+      const { happen, missed } = await newReader();
+      const early = await happen({ time: new Date(open().system.now().getTime() + hourAgoMs) });
+      const old = await happen();
+      assert.deepEqual(await missed(), { eventIds: [early, old], reachedEnd: true });
+      assert.equal((await missed(1)).eventIds.length, 1);
+    });
+
     it('moves the watermark over facts that have a delivery in any state, and over no other', async () => {
       const { happen, deliver, missed, mark, xidOf } = await newReader();
       const ids: string[] = [];

@@ -1,0 +1,289 @@
+// The model of PostgreSQL against PostgreSQL and PGlite: the same operations of the real store, statement by
+// statement in the same order, must get the same answers, block each other at the same places and leave the
+// same rows. ORDERLY_SCHEDULES asks for more schedules than a normal run has time for.
+
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import type { OrderId } from '../../src/domain/order.ts';
+import { createAccept } from '../../src/io/postgres/accept.ts';
+import type { Database, Query } from '../../src/io/postgres/database.ts';
+import { writeLetters } from '../../src/io/postgres/dead-letters.ts';
+import { claimDeliveriesIfDue, type DeliveryWrite, endDeliveriesIfHeld } from '../../src/io/postgres/deliveries.ts';
+import { takeEffects } from '../../src/io/postgres/effects.ts';
+import { createInbox } from '../../src/io/postgres/inbox.ts';
+import { lockOrder, updateOrdersIfUnchanged } from '../../src/io/postgres/orders.ts';
+import { createSystem } from '../../src/io/system.ts';
+import { effectWith, orderWith, someToken } from '../support/orders.ts';
+import { troubleOf } from '../support/store.ts';
+import { type Backend, settled } from './model/differential/backend.ts';
+import { openModel, openPglite, openPostgres } from './model/differential/backends.ts';
+import { plain, rankedBy } from './model/differential/compare.ts';
+import { type Run, runSchedule, type Schedule } from './model/differential/lockstep.ts';
+import { statements } from './model/server.ts';
+
+const schedules = 24 + Number(process.env.ORDERLY_SCHEDULES ?? 0);
+const serialSchedules = 6;
+// Fewer than these would hardly be in each other's way.
+const blockedMin = 40;
+const failedMin = 8;
+// A held delivery is due after two seconds; a run that was interrupted for so long is made again.
+const runMsMax = 1_500;
+const runsMax = 5;
+
+// Asked by tools and by a start, or of an empty database: no running engine sends them.
+const notModelled: Readonly<Record<string, string>> = {
+  'lock-migrations': 'migrating',
+  'start-watermarks': 'migrating',
+  'read-schema-version': 'the start',
+  'check-schema': 'the start and the readiness probe',
+  'read-backlog': 'the metrics',
+};
+const notModelledPrefix = 'verify-';
+
+const hourMs = 3_600_000;
+// The same for all databases: facts are an hour old by the clock of each.
+const startMs = Date.now();
+const exercised = new Set<string>();
+
+async function runUndisturbed(backend: Backend, schedule: Schedule): Promise<Run> {
+  for (let runs = 1; runs <= runsMax; runs += 1) {
+    const run = await runSchedule(backend, schedule, startMs);
+    if ((run.ticks.at(-1) ?? 0) - (run.ticks[0] ?? 0) < runMsMax) return run;
+  }
+  throw new Error('this machine is too slow to tell what is due');
+}
+
+async function compare(real: Backend, schedule: Schedule): Promise<Run> {
+  const expected = await runUndisturbed(real, schedule);
+  const model = openModel(schedule.workers, expected.ticks);
+  const found = await runSchedule(model, { ...schedule, replay: expected.choices }, startMs);
+  for (const name of found.names) exercised.add(name);
+  assert.deepEqual(model.server().mistakes, []);
+  const length = Math.max(expected.lines.length, found.lines.length);
+  for (let at = 0; at < length; at += 1) {
+    if (expected.lines[at] === found.lines[at]) continue;
+    const before = expected.lines.slice(Math.max(0, at - 3), at).map((line) => `both        ${line}`);
+    const both = [`${real.name}  ${expected.lines[at]}`, `the model   ${found.lines[at]}`];
+    assert.fail(`seed ${schedule.seed}: ${real.name} and the model differ\n${[...before, ...both].join('\n')}`);
+  }
+  return expected;
+}
+
+describe('the model of PostgreSQL', () => {
+  let postgres: Backend;
+  before(async () => {
+    postgres = await openPostgres(3);
+  });
+  after(() => postgres?.close());
+
+  it('answers and blocks like PostgreSQL, statement by statement', async () => {
+    const counts = { blocked: 0, failed: 0 };
+    for (let seed = 1; seed <= schedules; seed += 1) {
+      const run = await compare(postgres, { seed, workers: 2 + (seed % 2), steps: 200, replay: null });
+      counts.blocked += run.counts.blocked;
+      counts.failed += run.counts.failed;
+    }
+    assert.ok(counts.blocked >= blockedMin && counts.failed >= failedMin, JSON.stringify(counts));
+  });
+
+  it('answers like PostgreSQL and PGlite where nobody is in the way', async () => {
+    const pglite = await openPglite();
+    try {
+      for (let seed = 1_001; seed <= 1_000 + serialSchedules; seed += 1) {
+        const schedule = { seed, workers: 1, steps: 200, replay: null };
+        await compare(postgres, schedule);
+        await compare(pglite, schedule);
+      }
+    } finally {
+      await pglite.close();
+    }
+  });
+
+  it('queues for a row, looks at it again after a wait, and ends what has failed as PostgreSQL does', async () => {
+    const [expected, found] = await Promise.all([postgres, openModel(3, [startMs, startMs])].map(playScenes));
+    assert.deepEqual(found, expected);
+    assert.match(String(expected), /1: 55P03/);
+  });
+
+  it('knows every statement of the running system, and the comparison exercises each', () => {
+    const folder = join(import.meta.dirname, '../../src/io/postgres');
+    const sources = readdirSync(folder).filter((name) => name.endsWith('.ts'));
+    const names = sources.flatMap((name) =>
+      [...readFileSync(join(folder, name), 'utf8').matchAll(/\/\* ([a-z0-9-]+) \*\//g)].map((match) => match[1] ?? ''),
+    );
+    const asked = names.filter((name) => !(name in notModelled) && !name.startsWith(notModelledPrefix));
+    assert.deepEqual(Object.keys(statements).sort(), [...new Set(asked)].sort());
+    assert.deepEqual(
+      Object.keys(statements).filter((name) => !exercised.has(name)),
+      [],
+    );
+  });
+});
+
+// What the schedules leave to chance: who comes next, what a wait finds in the end, limits, failed transactions.
+async function playScenes(backend: Backend): Promise<string[]> {
+  await backend.reset();
+  const trace: string[] = [];
+  const inFlight = new Set<number>();
+  const players = backend.connections.slice(0, 3).map((_, index) => ({ isInFlight: () => inFlight.has(index) }));
+  const queryOf =
+    (index: number): Query =>
+    async <R extends object>(text: string, values?: readonly unknown[]) => {
+      inFlight.add(index);
+      const answer = backend.connections[index]?.query(text, values);
+      return ((await answer?.finally(() => inFlight.delete(index)))?.rows ?? []) as R[];
+    };
+
+  let steps = 0;
+  let said: string[] = [];
+  const play = async (index: number, what: string, ask: (query: Query) => Promise<unknown>) => {
+    steps += 1;
+    backend.tick(steps);
+    ask(queryOf(index)).then(
+      (value) => said.push(`${index}: ${what} ${plain(value)}`),
+      (error) => said.push(`${index}: ${(error as { code: string }).code}`),
+    );
+    const waits = await settled(backend, players);
+    trace.push(`${said.sort().join(', ')}; waiting: ${[...waits.keys()].sort()}`);
+    said = [];
+  };
+  const say = (index: number, text: string) => play(index, text, (query) => query(text).then(() => 'ok'));
+  const lock = (index: number, id = order.id) =>
+    play(index, 'lock', async (query) => (await lockOrder(query, id))?.version ?? 'none');
+  const raise = (index: number, from: number) => {
+    const to = { ...order, version: from + 1 };
+    return play(index, 'raise', (query) => updateOrdersIfUnchanged(query, [{ from: { ...order, version: from }, to }]));
+  };
+  const place = (index: number, key: string, id: string) =>
+    play(index, 'place', async (query) => {
+      const data = { orderId: id, amount: 1, currency: 'EUR', country: 'US' };
+      const fact = { type: 'OrderCreatedV1', version: 1, data } as const;
+      const request = { order: { ...order, id: id as OrderId }, fact, eventId: id, key, fingerprint: Buffer.alloc(32) };
+      return (await createAccept({ query, once: query } as Database, () => {})([request])).map(plainAnswer);
+    });
+  const order = orderWith({ createdAt: new Date(startMs - hourMs) });
+  const another = someToken as OrderId;
+  const [firstOfKey, secondOfKey, third] = [3, 4, 5].map((digit) => `01993b1e-7c3a-7d4e-9f10-2b6c8d0e4f1${digit}`) as [
+    string,
+    string,
+    string,
+  ];
+
+  await place(0, 'first', order.id);
+  await place(0, 'second', another);
+
+  trace.push('Who waits for a row gets it in the order in which they came');
+  for (const index of [0, 1, 2]) await say(index, 'BEGIN');
+  for (const index of [0, 1, 2]) await lock(index);
+  for (const index of [0, 1, 2]) await say(index, 'COMMIT');
+
+  trace.push('A guard is asked again on the row as it is after the wait');
+  for (const end of ['COMMIT', 'ROLLBACK']) {
+    await say(0, 'BEGIN');
+    await raise(0, end === 'COMMIT' ? 1 : 2);
+    await raise(1, end === 'COMMIT' ? 1 : 2);
+    await lock(2);
+    await say(0, end);
+  }
+
+  trace.push('A key that somebody else is writing is waited for');
+  for (const end of ['ROLLBACK', 'COMMIT']) {
+    await say(0, 'BEGIN');
+    await place(0, `key of a ${end}`, firstOfKey);
+    await place(1, `key of a ${end}`, secondOfKey);
+    await say(0, end);
+  }
+
+  trace.push('Each guard holds, also where the code before it has not looked');
+  const write: DeliveryWrite = {
+    ...{ consumer: 'payment', eventId: order.id, orderId: order.id, token: someToken, epoch: 0, attempt: 1 },
+    ...{ state: 'running', takeovers: 0, dueInMs: hourMs, wait: 'keep' },
+  };
+  const done: DeliveryWrite = { ...write, state: 'done', dueInMs: null, wait: 'end' };
+  const stranger = { ...done, token: order.id };
+  for (const one of [write, { ...write, token: order.id }]) {
+    await play(0, 'claim', (query) => claimDeliveriesIfDue(query, [one]));
+  }
+  for (const one of [stranger, done, done]) await play(0, 'end', (query) => endDeliveriesIfHeld(query, [one]));
+  for (const id of [order.id, another]) {
+    const { eventId, orderId, consumer } = write;
+    const letter = {
+      id,
+      orderId,
+      consumer,
+      eventId,
+      eventType: 'OrderCreatedV1',
+      attempts: 1,
+      failedAt: order.createdAt,
+    };
+    await play(0, 'letter', (query) => writeLetters(query, [{ ...letter, trouble: troubleOf() }]));
+  }
+
+  trace.push('A fact is scanned when every older transaction has ended, and a watermark goes forward only');
+  const scan = (index: number, held: Promise<void> = Promise.resolve()) =>
+    play(index, 'scan', (query) => {
+      const once: Query = async (text, values) => {
+        const rows = await query(text, values);
+        await held;
+        return rows as never;
+      };
+      const database = { query, once } as unknown as Database;
+      const inbox = createInbox({ database, system: createSystem(), leaseMs: hourMs, maxWaitMs: hourMs });
+      return inbox.missed('payment', 'OrderCreatedV1', 0, 10);
+    });
+  const claimFact = (eventId: string) =>
+    play(2, 'claim', (query) => claimDeliveriesIfDue(query, [{ ...write, eventId }]));
+  const facts = [another, secondOfKey, firstOfKey, third] as const;
+  for (const fact of facts.slice(0, 2)) await claimFact(fact);
+  let release = () => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  await scan(1, held);
+  await claimFact(facts[2]);
+  await say(0, 'BEGIN');
+  await lock(0);
+  await place(2, 'third', facts[3]);
+  await scan(2);
+  await say(0, 'COMMIT');
+  await scan(2);
+  release();
+  await scan(0);
+  const { events, watermarks } = await backend.tables();
+  const mark = (watermarks as readonly { consumer: string; xid: string }[]).find((row) => row.consumer === 'payment');
+  trace.push(plain(mark, { rank: rankedBy(events as readonly { xid: string }[]) }));
+
+  trace.push('What has failed has freed its locks, and takes no statement but its end');
+  await say(0, 'BEGIN');
+  await lock(0);
+  const impossible = { orderId: order.id, effect: effectWith('booking', { state: 'done' }) };
+  await play(0, 'take', (query) => takeEffects(query, [impossible]));
+  await raise(1, 3);
+  await lock(0);
+  await say(0, 'COMMIT');
+  await lock(0);
+
+  trace.push('Who closes a circle of waits is sent away');
+  for (const index of [0, 1]) await say(index, 'BEGIN');
+  await lock(0);
+  await lock(1, another);
+  await lock(0, another);
+  await lock(1);
+  for (const index of [1, 0]) await say(index, 'ROLLBACK');
+
+  trace.push('Nobody waits longer than its limit');
+  await say(0, 'BEGIN');
+  await lock(0);
+  await say(1, 'BEGIN; SET LOCAL lock_timeout = 20');
+  const late = lockOrder(queryOf(1), order.id).catch((error) => trace.push(`1: ${error.code}`));
+  while (inFlight.has(1)) await backend.blockers([1]).then(() => turn());
+  await late;
+  for (const index of [0, 1]) await say(index, 'ROLLBACK');
+  return trace;
+}
+
+const plainAnswer = (answer: string | { readonly answer: string }) =>
+  typeof answer === 'string' ? answer : answer.answer;

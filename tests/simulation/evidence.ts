@@ -1,0 +1,422 @@
+// What stands outside the system: what clients and operators were told, what the partners' ledgers say,
+// what the database has committed, what the bus was given, and what befell the machines.
+//
+// It only ever grows, and it is kept per order, so that asking about one order costs the same in a run of
+// ten orders and of ten thousand. Invariants and counters read it; nothing of src/ ever does.
+// Relies on being told everything in the order in which it took effect.
+
+import type { Order } from '../../src/domain/order.ts';
+import type { PlaceCommand } from '../../src/flow/ports.ts';
+import type { LedgerEntry, PartnerAct } from './partners.ts';
+import type {
+  AttemptRow,
+  AuditRow,
+  Change,
+  DeliveryRow,
+  EffectRow,
+  FactRow,
+  KeyRow,
+  LaneRow,
+  LetterRow,
+  OrderRow,
+  OwedRow,
+} from './rows.ts';
+
+export type RunSettings = {
+  // The wall clock of the world when the simulation began; every `atMs` counts from there.
+  readonly epochMs: number;
+  readonly maxRetries: number;
+  readonly retryDelayMs: number;
+  readonly retryDelayMsMax: number;
+  readonly maxWaitMs: number;
+  readonly leaseMs: number;
+  // How far two machines' clocks may be apart.
+  readonly skewMs: number;
+  // After this long a partner may have forgotten a key.
+  readonly keyWindowMs: number;
+  // Who is owed which facts.
+  readonly subscribed: readonly { readonly consumer: string; readonly type: string }[];
+};
+
+// One request to place an order, as its client sent it. `answer` is null while, and if, none comes.
+export type Placement = {
+  readonly atMs: number;
+  readonly process: string;
+  readonly key: string | null;
+  readonly command: PlaceCommand;
+  // Its own for every request, repetitions included.
+  readonly correlationId: string;
+  // A row that the database will refuse: its client may be told of an error that nobody foresaw.
+  readonly isImpossible: boolean;
+  answer: PlaceOutcome | null;
+};
+type Unanswered =
+  | { readonly answer: 'refused'; readonly code: string }
+  | { readonly answer: 'unavailable'; readonly stored: 'nothing' | 'unknown' }
+  // Anything else that was thrown.
+  | { readonly answer: 'failed'; readonly message: string };
+export type PlaceOutcome = { readonly answer: 'placed' | 'replayed'; readonly order: Order } | Unanswered;
+
+// What a person asked for after placing.
+export type Act = {
+  readonly atMs: number;
+  readonly process: string;
+  readonly act: 'cancel' | 'reprocess' | 'reprocess-letter';
+  readonly orderId: string | null;
+  readonly letterId: string | null;
+  readonly correlationId: string;
+  answer: { readonly answer: 'done'; readonly order: Order | null } | Unanswered | null;
+};
+
+// A partner call as the calling process saw it; the ledger knows what came of it.
+export type Call = {
+  readonly atMs: number;
+  // By the calling process's own clock that only grows.
+  readonly monotonicMs: number;
+  readonly process: string;
+  readonly dependency: 'payments' | 'carrier' | 'mail';
+  readonly call: 'authorize' | 'void' | 'lookup' | 'book' | 'recall' | 'send';
+  readonly key: string;
+  readonly orderId: string | null;
+  // The effect of this key as it was committed when the call left; null where there was none.
+  readonly effect: EffectRow | null;
+  // Undefined while it is on its way, null when it was answered.
+  trouble?: { readonly class: string; readonly dependencyDown: boolean; readonly isInterrupted: boolean } | null;
+};
+
+export type Publication = {
+  readonly atMs: number;
+  readonly process: string;
+  readonly eventId: string;
+  readonly orderId: string;
+  readonly version: number;
+  readonly type: string;
+};
+
+export type BreakerChange = {
+  readonly process: string;
+  readonly dependency: string;
+  readonly state: 'open' | 'closed';
+  readonly monotonicMs: number;
+};
+
+export type Happening = {
+  readonly atMs: number;
+  readonly process: string;
+  readonly what: 'started' | 'killed' | 'frozen' | 'woken' | 'told-to-stop' | 'stopped' | 'database-crashed' | 'healed';
+};
+
+// What only the one between engine and database sees. `label` is the last named statement.
+export type Noted = {
+  readonly atMs: number;
+  readonly process: string;
+  readonly what:
+    | 'answer-lost' // it took effect, and nobody was told
+    | 'never-arrived' // it took no effect
+    | 'database-error' // with its SQLSTATE
+    | 'guard-missed' // rolled back by its author although every statement succeeded
+    | 'rows-locked' // a lock statement passed rows by that somebody else had locked
+    | 'old-version-read'; // a fact of an older version was handed to a step
+  readonly label: string;
+  readonly code: string | null;
+};
+
+// How a claim or an attempt ended, by the engine's own count; `end` as it says it (`stale`, `busy` …).
+export type Ended = {
+  readonly atMs: number;
+  readonly process: string;
+  readonly consumer: string;
+  readonly end: string;
+};
+
+export type Moved<T> = {
+  // Grows over all commits, so that moves of different rows can be compared.
+  readonly sequence: number;
+  readonly atMs: number;
+  readonly process: string;
+  readonly label: string;
+  readonly before: T | null;
+  readonly after: T | null;
+  readonly token: string | null;
+};
+
+export type OrderEvidence = {
+  readonly id: string;
+  row: OrderRow | null;
+  readonly moves: Moved<OrderRow>[];
+  // In the order of their commits.
+  readonly facts: FactRow[];
+  readonly factSequences: number[];
+  readonly owed: Map<number, OwedRow>;
+  readonly owedMoves: Moved<OwedRow>[];
+  readonly deliveries: Map<string, DeliveryRow>;
+  readonly deliveryMoves: Moved<DeliveryRow>[];
+  readonly effects: Map<string, EffectRow>;
+  readonly effectMoves: Moved<EffectRow>[];
+  readonly letters: Map<string, LetterRow>;
+  readonly attempts: AttemptRow[];
+  readonly attemptSequences: number[];
+  readonly audits: AuditRow[];
+  readonly publications: Publication[];
+  readonly calls: Call[];
+  // Acknowledged with this order, and asked for on it.
+  readonly acknowledged: Placement[];
+  readonly acts: Act[];
+};
+
+export type Evidence = {
+  readonly settings: RunSettings;
+  readonly orders: ReadonlyMap<string, OrderEvidence>;
+  // What belongs to no order: unread messages and their letters, under the id ''.
+  readonly unread: OrderEvidence;
+  readonly placements: readonly Placement[];
+  readonly placementsByKey: ReadonlyMap<string, readonly Placement[]>;
+  readonly placementOf: ReadonlyMap<string, Placement>;
+  readonly acts: readonly Act[];
+  readonly actOf: ReadonlyMap<string, Act>;
+  readonly keys: ReadonlyMap<string, KeyRow>;
+  readonly lanes: ReadonlyMap<number, LaneRow>;
+  readonly laneMoves: readonly Moved<LaneRow>[];
+  readonly calls: readonly Call[];
+  readonly breakers: readonly BreakerChange[];
+  readonly happenings: readonly Happening[];
+  readonly noted: readonly Noted[];
+  readonly ended: readonly Ended[];
+  // Which process made a token, and when by its own clock: a breaker is asked at that very moment.
+  readonly tokens: ReadonlyMap<string, { readonly process: string; readonly monotonicMs: number }>;
+  // What the engine complained of with level error.
+  readonly complaints: readonly { readonly process: string; readonly message: string; readonly error: string }[];
+  readonly ledger: Ledger;
+  // The time of the last thing that was told.
+  readonly nowMs: number;
+};
+export type Ledger = {
+  readonly entries: readonly LedgerEntry[];
+  readonly entriesOf: (orderId: string) => readonly LedgerEntry[];
+  readonly actsOf: (orderId: string) => readonly PartnerAct[];
+};
+
+export type Recorder = ReturnType<typeof createRecorder>;
+
+export function createRecorder(settings: RunSettings, ledger: Ledger) {
+  const orders = new Map<string, OrderEvidence>();
+  const unread = emptyOrder('');
+  const placements: Placement[] = [];
+  const placementsByKey = new Map<string, Placement[]>();
+  const placementOf = new Map<string, Placement>();
+  const acts: Act[] = [];
+  const actOf = new Map<string, Act>();
+  const keys = new Map<string, KeyRow>();
+  const lanes = new Map<number, LaneRow>();
+  const laneMoves: Moved<LaneRow>[] = [];
+  const calls: Call[] = [];
+  const breakers: BreakerChange[] = [];
+  const happenings: Happening[] = [];
+  const noted: Noted[] = [];
+  const ended: Ended[] = [];
+  const tokens = new Map<string, { process: string; monotonicMs: number }>();
+  const complaints: { process: string; message: string; error: string }[] = [];
+  let sequence = 0;
+  let nowMs = 0;
+
+  function orderOf(id: string | null): OrderEvidence {
+    if (id === null) return unread;
+    let order = orders.get(id);
+    if (order === undefined) {
+      order = emptyOrder(id);
+      orders.set(id, order);
+    }
+    return order;
+  }
+
+  function apply(process: string, atMs: number, change: Change): string | null {
+    const { label, before, after } = change;
+    const moved = { sequence, atMs, process, label, token: change.token ?? null };
+    switch (change.table) {
+      case 'orders': {
+        const order = orderOf((change.after ?? change.before)?.id ?? null);
+        order.row = change.after;
+        order.moves.push({ ...moved, before: change.before, after: change.after });
+        return order.id;
+      }
+      case 'idempotency_keys':
+        if (change.after !== null) keys.set(change.after.key, change.after);
+        else if (change.before !== null) keys.delete(change.before.key);
+        return null;
+      case 'events': {
+        if (change.after === null) return null;
+        const order = orderOf(change.after.order_id);
+        order.facts.push(change.after);
+        order.factSequences.push(sequence);
+        return order.id;
+      }
+      case 'outbox': {
+        const row = change.after ?? change.before;
+        if (row === null) return null;
+        const order = orderOf(row.order_id);
+        if (change.after === null) order.owed.delete(row.version);
+        else order.owed.set(row.version, row);
+        order.owedMoves.push({ ...moved, before: change.before, after: change.after });
+        return order.id;
+      }
+      case 'relay_lanes':
+        if (change.after !== null) lanes.set(change.after.lane, change.after);
+        laneMoves.push({ ...moved, before: change.before, after: change.after });
+        return null;
+      case 'deliveries': {
+        const row = change.after ?? change.before;
+        if (row === null) return null;
+        const order = orderOf(row.order_id);
+        const key = keyOfDelivery(row);
+        if (change.after === null) order.deliveries.delete(key);
+        else order.deliveries.set(key, change.after);
+        order.deliveryMoves.push({ ...moved, before: change.before, after: change.after });
+        return order.id;
+      }
+      case 'effects': {
+        if (change.after === null) return null;
+        const order = orderOf(change.after.order_id);
+        order.effects.set(change.after.name, change.after);
+        order.effectMoves.push({ ...moved, before: change.before, after: change.after });
+        return order.id;
+      }
+      case 'dead_letters': {
+        const row = change.after ?? change.before;
+        if (row === null) return null;
+        const order = orderOf(row.order_id);
+        if (change.after === null) order.letters.delete(row.id);
+        else order.letters.set(row.id, change.after);
+        return order.id;
+      }
+      case 'attempts': {
+        if (change.after === null) return null;
+        const order = orderOf(change.after.order_id);
+        order.attempts.push(change.after);
+        order.attemptSequences.push(sequence);
+        return order.id;
+      }
+      case 'audit_log': {
+        if (change.after === null) return null;
+        const order = orderOf(change.after.order_id);
+        order.audits.push(change.after);
+        return order.id;
+      }
+      default:
+        throw new Error(`no oracle knows this table: ${JSON.stringify({ before, after })}`);
+    }
+  }
+
+  const evidence: Evidence = {
+    settings,
+    orders,
+    unread,
+    placements,
+    placementsByKey,
+    placementOf,
+    acts,
+    actOf,
+    keys,
+    lanes,
+    laneMoves,
+    calls,
+    breakers,
+    happenings,
+    noted,
+    ended,
+    tokens,
+    complaints,
+    ledger,
+    get nowMs() {
+      return nowMs;
+    },
+  };
+
+  return {
+    evidence,
+    // A transaction has committed, `atMs` by the clock of the database, from the beginning. Answers the orders it touched ('' =
+    // what belongs to none).
+    committed: (process: string, atMs: number, changes: readonly Change[]): ReadonlySet<string> => {
+      sequence += 1;
+      nowMs = atMs;
+      const touched = new Set<string>();
+      for (const change of changes) {
+        const id = apply(process, atMs, change);
+        if (id !== null) touched.add(id);
+      }
+      return touched;
+    },
+    // The caller keeps the object and calls `answered` once, or never.
+    asked: (placement: Omit<Placement, 'answer'>): Placement => {
+      const kept = { ...placement, answer: null };
+      placements.push(kept);
+      placementOf.set(kept.correlationId, kept);
+      if (kept.key !== null) {
+        const equal = placementsByKey.get(kept.key);
+        if (equal === undefined) placementsByKey.set(kept.key, [kept]);
+        else equal.push(kept);
+      }
+      return kept;
+    },
+    answered: (placement: Placement, answer: PlaceOutcome): void => {
+      placement.answer = answer;
+      if ('order' in answer) orderOf(answer.order.id).acknowledged.push(placement);
+    },
+    // As `asked`, for a cancel or a reprocess; the caller sets `answer` on what it gets.
+    acted: (act: Omit<Act, 'answer'>): Act => {
+      const kept = { ...act, answer: null };
+      acts.push(kept);
+      actOf.set(kept.correlationId, kept);
+      // An id that nobody has is no order.
+      if (kept.orderId !== null) orders.get(kept.orderId)?.acts.push(kept);
+      return kept;
+    },
+    // The caller sets `trouble` on what it gets when the call has ended for it.
+    called: (call: Omit<Call, 'effect' | 'trouble'>): Call => {
+      const order = call.orderId === null ? undefined : orders.get(call.orderId);
+      const effects = order === undefined ? [] : [...order.effects.values()];
+      const kept: Call = { ...call, effect: effects.find((effect) => effect.key === call.key) ?? null };
+      calls.push(kept);
+      order?.calls.push(kept);
+      return kept;
+    },
+    published: (publication: Publication): void => {
+      orderOf(publication.orderId).publications.push(publication);
+    },
+    tokenMade: (process: string, token: string, monotonicMs: number): void => {
+      tokens.set(token, { process, monotonicMs });
+    },
+    breakerChanged: (change: BreakerChange) => void breakers.push(change),
+    happened: (happening: Happening) => void happenings.push(happening),
+    note: (note: Noted) => void noted.push(note),
+    ended: (end: Ended) => void ended.push(end),
+    complained: (process: string, message: string, error: string) => void complaints.push({ process, message, error }),
+  };
+}
+
+export function keyOfDelivery(row: { readonly consumer: string; readonly event_id: string }): string {
+  return `${row.consumer} ${row.event_id}`;
+}
+
+export function emptyOrder(id: string): OrderEvidence {
+  return {
+    id,
+    row: null,
+    moves: [],
+    facts: [],
+    factSequences: [],
+    owed: new Map(),
+    owedMoves: [],
+    deliveries: new Map(),
+    deliveryMoves: [],
+    effects: new Map(),
+    effectMoves: [],
+    letters: new Map(),
+    attempts: [],
+    attemptSequences: [],
+    audits: [],
+    publications: [],
+    calls: [],
+    acknowledged: [],
+    acts: [],
+  };
+}

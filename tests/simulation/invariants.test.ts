@@ -1,0 +1,449 @@
+// Each invariant is shown an evidence that it accepts and one that it must not: an oracle that never
+// speaks would let everything pass.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type Act, keyOfDelivery, type OrderEvidence, type PlaceOutcome } from './evidence.ts';
+import { moved, type Stories, tellStories } from './invariants/stories.ts';
+import { checkAll, invariants } from './invariants.ts';
+import type { DeliveryRow, EffectRow, LetterRow, OrderRow } from './rows.ts';
+import { missingOf, sometimes, tally } from './sometimes.ts';
+
+type Spoil = (stories: Stories) => void;
+
+const setRow = (order: OrderEvidence, change: Partial<OrderRow>) => {
+  order.row = { ...(order.row as OrderRow), ...change };
+};
+const setDelivery = (order: OrderEvidence, key: string, change: Partial<DeliveryRow>) =>
+  order.deliveries.set(key, { ...(order.deliveries.get(key) as DeliveryRow), ...change });
+const setEffect = (order: OrderEvidence, name: string, change: Partial<EffectRow>) =>
+  order.effects.set(name, { ...(order.effects.get(name) as EffectRow), ...change });
+const lastLetter = (order: OrderEvidence) => [...order.letters.values()].at(-1) as LetterRow;
+const setLetter = (order: OrderEvidence, change: Partial<LetterRow>) =>
+  order.letters.set(lastLetter(order).id, { ...lastLetter(order), ...change });
+const answerOf = (order: OrderEvidence) => order.acknowledged[0]?.answer as Extract<PlaceOutcome, { order: unknown }>;
+const authorizeAgain = ({ partners }: Stories, id: string, key: string, amount = 1_999) => {
+  const terms = { amount, currency: 'USD', scenario: 'success', epoch: 0 } as const;
+  return partners.payments.authorize({ key, orderId: id as never, ...terms });
+};
+const bookAgain = (stories: Stories, id: string, key: string) =>
+  stories.partners.carrier.book({
+    key,
+    orderId: id as never,
+    country: 'US',
+    items: stories.orderOf(id).row?.items ?? [],
+  });
+const firstMove = (order: OrderEvidence, label: string) =>
+  order.deliveryMoves.findIndex((move) => move.label === label);
+// Changes a move of a delivery that the stories have told.
+const spoilMove = (order: OrderEvidence, label: string, change: Partial<DeliveryRow>, which: 'before' | 'after') => {
+  const index = order.deliveryMoves.findIndex(
+    (move) => move.label === label && move.before !== null && move.after !== null,
+  );
+  const move = order.deliveryMoves[index];
+  assert.ok(move);
+  order.deliveryMoves[index] = { ...move, [which]: { ...move[which], ...change } };
+};
+
+const away = { class: 'retryable', dependencyDown: true, isInterrupted: false };
+
+// By the invariant, what it must speak up about.
+const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
+  'an acknowledged order is there, as it was sent': {
+    'the order is gone': ({ orderOf }) => {
+      orderOf('paid').row = null;
+    },
+    'its amount is another': ({ orderOf }) => setRow(orderOf('paid'), { amount: 2_000 }),
+    'a replay shows how it went on': ({ orderOf }) => {
+      const placement = orderOf('paid').acknowledged[1];
+      assert.ok(placement);
+      placement.answer = { answer: 'replayed', order: { ...answerOf(orderOf('paid')).order, status: 'PROCESSED' } };
+    },
+  },
+  'a key has one order, and one answer': {
+    'two orders are answered under one key': ({ recorder, orderOf, evidence }) => {
+      const [first] = evidence.placementsByKey.get('key-1') ?? [];
+      assert.ok(first);
+      recorder.answered(first, { answer: 'placed', order: answerOf(orderOf('failed')).order });
+    },
+    'the key leads elsewhere': ({ commit }) =>
+      commit('api#1', [
+        { table: 'idempotency_keys', label: '', before: null, after: { key: 'key-1', order_id: 'failed' } },
+      ]),
+  },
+  'an order comes from a request that may have placed it': {
+    'nobody asked for it': ({ orderOf }) => setRow(orderOf('paid'), { correlation_id: 'nobody' }),
+    'its client was told that nothing is stored': ({ orderOf, evidence }) => {
+      const placement = evidence.placementOf.get(orderOf('failed').row?.correlation_id ?? '');
+      assert.ok(placement);
+      placement.answer = { answer: 'unavailable', stored: 'nothing' };
+    },
+    'its request was refused': ({ evidence }) => {
+      const placement = evidence.placementOf.get('request-failed');
+      assert.ok(placement);
+      placement.answer = { answer: 'refused', code: 'invalid-order' };
+    },
+  },
+  'a key is refused only for another payload': {
+    'a repetition is refused': ({ evidence }) => {
+      const placement = evidence.placementOf.get('request-again');
+      assert.ok(placement);
+      placement.answer = { answer: 'refused', code: 'idempotency-key-reused' };
+    },
+  },
+  'nobody is told of an error that nobody foresaw': {
+    'a request fails': ({ evidence }) => {
+      const placement = evidence.placementOf.get('request-again');
+      assert.ok(placement);
+      placement.answer = { answer: 'failed', message: 'boom' };
+    },
+    'work cannot be settled': ({ recorder }) =>
+      recorder.complained('worker#1', 'work could not be settled', 'Error: boom'),
+  },
+  'an order is charged at most once': {
+    'it is authorized under a second key': (stories) => authorizeAgain(stories, 'paid', 'paid:authorization:1'),
+    'it is charged anew after its money was released': (stories) =>
+      authorizeAgain(stories, 'canceled', 'canceled:authorization:1'),
+    'it is charged another amount': (stories) => authorizeAgain(stories, 'failed', 'failed:authorization:1', 7),
+    'its key is used for another amount': (stories) =>
+      assert.throws(() => authorizeAgain(stories, 'paid', 'paid:authorization:0', 7)),
+  },
+  'an order is booked at most once, and only while it is paid': {
+    'it is booked under a second key': (stories) => bookAgain(stories, 'paid', 'paid:booking:1'),
+    'it is booked when the money is gone': (stories) => bookAgain(stories, 'canceled', 'canceled:booking:0'),
+    'the money goes while it ships': ({ partners }) =>
+      partners.payments.void({ key: 'paid:authorization:0', orderId: 'paid' as never }),
+    'it is booked to another country': ({ partners, orderOf }) =>
+      partners.carrier.book({
+        ...{ key: 'failed:booking:1', orderId: 'failed' as never, country: 'DE' },
+        items: orderOf('failed').row?.items ?? [],
+      }),
+  },
+  'PROCESSED means authorized and booked': {
+    'nothing was booked': ({ orderOf }) => setRow(orderOf('failed'), { status: 'PROCESSED' }),
+    'it shows another state': ({ orderOf }) => setRow(orderOf('paid'), { payment: 'unknown' }),
+  },
+  'only what was canceled is undone': {
+    'money of a failed order is released': ({ partners }) =>
+      partners.payments.void({ key: 'failed:authorization:0', orderId: 'failed' as never }),
+    'a key is closed before its use': ({ partners }) =>
+      partners.carrier.recall({ key: 'failed:booking:1', orderId: 'failed' as never }),
+  },
+  'CANCELED means that nothing is held or booked': {
+    'its money is held': (stories) => authorizeAgain(stories, 'canceled', 'canceled:authorization:1'),
+    'it shows a shipment': ({ orderOf }) => setRow(orderOf('canceled'), { fulfillment: 'scheduled' }),
+    'its letter says that it ships, and nothing ships': ({ orderOf }) => {
+      const letter = { ...lastLetter(orderOf('failed')), consumer: 'compensation', code: 'recall-refused' };
+      orderOf('canceled').letters.set('letter', { ...letter, order_id: 'canceled' });
+    },
+  },
+  'what is shown of money and parcel is what the ledgers say': {
+    'it shows money that was released': ({ orderOf }) => setRow(orderOf('canceled'), { payment: 'authorized' }),
+    'it shows money as released that is held': ({ orderOf }) => setRow(orderOf('paid'), { payment: 'voided' }),
+    'it shows a shipment that nobody booked': ({ orderOf }) => setRow(orderOf('failed'), { fulfillment: 'scheduled' }),
+    'it shows none and one is booked': ({ orderOf }) => setRow(orderOf('paid'), { fulfillment: 'none' }),
+  },
+  'a call is made under a key whose intent is committed': {
+    'no effect has the key': ({ call }) => call('payments', 'authorize', 'paid', 'paid:authorization:7'),
+    'an unknown outcome is sent again after a day': ({ call, orderOf, skip }) => {
+      setEffect(orderOf('failed'), 'booking', { state: 'unknown' });
+      skip(86_500_000);
+      call('carrier', 'book', 'failed', 'failed:booking:1');
+    },
+  },
+  'a new key is taken only when nothing was done under the old one': {
+    'the generation is raised while the outcome is unknown': ({ orderOf }) => {
+      const before = { ...(orderOf('paid').effects.get('booking') as EffectRow), state: 'unknown' };
+      const after = { ...before, generation: 1, key: 'paid:booking:1', state: 'none' };
+      orderOf('paid').effectMoves.push(moved('reset-effect', before, after));
+    },
+    'the key is not made from the order': ({ orderOf }) => {
+      const before = orderOf('paid').effects.get('booking') as EffectRow;
+      orderOf('paid').effectMoves.push(
+        moved('update-effects', before, { ...before, key: 'worker-1' }, { token: before.token }),
+      );
+    },
+    'it is taken without a claim': ({ orderOf }) => {
+      const before = orderOf('paid').effects.get('booking') as EffectRow;
+      orderOf('paid').effectMoves.push(moved('take-effects', before, { ...before, token: 'foreign' }));
+    },
+    'a claim writes what another one holds': ({ orderOf }) => {
+      const before = orderOf('paid').effects.get('booking') as EffectRow;
+      orderOf('paid').effectMoves.push(moved('update-effects', before, before, { token: 'foreign' }));
+    },
+  },
+  'a customer is told a thing once, and only what is true': {
+    twice: ({ partners }) =>
+      partners.mail.send({
+        ...{ key: 'another', orderId: 'paid' as never, kind: 'processed', to: 'a@example.com', subject: '', text: '' },
+      }),
+    'a lie': ({ partners }) =>
+      partners.mail.send({
+        ...{
+          key: 'another',
+          orderId: 'failed' as never,
+          kind: 'processed',
+          to: 'a@example.com',
+          subject: '',
+          text: '',
+        },
+      }),
+    'to somebody else': ({ partners }) =>
+      partners.mail.send({
+        ...{ key: 'another', orderId: 'failed' as never, kind: 'failed', to: 'b@example.com', subject: '', text: '' },
+      }),
+  },
+  'a customer knows how the order ended': {
+    'a canceled order whose reason was another': ({ orderOf }) =>
+      setRow(orderOf('canceled'), { reason_code: 'payment-declined' }),
+    'a failed order that is processed after all': ({ orderOf }) => setRow(orderOf('failed'), { status: 'PROCESSED' }),
+  },
+  'the order is the fold of its facts': {
+    'a version is missing': ({ orderOf }) => orderOf('paid').facts.splice(1, 1),
+    'a fact comes twice': ({ orderOf }) => {
+      const { facts } = orderOf('canceled');
+      facts.push({ ...(facts[0] as (typeof facts)[number]), version: facts.length + 1 });
+    },
+    'something happens after the end': ({ orderOf }) => {
+      const { facts } = orderOf('paid');
+      facts.push({ ...(facts[1] as (typeof facts)[number]), version: facts.length + 1 });
+      setRow(orderOf('paid'), { version: facts.length });
+    },
+    'the status is another': ({ orderOf }) => setRow(orderOf('paid'), { status: 'CANCELED' }),
+    'the payment is another': ({ orderOf }) => setRow(orderOf('paid'), { payment: 'declined' }),
+    'the shipment is another': ({ orderOf }) => setRow(orderOf('paid'), { fulfillment: 'canceled' }),
+    'the reason is another': ({ orderOf }) => setRow(orderOf('failed'), { reason_code: 'because' }),
+    'a fact names another status': ({ orderOf }) => {
+      const { facts } = orderOf('canceled');
+      const index = facts.findIndex((fact) => fact.type === 'OrderCanceledV1');
+      const fact = facts[index] as (typeof facts)[number];
+      facts[index] = { ...fact, data: { ...fact.data, previousStatus: 'FAILED' } };
+    },
+  },
+  'an order moves only as the design allows, a version per fact': {
+    'out of its end': ({ orderOf }) => {
+      const row = orderOf('paid').row as OrderRow;
+      orderOf('paid').moves.push(moved('update-orders', row, { ...row, status: 'CANCELED', version: 4 }));
+    },
+    'without a fact': ({ orderOf }) => {
+      const row = orderOf('failed').row as OrderRow;
+      orderOf('failed').moves.push(moved('update-orders', row, { ...row, status: 'PENDING' }));
+    },
+    'with a version too many': ({ orderOf }) => {
+      const row = orderOf('failed').row as OrderRow;
+      orderOf('failed').moves.push(moved('update-orders', row, { ...row, version: row.version + 1 }));
+    },
+    'to another price': ({ orderOf }) => {
+      const row = orderOf('failed').row as OrderRow;
+      orderOf('failed').moves.push(moved('update-orders', row, { ...row, amount: 1 }));
+    },
+  },
+  'FAILED means an open letter of a core step': {
+    'the letter is closed': ({ orderOf }) =>
+      setLetter(orderOf('failed'), { closed_at: new Date(0), closed_how: 'reprocessed' }),
+    'the order is not FAILED': ({ orderOf }) => setRow(orderOf('failed'), { status: 'PROCESSING' }),
+  },
+  'the retries that are shown are those that were charged': {
+    'one is forgotten': ({ orderOf }) => orderOf('failed').attemptSequences.fill(1e6),
+    'one is made up': ({ orderOf }) => setRow(orderOf('paid'), { retry_count: 1 }),
+  },
+  'a delivery moves by its claim, its settle, or a person, and by nothing else': {
+    'it is claimed before it is due': ({ orderOf }) =>
+      spoilMove(orderOf('failed'), 'claim-deliveries', { due_at: new Date(8e15) }, 'before'),
+    'a claim counts nothing': ({ orderOf }) =>
+      spoilMove(orderOf('failed'), 'claim-deliveries', { attempt: 1 }, 'after'),
+    'a claim begins a new epoch': ({ orderOf }) =>
+      spoilMove(orderOf('failed'), 'claim-deliveries', { epoch: 5 }, 'after'),
+    'a claim opens what has ended': ({ orderOf }) =>
+      spoilMove(orderOf('failed'), 'claim-deliveries', { state: 'done' }, 'before'),
+    'a death is charged as an attempt': ({ orderOf }) =>
+      spoilMove(orderOf('failed'), 'claim-deliveries', { state: 'running' }, 'before'),
+    'a settle comes from a process that never claimed': ({ orderOf }) => {
+      const { deliveryMoves } = orderOf('paid');
+      const index = firstMove(orderOf('paid'), 'end-deliveries');
+      deliveryMoves[index] = { ...(deliveryMoves[index] as (typeof deliveryMoves)[number]), process: 'worker#2' };
+    },
+    'a settle has an old token': ({ orderOf }) => {
+      const { deliveryMoves } = orderOf('paid');
+      const index = firstMove(orderOf('paid'), 'end-deliveries');
+      deliveryMoves[index] = { ...(deliveryMoves[index] as (typeof deliveryMoves)[number]), token: 'token-0' };
+    },
+    'a settle ends what has ended': ({ orderOf }) =>
+      spoilMove(orderOf('paid'), 'end-deliveries', { state: 'done' }, 'before'),
+    'a settle gives back an attempt that ended': ({ orderOf }) =>
+      spoilMove(orderOf('paid'), 'end-deliveries', { attempt: 0 }, 'after'),
+    'work is sent back that nobody parked': ({ orderOf }) =>
+      spoilMove(orderOf('failed'), 'reopen-deliveries', { state: 'done' }, 'before'),
+    'a letter is sent back in its old epoch': ({ orderOf }) =>
+      spoilMove(orderOf('failed'), 'reopen-deliveries', { epoch: 0 }, 'after'),
+    'an unknown statement moves it': ({ orderOf }) => {
+      const row = orderOf('paid').deliveries.values().next().value as DeliveryRow;
+      orderOf('paid').deliveryMoves.push(moved('surprise', row, row));
+    },
+    'it is removed while it is owed': ({ orderOf }) => {
+      const row = orderOf('paid').deliveries.values().next().value as DeliveryRow;
+      orderOf('paid').deliveryMoves.push(moved('remove', { ...row, state: 'waiting' }, null));
+    },
+  },
+  'attempts and takeovers stay within their bounds': {
+    'an attempt too many': ({ orderOf }) => setDelivery(orderOf('failed'), 'fulfillment failed-fact-2', { attempt: 3 }),
+    'a takeover too many': ({ orderOf }) =>
+      setDelivery(orderOf('failed'), 'fulfillment failed-fact-2', { takeovers: 12 }),
+  },
+  'a retry is charged once, waits no longer than its backoff, and the last one parks': {
+    'charged twice': ({ orderOf }) => orderOf('failed').attempts.push(...orderOf('failed').attempts.slice(0, 1)),
+    'one too many': ({ orderOf }) =>
+      orderOf('failed').attempts.push({ ...(orderOf('failed').attempts[0] as never as object), attempt: 2 } as never),
+    'too long a wait': ({ orderOf }) => {
+      const { attempts } = orderOf('failed');
+      attempts[0] = { ...(attempts[0] as (typeof attempts)[number]), due_in_ms: 101 };
+    },
+    'parked too early': ({ orderOf }) => setLetter(orderOf('failed'), { failure_class: 'retryable' }),
+    'a defect': ({ orderOf }) => {
+      const { attempts } = orderOf('failed');
+      attempts[0] = { ...(attempts[0] as (typeof attempts)[number]), code: 'defect' };
+    },
+  },
+  'what is parked has a letter, and a letter has something parked': {
+    'a letter of nothing': ({ orderOf }) =>
+      setDelivery(orderOf('failed'), 'fulfillment failed-fact-2', { state: 'done' }),
+    'parked without a letter': ({ orderOf }) => setDelivery(orderOf('paid'), 'payment paid-fact-1', { state: 'dead' }),
+    'two letters of one': ({ orderOf }) =>
+      orderOf('failed').letters.set('copy', { ...lastLetter(orderOf('failed')), id: 'copy' }),
+    'an unread message whose letter is gone': ({ evidence }) => evidence.unread.letters.clear(),
+  },
+  'an outage costs no order its last attempt': {
+    'its partner was away and had answered nobody': ({ orderOf, evidence }) => {
+      const isBooked = (call: (typeof evidence.calls)[number]) => call.dependency === 'carrier';
+      for (const call of evidence.calls.filter(isBooked)) call.trouble = away;
+      const move = orderOf('failed').deliveryMoves.findLast(({ after }) => after?.state === 'dead');
+      const token = evidence.tokens.get(move?.after?.token ?? '');
+      orderOf('failed').calls.push({
+        ...{ atMs: 0, monotonicMs: token?.monotonicMs ?? 0, process: 'worker#1', dependency: 'carrier', call: 'book' },
+        ...{ key: 'failed:booking:1', orderId: 'failed', effect: null, trouble: away },
+      });
+      setLetter(orderOf('failed'), { code: 'partner-unavailable' });
+    },
+  },
+  'an open breaker lets one probe through per interval': {
+    'work is claimed while it is open': ({ recorder, skip, now, claim, orderOf, call }) => {
+      recorder.breakerChanged({ process: 'worker#1', dependency: 'payments', state: 'open', monotonicMs: now() + 1 });
+      skip(500);
+      orderOf('paid').deliveries.delete('payment paid-fact-1');
+      claim('paid', 'payment', 1, 'authorization');
+      call('payments', 'authorize', 'paid', 'paid:authorization:0');
+    },
+  },
+  'the first occurrences on the bus are in the order of the versions': {
+    'the second before the first': ({ orderOf }) => orderOf('paid').publications.splice(0, 1),
+    'no fact of the order': ({ orderOf }) => {
+      const { publications } = orderOf('paid');
+      publications.push({ ...(publications[0] as (typeof publications)[number]), eventId: 'made-up' });
+    },
+  },
+  'a fact is owed to the bus from its commit until the bus has it': {
+    'a fact without its debt': ({ orderOf }) => orderOf('paid').owedMoves.splice(0, 1),
+    'forgotten unpublished': ({ orderOf }) => orderOf('paid').publications.splice(2, 1),
+  },
+  'every fact reached every subscriber, once in effect': {
+    'never given': ({ orderOf }) => orderOf('paid').deliveries.delete('notification paid-fact-3'),
+    'ended twice': ({ orderOf }) =>
+      orderOf('paid').deliveryMoves.push(
+        ...orderOf('paid').deliveryMoves.filter(({ after }) => after?.state === 'done'),
+      ),
+  },
+  'nobody is given a fact that does not exist': {
+    'made up': ({ orderOf }) => {
+      const row = orderOf('paid').deliveries.values().next().value as DeliveryRow;
+      orderOf('paid').deliveries.set(keyOfDelivery({ ...row, event_id: 'made-up' }), { ...row, event_id: 'made-up' });
+    },
+  },
+  'no true fact is taken for a forged one': {
+    'a fact of an order': ({ evidence }) => {
+      const [id, letter] = [...evidence.unread.letters][0] ?? ['', null];
+      evidence.unread.letters.set(id, { ...(letter as LetterRow), code: 'unknown-fact', event_id: 'paid-fact-1' });
+    },
+  },
+  'an act has one row in the audit log, and a row has its act': {
+    'nobody acted': ({ orderOf }) =>
+      orderOf('paid').audits.push({ id: 'x', action: 'canceled', order_id: 'paid', correlation_id: 'nobody' }),
+    twice: ({ orderOf }) => orderOf('failed').audits.push(...orderOf('failed').audits),
+    'a refused act has an effect': ({ orderOf }) => {
+      (orderOf('canceled').acts[0] as Act).answer = { answer: 'refused', code: 'order-already-processed' };
+    },
+    'an act has an effect whose author was told otherwise': ({ orderOf }) => {
+      (orderOf('canceled').acts[0] as Act).answer = { answer: 'unavailable', stored: 'nothing' };
+    },
+  },
+  'what only a person may do was done by one': {
+    'canceled by nobody': ({ orderOf }) => orderOf('canceled').audits.splice(0, 1),
+    'sent back by nobody': ({ orderOf }) => orderOf('failed').audits.splice(0, 1),
+  },
+  'an act is answered with what is true': {
+    'a cancel that did nothing': ({ orderOf }) => setRow(orderOf('canceled'), { status: 'PROCESSED' }),
+    'a reprocess that did nothing': ({ orderOf }) => orderOf('failed').audits.splice(0, 1),
+    'a refusal that contradicts the order': ({ orderOf }) => {
+      (orderOf('failed').acts[0] as Act).answer = { answer: 'refused', code: 'order-not-failed' };
+    },
+  },
+  'every order ends': {
+    'one is under way': ({ orderOf }) => setRow(orderOf('failed'), { status: 'PROCESSING' }),
+  },
+  'nothing is owed any more': {
+    'a fact to the bus': ({ orderOf }) =>
+      orderOf('paid').owed.set(3, { order_id: 'paid', version: 3, event_id: 'paid-fact-3' }),
+    'a delivery to its consumer': ({ orderOf }) =>
+      setDelivery(orderOf('paid'), 'payment paid-fact-1', { state: 'waiting' }),
+  },
+  'no outcome is left open unless a person was told': {
+    'of a canceled order': ({ orderOf }) => setEffect(orderOf('canceled'), 'authorization', { state: 'unknown' }),
+    'of a processed order': ({ orderOf }) => setEffect(orderOf('paid'), 'booking', { state: 'intent' }),
+  },
+  'every key leads to an order': {
+    'to none': ({ commit }) =>
+      commit('api#1', [{ table: 'idempotency_keys', label: '', before: null, after: { key: 'x', order_id: 'none' } }]),
+  },
+  'no lane is held by the dead': {
+    'its relay was killed long ago': ({ recorder }) =>
+      recorder.happened({ atMs: -60_000, process: 'relay#1', what: 'killed' }),
+  },
+};
+
+describe('the invariants', () => {
+  it('accept what went as it should', () => {
+    assert.deepEqual(checkAll(tellStories().evidence), []);
+  });
+
+  it('have a case here each, and no case is of none', () => {
+    assert.deepEqual(Object.keys(spoiled).sort(), invariants.map(({ name }) => name).sort());
+  });
+
+  for (const invariant of invariants) {
+    describe(`that say that ${invariant.name}`, () => {
+      for (const [how, spoil] of Object.entries(spoiled[invariant.name] ?? {})) {
+        it(`speak up: ${how}`, () => {
+          const stories = tellStories();
+          spoil(stories);
+          assert.notDeepEqual(invariant.check(stories.evidence), []);
+        });
+      }
+    });
+  }
+});
+
+describe('the counters of what must have happened', () => {
+  it('have a name each', () => {
+    assert.equal(new Set(sometimes.map(({ name }) => name)).size, sometimes.length);
+  });
+
+  it('see what the stories tell, and miss what they do not', () => {
+    const seen = new Map<string, number>();
+    tally(seen, tellStories().evidence);
+    const missing = new Set(missingOf(seen).map(({ name }) => name));
+    const told = ['replay answered', 'authorization voided', 'attempt retried', 'second dead letter', 'breaker opened'];
+    for (const name of [...told, 'transition FAILED OrderReprocessed', 'refused idempotency-key-reused']) {
+      assert.equal(missing.has(name), false, name);
+    }
+    for (const name of ['takeover', 'recall refused', 'zombie refused']) assert.equal(missing.has(name), true, name);
+  });
+});

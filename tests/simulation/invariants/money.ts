@@ -1,0 +1,179 @@
+// Money, parcels and messages: the partners' ledgers, against the orders.
+
+import type { OrderEvidence } from '../evidence.ts';
+import { contentOf, type PartnerAct } from '../partners.ts';
+import { type Invariant, ofOrder } from './law.ts';
+
+const liveOf = (acts: readonly PartnerAct[], done: PartnerAct['act'], undone: PartnerAct['act']) =>
+  acts.filter(({ act }) => act === done).length - acts.filter(({ act }) => act === undone).length;
+const heldOf = (acts: readonly PartnerAct[]) => liveOf(acts, 'authorized', 'voided');
+const bookedOf = (acts: readonly PartnerAct[]) => liveOf(acts, 'booked', 'recalled');
+
+export function openLetters(order: OrderEvidence, consumer: string) {
+  return [...order.letters.values()].filter((letter) => letter.closed_at === null && letter.consumer === consumer);
+}
+
+// What a message says about its order, and so the state that the order must be in, for good.
+const statusTold: Readonly<Record<string, string>> = {
+  processed: 'PROCESSED',
+  declined: 'CANCELED',
+  canceled: 'CANCELED',
+};
+
+// The commit that took an effect has claimed a delivery under the same token.
+function isClaimed(order: OrderEvidence, sequence: number, token: string): boolean {
+  return order.deliveryMoves.some(
+    (move) => move.sequence === sequence && move.label === 'claim-deliveries' && move.after?.token === token,
+  );
+}
+
+export const money: readonly Invariant[] = [
+  ofOrder('always', 'an order is charged at most once', (order, say, { ledger }) => {
+    let authorized = 0;
+    for (const { act, entry } of ledger.actsOf(order.id)) {
+      if (act === 'key-misused') say(`used the key ${entry.key} for something else`);
+      if (act !== 'authorized') continue;
+      authorized += 1;
+      const { amount, currency } = entry.terms ?? {};
+      if (amount !== order.row?.amount || currency !== order.row?.currency) say(`was charged ${amount} ${currency}`);
+    }
+    if (authorized > 1) say(`was authorized ${authorized} times`);
+  }),
+
+  ofOrder('always', 'an order is booked at most once, and only while it is paid', (order, say, { ledger }) => {
+    let held = 0;
+    let bookings = 0;
+    let live = 0;
+    for (const { act, entry } of ledger.actsOf(order.id)) {
+      if (act === 'authorized') held += 1;
+      if (act === 'voided') {
+        held -= 1;
+        if (live > 0) say('got its money back while its shipment was booked');
+      }
+      if (act === 'recalled') live -= 1;
+      if (act !== 'booked') continue;
+      bookings += 1;
+      live += 1;
+      if (held === 0) say('was booked while no money was held');
+      const { country, items } = entry.terms ?? {};
+      if (order.row === null || country !== order.row.country || items !== contentOf(order.row.items)) {
+        say('was booked with another content, or to another country');
+      }
+    }
+    if (bookings > 1) say(`was booked ${bookings} times`);
+  }),
+
+  ofOrder('always', 'PROCESSED means authorized and booked', (order, say, { ledger }) => {
+    if (order.row?.status !== 'PROCESSED') return;
+    const acts = ledger.actsOf(order.id);
+    if (heldOf(acts) !== 1) say(`is PROCESSED with ${heldOf(acts)} authorizations held`);
+    if (bookedOf(acts) !== 1) say(`is PROCESSED with ${bookedOf(acts)} bookings`);
+    if (order.row.payment !== 'authorized' || order.row.fulfillment !== 'scheduled') {
+      say(`is PROCESSED and shows payment ${order.row.payment}, fulfillment ${order.row.fulfillment}`);
+    }
+  }),
+
+  ofOrder('always', 'only what was canceled is undone', (order, say, { ledger }) => {
+    for (const { act } of ledger.actsOf(order.id)) {
+      const isUndo = act === 'voided' || act === 'recalled' || act === 'closed';
+      if (isUndo && order.row?.status !== 'CANCELED') say(`had an effect ${act} while it is ${order.row?.status}`);
+    }
+  }),
+
+  ofOrder('end', 'CANCELED means that nothing is held or booked', (order, say, { ledger }) => {
+    if (order.row?.status !== 'CANCELED') return;
+    const held = heldOf(ledger.actsOf(order.id));
+    const booked = bookedOf(ledger.actsOf(order.id));
+    const [letter] = openLetters(order, 'compensation');
+    if (letter?.code === 'recall-refused') {
+      // It ships: the money stays until a person decides, and the order says so.
+      if (held !== 1 || booked !== 1) say(`could not be recalled, and has ${held} holds and ${booked} bookings`);
+      if (order.row.fulfillment !== 'scheduled') say(`ships and shows fulfillment ${order.row.fulfillment}`);
+    }
+    // A letter is a person's to solve; until then anything may be left.
+    if (letter !== undefined) return;
+    if (held !== 0) say('is CANCELED, and its money is still held');
+    if (booked !== 0) say('is CANCELED, and its shipment is still booked');
+    const { payment, fulfillment } = order.row;
+    if (!['none', 'declined', 'voided'].includes(payment)) say(`is CANCELED and shows payment ${payment}`);
+    if (!['none', 'rejected', 'canceled'].includes(fulfillment))
+      say(`is CANCELED and shows fulfillment ${fulfillment}`);
+  }),
+
+  ofOrder('end', 'what is shown of money and parcel is what the ledgers say', (order, say, { ledger }) => {
+    if (order.row === null) return;
+    const acts = ledger.actsOf(order.id);
+    const shown = { money: order.row.payment, parcel: order.row.fulfillment };
+    // An undo whose outcome is not known is in a person's hands, and so is what is shown.
+    const undoIsOpen = openLetters(order, 'compensation').length > 0;
+    if (shown.money === 'authorized' && heldOf(acts) !== 1 && !undoIsOpen) say('shows money that is not held');
+    if (shown.money === 'voided' && (heldOf(acts) !== 0 || !acts.some(({ act }) => act === 'voided'))) {
+      say('shows a hold as released that is none');
+    }
+    if (shown.money === 'none' && heldOf(acts) !== 0 && !undoIsOpen) say('shows no payment while money is held');
+    if (shown.money === 'declined' && heldOf(acts) !== 0) say('shows a declined payment while money is held');
+    if (shown.parcel === 'scheduled' && bookedOf(acts) !== 1 && !undoIsOpen) say('shows a shipment that is not booked');
+    if (shown.parcel === 'none' && bookedOf(acts) !== 0 && !undoIsOpen) say('shows no shipment while one is booked');
+    if (shown.parcel === 'canceled' && bookedOf(acts) !== 0) say('shows a shipment as recalled that is booked');
+  }),
+
+  ofOrder('history', 'a call is made under a key whose intent is committed', (order, say, evidence) => {
+    const { epochMs, keyWindowMs, skewMs } = evidence.settings;
+    for (const { call, key, effect, atMs, dependency } of order.calls) {
+      if (dependency === 'mail' || call === 'lookup') continue;
+      if (effect === null) say(`was sent to ${dependency} (${call}) under ${key} without an intent of that key`);
+      else if (call === 'authorize' || call === 'book') {
+        const ageMs = epochMs + atMs - effect.first_used_at.getTime();
+        if (effect.state === 'unknown' && ageMs > keyWindowMs + skewMs)
+          say(`sent ${key} again when it may be forgotten`);
+      }
+    }
+  }),
+
+  ofOrder('history', 'a new key is taken only when nothing was done under the old one', (order, say) => {
+    for (const { before, after, label, token, sequence } of order.effectMoves) {
+      if (after === null) continue;
+      if (after.key !== `${order.id}:${after.name}:${after.generation}`) say(`has the key ${after.key}`);
+      if (before === null) {
+        if (after.generation !== 0) say(`begins ${after.name} with generation ${after.generation}`);
+      } else if (after.generation !== before.generation) {
+        const isFine =
+          after.generation === before.generation + 1 && before.state === 'none' && label === 'reset-effect';
+        if (!isFine)
+          say(`got generation ${after.generation} of ${after.name} while ${before.state} under ${before.key}`);
+      }
+      if (label === 'take-effects' && !isClaimed(order, sequence, after.token)) {
+        say(`had its ${after.name} taken without a claim`);
+      }
+      if (label === 'update-effects' && token !== null && before?.token !== token) {
+        say(`had its ${after.name} written by a claim that did not hold it`);
+      }
+    }
+  }),
+
+  ofOrder('always', 'a customer is told a thing once, and only what is true', (order, say, { ledger }) => {
+    const kinds = new Set<string>();
+    for (const { act, entry } of ledger.actsOf(order.id)) {
+      if (act !== 'sent') continue;
+      const kind = entry.terms?.kind ?? '';
+      if (kinds.has(kind)) say(`had the message ${kind} twice`);
+      kinds.add(kind);
+      const status = statusTold[kind];
+      if (status !== undefined && order.row?.status !== status) say(`was told ${kind} while ${order.row?.status}`);
+      if (kind === 'failed' && !order.facts.some((fact) => fact.type.startsWith('OrderFailed'))) {
+        say('was told failed, and never was');
+      }
+      if (entry.terms?.to !== (order.row?.customer_email ?? order.row?.user_id)) say('had its message sent elsewhere');
+    }
+  }),
+
+  ofOrder('end', 'a customer knows how the order ended', (order, say, { ledger }) => {
+    if (order.row === null || openLetters(order, 'notification').length > 0) return;
+    const told = new Set(ledger.entriesOf(order.id).map(({ terms }) => terms?.kind));
+    const isDeclined = order.row.reason_code === 'payment-declined';
+    if (order.row.status === 'PROCESSED' && !told.has('processed')) say('is PROCESSED, and nobody was told');
+    if (order.row.status === 'CANCELED' && !told.has(isDeclined ? 'declined' : 'canceled')) {
+      say('is CANCELED, and nobody was told why');
+    }
+  }),
+];

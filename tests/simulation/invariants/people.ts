@@ -1,0 +1,74 @@
+// What people asked for: cancels and reprocesses, against the audit log and the order.
+
+import type { OrderEvidence } from '../evidence.ts';
+import { type Invariant, nameOfType, ofAll, ofOrder } from './law.ts';
+
+const actOfAction: Readonly<Record<string, string>> = {
+  canceled: 'cancel',
+  reprocessed: 'reprocess',
+  'letter-reprocessed': 'reprocess-letter',
+};
+// The others would mean that an open letter and the order's status contradict each other.
+const refusalsOf: Readonly<Record<string, readonly string[]>> = {
+  cancel: ['order-not-found', 'order-already-processed'],
+  reprocess: ['no-dead-letter'],
+  'reprocess-letter': ['no-dead-letter'],
+};
+
+function commitsOf(order: OrderEvidence, label: string): number {
+  return new Set(order.deliveryMoves.filter((move) => move.label === label).map((move) => move.sequence)).size;
+}
+
+export const people: readonly Invariant[] = [
+  ofOrder('history', 'an act has one row in the audit log, and a row has its act', (order, say, { actOf }) => {
+    const seen = new Set<string>();
+    for (const { action, order_id, correlation_id } of order.audits) {
+      const act = actOf.get(correlation_id);
+      if (act === undefined || actOfAction[action] !== act.act) {
+        say(`has ${action} in its log, which nobody asked for`);
+        continue;
+      }
+      if (seen.has(correlation_id)) say(`has one request to ${act.act} in its log twice`);
+      seen.add(correlation_id);
+      if (act.act !== 'reprocess-letter' && act.orderId !== order_id) say(`has ${action} of another order in its log`);
+      if (act.answer?.answer === 'refused') say(`was changed by an act that was refused as ${act.answer.code}`);
+      if (act.answer?.answer === 'unavailable' && act.answer.stored === 'nothing') {
+        say('was changed by an act whose author was told that nothing is stored');
+      }
+    }
+  }),
+
+  ofOrder('history', 'what only a person may do was done by one', (order, say) => {
+    const acted = (actions: readonly string[]) => order.audits.filter(({ action }) => actions.includes(action)).length;
+    const reprocesses = acted(['reprocessed', 'letter-reprocessed']);
+    const canceled = order.facts.filter(
+      (fact) => nameOfType(fact.type) === 'OrderCanceled' && fact.data.reason === 'canceled-by-request',
+    );
+    if (canceled.length !== acted(['canceled'])) say(`was canceled by request ${canceled.length} times`);
+    const sentBack = commitsOf(order, 'reopen-deliveries');
+    if (sentBack !== reprocesses) say(`was sent back ${sentBack} times, and asked for ${reprocesses} times`);
+    const begunAnew = order.facts.filter((fact) => nameOfType(fact.type) === 'OrderReprocessed').length;
+    if (begunAnew > reprocesses) say(`began anew ${begunAnew} times, and was asked to ${reprocesses} times`);
+  }),
+
+  ofAll('end', 'an act is answered with what is true', ({ acts, orders, unread }, say) => {
+    const audited = new Set(
+      [...orders.values(), unread].flatMap((order) => order.audits.map((row) => row.correlation_id)),
+    );
+    for (const { act, answer, orderId, correlationId } of acts) {
+      const status = orders.get(orderId ?? '')?.row?.status;
+      if (answer?.answer === 'refused') {
+        const { code } = answer;
+        if (refusalsOf[act]?.includes(code) !== true) say(`${act} was refused as ${code}`, orderId);
+        if (code === 'order-not-found' && status !== undefined)
+          say(`${act} did not find an order that exists`, orderId);
+        if (code === 'order-already-processed' && status !== 'PROCESSED')
+          say(`a cancel came too late while ${status}`, orderId);
+      }
+      if (answer?.answer !== 'done') continue;
+      if (act === 'cancel') {
+        if (answer.order?.status !== 'CANCELED' || status !== 'CANCELED') say(`was canceled and is ${status}`, orderId);
+      } else if (!audited.has(correlationId)) say(`${act} was answered as done and left no trace`, orderId);
+    }
+  }),
+];

@@ -1,0 +1,55 @@
+// When the faults are over and everything has had its time: nothing may be left lying about.
+
+import { coreConsumers, type Invariant, ofAll, ofOrder } from './law.ts';
+import { openLetters } from './money.ts';
+
+const laneLeaseMs = 5_000;
+const arrivesWithinMs = 15_000;
+
+export const quiet: readonly Invariant[] = [
+  ofOrder('end', 'every order ends', (order, say) => {
+    if (order.row === null) return;
+    if (!['PROCESSED', 'CANCELED', 'FAILED'].includes(order.row.status)) say(`is still ${order.row.status}`);
+  }),
+
+  ofOrder('end', 'nothing is owed any more', (order, say) => {
+    for (const version of order.owed.keys()) say(`has version ${version} still owed to the bus`);
+    for (const { consumer, event_id, state } of order.deliveries.values()) {
+      if (state === 'running' || state === 'waiting') say(`has ${consumer} of ${event_id} still ${state}`);
+    }
+  }),
+
+  ofOrder('end', 'no outcome is left open unless a person was told', (order, say) => {
+    const isParked =
+      order.row?.status === 'FAILED'
+        ? [...coreConsumers].some((consumer) => openLetters(order, consumer).length > 0)
+        : openLetters(order, 'compensation').length > 0;
+    for (const { name, state } of order.effects.values()) {
+      const isFinal =
+        order.row?.status === 'PROCESSED' ? state === 'done' : !['intent', 'unknown', 'done', 'stuck'].includes(state);
+      const isKept = order.row?.status === 'FAILED' && state === 'done';
+      if (!isFinal && !isKept && !isParked) say(`has its ${name} still ${state}`);
+    }
+  }),
+
+  ofAll('end', 'every key leads to an order', ({ keys, orders }, say) => {
+    for (const { key, order_id } of keys.values()) {
+      if ((orders.get(order_id)?.row ?? null) === null) say(`the key ${key} has no order`, order_id);
+    }
+  }),
+
+  ofAll('end', 'no lane is held by the dead', (evidence, say) => {
+    const { settings, happenings, tokens, lanes } = evidence;
+    for (const { lane, token, lease_until } of lanes.values()) {
+      const holder = token === null ? undefined : tokens.get(token)?.process;
+      const end = happenings.find(
+        ({ process, what }) => process === holder && (what === 'killed' || what === 'stopped'),
+      );
+      if (holder === undefined || end === undefined) continue;
+      // The lease it had at its end runs on; nothing that it sent before takes longer to arrive.
+      if (Number(lease_until) > settings.epochMs + end.atMs + laneLeaseMs + arrivesWithinMs) {
+        say(`lane ${lane} is held by ${holder}, which is gone`);
+      }
+    }
+  }),
+];

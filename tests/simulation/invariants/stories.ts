@@ -1,0 +1,448 @@
+// Four orders and an unread message as they should go, told to a recorder step by step: the clean evidence
+// that the tests of the invariants then spoil, one detail at a time.
+
+import type { Order } from '../../../src/domain/order.ts';
+import type { PlaceCommand } from '../../../src/flow/ports.ts';
+import { type Act, createRecorder, type Moved, type OrderEvidence, type Placement } from '../evidence.ts';
+import { createModelPartners } from '../partners.ts';
+import type { AttemptRow, Change, DeliveryRow, EffectRow, FactRow, LetterRow, OrderRow } from '../rows.ts';
+
+const epochMs = Date.UTC(2026, 10, 21, 7);
+const subscribed = [
+  ['payment', 'OrderCreatedV1'],
+  ['fulfillment', 'PaymentAuthorizedV1'],
+  ['compensation', 'OrderCanceledV1'],
+  ['notification', 'FulfillmentScheduledV1'],
+  ['notification', 'OrderCanceledV1'],
+  ['notification', 'OrderFailedV1'],
+] as const;
+
+export type Stories = ReturnType<typeof tellStories>;
+
+export function tellStories() {
+  let nowMs = 0;
+  const partners = createModelPartners({ nowMs: () => epochMs + nowMs });
+  const settings = {
+    ...{ epochMs, maxRetries: 1, retryDelayMs: 100, retryDelayMsMax: 1_000, maxWaitMs: 60_000, leaseMs: 1_000 },
+    ...{ skewMs: 0, keyWindowMs: 86_400_000, subscribed: subscribed.map(([consumer, type]) => ({ consumer, type })) },
+  };
+  const recorder = createRecorder(settings, partners);
+  const { evidence } = recorder;
+  const worker = 'worker#1';
+  let tokens = 0;
+
+  function commit(process: string, changes: readonly Change[]): void {
+    nowMs += 10;
+    recorder.committed(process, nowMs, changes);
+  }
+  const orderOf = (id: string) => evidence.orders.get(id) as OrderEvidence;
+  const rowOf = (id: string) => orderOf(id).row as OrderRow;
+  const ask = (id: string, key: string | null, command: PlaceCommand, isImpossible = false) =>
+    recorder.asked({ atMs: nowMs, process: 'api#1', key, command, correlationId: `request-${id}`, isImpossible });
+
+  // New facts of an order with their debts, and the row that they make.
+  function factsOf(id: string, label: string, row: Partial<OrderRow>, types: readonly [string, object][]): Change[] {
+    const before = rowOf(id);
+    const after = { ...before, ...row, version: before.version + types.length };
+    return [
+      { table: 'orders', label, before, after },
+      ...types.flatMap(([type, data], index): Change[] => {
+        const version = before.version + index + 1;
+        const fact: FactRow = {
+          id: `${id}-fact-${version}`,
+          order_id: id,
+          version,
+          type,
+          data: { orderId: id, ...data },
+        };
+        return [
+          { table: 'events', label, before: null, after: fact },
+          { table: 'outbox', label, before: null, after: { order_id: id, version, event_id: fact.id } },
+        ];
+      }),
+    ];
+  }
+
+  function publish(id: string): void {
+    const owed = [...orderOf(id).owed.values()];
+    for (const { version, event_id } of owed) {
+      const type = orderOf(id).facts[version - 1]?.type ?? '';
+      recorder.published({ atMs: nowMs, process: 'relay#1', eventId: event_id, orderId: id, version, type });
+    }
+    commit(
+      'relay#1',
+      owed.map((before) => ({ table: 'outbox', label: 'forget-owed', before, after: null })),
+    );
+  }
+
+  function place(id: string, key: string | null, command: PlaceCommand): Placement {
+    const placement = ask(id, key, command);
+    const row: OrderRow = {
+      ...{ id, status: 'PENDING', payment: 'none', fulfillment: 'none', retry_count: 0, version: 1, reason_code: null },
+      ...{ amount: 1_999, currency: 'USD', country: 'US', items: [{ sku: 'item', quantity: 1, unitPrice: 1_999 }] },
+      ...{ customer_email: 'a@example.com', user_id: null, product_type: null, payment_scenario: 'success' },
+      correlation_id: `request-${id}`,
+    };
+    const fact = { id: `${id}-fact-1`, order_id: id, version: 1, type: 'OrderCreatedV1', data: { orderId: id } };
+    const label = 'accept-orders';
+    commit('api#1', [
+      ...(key === null
+        ? []
+        : [{ table: 'idempotency_keys' as const, label, before: null, after: { key, order_id: id } }]),
+      { table: 'orders', label, before: null, after: row },
+      { table: 'events', label, before: null, after: fact },
+      { table: 'outbox', label, before: null, after: { order_id: id, version: 1, event_id: fact.id } },
+    ]);
+    recorder.answered(placement, { answer: 'placed', order: firstAnswer(row) });
+    publish(id);
+    return placement;
+  }
+
+  function claim(
+    id: string,
+    consumer: string,
+    version: number,
+    effect: 'authorization' | 'booking' | 'undo' | null,
+  ): string {
+    const order = orderOf(id);
+    const factId = `${id}-fact-${version}`;
+    const before = order.deliveries.get(`${consumer} ${factId}`) ?? null;
+    if (before?.due_at) nowMs = Math.max(nowMs, before.due_at.getTime() - epochMs);
+    tokens += 1;
+    const token = `token-${tokens}`;
+    recorder.tokenMade(worker, token, nowMs);
+    const after: DeliveryRow = {
+      ...{
+        event_id: factId,
+        consumer,
+        order_id: id,
+        state: 'running',
+        token,
+        due_at: new Date(epochMs + nowMs + 1_000),
+      },
+      ...{ epoch: before?.epoch ?? 0, attempt: (before?.attempt ?? 0) + 1, takeovers: 0, waiting_since: null },
+    };
+    const row = rowOf(id);
+    const changes: Change[] = [{ table: 'deliveries', label: 'claim-deliveries', before, after }];
+    if (effect === 'undo') {
+      for (const held of order.effects.values()) {
+        changes.push({ table: 'effects', label: 'take-effects', before: held, after: { ...held, token } });
+      }
+    } else if (effect !== null) {
+      const known = order.effects.get(effect) ?? null;
+      const key = known?.key ?? `${id}:${effect}:0`;
+      const intent = { order_id: id, name: effect, key, generation: known?.generation ?? 0, state: 'intent', token };
+      const first_used_at = known?.first_used_at ?? new Date(epochMs + nowMs);
+      changes.push({ table: 'effects', label: 'take-effects', before: known, after: { ...intent, first_used_at } });
+      const summary = effect === 'authorization' ? { payment: 'pending' } : { fulfillment: 'pending' };
+      changes.push({
+        table: 'orders',
+        label: 'update-orders',
+        before: row,
+        after: { ...row, ...summary, status: 'PROCESSING' },
+      });
+    }
+    commit(worker, changes);
+    return token;
+  }
+
+  function call(
+    dependency: 'payments' | 'carrier' | 'mail',
+    name: 'authorize' | 'book' | 'void' | 'send',
+    id: string,
+    key: string,
+  ) {
+    const called = {
+      atMs: nowMs,
+      monotonicMs: nowMs,
+      process: worker,
+      dependency,
+      call: name,
+      key,
+      orderId: id,
+    } as const;
+    const told = recorder.called(called);
+    told.trouble = null;
+    return told;
+  }
+
+  function settle(
+    id: string,
+    consumer: string,
+    version: number,
+    delivery: Partial<DeliveryRow>,
+    changes: readonly Change[] = [],
+  ) {
+    const before = orderOf(id).deliveries.get(`${consumer} ${id}-fact-${version}`) as DeliveryRow;
+    const after = { ...before, due_at: null, ...delivery };
+    commit(worker, [{ table: 'deliveries', label: 'end-deliveries', before, after, token: before.token }, ...changes]);
+    publish(id);
+  }
+  function effectTo(id: string, name: string, state: string): Change {
+    const before = orderOf(id).effects.get(name) as EffectRow;
+    return { table: 'effects', label: 'update-effects', before, after: { ...before, state }, token: before.token };
+  }
+  function attempt(id: string, consumer: string, version: number, more: Partial<AttemptRow>): Change {
+    const { epoch, attempt: nth } = orderOf(id).deliveries.get(`${consumer} ${id}-fact-${version}`) as DeliveryRow;
+    const after = {
+      order_id: id,
+      consumer,
+      event_id: `${id}-fact-${version}`,
+      epoch,
+      attempt: nth,
+      outcome: 'retry',
+      code: 'partner-failed',
+      due_in_ms: null,
+      ...more,
+    };
+    return { table: 'attempts', label: 'write-attempts', before: null, after };
+  }
+
+  function authorize(id: string): void {
+    claim(id, 'payment', 1, 'authorization');
+    const key = `${id}:authorization:0`;
+    call('payments', 'authorize', id, key);
+    const orderId = id as Order['id'];
+    partners.payments.authorize({ key, orderId, amount: 1_999, currency: 'USD', scenario: 'success', epoch: 0 });
+    const row = { payment: 'authorized', fulfillment: 'pending' };
+    const facts = factsOf(id, 'update-orders', row, [['PaymentAuthorizedV1', {}]]);
+    settle(id, 'payment', 1, { state: 'done' }, [effectTo(id, 'authorization', 'done'), ...facts]);
+  }
+
+  function book(id: string): void {
+    claim(id, 'fulfillment', 2, 'booking');
+    const key = orderOf(id).effects.get('booking')?.key ?? '';
+    call('carrier', 'book', id, key);
+    partners.carrier.book({ key, orderId: id as Order['id'], country: 'US', items: rowOf(id).items });
+    const data = { previousStatus: 'PROCESSING', status: 'PROCESSED' };
+    const facts = factsOf(id, 'update-orders', { status: 'PROCESSED', fulfillment: 'scheduled' }, [
+      ['FulfillmentScheduledV1', data],
+    ]);
+    settle(id, 'fulfillment', 2, { state: 'done' }, [effectTo(id, 'booking', 'done'), ...facts]);
+  }
+
+  function mail(id: string, version: number, kind: 'processed' | 'canceled' | 'failed'): void {
+    claim(id, 'notification', version, null);
+    const key = `${id}:mail:${kind}`;
+    call('mail', 'send', id, key);
+    partners.mail.send({ key, orderId: id as Order['id'], kind, to: 'a@example.com', subject: '', text: '' });
+    settle(id, 'notification', version, { state: 'done' });
+  }
+
+  // A core step that gives up: letter, FAILED and its fact in one.
+  function park(id: string, consumer: string, version: number, effect: string, letter: Partial<LetterRow>): void {
+    const { attempt: attempts } = orderOf(id).deliveries.get(`${consumer} ${id}-fact-${version}`) as DeliveryRow;
+    const { status } = rowOf(id);
+    const written: LetterRow = {
+      ...{
+        id: `${id}-letter-${orderOf(id).letters.size + 1}`,
+        order_id: id,
+        consumer,
+        delivery_id: `${id}-fact-${version}`,
+        event_id: `${id}-fact-${version}`,
+      },
+      ...{
+        failure_class: 'retryable',
+        code: 'partner-failed',
+        message: 'no',
+        attempts,
+        closed_at: null,
+        closed_how: null,
+      },
+      ...letter,
+    };
+    const row = {
+      status: 'FAILED',
+      reason_code: written.code,
+      ...(effect === 'booking' ? { fulfillment: 'none' } : { payment: 'none' }),
+    };
+    const data = { previousStatus: status, status: 'FAILED', reason: written.code };
+    settle(id, consumer, version, { state: 'dead' }, [
+      effectTo(id, effect, 'none'),
+      ...factsOf(id, 'update-orders', row, [['OrderFailedV1', data]]),
+      attempt(id, consumer, version, { outcome: 'dead', code: written.code }),
+      { table: 'dead_letters', label: 'write-letters', before: null, after: written },
+    ]);
+  }
+
+  function act(id: string, what: Act['act']): Act {
+    const correlationId = `act-${evidence.acts.length + 1}`;
+    return recorder.acted({ atMs: nowMs, process: 'api#1', act: what, orderId: id, letterId: null, correlationId });
+  }
+  const auditOf = ({ correlationId, orderId }: Act, action: string): Change => ({
+    table: 'audit_log',
+    label: 'write-audit',
+    before: null,
+    after: { id: `audit-${correlationId}`, action, order_id: orderId, correlation_id: correlationId },
+  });
+  const closed = (id: string, how: string): Change[] =>
+    [...orderOf(id).letters.values()].map((before) => ({
+      table: 'dead_letters' as const,
+      label: 'close-letters',
+      before,
+      after: { ...before, closed_at: new Date(epochMs + nowMs), closed_how: how },
+    }));
+
+  function cancel(id: string): void {
+    const asked = act(id, 'cancel');
+    const row = { status: 'CANCELED', reason_code: 'canceled-by-request' };
+    const data = { previousStatus: rowOf(id).status, status: 'CANCELED', reason: 'canceled-by-request' };
+    const facts = factsOf(id, 'update-orders', { ...row, fulfillment: 'none' }, [['OrderCanceledV1', data]]);
+    commit('api#1', [...facts, ...closed(id, 'canceled'), auditOf(asked, 'canceled')]);
+    asked.answer = { answer: 'done', order: { ...firstAnswer(rowOf(id)), status: 'CANCELED' } };
+    publish(id);
+  }
+
+  function reprocess(id: string): void {
+    const asked = act(id, 'reprocess');
+    const facts = factsOf(id, 'update-orders', { status: 'PENDING', reason_code: null, retry_count: 0 }, [
+      ['OrderReprocessedV1', { previousStatus: 'FAILED', status: 'PENDING' }],
+    ]);
+    const deliveries = [...orderOf(id).deliveries.values()].filter(({ state }) => state === 'dead');
+    const effects = [...orderOf(id).effects.values()].filter(({ state }) => state === 'none');
+    commit('api#1', [
+      ...facts,
+      ...closed(id, 'reprocessed'),
+      ...deliveries.map((before): Change => {
+        const after = {
+          ...before,
+          state: 'waiting',
+          due_at: new Date(epochMs + nowMs),
+          epoch: before.epoch + 1,
+          attempt: 0,
+        };
+        return { table: 'deliveries', label: 'reopen-deliveries', before, after };
+      }),
+      ...effects.map((before): Change => {
+        const generation = before.generation + 1;
+        const after = { ...before, generation, key: `${id}:${before.name}:${generation}` };
+        return { table: 'effects', label: 'reset-effect', before, after };
+      }),
+      auditOf(asked, 'reprocessed'),
+    ]);
+    asked.answer = { answer: 'done', order: firstAnswer(rowOf(id)) };
+    publish(id);
+  }
+
+  const command = { customerEmail: 'a@example.com', amount: 1_999 };
+
+  // `paid` goes all the way, and its request comes twice.
+  place('paid', 'key-1', command);
+  recorder.answered(ask('again', 'key-1', command), { answer: 'replayed', order: firstAnswer(rowOf('paid')) });
+  authorize('paid');
+  book('paid');
+  mail('paid', 3, 'processed');
+
+  // `canceled` has its money held when somebody cancels it.
+  place('canceled', null, command);
+  authorize('canceled');
+  cancel('canceled');
+  claim('canceled', 'fulfillment', 2, null);
+  settle('canceled', 'fulfillment', 2, { state: 'skipped' });
+  claim('canceled', 'compensation', 3, 'undo');
+  const held = orderOf('canceled').effects.get('authorization') as EffectRow;
+  call('payments', 'void', 'canceled', held.key);
+  partners.payments.void({ key: held.key, orderId: 'canceled' as Order['id'] });
+  settle('canceled', 'compensation', 3, { state: 'done' }, [
+    effectTo('canceled', 'authorization', 'undone'),
+    ...factsOf('canceled', 'update-orders', { payment: 'voided' }, [['PaymentVoidedV1', {}]]),
+  ]);
+  mail('canceled', 3, 'canceled');
+
+  // `failed` uses up its attempts, is sent back, and fails again for good.
+  place('failed', null, command);
+  authorize('failed');
+  claim('failed', 'fulfillment', 2, 'booking');
+  const row = rowOf('failed');
+  settle('failed', 'fulfillment', 2, { state: 'waiting', due_at: new Date(epochMs + nowMs + 60) }, [
+    effectTo('failed', 'booking', 'none'),
+    attempt('failed', 'fulfillment', 2, { due_in_ms: 50 }),
+    { table: 'orders', label: 'update-orders', before: row, after: { ...row, retry_count: 1 } },
+  ]);
+  claim('failed', 'fulfillment', 2, 'booking');
+  park('failed', 'fulfillment', 2, 'booking', {});
+  mail('failed', 3, 'failed');
+  reprocess('failed');
+  claim('failed', 'fulfillment', 2, 'booking');
+  park('failed', 'fulfillment', 2, 'booking', { failure_class: 'non-retryable', code: 'partner-refused' });
+  claim('failed', 'notification', 5, null);
+  settle('failed', 'notification', 5, { state: 'skipped' });
+
+  // One key for two payloads; and an unread message that somebody sent to the topic.
+  const late = ask('refused', 'key-1', { ...command, amount: 5 });
+  recorder.answered(late, { answer: 'refused', code: 'idempotency-key-reused' });
+
+  const unread = { event_id: 'bytes', consumer: 'payment', order_id: null, state: 'dead', token: null, due_at: null };
+  commit(worker, [
+    {
+      table: 'deliveries',
+      label: 'park-unread',
+      before: null,
+      after: { ...unread, epoch: 0, attempt: 1, takeovers: 0, waiting_since: null },
+    },
+    {
+      table: 'dead_letters',
+      label: 'park-unread',
+      before: null,
+      after: {
+        ...{
+          id: 'unread-letter',
+          order_id: null,
+          consumer: 'payment',
+          delivery_id: 'bytes',
+          event_id: 'forged',
+          code: 'unreadable',
+        },
+        ...{ failure_class: 'non-retryable', message: 'no', attempts: 1, closed_at: null, closed_how: null },
+      },
+    },
+  ]);
+
+  recorder.breakerChanged({ process: worker, dependency: 'payments', state: 'open', monotonicMs: 1e9 });
+  recorder.committed('relay#1', nowMs, [
+    {
+      table: 'relay_lanes',
+      label: 'hold-lanes',
+      before: null,
+      after: { lane: 0, token: 'lane-token', lease_until: epochMs + nowMs + 5_000 },
+    },
+  ]);
+  recorder.tokenMade('relay#1', 'lane-token', 0);
+  return {
+    recorder,
+    evidence,
+    partners,
+    commit,
+    orderOf,
+    claim,
+    call,
+    now: () => nowMs,
+    skip: (ms: number) => (nowMs += ms),
+  };
+}
+
+function firstAnswer(row: OrderRow): Order {
+  return {
+    ...{
+      id: row.id as Order['id'],
+      status: 'PENDING',
+      payment: 'none',
+      fulfillment: 'none',
+      retryCount: 0,
+      reason: null,
+    },
+    ...{ amount: row.amount, currency: row.currency, country: row.country, items: row.items, version: 1 },
+    ...{ customerEmail: row.customer_email, userId: row.user_id, productType: null, paymentScenario: 'success' },
+    ...{
+      correlationId: row.correlation_id,
+      traceparent: null,
+      createdAt: new Date(epochMs),
+      updatedAt: new Date(epochMs),
+    },
+  };
+}
+
+// A move of a row that the stories did not make.
+export function moved<T>(label: string, before: T | null, after: T | null, more: Partial<Moved<T>> = {}): Moved<T> {
+  return { sequence: 1e6, atMs: 1e6, process: 'worker#1', label, before, after, token: null, ...more };
+}

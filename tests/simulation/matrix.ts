@@ -1,0 +1,159 @@
+// The crash matrix: at each statement that a transaction sends, at its COMMIT, at each call of a partner, at a
+// publish and at an acknowledgment, a process dies, freezes or loses the answer; and every order still ends well.
+//
+// The points are read from the source, so a new one is in the matrix by itself, or fails it where no story comes
+// by. Exempted ones have their reason beside them. Every case is one small run, the same on every machine.
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { boundPartners } from '../../src/flow/outside.ts';
+import type { Partners } from '../../src/flow/ports.ts';
+import { createSystem } from '../../src/io/system.ts';
+import type { Faults, Mishap } from './network.ts';
+import { createSimulation, type Simulation } from './simulation.ts';
+import { labelCounter, leaseMs, quietPlan, type Story, stories } from './stories.ts';
+
+// Files whose statements no running engine sends.
+const exemptFiles: Readonly<Record<string, string>> = {
+  'migrate.ts': 'runs before anything else, in one transaction under a lock; tests/contracts/store-migrate.test.ts',
+  'health.ts': 'only looks',
+  'verify.ts': 'only looks',
+  'verify-rows.ts': 'only looks',
+  'cleanup.ts': 'removes rows that nobody needs, by one statement at a time; the next round goes on',
+};
+const exempt: Readonly<Record<string, string>> = {
+  'end-all-leases': 'the start of the embedded database, which has one process; tests/processes/embedded.test.ts',
+};
+
+// After the lease, and after what a takeover needs.
+const restMs = leaseMs + 600;
+// The longest a statement without an answer is waited for, lanes, leases and a few rounds of all of that.
+const boundMs = 90_000;
+
+type Case = { readonly what: string; readonly next: string; readonly mishap: Mishap };
+const cases: readonly Case[] = [
+  { what: 'crash before', next: 'restart at once', mishap: { at: 'before', what: 'crash', ms: 1 } },
+  { what: 'crash before', next: 'restart after the lease', mishap: { at: 'before', what: 'crash', ms: restMs } },
+  { what: 'crash before', next: 'zombie wakes', mishap: { at: 'before', what: 'freeze', ms: restMs } },
+  { what: 'acted then crashed', next: 'restart at once', mishap: { at: 'after', what: 'crash', ms: 1 } },
+  { what: 'acted then crashed', next: 'restart after the lease', mishap: { at: 'after', what: 'crash', ms: restMs } },
+  { what: 'acted then crashed', next: 'zombie wakes', mishap: { at: 'after', what: 'freeze', ms: restMs } },
+  { what: 'acted, answer lost', next: 'goes on at once', mishap: { at: 'after', what: 'lose' } },
+  { what: 'acted, answer lost', next: 'goes on after the lease', mishap: { at: 'after', what: 'silence' } },
+  { what: 'acted, answer lost', next: 'zombie wakes', mishap: { at: 'after', what: 'lose', freezesMs: restMs } },
+];
+
+type Told = {
+  readonly failures: readonly string[];
+  readonly reached: ReadonlyMap<string, number>;
+  readonly simulation: Simulation;
+};
+
+type Strike = { readonly point: string; readonly mishap: Mishap; readonly nth: number };
+
+// One story with at most one fault: when its point is reached for the nth time.
+async function tell(story: Story, fault: Strike | null, keepsLines = false): Promise<Told> {
+  const reached = new Map<string, number>();
+  const countBefore = labelCounter();
+  let isArmed = fault !== null;
+  const strike = (label: string): Mishap | null => {
+    const times = (reached.get(label) ?? 0) + 1;
+    reached.set(label, times);
+    if (!isArmed || label !== fault?.point || times !== fault.nth) return null;
+    isArmed = false;
+    return fault.mishap;
+  };
+  const faults: Faults = {
+    atCall: (life, label) => strike(label) ?? story.trouble?.(label, countBefore(life, label)) ?? null,
+    atStatements: (_life, labels) => {
+      for (const [index, label] of labels.entries()) {
+        const struck = strike(label);
+        if (struck !== null) return { ...struck, index };
+      }
+      return null;
+    },
+    atConnect: () => null,
+  };
+  const simulation = createSimulation({
+    plan: story.plan?.(quietPlan) ?? quietPlan,
+    keepsLines,
+    faults: () => faults,
+    refusesRecall: () => story.refusesRecall === true,
+    startsAgainAfterMs: () => 100,
+  });
+  for (const machine of simulation.machines) machine.start();
+  await simulation.runFor(10);
+  simulation.clients.engage(story.tell(simulation));
+  const owed = await simulation.settle(boundMs);
+  simulation.judge(owed.length === 0);
+  const failures = [
+    ...simulation.mistakes(),
+    ...owed,
+    ...(isArmed ? ['the point was not reached'] : []),
+    ...simulation.violations.map(({ invariant, orderId, sentence }) => `${invariant}: ${orderId} ${sentence}`),
+  ];
+  return { failures, reached, simulation };
+}
+
+function statementsInSource(): string[] {
+  const folder = join(import.meta.dirname, '../../src/io/postgres');
+  return readdirSync(folder)
+    .filter((file) => file.endsWith('.ts') && !(file in exemptFiles))
+    .flatMap((file) =>
+      [...readFileSync(join(folder, file), 'utf8').matchAll(/\/\* ([a-z0-9-]+) \*\//g)].map(({ 1: name = '' }) => name),
+    )
+    .filter((name) => !(name in exempt));
+}
+
+function callsOfPartners(): string[] {
+  const nothing = { payments: {}, carrier: {}, mail: {} } as unknown as Partners;
+  return Object.entries(boundPartners(nothing, 1, createSystem())).flatMap(([dependency, port]) =>
+    Object.entries(port)
+      .filter(([, member]) => typeof member === 'function')
+      .map(([call]) => `${dependency}.${call}`),
+  );
+}
+
+type Way = { readonly story: Story; readonly nth: number };
+export type Judged = { readonly name: string; readonly failure: string | null };
+
+// Tells every story without a fault, then with each one. Answers a line per story and per point.
+export async function runMatrix(): Promise<Judged[]> {
+  const judged: Judged[] = [];
+  // The first story that comes by, at its first time, and the last one that does, at its last.
+  const waysTo = new Map<string, Way[]>();
+  for (const story of stories) {
+    const { failures, reached } = await tell(story, null);
+    judged.push({ name: `goes well without a fault: ${story.name}`, failure: failures.join('\n') || null });
+    for (const [label, times] of reached) {
+      const [first] = waysTo.get(label) ?? [];
+      waysTo.set(label, first === undefined ? [{ story, nth: 1 }] : [first, { story, nth: times }]);
+    }
+  }
+  const points = [
+    ...statementsInSource(),
+    ...[...waysTo.keys()].filter((label) => label.startsWith('COMMIT of ')).sort(),
+    ...callsOfPartners(),
+    'bus.publish',
+    'bus.ack',
+  ];
+  for (const point of points) {
+    judged.push({ name: `holds at ${point}`, failure: await judge(point, waysTo.get(point) ?? []) });
+  }
+  return judged;
+}
+
+async function judge(point: string, ways: readonly Way[]): Promise<string | null> {
+  if (ways.length === 0) return 'no story comes by: add one to stories.ts, or exempt it with a reason';
+  for (const { story, nth } of ways) {
+    for (const { what, next, mishap } of cases) {
+      const { failures, simulation } = await tell(story, { point, mishap, nth });
+      if (failures.length === 0) continue;
+      const about = simulation.violations.find((violation) => violation.orderId)?.orderId ?? undefined;
+      const again = await tell(story, { point, mishap, nth }, true);
+      const lines = again.simulation.world.trace.lines(about).join('\n');
+      return `${what}, ${next}, at time ${nth} in the story "${story.name}":\n${failures.join('\n')}\n${lines}`;
+    }
+  }
+  return null;
+}

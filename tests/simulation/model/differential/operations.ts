@@ -1,0 +1,299 @@
+// What a worker of the differential test does next: an operation of the real store, drawn from a seed, on
+// few orders, keys and messages, so that the workers collide.
+//
+// Promises: the same draws and the same answers give the same operations. What a worker may know of the
+// others (facts, letters, orders) is what they have sent to the database.
+
+import { nameOf } from '../../../../src/bus/envelope.ts';
+import type { Owed, System, Unread } from '../../../../src/bus/ports.ts';
+import type { OrderId } from '../../../../src/domain/order.ts';
+import type { PlaceRequest } from '../../../../src/flow/ports.ts';
+import { type ConsumerName, subscriptions, typesOf } from '../../../../src/flow/subscriptions.ts';
+import type { OrderClaim, OrderWork } from '../../../../src/io/postgres/claim.ts';
+import { createCleanup } from '../../../../src/io/postgres/cleanup.ts';
+import type { Database } from '../../../../src/io/postgres/database.ts';
+import { endAllLeases } from '../../../../src/io/postgres/deliveries.ts';
+import { lockOrder } from '../../../../src/io/postgres/orders.ts';
+import { someTime } from '../../../support/orders.ts';
+import { silentLog } from '../../../support/silent-log.ts';
+import { createStore, troubleOf } from '../../../support/store.ts';
+import { texts, uuids } from '../values.ts';
+
+export type Draw = ReturnType<typeof createDraw>;
+
+// mulberry32: small, and the same on every machine.
+export function createDraw(seed: number) {
+  let state = seed >>> 0;
+  const random = () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
+  };
+  const below = (n: number) => Math.floor(random() * n);
+  return {
+    random,
+    below,
+    chance: (p: number) => random() < p,
+    pick: <T>(list: readonly T[]): T => list[below(list.length)] as T,
+    some: <T>(list: readonly T[], max: number): T[] =>
+      list.length === 0 ? [] : Array.from({ length: 1 + below(max) }, () => list[below(list.length)] as T),
+  };
+}
+
+// What the workers have sent to the database, committed or not.
+export type Known = ReturnType<typeof createKnown>;
+
+export function createKnown() {
+  const facts: { readonly id: string; readonly orderId: string; readonly type: string }[] = [];
+  const letters: string[] = [];
+  const unread: string[] = [];
+  return {
+    facts,
+    letters,
+    unread,
+    learn: (name: string, values: readonly unknown[]) => {
+      const learnFacts = (ids: unknown, orders: unknown, types: unknown) => {
+        const [orderIds, names] = [uuids(orders), texts(types)];
+        for (const [i, id] of uuids(ids).entries()) {
+          facts.push({ id, orderId: orderIds[i] as string, type: names[i] as string });
+        }
+      };
+      if (name === 'accept-orders') learnFacts(values[14], values[0], values[15]);
+      if (name === 'append-facts') learnFacts(values[0], values[1], values[3]);
+      if (name === 'write-letters') letters.push(...uuids(values[0]));
+      if (name === 'park-unread') {
+        letters.push(values[0] as string);
+        unread.push(values[1] as string);
+      }
+    },
+  };
+}
+
+// Time stands still within a step; ids sort by it, and no two are the same.
+export function createDrawnSystem(worker: number, nowMs: () => number, draw: Draw): System {
+  let ids = 0;
+  const idOf = (version: number) => {
+    ids += 1;
+    const time = nowMs().toString(16).padStart(12, '0');
+    const tail = `${worker}${ids.toString(16).padStart(10, '0')}${draw.below(16).toString(16)}`;
+    return `${time.slice(0, 8)}-${time.slice(8)}-${version}00${worker}-8000-${tail}`;
+  };
+  return {
+    now: () => new Date(nowMs()),
+    monotonicMs: nowMs,
+    sleep: async () => {},
+    after: () => ({ cancel: () => {} }),
+    random: draw.random,
+    newId: () => idOf(7),
+    newToken: () => idOf(4),
+  };
+}
+
+const hourMs = 3_600_000;
+const results: Readonly<Record<ConsumerName, readonly unknown[]>> = {
+  payment: [
+    { outcome: 'authorized', authorizationId: 'auth-1', expiresAt: someTime },
+    { outcome: 'authorized', authorizationId: 'auth-1', expiresAt: someTime },
+    { outcome: 'authorized', authorizationId: 'auth-1', expiresAt: someTime },
+    { outcome: 'declined', code: 'do-not-honor' },
+    { outcome: 'closed' },
+  ],
+  fulfillment: [
+    { outcome: 'booked', bookingId: 'book-1' },
+    { outcome: 'booked', bookingId: 'book-1' },
+    { outcome: 'rejected', code: 'no-route' },
+  ],
+  compensation: [
+    { recall: { outcome: 'recalled', bookingId: 'book-1' }, voiding: { outcome: 'voided', authorizationId: 'auth-1' } },
+    { recall: { outcome: 'nothing-booked' }, voiding: { outcome: 'nothing-held' } },
+    { recall: null, voiding: { outcome: 'nothing-held' } },
+  ],
+  notification: [undefined],
+};
+const troubles = [
+  troubleOf(),
+  troubleOf({ class: 'unknown', code: 'timeout' }),
+  troubleOf({ class: 'non-retryable', code: 'recall-refused', message: 'a "quoted" word\0, and {a,b}' }),
+];
+const bodies = ['not json', '{"half":', '\0\x01'].map((text) => Buffer.from(text, 'latin1'));
+
+export type Operation = { readonly name: string; readonly run: () => Promise<unknown> };
+
+export function createOperations(options: {
+  readonly database: Database;
+  readonly system: System;
+  readonly draw: Draw;
+  readonly known: Known;
+  readonly index: number;
+}) {
+  const { database, system, draw, known, index } = options;
+  // Leases that are over at once, or never.
+  const stores = [0, hourMs].map((leaseMs) =>
+    createStore(database, { system, leaseMs, maxWaitMs: draw.pick([0, hourMs]) }),
+  );
+  const token = system.newToken();
+  const requests: PlaceRequest[] = [];
+  const claims: OrderClaim[] = [];
+  let works: OrderWork[] = [];
+  let owed: readonly Owed[] = [];
+
+  const recent = <T>(list: readonly T[]) => list.slice(-6);
+  const orderId = () => (draw.pick(recent(known.facts))?.orderId ?? system.newId()) as OrderId;
+  const store = () => draw.pick(stores);
+  const readerOf = (type: string): ConsumerName => {
+    const readers = subscriptions.filter((row) => row.on.some((on) => nameOf(on) === nameOf(type)));
+    return draw.pick(readers.length === 0 || draw.chance(0.1) ? subscriptions : readers).consumer;
+  };
+
+  function request(): PlaceRequest {
+    if (requests.length > 0 && draw.chance(0.15)) return draw.pick(requests);
+    const isImpossible = draw.chance(0.1);
+    const one = draw.pick(stores).requestOf({
+      key: draw.pick([null, 'key-a', 'key-b', 'key-ä']),
+      payload: draw.pick(['one payload', 'one payload', 'another']),
+      paymentScenario: draw.pick(['success', 'flaky']),
+      userId: draw.pick([null, 'a \\ "user", {one}']),
+      ...(isImpossible ? draw.pick([{ amount: 0 }, { currency: 'EURO' }, { customerEmail: null, userId: null }]) : {}),
+    });
+    requests.push(one);
+    return one;
+  }
+
+  function claim(): OrderClaim {
+    if (claims.length > 0 && draw.chance(0.15)) return draw.pick(claims);
+    const fact = draw.chance(0.05) ? undefined : draw.pick(recent(known.facts));
+    const made = store().claimOf(readerOf(fact?.type ?? 'OrderCreatedV1'), fact?.id ?? system.newId(), {
+      hold: draw.chance(0.1),
+    });
+    claims.push(made);
+    return made;
+  }
+
+  function settle(work: OrderWork) {
+    const { doneWith, waitingFor, deadBy, endingOf } = store();
+    if (work.exhausted !== null) return deadBy(work, work.exhausted);
+    const how = draw.below(10);
+    if (how < 5) return doneWith(work, draw.pick(results[work.consumer as ConsumerName]));
+    if (how < 8) return waitingFor(work, draw.pick([0, hourMs, hourMs + 0.25]), draw.chance(0.6), draw.pick(troubles));
+    if (how < 9) return deadBy(work, draw.pick(troubles));
+    return endingOf(work, { state: 'waiting', charged: false, dueInMs: 0 });
+  }
+
+  const held = () =>
+    works
+      .map(({ consumer, fact, token: theirs }) => ({ consumer, eventId: fact.id, token: theirs }))
+      .concat(draw.chance(0.2) ? [{ consumer: 'payment', eventId: system.newId(), token }] : []);
+
+  const operations: Readonly<Record<string, readonly [weight: number, run: () => Promise<unknown>]>> = {
+    // One request is in one flush once.
+    accept: [12, async () => stores[0]?.accept([...new Set(draw.some([0], 3).map(request))])],
+    claim: [
+      24,
+      async () => {
+        const some = draw.some([0], 3).map(claim);
+        const answers = await store().claim(some);
+        for (const answer of answers) if (answer !== 'locked' && answer.answer === 'run') works.push(answer.work);
+        return answers;
+      },
+    ],
+    settle: [
+      26,
+      async () => {
+        const some = [...new Set(draw.some(works, 2))];
+        if (draw.chance(0.8)) works = works.filter((work) => !some.includes(work));
+        return stores[0]?.settle(some.map(settle));
+      },
+    ],
+    cancel: [7, () => store().desk.cancel(orderId(), draw.pick([null, 'a reason']), 'c-cancel')],
+    reprocess: [8, () => store().desk.reprocess(orderId(), 'c-again')],
+    'reprocess-letter': [
+      6,
+      () => store().desk.reprocessLetter(draw.pick(recent(known.letters)) ?? system.newId(), 'c-letter'),
+    ],
+    read: [1, () => store().desk.read(orderId())],
+    timeline: [2, () => store().desk.timeline(orderId())],
+    letters: [
+      3,
+      async () => {
+        const filter = {
+          limit: draw.pick([1, 2, 10]),
+          consumer: draw.pick([null, null, 'payment']),
+          code: draw.pick([null, null, 'unreadable']),
+        };
+        const first = await store().desk.deadLetters({ ...filter, after: null });
+        const second = first.next === null ? null : await store().desk.deadLetters({ ...filter, after: first.next });
+        return [first, second];
+      },
+    ],
+    renew: [5, async () => new Set(await store().inbox.renew(held()))],
+    due: [
+      5,
+      async () => {
+        const only = draw.pick(['all', 'all', 'waited-too-long'] as const);
+        return new Set(await store().inbox.due(draw.pick(subscriptions).consumer, 100, only));
+      },
+    ],
+    missed: [
+      9,
+      () => {
+        const row = draw.pick(subscriptions);
+        return store().inbox.missed(row.consumer, draw.pick(typesOf(row)), draw.pick([0, 0, 2 * hourMs]), 100);
+      },
+    ],
+    park: [
+      5,
+      () => {
+        const unread: Unread = {
+          body: draw.pick(bodies),
+          eventId: draw.chance(0.5) ? system.newId() : null,
+          eventType: draw.pick([null, 'SomethingV1']),
+          code: draw.pick(['unreadable', 'unknown-fact']),
+          message: 'it is unreadable',
+        };
+        return store().inbox.park(draw.pick(['payment', 'notification']), unread);
+      },
+    ],
+    'finish-unread': [
+      3,
+      () =>
+        store().inbox.finishUnread(draw.pick(['payment', 'notification']), draw.pick(known.unread) ?? system.newId()),
+    ],
+    lanes: [5, async () => new Set(await store().outbox.holdLanes(token, draw.pick([0, hourMs])))],
+    'release-lanes': [1, () => store().outbox.releaseLanes(token)],
+    owed: [
+      6,
+      async () => {
+        const lanes = Array.from({ length: 16 }, (_, lane) => lane).filter(() => draw.chance(0.8));
+        owed = await store().outbox.owed(lanes, draw.pick([0, 0, owed.at(0)?.position ?? 0]), draw.pick([3, 100]));
+        return owed;
+      },
+    ],
+    forget: [4, () => store().outbox.forget(owed.filter(() => draw.chance(0.7)))],
+    cleanup: [
+      2,
+      () => {
+        const retention = { keysHours: draw.pick([0, 0, 48]), rowsDays: draw.pick([0, 0, 2]) };
+        return createCleanup({ database, system, retention, log: silentLog }).runOnce();
+      },
+    ],
+    'end-all-leases': [1, () => endAllLeases(database.query)],
+    // What no code of ours does: two orders locked in any order, which may end in a deadlock.
+    'lock-two': [
+      7,
+      () => {
+        const [one, other] = [orderId(), orderId()];
+        return database.transaction(async (query) => [await lockOrder(query, one), await lockOrder(query, other)]);
+      },
+    ],
+  };
+  const bag = Object.entries(operations).flatMap(([name, [weight]]) => Array<string>(weight).fill(name));
+
+  return {
+    index,
+    next: (): Operation => {
+      const name = known.facts.length === 0 ? 'accept' : draw.pick(bag);
+      return { name, run: (operations[name] as readonly [number, () => Promise<unknown>])[1] };
+    },
+  };
+}

@@ -1,0 +1,326 @@
+// The tables of 001.do.tables.sql with their keys, indexes and constraints.
+//
+// Promises: a row has the columns of its table, with values as pg gives them; a row that PostgreSQL
+// refuses is refused with its SQLSTATE (23502 for a missing value, 23514 for a check).
+
+import { createTable, type Table } from './table.ts';
+import { SqlError } from './values.ts';
+
+export type OrderRow = {
+  readonly id: string;
+  readonly status: string;
+  readonly payment: string;
+  readonly fulfillment: string;
+  readonly retry_count: number;
+  readonly amount: number;
+  readonly currency: string;
+  readonly country: string;
+  readonly items: readonly { readonly sku: string; readonly quantity: number; readonly unitPrice: number }[];
+  readonly customer_email: string | null;
+  readonly user_id: string | null;
+  readonly product_type: string | null;
+  readonly payment_scenario: string;
+  readonly reason_code: string | null;
+  readonly reason_message: string | null;
+  readonly correlation_id: string;
+  readonly traceparent: string | null;
+  readonly version: number;
+  readonly created_at: Date;
+  readonly updated_at: Date;
+};
+export type KeyRow = {
+  readonly key: string;
+  readonly fingerprint: Buffer;
+  readonly order_id: string;
+  readonly created_at: Date;
+};
+export type EventRow = {
+  readonly id: string;
+  readonly order_id: string;
+  readonly version: number;
+  readonly type: string;
+  readonly data: Readonly<Record<string, unknown>>;
+  readonly correlation_id: string;
+  readonly causation_id: string | null;
+  readonly traceparent: string | null;
+  readonly time: Date;
+  readonly xid: string;
+};
+export type OutboxRow = {
+  readonly order_id: string;
+  readonly version: number;
+  readonly event_id: string;
+  readonly lane: number;
+  readonly position: number;
+};
+// `-infinity` is a number for pg.
+export type LaneRow = { readonly lane: number; readonly token: string | null; readonly lease_until: Date | number };
+export type DeliveryRow = {
+  readonly event_id: string;
+  readonly consumer: string;
+  readonly order_id: string | null;
+  readonly state: string;
+  readonly token: string | null;
+  readonly epoch: number;
+  readonly attempt: number;
+  readonly takeovers: number;
+  readonly due_at: Date | null;
+  readonly waiting_since: Date | null;
+};
+export type EffectRow = {
+  readonly order_id: string;
+  readonly name: string;
+  readonly key: string;
+  readonly generation: number;
+  readonly state: string;
+  readonly token: string;
+  readonly first_used_at: Date;
+  readonly reference: string | null;
+  readonly expires_at: Date | null;
+};
+export type LetterRow = {
+  readonly id: string;
+  readonly order_id: string | null;
+  readonly consumer: string;
+  readonly delivery_id: string;
+  readonly event_id: string | null;
+  readonly event_type: string | null;
+  readonly failure_class: string;
+  readonly code: string;
+  readonly message: string;
+  readonly attempts: number;
+  readonly failed_at: Date;
+  readonly raw: Buffer | null;
+  readonly closed_at: Date | null;
+  readonly closed_how: string | null;
+};
+export type AttemptRow = {
+  readonly order_id: string;
+  readonly consumer: string;
+  readonly event_id: string;
+  readonly epoch: number;
+  readonly attempt: number;
+  readonly outcome: string;
+  readonly code: string;
+  readonly message: string;
+  readonly due_in_ms: number | null;
+  readonly at: Date;
+};
+export type WatermarkRow = { readonly consumer: string; readonly type: string; readonly xid: string };
+export type AuditRow = {
+  readonly id: string;
+  readonly at: Date;
+  readonly action: string;
+  readonly order_id: string | null;
+  readonly detail: unknown;
+  readonly correlation_id: string;
+};
+
+function checks<R extends object>(
+  name: string,
+  required: readonly (keyof R & string)[],
+  rules: Readonly<Record<string, (row: R) => boolean>> = {},
+) {
+  const named = Object.entries(rules);
+  return (row: R): void => {
+    for (const column of required) {
+      if (row[column] === null) throw new SqlError('23502', `null value in column "${column}" of "${name}"`);
+    }
+    for (const [rule, holds] of named) {
+      if (!holds(row)) throw new SqlError('23514', `new row for relation "${name}" violates check "${rule}"`);
+    }
+  };
+}
+const among = (...values: string[]) => {
+  const known = new Set(values);
+  return (value: string) => known.has(value);
+};
+const statuses = among('PENDING', 'PROCESSING', 'PROCESSED', 'FAILED', 'CANCELED');
+const payments = among('none', 'pending', 'authorized', 'declined', 'voided', 'unknown');
+const fulfillments = among('none', 'pending', 'scheduled', 'rejected', 'canceled', 'unknown');
+const deliveryStates = among('running', 'waiting', 'done', 'skipped', 'dead');
+const effectNames = among('authorization', 'booking');
+const effectStates = among('intent', 'unknown', 'none', 'done', 'declined', 'undone', 'stuck');
+const outcomes = among('retry', 'wait', 'takeover', 'dead');
+const closings = among('reprocessed', 'canceled');
+// PostgreSQL counts code points.
+const lengthOf = (text: string) => [...text].length;
+
+export type Tables = ReturnType<typeof createTables>;
+export type Subscribed = { readonly consumer: string; readonly type: string };
+
+export function createTables(subscribed: readonly Subscribed[]) {
+  const orders: Table<OrderRow, never> = createTable<OrderRow>({
+    name: 'orders',
+    key: (row) => row.id,
+    check: checks<OrderRow>(
+      'orders',
+      [
+        ...(['id', 'status', 'payment', 'fulfillment', 'retry_count', 'amount', 'currency', 'country'] as const),
+        ...(['items', 'payment_scenario', 'correlation_id', 'version', 'created_at', 'updated_at'] as const),
+      ],
+      {
+        status: (row) => statuses(row.status),
+        payment: (row) => payments(row.payment),
+        fulfillment: (row) => fulfillments(row.fulfillment),
+        retry_count: (row) => row.retry_count >= 0,
+        amount: (row) => row.amount >= 1 && row.amount <= Number.MAX_SAFE_INTEGER,
+        currency: (row) => lengthOf(row.currency) === 3,
+        country: (row) => lengthOf(row.country) === 2,
+        version: (row) => row.version >= 1,
+        orders_have_a_customer: (row) => row.customer_email !== null || row.user_id !== null,
+        orders_that_ended_badly_say_why: (row) =>
+          (row.status === 'FAILED' || row.status === 'CANCELED') === (row.reason_code !== null) &&
+          (row.reason_code === null) === (row.reason_message === null),
+        orders_processed_are_paid_and_booked: (row) =>
+          row.status !== 'PROCESSED' || (row.payment === 'authorized' && row.fulfillment === 'scheduled'),
+      },
+    ),
+  });
+
+  const idempotencyKeys = createTable<KeyRow>({
+    name: 'idempotency_keys',
+    key: (row) => row.key,
+    check: checks<KeyRow>('idempotency_keys', ['key', 'fingerprint', 'order_id', 'created_at'], {
+      fingerprint: (row) => row.fingerprint.length === 32,
+    }),
+  });
+
+  // Committed facts of a type by transaction, for the pull.
+  const byType = new Map<string, EventRow[]>();
+  const events = createTable<EventRow, 'order' | 'version'>({
+    name: 'events',
+    key: (row) => row.id,
+    indexes: { order: (row) => row.order_id, version: (row) => `${row.order_id} ${row.version}` },
+    unique: ['version'],
+    check: checks<EventRow>('events', ['id', 'order_id', 'version', 'type', 'data', 'correlation_id', 'time', 'xid'], {
+      version: (row) => row.version >= 1,
+    }),
+    onInserted: (row) => {
+      const rows = byType.get(row.type);
+      if (rows === undefined) return void byType.set(row.type, [row]);
+      let at = rows.length;
+      while (at > 0 && Number((rows[at - 1] as EventRow).xid) > Number(row.xid)) at -= 1;
+      rows.splice(at, 0, row);
+    },
+  });
+
+  const outbox = createTable<OutboxRow, 'order'>({
+    name: 'outbox',
+    key: (row) => String(row.position),
+    indexes: { order: (row) => row.order_id },
+    check: checks<OutboxRow>('outbox', ['order_id', 'version', 'event_id', 'lane'], {
+      lane: (row) => row.lane >= 0 && row.lane <= 15,
+    }),
+  });
+
+  const relayLanes = createTable<LaneRow>({
+    name: 'relay_lanes',
+    key: (row) => String(row.lane),
+    check: checks<LaneRow>('relay_lanes', ['lane', 'lease_until']),
+  });
+  for (let lane = 0; lane < 16; lane += 1) relayLanes.seed({ lane, token: null, lease_until: -Infinity });
+
+  const deliveries = createTable<DeliveryRow, 'due'>({
+    name: 'deliveries',
+    key: (row) => deliveryKey(row.event_id, row.consumer),
+    indexes: { due: (row) => (row.due_at === null ? null : row.consumer) },
+    check: checks<DeliveryRow>('deliveries', ['event_id', 'consumer', 'state', 'epoch', 'attempt', 'takeovers'], {
+      state: (row) => deliveryStates(row.state),
+      epoch: (row) => row.epoch >= 0,
+      attempt: (row) => row.attempt >= 0,
+      takeovers: (row) => row.takeovers >= 0,
+      deliveries_owed_are_due: (row) => (row.due_at !== null) === (row.state === 'running' || row.state === 'waiting'),
+    }),
+  });
+
+  const effects = createTable<EffectRow, 'order'>({
+    name: 'effects',
+    key: (row) => `${row.order_id} ${row.name}`,
+    indexes: { order: (row) => row.order_id },
+    check: checks<EffectRow>('effects', ['order_id', 'name', 'key', 'generation', 'state', 'token', 'first_used_at'], {
+      name: (row) => effectNames(row.name),
+      generation: (row) => row.generation >= 0,
+      state: (row) => effectStates(row.state),
+      effects_done_have_a_reference: (row) => row.state !== 'done' || row.reference !== null,
+    }),
+  });
+
+  const deadLetters = createTable<LetterRow, 'open' | 'delivery' | 'order'>({
+    name: 'dead_letters',
+    key: (row) => row.id,
+    indexes: {
+      open: (row) => (row.closed_at === null ? deliveryKey(row.delivery_id, row.consumer) : null),
+      delivery: (row) => deliveryKey(row.delivery_id, row.consumer),
+      order: (row) => row.order_id,
+    },
+    unique: ['open'],
+    check: checks<LetterRow>(
+      'dead_letters',
+      ['id', 'consumer', 'delivery_id', 'failure_class', 'code', 'message', 'attempts', 'failed_at'],
+      {
+        attempts: (row) => row.attempts >= 0,
+        closed_how: (row) => row.closed_how === null || closings(row.closed_how),
+        dead_letters_closed_say_how: (row) => (row.closed_at === null) === (row.closed_how === null),
+      },
+    ),
+  });
+
+  // It has no key of its own: each row gets the next number.
+  let attemptsWritten = 0;
+  const attempts = createTable<AttemptRow, 'order'>({
+    name: 'attempts',
+    key: numbered(() => {
+      attemptsWritten += 1;
+      return attemptsWritten;
+    }),
+    indexes: { order: (row) => row.order_id },
+    check: checks<AttemptRow>(
+      'attempts',
+      ['order_id', 'consumer', 'event_id', 'epoch', 'attempt', 'outcome', 'code', 'message', 'at'],
+      { outcome: (row) => outcomes(row.outcome) },
+    ),
+  });
+
+  const watermarks = createTable<WatermarkRow>({
+    name: 'watermarks',
+    key: (row) => `${row.consumer} ${row.type}`,
+    check: checks<WatermarkRow>('watermarks', ['consumer', 'type', 'xid']),
+  });
+  // Of an empty database the beginning and now are the same place.
+  for (const { consumer, type } of subscribed) watermarks.seed({ consumer, type, xid: '0' });
+
+  const auditLog = createTable<AuditRow, 'order'>({
+    name: 'audit_log',
+    key: (row) => row.id,
+    indexes: { order: (row) => row.order_id },
+    check: checks<AuditRow>('audit_log', ['id', 'at', 'action', 'detail', 'correlation_id']),
+  });
+
+  // An identity column: numbers are never given back.
+  let position = 0;
+  const nextPosition = () => {
+    position += 1;
+    return position;
+  };
+
+  return {
+    ...{ orders, idempotencyKeys, events, outbox, relayLanes, deliveries, effects },
+    ...{ deadLetters, attempts, watermarks, auditLog },
+    nextPosition,
+    factsOfType: (type: string): readonly EventRow[] => byType.get(type) ?? [],
+  };
+}
+
+export const deliveryKey = (eventId: string, consumer: string) => `${eventId} ${consumer}`;
+
+function numbered<R extends object>(next: () => number): (row: R) => string {
+  const numbers = new WeakMap<R, string>();
+  return (row) => {
+    const known = numbers.get(row);
+    if (known !== undefined) return known;
+    const number = String(next());
+    numbers.set(row, number);
+    return number;
+  };
+}

@@ -1,0 +1,391 @@
+// PostgreSQL in memory, for the statements that the running system sends and for READ COMMITTED alone.
+//
+// Promises: sessions, transactions, row locks, unique keys, visibility, lock_timeout, deadlocks and
+// aborted transactions are as PostgreSQL has them, and tests/simulation/differential.test.ts compares the
+// two. A statement is found by the name in its first comment; an unknown one throws, and is remembered.
+// One statement is one step, except where it waits for a lock. No time passes and no chance is used here.
+
+import { createTables, type Subscribed, type Tables } from './schema.ts';
+import { cleanupStatements } from './statements/cleanup.ts';
+import { deliveryStatements } from './statements/deliveries.ts';
+import { effectStatements } from './statements/effects.ts';
+import { factStatements } from './statements/facts.ts';
+import { letterStatements } from './statements/letters.ts';
+import { orderStatements } from './statements/orders.ts';
+import type { Ask, Row, Statement } from './statements/statement.ts';
+import type { Slot } from './table.ts';
+import { createTransactions, isDeadlocked, type Transaction } from './transactions.ts';
+import { SqlError } from './values.ts';
+
+export type { Row } from './statements/statement.ts';
+
+export const statements: Readonly<Record<string, Statement>> = {
+  ...orderStatements,
+  ...factStatements,
+  ...deliveryStatements,
+  ...effectStatements,
+  ...letterStatements,
+  ...cleanupStatements,
+};
+
+// The name of a statement; `begin`, `commit` and `rollback` for those of a transaction.
+export function statementName(text: string): string {
+  const name = /^\s*\/\* ([a-z0-9-]+) \*\//.exec(text)?.[1];
+  if (name !== undefined) return name;
+  const control = /^(BEGIN|COMMIT|ROLLBACK)\b/.exec(text)?.[1];
+  if (control !== undefined) return control.toLowerCase();
+  throw new Error(`a statement without a name: ${text.slice(0, 80)}`);
+}
+
+export type ModelSession = {
+  // One statement; those of a session run in the order given. Resolves when it is done, which may be after a
+  // wait for a lock. Rejects with an error with `code` = SQLSTATE; the transaction is aborted then.
+  readonly execute: (text: string, values?: readonly unknown[]) => Promise<{ rows: Row[] }>;
+  // The connection is gone: rolls back what is open; what is waiting never resolves.
+  readonly terminate: () => void;
+  // The client is gone, and the server has not noticed: what was sent is still done, then as `terminate`.
+  readonly hangUp: () => void;
+};
+
+// What a statement was and did, as it takes effect.
+export type StatementSeen = {
+  readonly session: number;
+  readonly name: string;
+  readonly values: readonly unknown[];
+  readonly rows: readonly Row[];
+  // SQLSTATE of its failure.
+  readonly code: string | null;
+  // Whether it had to wait for a lock.
+  readonly waited: boolean;
+};
+
+// One row that a committed transaction has changed, from before its first to after its last change.
+export type RowChange = {
+  readonly table: string;
+  // The statement that wrote it last, and the token that it brought for this row.
+  readonly label: string;
+  readonly token: string | null;
+  readonly before: unknown;
+  readonly after: unknown;
+};
+
+export type ModelServer = {
+  // `onEnded` is told when the server ends the session.
+  readonly connect: (onEnded?: (error: Error) => void) => ModelSession;
+  // Immediate stop and restart: open transactions are rolled back, sessions are dead, committed rows stay.
+  readonly crash: () => void;
+  // Committed rows; the same array until something of the table is committed.
+  readonly tables: () => CommittedTables;
+  // The session that a session waits for; sessions are numbered from 1 as they connect.
+  readonly waitsFor: (session: number) => number | null;
+  // Statements that the model does not know, and mistakes of its own: must be empty at the end.
+  readonly mistakes: readonly string[];
+};
+
+export type CommittedTables = ReturnType<typeof committedTables>;
+
+// PostgreSQL's own setting: a wait is looked at for a deadlock after this long.
+const deadlockTimeoutMs = 1_000;
+
+type Job = {
+  readonly text: string;
+  readonly values: readonly unknown[];
+  readonly resolve: (answer: { rows: Row[] }) => void;
+  readonly reject: (error: Error) => void;
+};
+type Limits = { readonly lockMs: number; readonly statementMs: number; readonly idleMs: number };
+const noLimits: Limits = { lockMs: 0, statementMs: 0, idleMs: 0 };
+
+export function createModelServer(options: {
+  // The server's clock in ms.
+  readonly nowMs: () => number;
+  readonly after: (ms: number, call: () => void) => { cancel: () => void };
+  readonly subscribed: readonly Subscribed[];
+  readonly onStatement?: (seen: StatementSeen) => void;
+  readonly onCommit?: (changes: readonly RowChange[]) => void;
+}): ModelServer {
+  const { nowMs, after, onStatement, onCommit } = options;
+  const tables = createTables(options.subscribed);
+  const transactions = createTransactions();
+  const mistakes: string[] = [];
+  const live = new Set<ReturnType<typeof createSession>>();
+  const limitsOf = new Map<string, Limits>();
+  let sessions = 0;
+
+  // What may go on because a lock was freed; run when whoever freed it is done.
+  let ready: (() => void)[] = [];
+  let draining = false;
+  function drain(): void {
+    if (draining) return;
+    draining = true;
+    for (let next = ready.shift(); next !== undefined; next = ready.shift()) next();
+    draining = false;
+  }
+
+  function end(tx: Transaction, how: 'commit' | 'rollback'): void {
+    if (how === 'commit' && onCommit !== undefined) {
+      const changes = tx.slots.flatMap(toChange);
+      if (changes.length > 0) onCommit(changes);
+    }
+    const waiters = transactions.end(tx, how);
+    if (waiters.length > 0) ready = [...ready, ...waiters];
+  }
+
+  function readLimits(text: string): Limits {
+    const known = limitsOf.get(text);
+    if (known !== undefined) return known;
+    const of = (setting: string) => Number(new RegExp(`\\b${setting} = (\\d+)`).exec(text)?.[1] ?? 0);
+    const limits = {
+      lockMs: of('lock_timeout'),
+      statementMs: of('statement_timeout'),
+      idleMs: of('idle_in_transaction_session_timeout'),
+    };
+    limitsOf.set(text, limits);
+    return limits;
+  }
+
+  function createSession(onEnded: (error: Error) => void) {
+    sessions += 1;
+    const number = sessions;
+    let jobs: Job[] = [];
+    let open: Transaction | null = null;
+    // The transaction of the statement that runs or waits, where that is one of its own.
+    let single: Transaction | null = null;
+    let leaving = false;
+    let aborted = false;
+    let limits = noLimits;
+    let busy = false;
+    let dead: Error | null = null;
+    let waiting: { stop: () => void } | null = null;
+    let idleSinceMs = 0;
+    let isWatched = false;
+
+    function close(reason: Error): void {
+      if (dead !== null) return;
+      dead = reason;
+      live.delete(session);
+      waiting?.stop();
+      jobs = [];
+      for (const tx of [open, single]) if (tx !== null) end(tx, 'rollback');
+      open = null;
+      single = null;
+    }
+
+    // A client that froze inside a transaction is thrown out, and its locks are free.
+    function watchIdle(): void {
+      if (isWatched || limits.idleMs === 0) return;
+      isWatched = true;
+      const look = (ms: number) =>
+        after(ms, () => {
+          isWatched = false;
+          if (dead !== null || (open === null && !aborted) || limits.idleMs === 0) return;
+          const leftMs = busy ? limits.idleMs : idleSinceMs + limits.idleMs - nowMs();
+          isWatched = leftMs > 0;
+          if (leftMs > 0) return void look(leftMs);
+          const error = new SqlError('25P03', 'terminating connection due to idle-in-transaction timeout');
+          close(error);
+          onEnded(error);
+          drain();
+        });
+      look(limits.idleMs);
+    }
+
+    function pump(): void {
+      while (!busy && dead === null) {
+        const job = jobs.shift();
+        if (job === undefined) break;
+        busy = true;
+        run(job);
+        drain();
+      }
+      if (leaving && !busy) close(gone());
+    }
+
+    function finish(job: Job, name: string, outcome: Row[] | Error, waited: boolean): void {
+      busy = false;
+      idleSinceMs = nowMs();
+      const failed = outcome instanceof Error;
+      const code = failed ? ((outcome as { code?: string }).code ?? 'XX000') : null;
+      if (failed && !(outcome instanceof SqlError)) mistakes.push(`${name}: ${outcome.stack}`);
+      onStatement?.({ session: number, name, values: job.values, rows: failed ? [] : outcome, code, waited });
+      if (failed) job.reject(outcome);
+      else job.resolve({ rows: outcome });
+    }
+
+    function run(job: Job): void {
+      const name = statementName(job.text);
+      if (name === 'begin') {
+        open ??= transactions.begin(number);
+        limits = readLimits(job.text);
+        watchIdle();
+        return finish(job, name, [], false);
+      }
+      if (name === 'commit' || name === 'rollback') {
+        if (open !== null) end(open, name);
+        open = null;
+        aborted = false;
+        limits = noLimits;
+        return finish(job, name, [], false);
+      }
+      if (aborted) {
+        return finish(job, name, new SqlError('25P02', 'current transaction is aborted'), false);
+      }
+      perform(job, name, open ?? transactions.begin(number));
+    }
+
+    function perform(job: Job, name: string, tx: Transaction): void {
+      tx.command += 1;
+      tx.label = name;
+      if (tx !== open) single = tx;
+      const startedMs = nowMs();
+      let waited = false;
+      const conclude = (outcome: Row[] | Error) => {
+        const failed = outcome instanceof Error;
+        single = null;
+        if (tx !== open) end(tx, failed ? 'rollback' : 'commit');
+        else if (failed) {
+          // The locks of an aborted transaction are free at once.
+          end(tx, 'rollback');
+          open = null;
+          aborted = true;
+        }
+        finish(job, name, outcome, waited);
+      };
+      const ask: Ask = { tables, tx, nowMs, xmin: transactions.xmin, text: job.text };
+      let steps: ReturnType<Statement> | null = null;
+      // Null = it waits.
+      const next = (): Row[] | Error | null => {
+        try {
+          steps ??= (statements[name] as Statement)(ask, job.values);
+          if (Array.isArray(steps)) return steps;
+          const step = steps.next();
+          if (step.done) return step.value;
+          waited = true;
+          waiting = wait(tx, step.value, startedMs, goOn, (error) => {
+            conclude(error);
+            pump();
+          });
+          return null;
+        } catch (error) {
+          return error as Error;
+        }
+      };
+      const goOn = () => {
+        const outcome = next();
+        if (outcome !== null) conclude(outcome);
+      };
+      goOn();
+    }
+
+    // Until the other transaction has ended, a limit is over, or a deadlock is found.
+    function wait(
+      tx: Transaction,
+      blocker: Transaction,
+      startedMs: number,
+      goOn: () => void,
+      fail: (error: Error) => void,
+    ) {
+      const timers: { cancel: () => void }[] = [];
+      let isOver = false;
+      tx.waitsFor = blocker;
+      const stop = () => {
+        isOver = true;
+        tx.waitsFor = null;
+        waiting = null;
+        for (const timer of timers) timer.cancel();
+      };
+      const giveUp = (code: string, message: string) => {
+        if (isOver) return;
+        stop();
+        // A failed statement outside of a transaction must free what it has locked as well.
+        fail(new SqlError(code, message));
+        drain();
+      };
+      blocker.waiters.push(() => {
+        if (isOver) return;
+        stop();
+        goOn();
+        pump();
+      });
+      timers.push(
+        after(deadlockTimeoutMs, () => {
+          if (isDeadlocked(tx)) giveUp('40P01', 'deadlock detected');
+        }),
+      );
+      if (limits.lockMs > 0) {
+        timers.push(after(limits.lockMs, () => giveUp('55P03', 'canceling statement due to lock timeout')));
+      }
+      if (limits.statementMs > 0) {
+        const leftMs = Math.max(0, startedMs + limits.statementMs - nowMs());
+        timers.push(after(leftMs, () => giveUp('57014', 'canceling statement due to statement timeout')));
+      }
+      return { stop };
+    }
+
+    const session = {
+      execute: (text: string, values: readonly unknown[] = []): Promise<{ rows: Row[] }> => {
+        if (dead !== null || leaving) return Promise.reject(dead ?? gone());
+        const name = statementName(text);
+        if (!(name in statements) && !['begin', 'commit', 'rollback'].includes(name)) {
+          mistakes.push(`no statement ${name} in the model`);
+          throw new Error(`the model of PostgreSQL does not know the statement ${name}`);
+        }
+        return new Promise((resolve, reject) => {
+          jobs.push({ text, values, resolve, reject });
+          pump();
+          drain();
+        });
+      },
+      terminate: () => {
+        close(gone());
+        drain();
+      },
+      hangUp: () => {
+        leaving = true;
+        pump();
+        drain();
+      },
+      close,
+      number,
+      waitsFor: () => (open ?? single)?.waitsFor?.session ?? null,
+    };
+    live.add(session);
+    return session;
+  }
+
+  return {
+    connect: (onEnded = () => {}) => createSession(onEnded),
+    crash: () => {
+      for (const session of [...live]) session.close(gone());
+      // Whoever waited is dead too.
+      ready = [];
+    },
+    tables: () => committedTables(tables),
+    waitsFor: (number) => [...live].find((session) => session.number === number)?.waitsFor() ?? null,
+    mistakes,
+  };
+}
+
+// As pg says it for a connection that has ended.
+const gone = () => new Error('Connection terminated unexpectedly');
+
+function toChange({ table, label, token, committed, pending }: Slot): RowChange[] {
+  if (pending === undefined || (committed === null && pending === null)) return [];
+  return [{ table: table.name, label, token, before: committed, after: pending }];
+}
+
+function committedTables(tables: Tables) {
+  return {
+    orders: tables.orders.committed(),
+    idempotency_keys: tables.idempotencyKeys.committed(),
+    events: tables.events.committed(),
+    outbox: tables.outbox.committed(),
+    relay_lanes: tables.relayLanes.committed(),
+    deliveries: tables.deliveries.committed(),
+    effects: tables.effects.committed(),
+    dead_letters: tables.deadLetters.committed(),
+    attempts: tables.attempts.committed(),
+    watermarks: tables.watermarks.committed(),
+    audit_log: tables.auditLog.committed(),
+  };
+}

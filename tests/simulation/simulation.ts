@@ -1,0 +1,305 @@
+// The simulated world, built from a plan: machines, database, bus, partners and clients around one clock.
+//
+// Promises: everything that stands outside the system is told to the recorder in the order in which it took
+// effect; what must always hold of an order is checked after every commit that touched it. `settle` runs
+// until nobody is owed anything, and says what is still owed where it does not come to that.
+
+import { subscriptions } from '../../src/flow/subscriptions.ts';
+import type { Database } from '../../src/io/postgres/database.ts';
+import { subscribedTypes } from '../../src/main/open-database.ts';
+import { createSimulatedBus, type SimulatedBus } from './bus.ts';
+import { type Clients, createClients } from './clients.ts';
+import { type Clock, createClock } from './clock.ts';
+import { createSimulatedServer, type SimulatedServer } from './connection.ts';
+import { createDraws, type Draws } from './draws.ts';
+import { createRecorder, type Recorder } from './evidence.ts';
+import { checkAll, checkOrder, checkSafety, type Violation } from './invariants.ts';
+import { epochMs, type Life } from './life.ts';
+import { createLaziness, createMachine, type Machine } from './machine.ts';
+import { createModelServer, type ModelServer, type RowChange, type StatementSeen } from './model/server.ts';
+import { createCounters, createNetwork, type Faults, type World } from './network.ts';
+import { createModelPartners, type ModelPartners } from './partners.ts';
+import type { Plan } from './plan.ts';
+import { newerType, olderType } from './releases.ts';
+import type { Change } from './rows.ts';
+import { createTrace } from './trace.ts';
+
+export type Simulation = {
+  readonly world: World;
+  readonly clock: Clock;
+  readonly draws: Draws;
+  readonly machines: readonly Machine[];
+  readonly server: SimulatedServer;
+  readonly model: ModelServer;
+  readonly bus: SimulatedBus;
+  readonly partners: ModelPartners;
+  readonly clients: Clients;
+  readonly recorder: Recorder;
+  // What was found broken so far, each law and order once.
+  readonly violations: readonly Violation[];
+  readonly runFor: (ms: number) => Promise<void>;
+  // Answers what is still owed after `boundMs`; nothing when all has ended.
+  readonly settle: (boundMs: number) => Promise<readonly string[]>;
+  readonly judge: (isQuiet: boolean) => void;
+  // What the simulation itself did wrong; must be empty.
+  readonly mistakes: () => readonly string[];
+};
+
+export type SimulationOptions = {
+  readonly plan: Plan;
+  readonly keepsLines: boolean;
+  // Made from the clock and the draws of this world.
+  readonly faults: (draws: Draws, clock: Clock) => Faults;
+  // What makes of an order a rejected or an irrevocable one.
+  readonly rejects?: (orderId: string) => boolean;
+  readonly refusesRecall?: (orderId: string) => boolean;
+  readonly startsAgainAfterMs: () => number;
+  // Which release a start runs; one alone unless told.
+  readonly isNewer?: (machine: string) => boolean;
+  readonly spoil?: (database: Database) => Database;
+};
+
+const newerTypes = subscribedTypes
+  .filter(({ type }) => type === olderType)
+  .map((subscribed) => ({ ...subscribed, type: newerType as typeof subscribed.type }));
+
+// How often it is asked whether everything has ended.
+const lookMs = 200;
+// A partner forgets a key this much later than it promised: longer than anything is on its way, or frozen.
+const forgetsLaterMs = 60_000;
+
+export function createSimulation(options: SimulationOptions): Simulation {
+  const { plan } = options;
+  const { seed } = plan;
+  const clock = createClock(seed);
+  const draws = createDraws(seed);
+  const counters = createCounters();
+  const trace = createTrace({ nowMs: clock.nowMs, keepsLines: options.keepsLines });
+  const machines: Machine[] = [];
+  const violations: Violation[] = [];
+  const wallMs = () => epochMs + clock.nowMs();
+  const world: World = {
+    clock,
+    draws,
+    trace,
+    counters,
+    faults: options.faults(draws, clock),
+    kill: (life, ms) => {
+      const machine = machines.find((one) => one.life() === life);
+      machine?.kill(ms ?? options.startsAgainAfterMs());
+    },
+  };
+  const network = createNetwork(world);
+  const laziness = createLaziness(clock, plan.isLazy);
+
+  const partners = createModelPartners({
+    nowMs: wallMs,
+    ...(options.rejects === undefined ? {} : { rejects: options.rejects }),
+    ...(options.refusesRecall === undefined ? {} : { refusesRecall: options.refusesRecall }),
+    forgetsAfterMs: plan.keyWindowMs + forgetsLaterMs,
+  });
+  const { settings } = plan;
+  const recorder = createRecorder(
+    {
+      epochMs,
+      maxRetries: settings.maxRetries,
+      retryDelayMs: settings.retryDelayMs,
+      retryDelayMsMax: settings.retryDelayMsMax,
+      maxWaitMs: settings.maxWaitMs,
+      leaseMs: settings.leaseMs,
+      skewMs: Math.max(0, ...plan.machines.map((machine) => 2 * Math.abs(machine.skewMs))),
+      keyWindowMs: plan.keyWindowMs,
+      subscribed: subscriptions.flatMap((row) => row.on.map((type) => ({ consumer: row.consumer, type }))),
+    },
+    partners,
+  );
+
+  const broken = new Set<string>();
+  const say = (found: readonly Violation[]) => {
+    for (const violation of found) {
+      const key = `${violation.invariant} ${violation.orderId}`;
+      if (broken.has(key)) continue;
+      broken.add(key);
+      violations.push(violation);
+      trace.note('INVARIANT', violation.invariant, violation.sentence, violation.orderId);
+    }
+  };
+
+  const sessions: Life[] = [];
+  const failed = new Set<number>();
+  const mistakes: string[] = [];
+  let committed: readonly RowChange[] | null = null;
+  const model = createModelServer({
+    nowMs: wallMs,
+    after: clock.after,
+    subscribed: [...subscribedTypes, ...newerTypes],
+    onCommit: (changes) => {
+      committed = changes;
+    },
+    // A mistake in here is one of this simulation, not of the statement.
+    onStatement: (seen) => {
+      try {
+        onStatement(seen);
+      } catch (error) {
+        mistakes.push(String((error as Error).stack));
+      }
+    },
+  });
+
+  function onStatement(seen: StatementSeen): void {
+    const process = sessions[seen.session - 1]?.name ?? '';
+    const note = (what: 'guard-missed' | 'rows-locked', label: string) =>
+      recorder.note({ atMs: clock.nowMs(), process, what, label, code: null });
+    if (seen.code !== null) failed.add(seen.session);
+    else if (seen.name === 'rollback' && !failed.has(seen.session)) note('guard-missed', seen.name);
+    else if (seen.name === 'read-known-facts' && seen.rows.length > 0) note('rows-locked', 'lock-orders-of-facts');
+    else if (seen.name === 'lock-orders' && seen.rows.length < countOf(seen.values[0]))
+      note('rows-locked', 'lock-orders');
+    if (seen.name === 'rollback' || seen.name === 'begin') failed.delete(seen.session);
+    if (seen.waited) counters.count('a statement waits for a lock');
+    if (committed === null) return;
+    // A watermark is a hint of the pull's own, and nobody's promise.
+    const changes = (committed as readonly Change[]).filter((change) => (change.table as string) !== 'watermarks');
+    committed = null;
+    if (changes.length === 0) return;
+    const touched = recorder.committed(process, clock.nowMs(), changes);
+    noteChanges(process, changes);
+    for (const id of touched) say(checkOrder(recorder.evidence, id));
+    laziness.wake('a commit');
+    if (changes.some((change) => change.table === 'outbox' && change.after !== null)) laziness.wake('a fact');
+  }
+
+  function noteChanges(process: string, changes: readonly Change[]): void {
+    for (const change of changes) {
+      const row = (change.after ?? change.before) as unknown as Record<string, unknown>;
+      const subject = String((change.table === 'orders' ? row.id : row.order_id) ?? '');
+      const state = change.after === null ? 'gone' : String(row.state ?? row.status ?? row.type ?? 'written');
+      trace.note(process, `${change.table} by ${change.label}`, state, subject, () =>
+        JSON.stringify(row).slice(0, 400),
+      );
+    }
+  }
+
+  const server = createSimulatedServer({
+    world,
+    model,
+    latencyMs: plan.storeLatencyMs,
+    splitting: plan.splitting,
+    events: {
+      onConnected: (life) => void sessions.push(life),
+      onNoted: (life, what, label, code) =>
+        recorder.note({ atMs: clock.nowMs(), process: life.name, what, label, code }),
+    },
+  });
+  const bus = createSimulatedBus({
+    world,
+    network,
+    plan: plan.bus,
+    onPublished: (life, message) => {
+      const { sequence } = JSON.parse(message.body.toString()) as { sequence: string };
+      const [eventId, orderId, type] = [message.id, message.key, message.type];
+      recorder.published({
+        atMs: clock.nowMs(),
+        process: life.name,
+        eventId,
+        orderId,
+        version: Number(sequence),
+        type,
+      });
+      trace.note(life.name, 'bus.publish', type, orderId);
+    },
+  });
+  for (const machine of plan.machines) {
+    machines.push(
+      createMachine(machine, {
+        world,
+        network,
+        server,
+        bus,
+        partners,
+        recorder,
+        settings,
+        partnerLatencyMs: plan.partnerLatencyMs,
+        keyWindowMs: plan.keyWindowMs,
+        timer: laziness.timer,
+        onCall: (call, orderId) => clients.interfere(call, orderId),
+        isNewer: options.isNewer ?? (() => false),
+        ...(options.spoil === undefined ? {} : { spoil: options.spoil }),
+      }),
+    );
+  }
+  const clients: Clients = createClients({ world, plan, machines, recorder });
+
+  function owed(): string[] {
+    const found: string[] = [];
+    if (clients.areBusy()) found.push('a client still waits');
+    const { lanes, tokens, settings: seen } = recorder.evidence;
+    for (const { lane, token, lease_until } of lanes.values()) {
+      const holder = token === null ? undefined : tokens.get(token)?.process;
+      const isAlive = holder === undefined || machines.some((machine) => machine.life()?.name === holder);
+      if (!isAlive && Number(lease_until) > seen.epochMs + clock.nowMs())
+        found.push(`lane ${lane} is held by the dead`);
+    }
+    for (const order of [...recorder.evidence.orders.values(), recorder.evidence.unread]) {
+      if (order.row?.status === 'PENDING' || order.row?.status === 'PROCESSING')
+        found.push(`order ${order.id} is ${order.row.status}`);
+      for (const version of order.owed.keys()) found.push(`version ${version} of ${order.id} is unpublished`);
+      for (const { consumer, event_id, state } of order.deliveries.values()) {
+        if (state === 'running' || state === 'waiting')
+          found.push(`${consumer} of ${event_id} is ${state} (${order.id})`);
+      }
+      for (const fact of order.facts) {
+        for (const { consumer, type } of recorder.evidence.settings.subscribed) {
+          if (type === fact.type.replace(newerType, olderType) && !order.deliveries.has(`${consumer} ${fact.id}`))
+            found.push(`${consumer} was not given ${type} of ${order.id}`);
+        }
+      }
+    }
+    return found;
+  }
+
+  const runFor = (ms: number) => {
+    const untilMs = clock.nowMs() + ms;
+    let isOver = false;
+    clock.after(ms, () => {
+      isOver = true;
+    });
+    return clock.run(() => isOver || clock.nowMs() > untilMs);
+  };
+
+  return {
+    world,
+    clock,
+    draws,
+    machines,
+    server,
+    model,
+    bus,
+    partners,
+    clients,
+    recorder,
+    violations,
+    runFor,
+    settle: async (boundMs) => {
+      const untilMs = clock.nowMs() + boundMs;
+      for (;;) {
+        await runFor(lookMs);
+        const found = owed();
+        if (found.length === 0 || clock.nowMs() > untilMs) return found;
+      }
+    },
+    mistakes: () => [...mistakes, ...model.mistakes],
+    judge: (isQuiet) => {
+      // Nothing was committed; the evidence learns what time it is.
+      recorder.committed('', clock.nowMs(), []);
+      say(isQuiet ? checkAll(recorder.evidence) : checkSafety(recorder.evidence));
+    },
+  };
+}
+
+// Elements of an array parameter as src/io/postgres/database.ts writes one.
+function countOf(value: unknown): number {
+  if (Array.isArray(value)) return value.length;
+  const text = String(value);
+  return text.length <= 2 ? 0 : text.split(',').length;
+}

@@ -1,0 +1,69 @@
+// What must have happened somewhere in a set of seeds: a net that never met these has proved nothing.
+//
+// Each counter has a sentence and says how it is recognized, from the outside alone. `isRare` ones are
+// counted and shown, and no set of seeds fails for want of them.
+
+import type { Evidence, OrderEvidence } from './evidence.ts';
+import { nameOfType } from './invariants/law.ts';
+import { breaking } from './sometimes/breaking.ts';
+import { ofCommits, type Sometimes } from './sometimes/counter.ts';
+import { outside } from './sometimes/outside.ts';
+import { working } from './sometimes/working.ts';
+
+export type { Sometimes } from './sometimes/counter.ts';
+
+// Every cell of the order's table that leads anywhere; PENDING × OrderFailed is none, for whoever gives up
+// has claimed, and so made it PROCESSING, before.
+const transitions = [
+  ...['PENDING OrderCanceled', 'PROCESSING OrderCanceled', 'FAILED OrderCanceled'],
+  ...['PROCESSING PaymentAuthorized', 'PROCESSING PaymentFailed', 'PROCESSING FulfillmentScheduled'],
+  ...['PROCESSING FulfillmentRejected', 'PROCESSING OrderFailed', 'FAILED OrderReprocessed'],
+  ...['CANCELED PaymentAuthorized', 'CANCELED PaymentFailed', 'CANCELED PaymentVoided'],
+  ...['CANCELED FulfillmentScheduled', 'CANCELED FulfillmentRejected', 'CANCELED FulfillmentCanceled'],
+];
+
+// The status before each fact: that of the row before its commit, or what an earlier fact of the commit made.
+function transitionsOf(order: OrderEvidence): string[] {
+  return order.facts.flatMap((fact, index) => {
+    const sequence = order.factSequences[index];
+    const move = order.moves.find((one) => one.sequence === sequence);
+    const before = move?.before?.status;
+    return before === undefined ? [] : [`${before} ${nameOfType(fact.type)}`];
+  });
+}
+
+const refusals = [...['order-not-found', 'order-already-processed', 'no-dead-letter', 'idempotency-key-reused']];
+const refusalsOf = ({ placements, acts }: Evidence) =>
+  [...placements, ...acts].map(({ answer }) => (answer?.answer === 'refused' ? answer.code : ''));
+
+export const sometimes: readonly Sometimes[] = [
+  ...working,
+  ...outside,
+  ...breaking,
+  ...transitions.map((transition): Sometimes => {
+    const [status = '', fact = ''] = transition.split(' ');
+    return ofCommits(
+      `transition ${transition}`,
+      `An order that is ${status} gets the fact ${fact}.`,
+      (order) => transitionsOf(order).filter((one) => one === transition).length,
+    );
+  }),
+  ...refusals.map(
+    (code): Sometimes => ({
+      name: `refused ${code}`,
+      sentence: `Somebody is refused as ${code}.`,
+      count: (evidence) => refusalsOf(evidence).filter((one) => one === code).length,
+    }),
+  ),
+];
+
+export type Tally = Map<string, number>;
+// Adds what one run has seen; a run set is as good as its smallest count.
+export function tally(seen: Tally, evidence: Evidence): void {
+  for (const { name, count } of sometimes) seen.set(name, (seen.get(name) ?? 0) + count(evidence));
+}
+
+// What never happened although it must.
+export function missingOf(seen: ReadonlyMap<string, number>): readonly Sometimes[] {
+  return sometimes.filter(({ name, isRare }) => isRare !== true && (seen.get(name) ?? 0) === 0);
+}

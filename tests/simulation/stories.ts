@@ -1,0 +1,237 @@
+// Small stories that an order may go through, told step by step, without chance: the ways on which the crash
+// matrix reaches every statement and every call.
+//
+// Promises: a story ends with `settle`, whatever befalls it; a troubled partner or bus of a story is part of it,
+// and in place with and without the fault of the matrix.
+
+import { subscriptions } from '../../src/flow/subscriptions.ts';
+import type { Life } from './life.ts';
+import type { Mishap } from './network.ts';
+import type { MachinePlan, Plan } from './plan.ts';
+import type { Simulation } from './simulation.ts';
+
+export type Story = {
+  readonly name: string;
+  readonly plan?: (plan: Plan) => Plan;
+  // What the story's own partners and bus do wrong: by label, and how often it was called before.
+  readonly trouble?: (label: string, before: number) => Mishap | null;
+  readonly refusesRecall?: boolean;
+  readonly tell: (simulation: Simulation) => Promise<void>;
+};
+
+export const leaseMs = 900;
+const timeoutMs = 400;
+
+const consumers = subscriptions.map((row) => row.consumer);
+const machine = (name: string): MachinePlan => ({
+  name,
+  isApi: true,
+  relay: true,
+  consumers,
+  connections: 2,
+  skewMs: 0,
+  drift: 1,
+});
+
+// Nothing is drawn: two whole machines, a well-behaved world.
+export const quietPlan: Plan = {
+  seed: 1,
+  machines: [machine('one'), machine('two')],
+  settings: {
+    maxRetries: 3,
+    retryDelayMs: 40,
+    retryDelayMsMax: 80,
+    maxWaitMs: 600_000,
+    failureProbability: 0,
+    processingDelayMs: 0,
+    timeoutMs,
+    leaseMs,
+    concurrency: 4,
+  },
+  bus: {
+    ordered: false,
+    redelivers: true,
+    durable: true,
+    filters: 'type',
+    latencyMs: [1, 3],
+    loses: 0,
+    doubles: 0,
+    delays: 0,
+    delayMsMax: 0,
+    corrupts: 0,
+    forges: 0,
+    losesAcks: 0,
+    publishesPart: 0,
+  },
+  faults: {} as Plan['faults'],
+  bursts: [],
+  chaosMs: 0,
+  storeLatencyMs: [0.2, 1],
+  partnerLatencyMs: {
+    authorize: [2, 20],
+    void: [2, 20],
+    book: [2, 20],
+    recall: [2, 20],
+    send: [2, 20],
+    lookup: [2, 20],
+  },
+  splitting: 0,
+  orders: 0,
+  placedWithinMs: 0,
+  clients: {
+    withoutKey: 0,
+    repeats: 0,
+    otherPayload: 0,
+    cancels: 0,
+    interferes: 0,
+    reads: 0,
+    operatorEveryMs: 1,
+    reprocesses: 0,
+  },
+  keyWindowMs: 86_400_000,
+  isDeploying: false,
+  isLazy: true,
+};
+
+const goods = { customerEmail: 'customer@example.com', amount: 1_999 } as const;
+const silence: Mishap = { at: 'after', what: 'silence' };
+const withSettings = (settings: Partial<Plan['settings']>) => (plan: Plan) => ({
+  ...plan,
+  settings: { ...plan.settings, ...settings },
+});
+
+// Until the order looks as it should, or has no more time to come to it.
+async function seen(
+  { clients }: Simulation,
+  id: Parameters<Simulation['clients']['insist']['read']>[0],
+  isSo: (order: NonNullable<Awaited<ReturnType<Simulation['clients']['insist']['read']>>>) => boolean,
+): Promise<void> {
+  for (let looks = 0; looks < 100; looks += 1) {
+    const order = await clients.insist.read(id);
+    if (order !== null && isSo(order)) return;
+    await clients.pause(100);
+  }
+}
+
+export const stories: readonly Story[] = [
+  {
+    name: 'a paid order is shipped, and its request repeated',
+    tell: async ({ clients: { insist } }) => {
+      const order = await insist.place('a', goods);
+      await insist.place('a', goods);
+      if (order !== null) await insist.timeline(order.id);
+    },
+  },
+  {
+    name: 'a declined order',
+    tell: async ({ clients: { insist } }) => void (await insist.place('a', { ...goods, paymentScenario: 'failure' })),
+  },
+  {
+    name: 'a flaky payment is tried again',
+    tell: async ({ clients: { insist } }) => void (await insist.place('a', { ...goods, paymentScenario: 'flaky' })),
+  },
+  {
+    name: 'an outage ends in a letter, which is sent back',
+    plan: withSettings({ maxRetries: 1 }),
+    tell: async (simulation) => {
+      const { insist } = simulation.clients;
+      const order = await insist.place('a', { ...goods, paymentScenario: 'outage' });
+      if (order === null) return;
+      await seen(simulation, order.id, ({ status }) => status === 'FAILED');
+      await insist.operate();
+    },
+  },
+  {
+    name: 'a letter of a core step is closed by a cancel',
+    plan: withSettings({ maxRetries: 0 }),
+    tell: async (simulation) => {
+      const { insist } = simulation.clients;
+      const order = await insist.place('a', { ...goods, paymentScenario: 'timeout' });
+      if (order === null) return;
+      await seen(simulation, order.id, ({ status }) => status === 'FAILED');
+      await insist.cancel(order.id);
+    },
+  },
+  {
+    name: 'a cancel while the shipment is booked',
+    trouble: (label, before) => (label === 'carrier.book' && before < 2 ? silence : null),
+    tell: async (simulation) => {
+      const { insist } = simulation.clients;
+      const order = await insist.place('a', goods);
+      if (order === null) return;
+      await seen(simulation, order.id, ({ fulfillment }) => fulfillment !== 'none');
+      await simulation.clients.pause(50);
+      await insist.cancel(order.id);
+    },
+  },
+  {
+    name: 'a cancel that comes too late for the carrier',
+    refusesRecall: true,
+    trouble: (label, before) => (label === 'carrier.book' && before < 2 ? silence : null),
+    tell: async (simulation) => {
+      const { insist } = simulation.clients;
+      const order = await insist.place('a', goods);
+      if (order === null) return;
+      await seen(simulation, order.id, ({ fulfillment }) => fulfillment !== 'none');
+      await simulation.clients.pause(50);
+      await insist.cancel(order.id);
+    },
+  },
+  {
+    name: 'outcomes that are asked for after the partners forgot their keys',
+    plan: (plan) => ({ ...withSettings({ maxRetries: 0 })(plan), keyWindowMs: 2_000 }),
+    trouble: (label, before) => (label === 'carrier.book' && before === 0 ? silence : null),
+    tell: async (simulation) => {
+      const { insist } = simulation.clients;
+      const order = await insist.place('a', { ...goods, paymentScenario: 'lost-answer' });
+      if (order === null) return;
+      await seen(simulation, order.id, ({ status }) => status === 'FAILED');
+      await simulation.clients.pause(2_500);
+      await insist.operate();
+      await seen(simulation, order.id, ({ status }) => status === 'FAILED');
+      await simulation.clients.pause(2_500);
+      await insist.operate();
+    },
+  },
+  {
+    name: 'a bus that brings nothing',
+    plan: (plan) => ({ ...plan, bus: { ...plan.bus, loses: 1 } }),
+    tell: async ({ clients: { insist } }) => void (await insist.place('a', goods)),
+  },
+  {
+    name: 'work that takes longer than a third of its lease',
+    plan: withSettings({ processingDelayMs: 700 }),
+    tell: async ({ clients: { insist } }) => void (await insist.place('a', goods)),
+  },
+  {
+    name: 'messages that nobody can read, and one of no fact, are parked and read again',
+    tell: async ({ bus, clients }) => {
+      await clients.pause(20);
+      bus.inject(Buffer.from('no json'));
+      const unknown = { specversion: '1.0', id: '00000000-0000-4000-8000-000000000000', type: 'OrderCreatedV1' };
+      bus.inject(Buffer.from(JSON.stringify(unknown)));
+      await clients.pause(500);
+      await clients.insist.operate();
+      // The fact has come meanwhile: read again, its message is finished.
+      await clients.insist.place('a', goods);
+    },
+  },
+  {
+    name: 'a machine is told to stop',
+    tell: async ({ machines, clients }) => {
+      await clients.insist.place('a', goods);
+      await clients.pause(30);
+      machines[0]?.stop(100, 50);
+      await clients.insist.place('b', goods);
+    },
+  },
+];
+
+export const labelCounter = () => {
+  const counts = new Map<string, number>();
+  return (_life: Life, label: string): number => {
+    const before = counts.get(label) ?? 0;
+    counts.set(label, before + 1);
+    return before;
+  };
+};
