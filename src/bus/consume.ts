@@ -32,7 +32,8 @@ import { createSlots } from './slots.ts';
 export type Consumer = {
   readonly consumer: string;
   readonly types: readonly string[];
-  // For Bus.subscribe. Resolves when every message is answered for; rejects only when stopped.
+  // For Bus.subscribe. Resolves when every message is answered for. Rejects when one was not, because the
+  // database did not answer in time or this consumer stops: what has no claim is pulled later.
   readonly receive: (batch: readonly Received[]) => Promise<void>;
   // Work that came by another way than the bus. Resolves when the claim is answered.
   readonly take: (due: Due) => Promise<void>;

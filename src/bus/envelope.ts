@@ -19,7 +19,7 @@ export function toMessage(fact: Fact, stream: string): Message {
     subject: fact.subject,
     time: fact.time.toISOString(),
     datacontenttype: 'application/json',
-    dataschema: `urn:orderly:schema:${fact.type}.json`,
+    dataschema: `urn:orderly:schemas/${fact.type}.json`,
     // The extension wants lexical order; a version has at most ten digits.
     sequence: String(fact.version).padStart(10, '0'),
     correlationid: fact.correlationId,

@@ -1,5 +1,5 @@
 // Group commit: many callers, one database write. While a flush is in the database the next callers
-// queue up and go together; when nothing is under way a flush leaves at once, without a timer.
+// queue up and go together; when nothing is under way a flush leaves at once, unless it has to wait for a turn.
 //
 // Promises: every caller gets its own answer or one error; an entry is never answered before its flush
 // has ended; a bad entry fails alone; the queue is bounded. A flush is repeated with the identical
@@ -69,6 +69,12 @@ export function createGroupCommit<Entry, Answer>(options: {
   const giveUp = (one: Waiting<Entry, Answer>, text: string, cause?: unknown) =>
     fail(one, new UnavailableError(one.maybeStored ? 'unknown' : 'nothing', text, 1_000, { cause }));
 
+  function sendAwayTheImpatient(): void {
+    const impatient = queue.filter((one) => !isPatient(one));
+    queue = queue.filter(isPatient);
+    for (const one of impatient) giveUp(one, 'the database does not answer');
+  }
+
   function later(one: Waiting<Entry, Answer>): void {
     if (!isPatient(one)) return giveUp(one, 'the row is locked by another session');
     system.after(lockedPauseMs, () => {
@@ -128,6 +134,8 @@ export function createGroupCommit<Entry, Answer>(options: {
           if (!patient.has(one)) giveUp(one, 'the database does not answer', error);
         }
         batch = [...patient];
+        // Whoever waits behind this flush must not wait through as many more of them.
+        if (failure === 'lost' || failure === 'absent') sendAwayTheImpatient();
         if (batch.length === 0) return;
         const pauseMs = Math.min(retryPauseMsMax, retryPauseMsMin * 2 ** Math.min(round, 10));
         await system.sleep(pauseMs * (0.5 + system.random() / 2));

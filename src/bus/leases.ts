@@ -30,7 +30,8 @@ export function createLeases(options: {
   const intervalMs = Math.floor(leaseMs / 3);
   type Entry = Held & { readonly sinceMs: number; readonly controller: AbortController };
   const entries = new Map<string, Entry>();
-  // Until when the leases that we hold are certainly ours, by our own clock.
+  // When the database last confirmed the leases that were old enough to ask for, by our own clock. One may
+  // have been up to a third of a lease older, so it can be over that long before its work is aborted.
   let renewedAtMs = system.monotonicMs();
   let isStopping = false;
   const stop = (controller: AbortController) => controller.abort(new Error('the process is stopping'));

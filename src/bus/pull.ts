@@ -12,7 +12,7 @@ import type { Inbox, Log, System } from './ports.ts';
 // A retry of this process wakes the poll itself; the interval is for what other processes left behind.
 export const duePollMs = 250;
 // Old enough that the bus, were it well, would have brought it.
-export const missedAfterMs = 3_000;
+const missedAfterMs = 3_000;
 export const missedPollMs = 1_000;
 // Between two rounds that found something: a backlog is read at up to batchMax per pause, and reading it
 // never takes more than a few percent of the database's time.
@@ -80,7 +80,10 @@ export function createPull(options: {
         else await pause();
       } catch (error) {
         if (signal.aborted) return;
-        log.warn({ consumer: consumer.consumer, error: String(error) }, `${name} could not be read; next try follows`);
+        log.warn(
+          { consumer: consumer.consumer, error: String(error) },
+          `${name} could not be read or claimed; next try follows`,
+        );
         await pause();
       }
     }

@@ -59,7 +59,7 @@ export function createRelay(options: {
     if (nowMs - heldAtMs < laneLeaseMs / 3) return;
     // A lease is counted from before the call, so that ours never outlasts the database's.
     const held = await outbox.holdLanes(token, laneLeaseMs);
-    if (held.length > lanes.length) startOver();
+    if (held.some((lane) => !lanes.includes(lane))) startOver();
     lanes = held;
     heldAtMs = nowMs;
   }

@@ -26,6 +26,8 @@ export function backoffMs(attempt: number, policy: RetryPolicy, random: number):
 
 // A provider may ask for any wait; beyond this the work is better looked at again.
 const retryAfterMsMax = 3_600_000;
+// A partner that says "too many" and no more is asked again this often at the least.
+const throttledPauseMsMax = 60_000;
 
 export function verdictOn(
   trouble: Trouble,
@@ -45,7 +47,10 @@ export function verdictOn(
   if (isExcused) {
     if (work.waitedMs > policy.maxWaitMs) return { end: 'park', trouble: waitedTooLong(work.waitedMs, trouble) };
     const askedMs = Math.min(retryAfterMsMax, trouble.retryAfterMs ?? 0);
-    const baseMs = trouble.class === 'throttled' ? Math.max(askedMs, policy.retryDelayMs) : context.probeInMs;
+    // Who asked for less is asked ever less often: a pause is half of what was waited before it.
+    const easedMs = Math.min(throttledPauseMsMax, work.waitedMs / 2);
+    const isThrottled = trouble.class === 'throttled';
+    const baseMs = isThrottled ? Math.max(askedMs, policy.retryDelayMs, easedMs) : context.probeInMs;
     return { end: 'defer', dueInMs: Math.round(baseMs * (1 + random)), trouble };
   }
   if (work.attempt > policy.maxRetries) return { end: 'park', trouble };

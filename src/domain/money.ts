@@ -25,6 +25,18 @@ const iso3166 =
 const currencies: ReadonlySet<string> = new Set(iso4217.split(' '));
 const countries: ReadonlySet<string> = new Set(iso3166.split(' '));
 
+// Digits behind the point as ISO 4217 has them, where they are not two. `Intl` follows the custom of shops
+// instead: it knows no fillér, so 1 000.00 HUF in minor units would be told as 100 000.
+const decimalsApart: readonly (readonly [decimals: number, currencies: string])[] = [
+  [0, 'BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF'],
+  [3, 'BHD IQD JOD KWD LYD OMR TND'],
+  [4, 'CLF UYW'],
+];
+
+export function decimalsOf(currency: string): number {
+  return decimalsApart.find(([, currencies]) => currencies.includes(currency))?.[0] ?? 2;
+}
+
 export function isCurrency(code: string): boolean {
   return currencies.has(code);
 }

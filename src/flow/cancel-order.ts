@@ -6,7 +6,7 @@
 
 import { record as recordFacts } from '../domain/order-machine.ts';
 import { isRefusal, type Refusal } from '../domain/refusals.ts';
-import type { DeskChange, OpenLetter, OrderRecord } from './ports.ts';
+import type { DeskChange, Effect, OpenLetter, OrderRecord } from './ports.ts';
 import { coreConsumers } from './subscriptions.ts';
 
 export function cancelOrder(
@@ -23,9 +23,8 @@ export function cancelOrder(
   const reason = { code, message: request.reason ?? 'canceled by request' };
   const recorded = recordFacts(order, [{ type: 'OrderCanceledV1', data }], now, reason);
   if (isRefusal(recorded)) return recorded;
-  const wasNeverAsked = effects.authorization === undefined || effects.authorization.state === 'none';
-  const payment = wasNeverAsked ? 'none' : recorded.order.payment;
-  const fulfillment = effects.booking === undefined || effects.booking.state === 'none' ? 'none' : order.fulfillment;
+  const payment = isWithoutEffect(effects.authorization) ? 'none' : order.payment;
+  const fulfillment = isWithoutEffect(effects.booking) ? 'none' : order.fulfillment;
   return {
     order: { ...recorded.order, payment, fulfillment },
     facts: recorded.facts,
@@ -37,4 +36,9 @@ export function cancelOrder(
     detail: { from: order.status },
     correlationId: request.correlationId,
   };
+}
+
+// Not even tried, or certainly in vain: what was pending is not any more.
+function isWithoutEffect(effect: Effect | undefined): boolean {
+  return effect === undefined || effect.state === 'none';
 }

@@ -5,6 +5,7 @@
 // order alone. Process dies after sending: the next attempt sends under the same key.
 
 import type { Fact } from '../bus/ports.ts';
+import { decimalsOf } from '../domain/money.ts';
 import type { Order } from '../domain/order.ts';
 import type { Mail, MailKind, OrderStep } from './ports.ts';
 
@@ -67,14 +68,14 @@ export function notifyCustomer(mail: Mail): OrderStep {
 }
 
 // Making a format costs more than everything else here; there are some 170 currencies.
-const formats = new Map<string, { readonly format: Intl.NumberFormat; readonly minorUnits: number }>();
+const formats = new Map<string, Intl.NumberFormat>();
 
 function amountOf({ amount, currency }: Order): string {
-  let known = formats.get(currency);
-  if (known === undefined) {
-    const format = new Intl.NumberFormat('en', { style: 'currency', currency });
-    known = { format, minorUnits: 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2) };
-    formats.set(currency, known);
+  const decimals = decimalsOf(currency);
+  let format = formats.get(currency);
+  if (format === undefined) {
+    format = new Intl.NumberFormat('en', { style: 'currency', currency, minimumFractionDigits: decimals });
+    formats.set(currency, format);
   }
-  return known.format.format(amount / known.minorUnits);
+  return format.format(amount / 10 ** decimals);
 }

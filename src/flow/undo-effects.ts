@@ -56,19 +56,28 @@ export function undoEffects(partners: Pick<Partners, 'payments' | 'carrier'>): O
 }
 
 // A person must look: until then the order shows `unknown` for what may have been undone although no answer
-// came, and what is certain for the rest. The recall comes first, so the carrier's silence leaves the money.
+// came, and what is certain for the rest.
 function parked(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderChange | null {
   const owned = (name: EffectName) => ownEffect(record, name, work) ?? undefined;
   const booking = owned('booking');
-  if (trouble.code === recallRefused && booking !== undefined) {
+  if (trouble.code === recallRefused) {
+    if (booking === undefined) return null;
     // It ships: the customer and the operator should see that, whatever we knew before.
     const order: Order = { ...record.order, fulfillment: 'scheduled' };
     return { order, facts: [], effects: [{ ...booking, state: 'stuck' }] };
   }
-  if (trouble.class === 'non-retryable') return null;
-  const doubtful = [booking, trouble.dependency === 'carrier' ? undefined : owned('authorization')].filter(isOwed);
+  const doubtful = inDoubtAfter(trouble).map(owned).filter(isOwed);
+  if (doubtful.length === 0) return null;
   const order = doubtful.reduce((shown, { name }) => withSummary(shown, name, 'unknown'), record.order);
   return { order, facts: [], effects: doubtful.map((effect) => ({ ...effect, state: 'unknown' })) };
+}
+
+// The recall comes first: the carrier's word leaves the money alone, the provider's comes after a recall that
+// nobody has written down. Without anybody's word (the workers died of it) both are open.
+function inDoubtAfter({ class: failureClass, dependency }: Trouble): EffectName[] {
+  const isDefinite = failureClass === 'non-retryable';
+  if (dependency === 'carrier') return isDefinite ? [] : ['booking'];
+  return dependency === 'payments' && isDefinite ? ['booking'] : ['booking', 'authorization'];
 }
 
 const recallRefused = 'recall-refused';

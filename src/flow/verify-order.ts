@@ -192,11 +192,11 @@ function judgeFacts({ facts, version }: SeenOrder, find: Find): void {
     );
 }
 
-// What an order says of its payment and fulfillment while no fact tells of it yet; an undo that finds
-// nothing to undo says `none`, whatever was there before.
+// What an order says of its payment and fulfillment while no fact tells of it yet. Whatever was there before,
+// an undo that finds nothing to undo says `none`, and one that gave up in doubt says `unknown`.
 function isBetweenFacts(said: string, told: string, { status }: SeenOrder): boolean {
   if (told === 'none') return said === 'pending' || said === 'unknown';
-  return status === 'CANCELED' && said === 'none';
+  return status === 'CANCELED' && (said === 'none' || said === 'unknown');
 }
 
 function judgeEffects(order: SeenOrder, find: Find): void {

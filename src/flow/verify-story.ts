@@ -4,8 +4,7 @@
 // there are a few dozen of them, however many orders. A claim of a core step is no fact: where one is
 // needed to go on, it is taken as made.
 
-import type { FactDraft, FactType } from '../domain/events.ts';
-import { factTypes } from '../domain/events.ts';
+import { type FactDraft, type FactType, factTypes } from '../domain/events.ts';
 import type { Order, OrderId, Status } from '../domain/order.ts';
 import { record, takeUp } from '../domain/order-machine.ts';
 import { isRefusal } from '../domain/refusals.ts';
@@ -24,7 +23,7 @@ export type Ending = Pick<Order, 'status' | 'payment' | 'fulfillment'> | { reado
 const newest = new Map<string, FactType>(factTypes.flatMap((type) => versionsUpTo(type).map((one) => [one, type])));
 
 // Nothing here depends on when, for how much, or for whom.
-const epoch = new Date(0);
+const anyTime = new Date(0);
 const anyOrder: Order = {
   id: '' as OrderId,
   status: 'PENDING',
@@ -43,8 +42,8 @@ const anyOrder: Order = {
   correlationId: '',
   traceparent: null,
   version: 1,
-  createdAt: epoch,
-  updatedAt: epoch,
+  createdAt: anyTime,
+  updatedAt: anyTime,
 };
 
 // More kinds than any sound database has; beyond, each story is told without being remembered.
@@ -72,9 +71,9 @@ function tell([first, ...rest]: readonly TellingFact[]): Ending {
       return { mistake: `this release does not know ${fact.type}: run the verify of the newest one` };
     }
     const draft = { type, data: {} } as FactDraft;
-    let recorded = record(order, [draft], epoch);
+    let recorded = record(order, [draft], anyTime);
     if (isRefusal(recorded) || fact.previousStatus === 'PROCESSING')
-      recorded = record(takeUp(order, epoch), [draft], epoch);
+      recorded = record(takeUp(order, anyTime), [draft], anyTime);
     if (isRefusal(recorded)) return { mistake: recorded.detail };
     const told = recorded.facts[0]?.data as { previousStatus?: Status; status?: Status };
     if ((told.status ?? null) !== fact.status || (told.previousStatus ?? null) !== fact.previousStatus) {

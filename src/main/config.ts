@@ -20,14 +20,14 @@ import {
 } from './setting.ts';
 
 // PostgreSQL forks a process per connection, and group commit shares the few that do the writing.
-export const databasePoolMax = 10;
+const databasePoolMax = 10;
 
 // Orders in flight per process: enough that one flush carries many, few enough that a dead worker
 // leaves little work to be taken over.
-export const workerConcurrency = 256;
+const workerConcurrency = 256;
 
 // Between the end of an outside call and the end of its lease: time to commit what came of it.
-export const leaseMarginMs = 1_000;
+const leaseMarginMs = 1_000;
 
 export const roles = ['start', 'migrate', 'sandbox', 'verify'] as const;
 export type Role = (typeof roles)[number];

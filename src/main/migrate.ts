@@ -16,7 +16,10 @@ export async function runMigrate(config: Config, log: Log, say: (text: string) =
   const url = config.database.migrateUrl;
   const unlock = url === null ? lockDirectory(config.dataDir) : () => {};
   try {
-    const database = url === null ? await openEmbedded(config.dataDir, log) : connectServer({ url, poolMax: 1, log });
+    const database =
+      url === null
+        ? await openEmbedded(config.dataDir, log)
+        : connectServer({ url, poolMax: 1, log, waitsForAnswers: true });
     try {
       const version = await migrate(database, subscribedTypes);
       say(`The schema is at version ${version}.`);

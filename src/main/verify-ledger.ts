@@ -5,8 +5,7 @@
 // where the ledger has millions of orders that the database does not know.
 
 import type { SeenOrder } from '../flow/seen-order.ts';
-import type { SeenEntry } from '../flow/verify-ledger.ts';
-import { judgeLedger } from '../flow/verify-ledger.ts';
+import { judgeLedger, type SeenEntry } from '../flow/verify-ledger.ts';
 import type { Finding } from '../flow/verify-promises.ts';
 import type { LedgerReader } from '../io/partners/ledger-reader.ts';
 

@@ -29,7 +29,7 @@ describe('the envelope', () => {
       subject: fact.subject,
       time: '2026-11-21T07:00:00.123Z',
       datacontenttype: 'application/json',
-      dataschema: 'urn:orderly:schema:PaymentAuthorizedV1.json',
+      dataschema: 'urn:orderly:schemas/PaymentAuthorizedV1.json',
       sequence: '0000000002',
       correlationid: 'c-1',
       causationid: fact.causationId,

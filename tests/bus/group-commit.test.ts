@@ -280,6 +280,25 @@ describe('group commit', { timeout: 20_000 }, () => {
     assert.deepEqual(batches, [['first'], ['old', 'young'], ['young']]);
   });
 
+  it('tells everybody in the queue as soon as their patience is over, not after as many flushes more', async () => {
+    const { commit, batches, system } = setUp(
+      async () => {
+        await system.sleep(1_500);
+        throw new Failed('lost');
+      },
+      { maxRows: 1 },
+    );
+    const ends = ['a', 'b', 'c', 'd'].map((name) => endOf(commit.add(name)));
+    await system.advance(1_500);
+    assert.deepEqual(await Promise.all(ends), [
+      'unavailable: unknown',
+      'unavailable: nothing',
+      'unavailable: nothing',
+      'unavailable: nothing',
+    ]);
+    assert.deepEqual(batches, [['a']]);
+  });
+
   it('hands an unexpected error to the callers of that flush and goes on', async () => {
     const { commit } = setUp((entries, nth) => {
       if (nth === 1) throw new Error('a defect');

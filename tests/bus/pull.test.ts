@@ -161,7 +161,7 @@ describe('the pull', { timeout: 20_000 }, () => {
     };
     await running(() => system.advance(600));
     assert.equal(asked.length, 3);
-    assert.deepEqual(log.lines, ['warn: due work could not be read; next try follows']);
+    assert.deepEqual(log.lines, ['warn: due work could not be read or claimed; next try follows']);
   });
 
   it('ends when it is stopped, without a word about what was refused then', async () => {

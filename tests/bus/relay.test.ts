@@ -157,6 +157,17 @@ describe('the relay', { timeout: 20_000 }, () => {
     assert.deepEqual(story.slice(-4), ['hold', 'read behind -1', 'publish b.1', 'forget 3']);
   });
 
+  it('starts over when it is given other lanes, as many as before', async () => {
+    const { relay, world, system, story } = setUp([owedAt(10, 'a', 1)]);
+    const one = relay();
+    await one.runOnce();
+    world.lanes = world.lanes.map((lane) => lane + 1);
+    world.rows.push(owedAt(3, 'b', 1));
+    await system.advance(1_700);
+    await one.runOnce();
+    assert.deepEqual(story.slice(-4), ['hold', 'read behind -1', 'publish b.1', 'forget 3']);
+  });
+
   it('renews its lanes every third of their lease, not with every round', async () => {
     const { relay, system, story } = setUp();
     const stopping = new AbortController();

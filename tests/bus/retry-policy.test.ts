@@ -114,6 +114,14 @@ describe('the verdict on a failed attempt', () => {
     );
   });
 
+  it('asks a provider that throttles without saying for how long ever less often, at least once in two minutes', () => {
+    const pauseAfter = (waitedMs: number) => {
+      const answer = verdict(troubleOf('throttled'), { waitedMs, random: 0 });
+      return answer.end === 'defer' ? answer.dueInMs : null;
+    };
+    assert.deepEqual([0, 3_000, 30_000, 3_600_000].map(pauseAfter), [1_000, 1_500, 15_000, 60_000]);
+  });
+
   it('waits for a dependency that is away until after its next probe, spread over as long again', () => {
     const trouble = troubleOf('unknown', { dependencyDown: true });
     const dueAt = (random: number) => {

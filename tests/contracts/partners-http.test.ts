@@ -67,6 +67,7 @@ describe('partners over HTTP', () => {
     'an id of another type': '{"outcome":"authorized","authorizationId":7,"expiresAt":"2026-11-28T07:00:00Z"}',
     'no date': authorizedOn('soon'),
     'a date that is none': authorizedOn('2026-13-41T07:00:00Z'),
+    'a leap second': authorizedOn('2026-12-31T23:59:60Z'),
     'too much': JSON.stringify({ outcome: 'closed', padding: 'x'.repeat(70_000) }),
   };
   for (const [what, body] of Object.entries(garbage)) {

@@ -2,8 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { createGroupCommit } from '../../src/bus/group-commit.ts';
+import type { SettleAnswer } from '../../src/bus/ports.ts';
 import type { Order } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
+import { failureOf } from '../../src/io/postgres/errors.ts';
+import type { OrderSettle } from '../../src/io/postgres/settle.ts';
 import { answersOf, authorized, booked, declined, type Store, troubleOf } from '../support/store.ts';
 
 export function settleContract(open: () => Store): void {
@@ -267,6 +271,28 @@ export function settleContract(open: () => Store): void {
       assert.deepEqual(answersOf(await settle(flush)), ['settled', 'settled', 'settled']);
       assert.equal((await order(asked.id)).fulfillment, 'scheduled');
       assert.equal((await order(another.order.id)).payment, 'authorized');
+    });
+
+    it('whose step fails on it fails alone, the others of its flush are settled', async () => {
+      const { placed, claimed, doneWith, settle, deliveryInWords, system } = open();
+      const [poisoned, sound] = [await placed(), await placed()];
+      const group = createGroupCommit<OrderSettle, SettleAnswer>({
+        ...{ flush: settle, failureOf, system, maxRows: 8, capacity: 8, patienceMs: 10_000 },
+      });
+      const poison = doneWith(await claimed('payment', poisoned.eventId), authorized);
+      const change = () => {
+        throw new Error('a defect of the step');
+      };
+      const ends = await Promise.allSettled([
+        group.add({ ...poison, ending: { ...poison.ending, change } }),
+        group.add(doneWith(await claimed('payment', sound.eventId), authorized)),
+      ]);
+      assert.deepEqual(
+        ends.map(({ status }) => status),
+        ['rejected', 'fulfilled'],
+      );
+      assert.equal(await deliveryInWords('payment', sound.eventId), 'done 1/0');
+      assert.match(await deliveryInWords('payment', poisoned.eventId), /^running/);
     });
 
     it('brings an order that is paid and booked to its end', async () => {

@@ -372,6 +372,29 @@ for (const [name, open] of databases) {
       assertNamed(await verified(), 'letters', '99999999-9999-8999-8999-999999999999');
     });
 
+    it('finds nothing in an undo that gave up in doubt', async () => {
+      const { id } = work.stories.processed;
+      await work.sql(
+        `WITH cancel AS (
+           UPDATE events SET type = 'OrderCanceledV1', data = '{"previousStatus":"PROCESSING","status":"CANCELED"}'
+           WHERE order_id = $1 AND version = 3 RETURNING id, order_id
+         ), undo AS (
+           INSERT INTO deliveries (event_id, consumer, order_id, state, epoch, attempt, takeovers)
+           SELECT id, 'compensation', order_id, 'dead', 0, 4, 0 FROM cancel
+         ), letter AS (
+           INSERT INTO dead_letters (id, order_id, consumer, delivery_id, failure_class, code, message, attempts, failed_at)
+           SELECT gen_random_uuid(), order_id, 'compensation', id, 'unknown', 'timeout', 'm', 4, now() FROM cancel
+         ), effects AS (
+           UPDATE effects SET state = 'unknown' WHERE order_id = $1
+         )
+         UPDATE orders SET status = 'CANCELED', payment = 'unknown', fulfillment = 'unknown', reason_code = 'c',
+           reason_message = 'm' WHERE id = $1`,
+        [id],
+      );
+      const verdict = await verified();
+      assert.equal(verdict.status, 'ok', toTable(verdict));
+    });
+
     it('misses nothing that the retention has removed', async () => {
       const { id } = work.stories.processed;
       await work.sql(`UPDATE events SET time = time - interval '31 days' WHERE order_id = $1`, [id]);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { isCountry, isCurrency, priceList, totalOf } from '../../src/domain/money.ts';
+import { decimalsOf, isCountry, isCurrency, priceList, totalOf } from '../../src/domain/money.ts';
 
 const line = fc.record({
   quantity: fc.integer({ min: 1, max: 10_000 }),
@@ -74,6 +74,10 @@ describe('codes', () => {
     assert.deepEqual(['usd', 'DEM', 'XXX', 'US', '', 'BTC', 'EURO'].map(isCurrency), Array(7).fill(false));
     assert.deepEqual(['US', 'DE', 'JP', 'AX', 'ZW'].map(isCountry), [true, true, true, true, true]);
     assert.deepEqual(['us', 'UK', 'EU', 'USA', '', 'XX'].map(isCountry), Array(6).fill(false));
+  });
+
+  it('count minor units as the standard does, also where shops know none', () => {
+    assert.deepEqual(['USD', 'JPY', 'KWD', 'CLF', 'HUF', 'IQD', 'COP'].map(decimalsOf), [2, 0, 3, 4, 2, 3, 2]);
   });
 
   it('include the currencies that most of the world pays in', () => {

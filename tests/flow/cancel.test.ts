@@ -374,6 +374,20 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
     },
   );
 
+  test('a void that is refused after the recall shows the parcel as unknown and the money as held', {}, async (world) => {
+    world.stage.direct({ call: 'book', act: 'hang-after' });
+    world.stage.direct({ call: 'void', act: 'refuse' });
+    const { id } = await world.place();
+    await hanging(world);
+    await canceled(world, id);
+    await until(async () => (await world.openLetters()).length > 0, 'the letter of the undo');
+    assert.deepEqual([statesOf(world, id, 'carrier'), statesOf(world, id, 'payments')], [['recalled'], ['authorized']]);
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'authorized', 'unknown']);
+    assert.ok(!isRefusal(await world.desk.reprocess(id, 'test-again')));
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'canceled']);
+  });
+
   test('a recall whose answers are lost leaves the money as it is shown', lostRecalls, async (world) => {
     world.stage.direct({ call: 'book', act: 'hang-after' });
     const { id } = await world.place();

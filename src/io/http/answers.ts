@@ -128,7 +128,7 @@ export function toTimelineBody(entry: TimelineEntry): Static<typeof timelineEntr
   return { ...entry, at: entry.at.toISOString() };
 }
 
-export const problemSchema = Type.Object(
+const problemSchema = Type.Object(
   {
     type: text('urn:orderly:problem: and the code'),
     title: text(),

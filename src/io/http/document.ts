@@ -7,6 +7,7 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
+import manifest from '../../../package.json' with { type: 'json' };
 import type { App } from './app.ts';
 
 // Swagger UI sets styles and an inline image; scripts come from here alone.
@@ -20,7 +21,7 @@ export function addDocument(app: FastifyInstance): void {
       openapi: '3.1.0',
       info: {
         title: 'Orderly',
-        version: '1.0.0',
+        version: manifest.version,
         description:
           'Takes orders and brings each to one valid end. Amounts are whole minor units; errors are RFC 9457 problem ' +
           'documents with a stable `code`; X-Correlation-Id is returned on every answer.',

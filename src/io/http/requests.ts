@@ -148,7 +148,7 @@ export const toOrderId = (checked: string) => checked.toLowerCase() as OrderId;
 
 export const noQuery = Type.Object({}, strict);
 export const pageSizeDefault = 20;
-export const pageSize = Type.Integer({
+const pageSize = Type.Integer({
   minimum: 1,
   maximum: 100,
   default: pageSizeDefault,

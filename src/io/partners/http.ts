@@ -113,8 +113,12 @@ export function createHttpPartners({ url }: { url: string }): Partners & { reado
   const recall = asks(messages.paths.recall, messages.RecallAnswer);
   const send = asks(messages.paths.send, messages.SendAnswer);
 
+  // A leap second is a time of RFC 3339 and no Date; let in, it would break the write that it travels with.
   function toAuthorizeAnswer(answer: Static<typeof messages.AuthorizeAnswer>): AuthorizeAnswer {
-    return answer.outcome === 'authorized' ? { ...answer, expiresAt: new Date(answer.expiresAt) } : answer;
+    if (answer.outcome !== 'authorized') return answer;
+    const expiresAt = new Date(answer.expiresAt);
+    if (!Number.isNaN(expiresAt.getTime())) return { ...answer, expiresAt };
+    throw broken('malformed-answer', 'The partner answered with a time that is none.');
   }
 
   // Member by member: the sandbox refuses what it does not know, and an order's lines may carry more.

@@ -9,7 +9,7 @@
 
 import type { PartnerName } from './ledger.ts';
 
-export const partnerOf = {
+const partnerOf = {
   authorize: 'payments',
   void: 'payments',
   'find-authorization': 'payments',

@@ -13,7 +13,7 @@ import type { Database, Query } from './database.ts';
 import { type AttemptWrite, writeAttempts } from './dead-letters.ts';
 import { claimDeliveriesIfDue, type DeliveryWrite, keyOf, readDeliveries } from './deliveries.ts';
 import { type EffectWrite, readEffectsOfFacts, takeEffects } from './effects.ts';
-import { GuardMissedError } from './errors.ts';
+import { GuardMissedError, ofOneEntry } from './errors.ts';
 import { type FactRow, factColumns, toNewestFact } from './events.ts';
 import { type OrderRow, type OrderUpdate, orderColumns, toOrder, updateOrdersIfUnchanged } from './orders.ts';
 
@@ -47,13 +47,14 @@ export function createClaim(options: {
       const answers = claims.map((claim): ClaimAnswer<OrderRecord> | 'locked' => {
         const row = facts.get(keyOf({ consumer: claim.step.consumer, eventId: claim.eventId }));
         if (row === undefined) return known.has(claim.eventId) ? 'locked' : { answer: 'unknown-fact' };
-        const fact = toNewestFact(row);
+        const fact = ofOneEntry(() => toNewestFact(row));
         // Two entries of one order would not see each other's writes.
         if (taken.has(fact.subject)) return 'locked';
         taken.add(fact.subject);
         const record = { order: toOrder(row), effects: effects.get(fact.subject) ?? {} };
         const delivery = deliveries.get(keyOf({ consumer: claim.step.consumer, eventId: claim.eventId })) ?? null;
-        return answerTo(claim, { fact, record, isBelowWatermark: row.is_below_watermark }, delivery, writes);
+        const found = { fact, record, isBelowWatermark: row.is_below_watermark };
+        return ofOneEntry(() => answerTo(claim, found, delivery, writes));
       });
       await writes.flush(query);
       return answers;

@@ -91,12 +91,18 @@ function gatheringSocket(): Socket {
   return socket;
 }
 
-export function connectServer(options: { url: string; poolMax: number; log: Log }): Database {
+export function connectServer(options: {
+  readonly url: string;
+  readonly poolMax: number;
+  readonly log: Log;
+  // For a migration, which may wait for another one, and whose statements last as long as they must.
+  readonly waitsForAnswers?: boolean;
+}): Database {
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.poolMax,
     connectionTimeoutMillis: connectTimeoutMs,
-    query_timeout: answerTimeoutMs,
+    query_timeout: options.waitsForAnswers ? false : answerTimeoutMs,
     keepAlive: true,
     application_name: 'orderly',
     pipeline: true,

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { envelopeBytesMax } from '../../bus/envelope.ts';
 import type { Trouble, Unread } from '../../bus/ports.ts';
-import type { DeadLetter, LetterFilter, LetterPage } from '../../flow/ports.ts';
+import type { DeadLetter, LetterFilter, LetterPage, OpenLetter } from '../../flow/ports.ts';
 import type { Query } from './database.ts';
 
 export type LetterWrite = {
@@ -80,7 +80,7 @@ export async function writeAttempts(query: Query, attempts: readonly AttemptWrit
 
 // A partner may answer anything; kept are 500 characters without what PostgreSQL cannot store.
 export function textOf(message: string): string {
-  return message.replaceAll('\u0000', '').toWellFormed().slice(0, 500);
+  return message.replaceAll('\u0000', '').slice(0, 500).toWellFormed();
 }
 
 // An id for bytes that have none: the same bytes are the same delivery (RFC 9562, version 8).
@@ -180,8 +180,6 @@ export async function readOpenLetters(query: Query, filter: LetterFilter): Promi
   const last = items.at(-1);
   return { items, next: rows.length > filter.limit && last ? { failedAt: last.failedAt, id: last.id } : null };
 }
-
-export type OpenLetter = { readonly id: string; readonly consumer: string; readonly deliveryId: string };
 
 export async function readLettersOfOrder(query: Query, orderId: string): Promise<OpenLetter[]> {
   const rows = await query<LetterRow>(

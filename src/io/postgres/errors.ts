@@ -14,6 +14,23 @@ export class GuardMissedError extends Error {
   }
 }
 
+// Our own code failed on one entry of a flush: the others must not suffer for it.
+export class EntryFailedError extends Error {
+  constructor(cause: unknown) {
+    super(`a step failed on this entry: ${String(cause)}`, { cause });
+    this.name = 'EntryFailedError';
+  }
+}
+
+// What `decide` and its like throw is the entry's own fault, whatever it is.
+export function ofOneEntry<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw new EntryFailedError(error);
+  }
+}
+
 // The connection could not be opened: nothing was sent.
 export class NotConnectedError extends Error {
   constructor(cause: unknown) {
@@ -30,6 +47,7 @@ const refused = new Set(['57P03', '53300', '53100', '53200', '25006']);
 
 export function failureOf(error: unknown): FlushFailure {
   if (error instanceof GuardMissedError) return 'again';
+  if (error instanceof EntryFailedError) return 'data';
   if (error instanceof NotConnectedError) return 'absent';
   const code = codeOf(error);
   if (code === null) return isLostConnection(error) ? 'lost' : 'bug';

@@ -51,7 +51,11 @@ async function enterSubscriptions(query: Query, subscriptions: readonly Subscrib
 }
 
 export function expectedVersion(): number {
-  return Math.max(...readdirSync(folder).map((name) => Number.parseInt(name, 10)));
+  return Math.max(
+    ...readdirSync(folder, { encoding: 'utf8' })
+      .filter((name) => name.endsWith('.sql'))
+      .map((name) => Number.parseInt(name, 10)),
+  );
 }
 
 // The version the database is at; 0 where nothing was ever migrated.

@@ -1,8 +1,8 @@
 // Rows of `orders`: reading them, locking them in the one order everywhere, writing their new state.
 //
-// Promises: `lockOrders` is the first lock of every transaction that changes an order, sorted by id, and
-// it waits for nobody; under that lock the order's deliveries, effects and letters are still.
-// `updateOrders` names its guard: version and status must be what the change was made from.
+// Promises: the order's row is the first lock of every transaction that changes an order; many are locked
+// sorted by id and without waiting for anybody, one for a person waits. Under that lock the order's
+// deliveries, effects and letters are still. Version and status must be what a change was made from.
 
 import type { Order, OrderId, PaymentScenario } from '../../domain/order.ts';
 import { plainArray, type Query } from './database.ts';

@@ -12,7 +12,7 @@ import type { Database } from './database.ts';
 import { type AttemptWrite, type LetterWrite, writeAttempts, writeLetters } from './dead-letters.ts';
 import { type DeliveryWrite, endDeliveriesIfHeld, keyOf, readDeliveries } from './deliveries.ts';
 import { type EffectsByOrder, type EffectWrite, readEffects, updateEffectsIfHeld } from './effects.ts';
-import { GuardMissedError } from './errors.ts';
+import { GuardMissedError, ofOneEntry } from './errors.ts';
 import { appendFacts } from './events.ts';
 import { lockOrders, type OrderUpdate, updateOrdersIfUnchanged } from './orders.ts';
 
@@ -44,7 +44,7 @@ export function createSettle(options: {
         // One entry per order: two would not see each other's writes.
         orders.delete(work.fact.subject);
         const record = { order, effects: effects.get(order.id) ?? work.subject.effects };
-        collect(batch, { work, ending }, record, delivery.takeovers);
+        ofOneEntry(() => collect(batch, { work, ending }, record, delivery.takeovers));
         return 'settled';
       });
       const [ended, updated, held] = await Promise.all([

@@ -26,7 +26,8 @@ type Row = {
 
 export async function readTimeline(query: Query, orderId: string): Promise<TimelineEntry[]> {
   const rows = await query<Row>(
-    `/* order-timeline */ SELECT e.time AS at, 'fact' AS kind, e.type, NULL AS consumer, NULL::integer AS attempt, NULL AS outcome, NULL AS code,
+    `/* order-timeline */ SELECT * FROM (
+     SELECT e.time AS at, 'fact' AS kind, e.type, NULL AS consumer, NULL::integer AS attempt, NULL AS outcome, NULL AS code,
             e.data AS detail, e.id AS event_id, e.correlation_id, e.causation_id, e.version AS position
      FROM events e WHERE e.order_id = $1
      UNION ALL
@@ -44,7 +45,8 @@ export async function readTimeline(query: Query, orderId: string): Promise<Timel
      UNION ALL
      SELECT g.at, 'audit', g.action, NULL, NULL, NULL, NULL, g.detail, NULL, g.correlation_id, NULL, 0
      FROM audit_log g WHERE g.order_id = $1
-     ORDER BY 1, 12 LIMIT $2`,
+     ORDER BY 1 DESC, 12 DESC LIMIT $2
+     ) newest ORDER BY at, position`,
     [orderId, entriesMax],
   );
   return rows.map((row) => ({

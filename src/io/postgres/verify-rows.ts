@@ -79,14 +79,14 @@ export function createVerifyRows(database: Database) {
     }
   }
 
+  // By their position, for which there is an index: after an outage of the bus there may be millions.
   async function* debts(afterOrder: string): AsyncGenerator<Part> {
-    for (let after = { order: afterOrder, version: 0 }; ; ) {
-      const rows = await read<{ seen: number; bad: Bad[] | null; last_order: string | null; last_version: number }>(
+    for (let after = 0; ; ) {
+      const rows = await read<{ seen: number; bad: Bad[] | null; last: number | null }>(
         `/* verify-debts */ WITH part AS MATERIALIZED (
-           SELECT o.order_id, o.version, o.event_id, e.id, e.type, e.order_id AS fact_order, e.version AS fact_version,
-                  extract(epoch FROM statement_timestamp() - e.time) * 1000 AS age_ms
-           FROM (SELECT * FROM outbox WHERE (order_id, version) > ($1::uuid, $2::integer)
-                 ORDER BY order_id, version LIMIT ${partRows}) AS o
+           SELECT o.position, o.order_id, o.version, o.event_id, e.id, e.type, e.order_id AS fact_order,
+                  e.version AS fact_version, extract(epoch FROM statement_timestamp() - e.time) * 1000 AS age_ms
+           FROM (SELECT * FROM outbox WHERE position > $1 AND order_id > $2 ORDER BY position LIMIT ${partRows}) AS o
            LEFT JOIN events e ON e.id = o.event_id
          ), bad AS (
            SELECT 'owners' AS promise, order_id AS subject,
@@ -96,18 +96,15 @@ export function createVerifyRows(database: Database) {
            SELECT 'late publishing', order_id,
                   type || ' (version ' || version || ') is owed to the bus for ' || round(age_ms / 60000) || ' minutes'
            FROM part WHERE age_ms > ${overdueMs}
-         ), last AS (
-           SELECT order_id, version FROM part ORDER BY order_id DESC, version DESC LIMIT 1
          )
-         SELECT (SELECT count(*)::integer FROM part) AS seen, ${gathered},
-                (SELECT order_id FROM last) AS last_order, (SELECT version FROM last) AS last_version`,
-        [after.order, after.version],
+         SELECT (SELECT count(*)::integer FROM part) AS seen, ${gathered}, (SELECT max(position) FROM part) AS last`,
+        [after, afterOrder],
       );
       const row = rows[0];
       if (row === undefined) return;
       yield { seen: row.seen, offenders: toOffenders(row.bad) };
-      if (row.last_order === null || row.seen < partRows) return;
-      after = { order: row.last_order, version: row.last_version };
+      if (row.last === null || row.seen < partRows) return;
+      after = row.last;
     }
   }
 

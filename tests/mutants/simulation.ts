@@ -1,0 +1,136 @@
+// The simulation as the judge of the patches: seed after seed until one breaks a promise, then the situations
+// that no seed has met any more, then the crash matrix.
+//
+// Promises: a patch is found by what the simulation said, never by a wall clock: a world that does not come to an end
+// is cut off by its own count of calls, and one that spins without it is reported as not found. The unpatched
+// tree is judged first, and must be found innocent. The third line of a patch, `Simulation: …`, says what found it
+// when it was looked at last, for information; or `cannot see: REASON`, and then it is not looked for unless named.
+
+import { fork } from 'node:child_process';
+import { join } from 'node:path';
+import { invariants } from '../simulation/invariants.ts';
+import type { Judged } from '../simulation/matrix.ts';
+import { sometimes } from '../simulation/sometimes.ts';
+import type { Verdict } from '../simulation/worker.ts';
+import { eachOnCores, inCopy, type Patch } from './patches.ts';
+
+const seedsMax = 100;
+// A situation that the seeds meet this often without the patch does not stay away by luck.
+const frequent = 20;
+// A seed takes a fraction of a second, the whole matrix some; this is for what spins outside of the virtual time.
+const seedPatienceMs = 60_000;
+const matrixPatienceMs = 300_000;
+const heapMegabytesMax = 1_000;
+// What a run calls a mistake of its own, where something else is broken too.
+const itself = 'the simulation itself works';
+
+type Found = { readonly by: string; readonly after: string };
+type Look = { readonly found: Found | null; readonly why: string; readonly seen: ReadonlyMap<string, number> };
+
+export async function judgeBySimulation(
+  patches: readonly Patch[],
+  options: { readonly cores: number; readonly isAsked: boolean; readonly asTable: boolean },
+): Promise<boolean> {
+  const innocent = await inCopy(null, (copy) => look(copy, new Map()));
+  if (typeof innocent === 'string' || innocent.found !== null || innocent.why !== 'nothing was seen') {
+    const why = typeof innocent === 'string' ? innocent : (innocent.found?.by ?? innocent.why);
+    process.stdout.write(`The tree itself is not innocent: ${why}\n`);
+    return false;
+  }
+  const expected = new Map([...innocent.seen].filter(([, times]) => times >= frequent));
+  const rows: { patch: Patch; by: string; after: string; isFine: boolean }[] = [];
+  const say = (patch: Patch, by: string, after: string, isFine: boolean) => {
+    rows.push({ patch, by, after, isFine });
+    if (options.asTable) return;
+    const mark = isFine ? '       ' : 'MISSED ';
+    process.stdout.write(`${mark}${patch.name.padEnd(42)} ${after.padEnd(10)} ${by}\n`);
+  };
+  await eachOnCores(patches, options.cores, async (patch) => {
+    const reason = /^cannot see: (.+)$/.exec(patch.simulation)?.[1];
+    if (reason !== undefined && !options.isAsked) return say(patch, `cannot be seen: ${reason}`, '', true);
+    const looked = await inCopy(patch, (copy) => look(copy, expected));
+    if (typeof looked === 'string') return say(patch, looked, '', false);
+    if (looked.found !== null && patch.simulation !== '') {
+      return say(patch, looked.found.by, looked.found.after, true);
+    }
+    if (looked.found !== null)
+      say(patch, `it lacks its line "Simulation: …": ${looked.found.by}`, looked.found.after, false);
+    else if (reason !== undefined) say(patch, `cannot be seen: ${reason}`, '', true);
+    else say(patch, looked.why, '', false);
+  });
+  rows.sort((one, other) => (one.patch.name < other.patch.name ? -1 : 1));
+  if (options.asTable) printTable(rows);
+  const count = (is: (row: (typeof rows)[number]) => boolean) => rows.filter(is).length;
+  const unseen = count(({ isFine, after }) => isFine && after === '');
+  const missed = count(({ isFine }) => !isFine);
+  if (!options.asTable || missed > 0) {
+    process.stdout.write(`\n${rows.length - unseen - missed} found, ${unseen} cannot be seen, ${missed} missed\n`);
+  }
+  return missed === 0;
+}
+
+function printTable(rows: readonly { patch: Patch; by: string; after: string }[]): void {
+  process.stdout.write('| Patch | Found by | After |\n| --- | --- | --- |\n');
+  for (const { patch, by, after } of rows) {
+    process.stdout.write(`| ${patch.name.replace('.patch', '')} | ${by.replaceAll('|', '\\|')} | ${after} |\n`);
+  }
+}
+
+// Everything that the simulation has, until something is found.
+async function look(copy: string, expected: ReadonlyMap<string, number>): Promise<Look> {
+  const worker = startIn(copy);
+  const seen = new Map<string, number>();
+  try {
+    for (let seed = 1; seed <= seedsMax; seed += 1) {
+      const verdict = await worker.ask<Verdict>({ task: 'seeds', from: seed, count: 1 }, seedPatienceMs);
+      if (typeof verdict === 'string') return { found: null, why: `seed ${seed} ${verdict}`, seen };
+      const failures = verdict.failing.flatMap((failing) => failing.failures);
+      const broken = failures.find(({ what }) => what !== itself) ?? failures[0];
+      if (broken !== undefined) return { found: { by: broken.what, after: `seed ${seed}` }, why: '', seen };
+      for (const [name, times] of verdict.seen) seen.set(name, (seen.get(name) ?? 0) + times);
+    }
+    const missing = sometimes.find(({ name }) => expected.has(name) && (seen.get(name) ?? 0) === 0);
+    if (missing !== undefined) {
+      return { found: { by: `never happened: ${missing.name}`, after: `${seedsMax} seeds` }, why: '', seen };
+    }
+    const judged = await worker.ask<readonly Judged[]>({ task: 'matrix', untilFound: true }, matrixPatienceMs);
+    if (typeof judged === 'string') return { found: null, why: `the matrix ${judged}`, seen };
+    const red = judged.find(({ failure }) => failure !== null);
+    if (red === undefined) return { found: null, why: 'nothing was seen', seen };
+    return { found: { by: `${red.name}: ${shortOf(red.failure ?? '')}`, after: 'matrix' }, why: '', seen };
+  } finally {
+    worker.end();
+  }
+}
+
+// Of a failure in the matrix the case, or else the first invariant that it broke, without ids and figures.
+function shortOf(failure: string): string {
+  const [first = ''] = failure.split('\n');
+  const [theCase] = first.split(', at time ');
+  if (theCase !== undefined && theCase !== first) return theCase;
+  const broken = failure.split('\n').find((line) => invariants.some(({ name }) => line.startsWith(`${name}: `)));
+  if (broken !== undefined) return broken.slice(0, broken.indexOf(': '));
+  return /^(never happened|no story comes by)/.test(first) ? first : 'something is still owed in the end';
+}
+
+// The worker of the copy, so that it runs the patched code; an answer in words is why there is none.
+function startIn(copy: string) {
+  const execArgv = ['--stack-trace-limit=0', '--max-semi-space-size=16', `--max-old-space-size=${heapMegabytesMax}`];
+  const child = fork(join(copy, 'tests/simulation/worker.ts'), ['worker'], { execArgv, silent: true });
+  return {
+    ask: <T>(task: object, patienceMs: number) =>
+      new Promise<T | string>((resolve) => {
+        const timer = setTimeout(() => resolve('did not end'), patienceMs);
+        const onExit = (code: number | null) => answer(`ended its process with exit code ${code}`);
+        const answer = (value: T | string) => {
+          clearTimeout(timer);
+          child.off('exit', onExit);
+          resolve(value);
+        };
+        child.once('exit', onExit);
+        child.once('message', ({ answer: value }: { answer: T }) => answer(value));
+        child.send(task);
+      }),
+    end: () => void child.kill('SIGKILL'),
+  };
+}
