@@ -122,8 +122,9 @@ export type Step<S, C> = {
   // The dependencies whose breakers decide whether work is taken.
   readonly dependencies: readonly string[];
   readonly admits: (subject: S, fact: Fact) => boolean;
-  // What a claim changes at once (an intent before the call).
-  readonly claimed: (subject: S, fact: Fact, now: Date) => C | null;
+  // What a claim changes at once (an intent before the call). `takenOver`: a worker before this one died or
+  // froze, and nobody knows what it had done.
+  readonly claimed: (subject: S, fact: Fact, now: Date, takenOver: boolean) => C | null;
   readonly perform: (work: Work<S>, signal: AbortSignal) => Promise<unknown>;
   readonly decide: (subject: S, work: Work<S>, result: unknown, now: Date) => C | null | 'obsolete';
   // What a retry (charged or not), and what a dead letter, means for the subject.

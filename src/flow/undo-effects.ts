@@ -33,11 +33,10 @@ export function undoEffects(partners: Pick<Partners, 'payments' | 'carrier'>): O
   return {
     admits: ({ order, effects }) =>
       order.status === 'CANCELED' && (isOwed(effects.booking) || isOwed(effects.authorization)),
-    claimed: ({ order, effects }) => ({
-      order,
-      facts: [],
-      effects: [effects.booking, effects.authorization].filter(isOwed),
-    }),
+    claimed: ({ order, effects }, _fact, _now, takenOver) => {
+      const owed = [effects.booking, effects.authorization].filter(isOwed);
+      return { order, facts: [], effects: takenOver ? owed.map(inDoubt) : owed };
+    },
     perform: async (work, signal): Promise<Undone> => {
       const { order, effects } = work.subject;
       let recall: RecallAnswer | null = null;
@@ -50,13 +49,26 @@ export function undoEffects(partners: Pick<Partners, 'payments' | 'carrier'>): O
       return { recall, voiding };
     },
     decide: (record, work, result, now) => decide(record, work, result as Undone, now),
-    retried: () => null,
+    retried,
     parked,
   };
 }
 
+// What may have been undone although no answer came is remembered: a later attempt may fail before it asks.
+function retried(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderChange | null {
+  if (trouble.class !== 'unknown') return null;
+  const effects = inDoubtAfter(trouble)
+    .map((name) => ownEffect(record, name, work) ?? undefined)
+    .filter(isOwed)
+    .filter(({ state }) => state !== 'unknown');
+  if (effects.length === 0) return null;
+  return { order: record.order, facts: [], effects: effects.map(inDoubt) };
+}
+
+const inDoubt = (effect: Effect): Effect => ({ ...effect, state: 'unknown' });
+
 // A person must look: until then the order shows `unknown` for what may have been undone although no answer
-// came, and what is certain for the rest.
+// came, in this attempt or before it, and what is certain for the rest.
 function parked(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderChange | null {
   const owned = (name: EffectName) => ownEffect(record, name, work) ?? undefined;
   const booking = owned('booking');
@@ -66,18 +78,28 @@ function parked(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderCh
     const order: Order = { ...record.order, fulfillment: 'scheduled' };
     return { order, facts: [], effects: [{ ...booking, state: 'stuck' }] };
   }
-  const doubtful = inDoubtAfter(trouble).map(owned).filter(isOwed);
+  const isOpen = ({ name, state }: Effect) => state === 'unknown' && name !== spokenOf(trouble);
+  const asked = inDoubtAfter(trouble);
+  const doubtful = [booking, owned('authorization')]
+    .filter(isOwed)
+    .filter((effect) => asked.includes(effect.name) || isOpen(effect));
   if (doubtful.length === 0) return null;
   const order = doubtful.reduce((shown, { name }) => withSummary(shown, name, 'unknown'), record.order);
-  return { order, facts: [], effects: doubtful.map((effect) => ({ ...effect, state: 'unknown' })) };
+  return { order, facts: [], effects: doubtful.map(inDoubt) };
 }
 
 // The recall comes first: the carrier's word leaves the money alone, the provider's comes after a recall that
 // nobody has written down. Without anybody's word (the workers died of it) both are open.
-function inDoubtAfter({ class: failureClass, dependency }: Trouble): EffectName[] {
-  const isDefinite = failureClass === 'non-retryable';
-  if (dependency === 'carrier') return isDefinite ? [] : ['booking'];
-  return dependency === 'payments' && isDefinite ? ['booking'] : ['booking', 'authorization'];
+function inDoubtAfter(trouble: Trouble): EffectName[] {
+  const spoken = spokenOf(trouble);
+  if (trouble.dependency === 'carrier') return spoken === null ? ['booking'] : [];
+  return spoken === null ? ['booking', 'authorization'] : ['booking'];
+}
+
+// The effect of which a partner's definite no says that it is still there.
+function spokenOf({ class: failureClass, dependency }: Trouble): EffectName | null {
+  if (failureClass !== 'non-retryable') return null;
+  return dependency === 'carrier' ? 'booking' : dependency === 'payments' ? 'authorization' : null;
 }
 
 const recallRefused = 'recall-refused';

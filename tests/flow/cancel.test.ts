@@ -42,18 +42,25 @@ const summaryOf = async (world: World, id: OrderId) => {
 };
 
 // The first four answers, which is all the tries there are, are lost after the call has acted.
-function losing<Q, A>(call: (request: Q, signal: AbortSignal) => Promise<A>): typeof call {
-  let left = 4;
+function losing<Q, A>(call: (request: Q, signal: AbortSignal) => Promise<A>, from = 1): typeof call {
+  let nth = 0;
   return async (request, signal) => {
     const answer = await call(request, signal);
-    if (left === 0) return answer;
-    left -= 1;
+    nth += 1;
+    if (nth < from || nth > 4) return answer;
     throw new OutsideError({ class: 'unknown', code: 'timeout', message: 'no answer', dependencyDown: false });
   };
 }
 const lostVoids: WorldOptions = {
   start: false,
   partners: (real) => ({ ...real, payments: { ...real.payments, void: losing(real.payments.void) } }),
+};
+const lostBoth: WorldOptions = {
+  partners: (real) => ({
+    ...real,
+    payments: { ...real.payments, void: losing(real.payments.void) },
+    carrier: { ...real.carrier, recall: losing(real.carrier.recall, 2) },
+  }),
 };
 const lostRecalls: WorldOptions = {
   partners: (real) => ({ ...real, carrier: { ...real.carrier, recall: losing(real.carrier.recall) } }),
@@ -371,6 +378,20 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
       await world.settled();
       assert.deepEqual(await world.openLetters(), []);
       assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
+    },
+  );
+
+  test(
+    'a doubt of an early attempt is not forgotten because a later one fails before it asks',
+    lostBoth,
+    async (world) => {
+      world.stage.direct({ call: 'book', act: 'hang-after' });
+      const { id } = await world.place();
+      await hanging(world);
+      await canceled(world, id);
+      await until(async () => (await world.openLetters()).length > 0, 'the letter of the undo');
+      assert.deepEqual(statesOf(world, id, 'payments'), ['voided']);
+      assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'unknown', 'unknown']);
     },
   );
 

@@ -43,19 +43,19 @@ export async function judgeBySimulation(
     rows.push({ patch, by, after, isFine });
     if (options.asTable) return;
     const mark = isFine ? '       ' : 'MISSED ';
-    process.stdout.write(`${mark}${patch.name.padEnd(42)} ${after.padEnd(10)} ${by}\n`);
+    process.stdout.write(`${mark}${patch.name.padEnd(42)} ${(after || (isFine ? 'unseen' : '')).padEnd(10)} ${by}\n`);
   };
   await eachOnCores(patches, options.cores, async (patch) => {
     const reason = /^cannot see: (.+)$/.exec(patch.simulation)?.[1];
-    if (reason !== undefined && !options.isAsked) return say(patch, `cannot be seen: ${reason}`, '', true);
+    if (reason !== undefined && !options.isAsked) return say(patch, reason, '', true);
     const looked = await inCopy(patch, (copy) => look(copy, expected));
     if (typeof looked === 'string') return say(patch, looked, '', false);
-    if (looked.found !== null && patch.simulation !== '') {
-      return say(patch, looked.found.by, looked.found.after, true);
-    }
-    if (looked.found !== null)
-      say(patch, `it lacks its line "Simulation: …": ${looked.found.by}`, looked.found.after, false);
-    else if (reason !== undefined) say(patch, `cannot be seen: ${reason}`, '', true);
+    if (looked.found !== null) {
+      const { by, after } = looked.found;
+      if (patch.simulation === '') say(patch, `it lacks its line "Simulation: …": ${by}`, after, false);
+      else if (reason !== undefined) say(patch, `it says that it cannot be seen, and is: ${by}`, after, false);
+      else say(patch, by, after, true);
+    } else if (reason !== undefined) say(patch, reason, '', true);
     else say(patch, looked.why, '', false);
   });
   rows.sort((one, other) => (one.patch.name < other.patch.name ? -1 : 1));
@@ -69,11 +69,19 @@ export async function judgeBySimulation(
   return missed === 0;
 }
 
+// As docs/evidence.md has it: what was found, and by what; then what cannot be, and why.
 function printTable(rows: readonly { patch: Patch; by: string; after: string }[]): void {
-  process.stdout.write('| Patch | Found by | After |\n| --- | --- | --- |\n');
+  const nameOf = (patch: Patch) => patch.name.replace('.patch', '');
+  process.stdout.write('| patch | found by | after |\n|---|---|---|\n');
   for (const { patch, by, after } of rows) {
-    process.stdout.write(`| ${patch.name.replace('.patch', '')} | ${by.replaceAll('|', '\\|')} | ${after} |\n`);
+    if (after !== '') process.stdout.write(`| ${nameOf(patch)} | ${by.replaceAll('|', '\\|')} | ${after} |\n`);
   }
+  const reasons = new Map<string, string[]>();
+  for (const { patch, by, after } of rows) {
+    if (after === '') reasons.set(by, [...(reasons.get(by) ?? []), nameOf(patch)]);
+  }
+  process.stdout.write('\n| why not | patches |\n|---|---|\n');
+  for (const [reason, names] of reasons) process.stdout.write(`| ${reason} | ${names.join(', ')} |\n`);
 }
 
 // Everything that the simulation has, until something is found.
@@ -110,7 +118,7 @@ function shortOf(failure: string): string {
   if (theCase !== undefined && theCase !== first) return theCase;
   const broken = failure.split('\n').find((line) => invariants.some(({ name }) => line.startsWith(`${name}: `)));
   if (broken !== undefined) return broken.slice(0, broken.indexOf(': '));
-  return /^(never happened|no story comes by)/.test(first) ? first : 'something is still owed in the end';
+  return /^(never happened|complained|no story comes by)/.test(first) ? first : 'something is still owed in the end';
 }
 
 // The worker of the copy, so that it runs the patched code; an answer in words is why there is none.

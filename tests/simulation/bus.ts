@@ -29,7 +29,9 @@ export type BusPlan = {
   readonly publishesPart: number;
 };
 
-type Pending = { readonly key: string; readonly body: Buffer };
+// `id` is '' where the body is not what was published under it.
+type Pending = { readonly id: string; readonly key: string; readonly body: Buffer };
+type MessageId = { readonly id: string; readonly key: string };
 type Member = {
   readonly life: Life;
   readonly receive: (batch: readonly Received[]) => Promise<void>;
@@ -42,6 +44,8 @@ type Group = {
   readonly kept: Pending[];
   // By key: what waits for the one before it.
   readonly lanes: Map<string, Pending[]>;
+  // Ids of the messages that a member was given.
+  readonly handed: Set<string>;
 };
 
 // A redelivery comes this much later: what brokers call visibility timeout or session timeout.
@@ -61,8 +65,12 @@ export function createSimulatedBus(options: {
   readonly network: ReturnType<typeof createNetwork>;
   readonly plan: BusPlan;
   readonly onPublished: (life: Life, message: Message) => void;
+  // Whether nobody has begun with the message's fact yet; and that a member acknowledged such a message, the first
+  // time that it was given to anybody.
+  readonly isUnclaimed: (group: string, message: MessageId) => boolean;
+  readonly onAcknowledged: (life: Life, group: string, message: MessageId) => void;
 }): SimulatedBus {
-  const { world, network, plan, onPublished } = options;
+  const { world, network, plan, onPublished, isUnclaimed, onAcknowledged } = options;
   const { clock, draws, counters, trace } = world;
   const luck = draws('bus');
   const groups = new Map<string, Group>();
@@ -79,13 +87,12 @@ export function createSimulatedBus(options: {
     for (const group of groups.values()) {
       const isAsked = group.types.has(plan.filters === 'type' ? message.type : nameOf(message.type));
       if (!isAsked || befalls(plan.loses, 'loses')) continue;
-      const pending = {
-        key: message.key,
-        body: befalls(plan.corrupts, 'corrupts') ? corrupted(message.body) : message.body,
-      };
+      const { id, key } = message;
+      const isCorrupted = befalls(plan.corrupts, 'corrupts');
+      const pending = isCorrupted ? { id: '', key, body: corrupted(message.body) } : { id, key, body: message.body };
       send(group, pending);
       if (befalls(plan.doubles, 'doubles')) send(group, pending);
-      if (befalls(plan.forges, 'forges')) send(group, { key: message.key, body: forged(message) });
+      if (befalls(plan.forges, 'forges')) send(group, { id: '', key, body: forged(message) });
     }
   }
 
@@ -142,9 +149,12 @@ export function createSimulatedBus(options: {
     member.life.resume(() => {
       if (member.isClosed) return end(false);
       trace.note(member.life.name, 'bus.receive', group.name);
+      const isFirst = pending.id !== '' && !group.handed.has(pending.id) && isUnclaimed(group.name, pending);
+      group.handed.add(pending.id);
       member.receive([{ body: pending.body }]).then(
         () => {
           const { life } = member;
+          if (isFirst) onAcknowledged(life, group.name, pending);
           const mishap = life.isFrozen() ? null : world.faults.atCall(life, 'bus.ack');
           if (mishap !== null) {
             trace.note(life.name, 'bus.ack', `${mishap.at}: ${mishap.what}`);
@@ -215,7 +225,7 @@ export function createSimulatedBus(options: {
         const wanted = plan.filters === 'type' ? types : types.map(nameOf);
         let group = groups.get(name);
         if (group === undefined) {
-          group = { name, types: new Set(wanted), members: [], kept: [], lanes: new Map() };
+          group = { name, types: new Set(wanted), members: [], kept: [], lanes: new Map(), handed: new Set() };
           groups.set(name, group);
         }
         group.types = new Set([...group.types, ...wanted]);
@@ -253,7 +263,7 @@ export function createSimulatedBus(options: {
       isHealthy = true;
     },
     inject: (body) => {
-      for (const group of groups.values()) send(group, { key: '', body });
+      for (const group of groups.values()) send(group, { id: '', key: '', body });
     },
   };
 }

@@ -9,7 +9,7 @@ import type { Order, OrderId, PaymentScenario } from '../../src/domain/order.ts'
 import { isRefusal, type Refusal } from '../../src/domain/refusals.ts';
 import type { OrderDesk, PlaceCommand } from '../../src/flow/ports.ts';
 import type { Stream } from './draws.ts';
-import type { PlaceOutcome, Recorder } from './evidence.ts';
+import type { Act, PlaceOutcome, Recorder } from './evidence.ts';
 import type { Life } from './life.ts';
 import type { Machine } from './machine.ts';
 import type { World } from './network.ts';
@@ -37,11 +37,16 @@ export type Clients = {
   readonly pause: (ms: number) => Promise<void>;
 };
 
+// What customers write who cancel.
+const words = 'I have thought about it, as I always do';
+
 // How often somebody looks who waits for the right moment to cancel.
 const looksMax = 12;
 
 // A machine is back within seconds; whoever insists gets an answer long before this many tries are over.
 const insistsMax = 100;
+// Longer than an accept is tried: whoever insists hears how it ended.
+const insistMs = 6_000;
 
 type Heard<T> = { readonly value: T } | { readonly error: unknown } | null;
 
@@ -134,7 +139,7 @@ export function createClients(options: {
     });
     if (heard === null || placement === null) return null;
     const outcome = 'error' in heard ? outcomeOf(heard.error) : toOutcome(heard.value);
-    recorder.answered(placement, outcome);
+    recorder.answered(placement, outcome, clock.nowMs());
     const id = 'order' in outcome ? outcome.order.id : null;
     trace.note('client', 'place', `was told: ${outcome.answer}`, id, () => String(key));
     return outcome;
@@ -236,7 +241,7 @@ export function createClients(options: {
 
   async function act(
     luck: Stream,
-    what: { act: 'cancel' | 'reprocess' | 'reprocess-letter'; orderId: string | null; letterId: string | null },
+    what: Pick<Act, 'act' | 'orderId' | 'letterId' | 'words'>,
     run: (desk: OrderDesk, correlationId: string) => Promise<Order | null | Refusal>,
   ): Promise<boolean> {
     const correlationId = newCorrelation();
@@ -256,8 +261,8 @@ export function createClients(options: {
   }
 
   const cancel = (luck: Stream, id: OrderId) =>
-    act(luck, { act: 'cancel', orderId: id, letterId: null }, (desk, correlationId) =>
-      desk.cancel(id, null, correlationId),
+    act(luck, { act: 'cancel', orderId: id, letterId: null, words }, (desk, correlationId) =>
+      desk.cancel(id, words, correlationId),
     );
 
   async function operate(luck: Stream, share: number): Promise<boolean> {
@@ -300,7 +305,7 @@ export function createClients(options: {
     place: async (key, command) => {
       let order: Order | null = null;
       await until(async () => {
-        const outcome = await placeOnce(story, { key, command, isImpossible: false, patienceMs: 2_000 });
+        const outcome = await placeOnce(story, { key, command, isImpossible: false, patienceMs: insistMs });
         if (outcome !== null && 'order' in outcome) order = outcome.order;
         return outcome !== null && outcome.answer !== 'unavailable' && outcome.answer !== 'failed';
       });

@@ -21,6 +21,8 @@ const callsPerTurn = 500;
 // Twenty times what the longest of a thousand worlds needs.
 const callsMax = 300_000;
 
+const ready = Promise.resolve();
+
 export class EndlessError extends Error {}
 
 type Entry = { readonly atMs: number; readonly tie: number; call: (() => void) | null };
@@ -95,7 +97,7 @@ export function createClock(seed: number): Clock {
             return reject(error);
           }
           if (called % callsPerTurn === 0) setImmediate(turn);
-          else queueMicrotask(next);
+          else void ready.then(next);
         };
         setImmediate(turn);
       }),

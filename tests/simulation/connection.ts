@@ -8,7 +8,7 @@
 import type pg from 'pg';
 import type { Stream } from './draws.ts';
 import { type Life, never } from './life.ts';
-import type { ModelServer, ModelSession } from './model/server.ts';
+import type { ModelServer, ModelSession, Outcome } from './model/server.ts';
 import type { Mishap, World } from './network.ts';
 
 // As src/io/postgres/database.ts sets them for pg and for its transactions.
@@ -140,14 +140,17 @@ export function createSimulatedServer(options: {
       // A server has no reason to refuse a BEGIN or a ROLLBACK.
       const mishap = drawn?.what === 'refuse' && isNeverRefused(labels[drawn.index]) ? null : drawn;
       const isSplit = mishap === null && packet.asked.length > 1 && stream.isHit(options.splitting);
-      for (const [index, asked] of packet.asked.entries()) {
+      for (let index = 0; index < packet.asked.length; index += 1) {
+        const asked = packet.asked[index] as Asked;
+        const label = labels[index] as string;
         if (isSplit && index > 0) await new Promise<void>((resolve) => clock.after(stream.between(0, maxMs), resolve));
         if (isSessionOver) return;
         if (mishap !== null && mishap.index === index) {
-          const goesOn = await befall(mishap, asked, labels[index] ?? asked.label);
+          const goesOn = await befall(mishap, asked, label);
           if (!goesOn) return;
         } else {
-          await execute(asked, labels[index] ?? asked.label);
+          const done = execute(asked, label);
+          if (done !== null) await done;
         }
         if (isSessionOver) return;
       }
@@ -161,7 +164,8 @@ export function createSimulatedServer(options: {
       return label;
     }
 
-    async function execute(asked: Asked, label: string): Promise<void> {
+    // Null where nothing had to be waited for.
+    function execute(asked: Asked, label: string): Promise<void> | null {
       if (isAborted) {
         const isEnd = label.startsWith('COMMIT') || label === 'ROLLBACK';
         if (isEnd) isAborted = false;
@@ -173,16 +177,23 @@ export function createSimulatedServer(options: {
                 'current transaction is aborted, commands ignored until end of transaction block',
               ),
             };
-        return;
+        return null;
       }
-      try {
-        asked.outcome = { answer: await session.execute(asked.text, asked.values) };
-        trace.note(life.name, label, 'ok', null, () => JSON.stringify(asked.values ?? []).slice(0, 200));
-      } catch (error) {
-        asked.outcome = { error: error as Error };
-        const code = String((error as { code?: unknown }).code ?? '');
+      const outcome = session.perform(asked.text, asked.values);
+      if (outcome instanceof Promise) return outcome.then((late) => conclude(asked, label, late));
+      conclude(asked, label, outcome);
+      return null;
+    }
+
+    function conclude(asked: Asked, label: string, outcome: Outcome): void {
+      if (outcome instanceof Error) {
+        asked.outcome = { error: outcome };
+        const code = String((outcome as { code?: unknown }).code ?? '');
         trace.note(life.name, label, code);
         events.onNoted(life, 'database-error', label, code);
+      } else {
+        asked.outcome = { answer: { rows: outcome } };
+        trace.note(life.name, label, 'ok', null, () => JSON.stringify(asked.values ?? []).slice(0, 200));
       }
       if (asked.label === 'BEGIN') inTransaction = true;
       if (asked.label === 'COMMIT' || asked.label === 'ROLLBACK') inTransaction = false;
@@ -212,7 +223,7 @@ export function createSimulatedServer(options: {
         asked.outcome = { error };
         // A refused COMMIT has ended its transaction; after another refusal it waits for its end.
         isAborted = inTransaction && asked.label !== 'COMMIT';
-        if (inTransaction) await session.execute('ROLLBACK');
+        if (inTransaction) await session.perform('ROLLBACK');
         inTransaction = false;
         return true;
       }

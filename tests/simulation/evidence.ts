@@ -30,6 +30,8 @@ export type RunSettings = {
   readonly retryDelayMsMax: number;
   readonly maxWaitMs: number;
   readonly leaseMs: number;
+  // Pieces of work that a consumer of one process may do at once.
+  readonly concurrency: number;
   // How far two machines' clocks may be apart.
   readonly skewMs: number;
   // After this long a partner may have forgotten a key.
@@ -49,6 +51,7 @@ export type Placement = {
   // A row that the database will refuse: its client may be told of an error that nobody foresaw.
   readonly isImpossible: boolean;
   answer: PlaceOutcome | null;
+  answeredMs?: number;
 };
 type Unanswered =
   | { readonly answer: 'refused'; readonly code: string }
@@ -64,6 +67,8 @@ export type Act = {
   readonly act: 'cancel' | 'reprocess' | 'reprocess-letter';
   readonly orderId: string | null;
   readonly letterId: string | null;
+  // Their own reason, for people to read.
+  readonly words?: string;
   readonly correlationId: string;
   answer: { readonly answer: 'done'; readonly order: Order | null } | Unanswered | null;
 };
@@ -82,6 +87,8 @@ export type Call = {
   readonly effect: EffectRow | null;
   // Undefined while it is on its way, null when it was answered.
   trouble?: { readonly class: string; readonly dependencyDown: boolean; readonly isInterrupted: boolean } | null;
+  // When that was, by the same clock as `monotonicMs`.
+  endedMs?: number;
 };
 
 export type Publication = {
@@ -91,6 +98,8 @@ export type Publication = {
   readonly orderId: string;
   readonly version: number;
   readonly type: string;
+  // As the envelope has it.
+  readonly sequence: string;
 };
 
 export type BreakerChange = {
@@ -104,6 +113,8 @@ export type Happening = {
   readonly atMs: number;
   readonly process: string;
   readonly what: 'started' | 'killed' | 'frozen' | 'woken' | 'told-to-stop' | 'stopped' | 'database-crashed' | 'healed';
+  // Of a start: whether it runs the newer of two releases.
+  readonly isNewer?: boolean;
 };
 
 // What only the one between engine and database sees. `label` is the last named statement.
@@ -116,7 +127,8 @@ export type Noted = {
     | 'database-error' // with its SQLSTATE
     | 'guard-missed' // rolled back by its author although every statement succeeded
     | 'rows-locked' // a lock statement passed rows by that somebody else had locked
-    | 'old-version-read'; // a fact of an older version was handed to a step
+    | 'old-version-read' // a fact of an older version was handed to a step
+    | 'acknowledged-at-work'; // the bus has its acknowledgment while the claim with the token `label` runs
   readonly label: string;
   readonly code: string | null;
 };
@@ -347,7 +359,7 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
     },
     // The caller keeps the object and calls `answered` once, or never.
     asked: (placement: Omit<Placement, 'answer'>): Placement => {
-      const kept = { ...placement, answer: null };
+      const kept: Placement = { ...placement, answer: null };
       placements.push(kept);
       placementOf.set(kept.correlationId, kept);
       if (kept.key !== null) {
@@ -357,8 +369,9 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
       }
       return kept;
     },
-    answered: (placement: Placement, answer: PlaceOutcome): void => {
+    answered: (placement: Placement, answer: PlaceOutcome, atMs: number = nowMs): void => {
       placement.answer = answer;
+      placement.answeredMs = atMs;
       if ('order' in answer) orderOf(answer.order.id).acknowledged.push(placement);
     },
     // As `asked`, for a cancel or a reprocess; the caller sets `answer` on what it gets.
@@ -378,6 +391,15 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
       calls.push(kept);
       order?.calls.push(kept);
       return kept;
+    },
+    isClaimed: (consumer: string, eventId: string, orderId: string): boolean =>
+      orders.get(orderId)?.deliveries.has(keyOfDelivery({ consumer, event_id: eventId })) === true,
+    // A message was acknowledged to the bus that came for the first time.
+    acknowledged: (process: string, consumer: string, eventId: string, orderId: string): void => {
+      const delivery = orders.get(orderId)?.deliveries.get(keyOfDelivery({ consumer, event_id: eventId }));
+      const token = delivery?.state === 'running' ? (delivery.token ?? '') : '';
+      if (tokens.get(token)?.process !== process) return;
+      noted.push({ atMs: nowMs, process, what: 'acknowledged-at-work', label: token, code: null });
     },
     published: (publication: Publication): void => {
       orderOf(publication.orderId).publications.push(publication);

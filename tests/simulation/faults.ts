@@ -28,6 +28,13 @@ type Choice = readonly [probability: number, toMishap: (luck: Stream) => Mishap]
 const refusals = ['40001', '40P01', '57014', '53100', '53300', '57P03'];
 const sqlError = (code: string) => () => Object.assign(new Error(`the database answered ${code}`), { code });
 
+// What the operating system says of a broken connection, where it says anything.
+const socketErrors = ['EPIPE', 'ECONNRESET', 'ETIMEDOUT', null];
+function socketError(luck: Stream): Pick<Mishap, 'error'> {
+  const code = luck.pick(socketErrors);
+  return code === null ? {} : { error: () => Object.assign(new Error(`the connection: ${code}`), { code }) };
+}
+
 export function createDrawnFaults(plan: Plan, draws: Draws, clock: Clock): DrawnFaults {
   const { faults } = plan;
   const awayUntilMs = new Map<string, number>();
@@ -43,8 +50,11 @@ export function createDrawnFaults(plan: Plan, draws: Draws, clock: Clock): Drawn
   ];
   const atStatements: readonly Choice[] = [
     ...everywhere,
-    [chance('statementLost'), (luck) => ({ at: 'before', what: 'lose', isHalfOpen: luck.isHit(0.1) })],
-    [chance('statementAnswerLost'), () => ({ at: 'after', what: 'lose' })],
+    [
+      chance('statementLost'),
+      (luck) => ({ at: 'before', what: 'lose', isHalfOpen: luck.isHit(0.1), ...socketError(luck) }),
+    ],
+    [chance('statementAnswerLost'), (luck) => ({ at: 'after', what: 'lose', ...socketError(luck) })],
     [chance('statementLate'), (luck) => ({ at: 'before', what: 'silence', ms: luck.between(5, 3_000) })],
     [chance('statementAnswerSilent'), () => ({ at: 'after', what: 'silence' })],
     [chance('statementRefused'), (luck) => ({ at: 'before', what: 'refuse', error: sqlError(luck.pick(refusals)) })],
@@ -75,7 +85,8 @@ export function createDrawnFaults(plan: Plan, draws: Draws, clock: Clock): Drawn
       () => ({
         at: 'before',
         what: 'refuse',
-        error: () => refused('partner-refused', 'The partner refuses this call for good.'),
+        error: () =>
+          refused('partner-refused', 'The partner\u0000 refuses this call for good, in words that no database takes.'),
       }),
     ],
     [chance('partnerLost'), (luck) => ({ at: luck.isHit(0.5) ? 'before' : 'after', what: 'lose' })],

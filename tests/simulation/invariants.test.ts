@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { type Act, keyOfDelivery, type OrderEvidence, type PlaceOutcome } from './evidence.ts';
 import { moved, type Stories, tellStories } from './invariants/stories.ts';
 import { checkAll, invariants } from './invariants.ts';
-import type { DeliveryRow, EffectRow, LetterRow, OrderRow } from './rows.ts';
+import type { DeliveryRow, EffectRow, FactRow, LetterRow, OrderRow } from './rows.ts';
 import { missingOf, sometimes, tally } from './sometimes.ts';
 
 type Spoil = (stories: Stories) => void;
@@ -21,6 +21,9 @@ const setEffect = (order: OrderEvidence, name: string, change: Partial<EffectRow
 const lastLetter = (order: OrderEvidence) => [...order.letters.values()].at(-1) as LetterRow;
 const setLetter = (order: OrderEvidence, change: Partial<LetterRow>) =>
   order.letters.set(lastLetter(order).id, { ...lastLetter(order), ...change });
+const setFact = (order: OrderEvidence, index: number, change: Partial<FactRow>) => {
+  order.facts[index] = { ...(order.facts[index] as FactRow), ...change };
+};
 const answerOf = (order: OrderEvidence) => order.acknowledged[0]?.answer as Extract<PlaceOutcome, { order: unknown }>;
 const authorizeAgain = ({ partners }: Stories, id: string, key: string, amount = 1_999) => {
   const terms = { amount, currency: 'USD', scenario: 'success', epoch: 0 } as const;
@@ -82,6 +85,13 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
       const placement = evidence.placementOf.get('request-failed');
       assert.ok(placement);
       placement.answer = { answer: 'refused', code: 'invalid-order' };
+    },
+  },
+  'nobody is turned away before their time': {
+    'after a second': ({ evidence, recorder }) => {
+      const placement = evidence.placementOf.get('request-again');
+      assert.ok(placement);
+      recorder.answered(placement, { answer: 'unavailable', stored: 'nothing' }, placement.atMs + 1_000);
     },
   },
   'a key is refused only for another payload': {
@@ -325,6 +335,62 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
       setLetter(orderOf('failed'), { code: 'partner-unavailable' });
     },
   },
+  'what has waited for too long is given up': {
+    'it waits on': ({ orderOf }) => {
+      const row = { ...orderOf('paid').deliveries.values().next().value, state: 'waiting' } as DeliveryRow;
+      const before = { ...row, waiting_since: new Date(0) };
+      orderOf('paid').deliveryMoves.push(moved('claim-deliveries', before, before));
+    },
+  },
+  'a consumer does no more at once than it has slots': {
+    'two calls with one slot': ({ call }) => {
+      for (const key of ['one', 'other']) call('mail', 'send', 'paid', key).endedMs = Number.POSITIVE_INFINITY;
+    },
+  },
+  'a customer is told of a failure only while it stands': {
+    'it was sent back before': ({ orderOf }) => orderOf('failed').deliveryMoves.splice(0),
+  },
+  'an interrupted attempt goes back uncharged': {
+    'it is charged': ({ orderOf, evidence }) => {
+      for (const call of evidence.calls) if (call.orderId === 'failed') call.trouble = { ...away, isInterrupted: true };
+      const { attempts } = orderOf('failed');
+      attempts[0] = { ...(attempts[0] as (typeof attempts)[number]), code: 'interrupted' };
+    },
+  },
+  'a breaker opens and closes by what its partner answers': {
+    'it opens, and nobody was called': ({ recorder }) =>
+      recorder.breakerChanged({ process: 'worker#1', dependency: 'mail', state: 'open', monotonicMs: 1e9 }),
+    'it closes, and nobody was called': ({ recorder, evidence }) => {
+      for (const call of evidence.calls) if (call.dependency === 'mail') call.trouble = away;
+      const breaker = { process: 'worker#1', dependency: 'mail', monotonicMs: 1e9 } as const;
+      recorder.breakerChanged({ ...breaker, state: 'open' });
+      recorder.breakerChanged({ ...breaker, state: 'closed', monotonicMs: 1e9 + 1 });
+    },
+  },
+  'a failure from before an outage does not postpone its probe': {
+    'it waits for longer than until the next probe': ({ recorder, orderOf, evidence }) => {
+      const waiting = orderOf('failed').deliveryMoves.find(({ after }) => after?.state === 'waiting');
+      const askedMs = evidence.tokens.get(waiting?.after?.token ?? '')?.monotonicMs ?? 0;
+      const calls = orderOf('failed').calls as { trouble?: object; endedMs?: number }[];
+      calls.push({
+        ...{ atMs: waiting?.atMs, monotonicMs: askedMs + 1, process: 'worker#1', dependency: 'carrier', call: 'book' },
+        ...{ key: 'failed:booking:0', orderId: 'failed', effect: null, trouble: away, endedMs: askedMs + 502 },
+      });
+      recorder.breakerChanged({ process: 'worker#1', dependency: 'carrier', state: 'open', monotonicMs: askedMs + 2 });
+      const { attempts } = orderOf('failed');
+      const [attempt] = attempts;
+      attempts[0] = { ...(attempt as (typeof attempts)[number]), outcome: 'wait', due_in_ms: 3_500 };
+    },
+  },
+  'a message that is too large is parked as that': {
+    'as one that cannot be read': ({ evidence }) => setLetter(evidence.unread, { raw: Buffer.alloc(65_537) }),
+    'cut off so far that it is not too large any more': ({ evidence }) =>
+      setLetter(evidence.unread, { code: 'oversized', raw: Buffer.alloc(65_536) }),
+  },
+  'no statement is wrong by itself': {
+    'it writes a row twice': ({ recorder }) =>
+      recorder.note({ atMs: 0, process: 'worker#1', what: 'database-error', label: 'claim-deliveries', code: '21000' }),
+  },
   'an open breaker lets one probe through per interval': {
     'work is claimed while it is open': ({ recorder, skip, now, claim, orderOf, call }) => {
       recorder.breakerChanged({ process: 'worker#1', dependency: 'payments', state: 'open', monotonicMs: now() + 1 });
@@ -336,9 +402,33 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
   },
   'the first occurrences on the bus are in the order of the versions': {
     'the second before the first': ({ orderOf }) => orderOf('paid').publications.splice(0, 1),
+    'a sequence that does not sort': ({ orderOf }) => {
+      const { publications } = orderOf('paid');
+      publications[0] = { ...(publications[0] as (typeof publications)[number]), sequence: '1' };
+    },
     'no fact of the order': ({ orderOf }) => {
       const { publications } = orderOf('paid');
       publications.push({ ...(publications[0] as (typeof publications)[number]), eventId: 'made-up' });
+    },
+  },
+  'a fact names its cause': {
+    'it has none': ({ orderOf }) => setFact(orderOf('failed'), 3, { causation_id: null }),
+    'it is of another order': ({ orderOf }) => setFact(orderOf('paid'), 2, { causation_id: 'failed-fact-1' }),
+    'a request is taken for a fact': ({ orderOf }) =>
+      setFact(orderOf('canceled'), 2, { causation_id: 'canceled-fact-1' }),
+    'two of one commit have the same': ({ orderOf }) => {
+      orderOf('paid').factSequences.fill(1);
+      setFact(orderOf('paid'), 2, { causation_id: 'paid-fact-1' });
+    },
+  },
+  'a fact of a newer release waits for that release': {
+    'an older one works on it': ({ orderOf }) => setFact(orderOf('paid'), 1, { type: 'PaymentAuthorizedV2' }),
+  },
+  'what a person wrote is in no fact': {
+    'it is in the fact that they caused': ({ orderOf }) => {
+      const [act] = orderOf('canceled').acts;
+      orderOf('canceled').acts[0] = { ...(act as Act), words: 'my own words' };
+      setFact(orderOf('canceled'), 2, { data: { reason: 'my own words' } });
     },
   },
   'a fact is owed to the bus from its commit until the bus has it': {

@@ -64,7 +64,8 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
   let runsNewer = false;
 
   const tell = (who: Life, what: 'started' | 'killed' | 'frozen' | 'woken' | 'told-to-stop' | 'stopped', more = '') => {
-    recorder.happened({ atMs: clock.nowMs(), process: who.name, what });
+    const isNewer = what === 'started' && runsNewer;
+    recorder.happened({ atMs: clock.nowMs(), process: who.name, what, isNewer });
     trace.note(who.name, what, more);
   };
 
@@ -188,12 +189,14 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
           gaveUp,
         });
         told.trouble = null;
+        told.endedMs = system.monotonicMs();
         return answer;
       } catch (error) {
         const trouble = error instanceof OutsideError ? error.trouble : { class: 'unknown', dependencyDown: false };
         // The bound of the call aborts too, and says so.
         const isInterrupted = signal.aborted && !String(signal.reason).includes('no answer within');
         told.trouble = { class: trouble.class, dependencyDown: trouble.dependencyDown, isInterrupted };
+        told.endedMs = system.monotonicMs();
         throw error;
       }
     }
@@ -276,12 +279,13 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
 type Doze = { readonly ms: number; readonly until: 'a fact' | 'a commit' | null };
 const dozes: ReadonlyMap<number, Doze> = new Map([
   [idlePollMs, { ms: 1_500, until: 'a fact' }],
-  [lockedPauseMs, { ms: 80, until: 'a commit' }],
+  [lockedPauseMs, { ms: 200, until: 'a commit' }],
   [duePollMs, { ms: 1_500, until: null }],
   [missedPollMs, { ms: 3_000, until: null }],
 ]);
 
-export function createLaziness(clock: World['clock'], isLazy: boolean) {
+export function createLaziness(clock: World['clock'], isLazyFromTheStart: boolean) {
+  let isLazy = isLazyFromTheStart;
   type Dozing = { readonly dueMs: number; timer: { cancel: () => void }; readonly fire: () => void };
   const dozing = { 'a fact': new Set<Dozing>(), 'a commit': new Set<Dozing>() };
   const wake = (what: keyof typeof dozing) => {
@@ -308,5 +312,12 @@ export function createLaziness(clock: World['clock'], isLazy: boolean) {
       },
     };
   };
-  return { timer, wake };
+  return {
+    timer,
+    wake,
+    // Where nothing goes wrong any more, a look that finds nothing shows nothing.
+    rest: () => {
+      isLazy = true;
+    },
+  };
 }

@@ -28,6 +28,7 @@ export type FactRow = {
   readonly version: number;
   readonly type: string;
   readonly data: Readonly<Record<string, unknown>>;
+  readonly causation_id: string | null;
 };
 
 export type OwedRow = { readonly order_id: string; readonly version: number; readonly event_id: string };
@@ -68,6 +69,8 @@ export type LetterRow = {
   readonly code: string;
   readonly message: string;
   readonly attempts: number;
+  // The bytes of a message that could not be read.
+  readonly raw: Uint8Array | null;
   readonly closed_at: Date | null;
   readonly closed_how: string | null;
 };

@@ -103,6 +103,7 @@ async function live(
   faults.heal();
   bus.heal();
   clients.calm();
+  simulation.rest();
   recorder.happened({ atMs: simulation.clock.nowMs(), process: '', what: 'healed' });
   simulation.world.trace.note('world', 'healed', '');
   if (plan.isDeploying) {

@@ -37,6 +37,8 @@ export type Simulation = {
   readonly recorder: Recorder;
   // What was found broken so far, each law and order once.
   readonly violations: readonly Violation[];
+  // The faults are over: from now on engines that find nothing may doze.
+  readonly rest: () => void;
   readonly runFor: (ms: number) => Promise<void>;
   // Answers what is still owed after `boundMs`; nothing when all has ended.
   readonly settle: (boundMs: number) => Promise<readonly string[]>;
@@ -107,6 +109,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
       retryDelayMsMax: settings.retryDelayMsMax,
       maxWaitMs: settings.maxWaitMs,
       leaseMs: settings.leaseMs,
+      concurrency: settings.concurrency,
       skewMs: Math.max(0, ...plan.machines.map((machine) => 2 * Math.abs(machine.skewMs))),
       keyWindowMs: plan.keyWindowMs,
       subscribed: subscriptions.flatMap((row) => row.on.map((type) => ({ consumer: row.consumer, type }))),
@@ -205,9 +208,12 @@ export function createSimulation(options: SimulationOptions): Simulation {
         orderId,
         version: Number(sequence),
         type,
+        sequence,
       });
       trace.note(life.name, 'bus.publish', type, orderId);
     },
+    isUnclaimed: (group, { id, key }) => !recorder.isClaimed(consumerOf(group), id, key),
+    onAcknowledged: (life, group, { id, key }) => recorder.acknowledged(life.name, consumerOf(group), id, key),
   });
   for (const machine of plan.machines) {
     machines.push(
@@ -230,32 +236,28 @@ export function createSimulation(options: SimulationOptions): Simulation {
   }
   const clients: Clients = createClients({ world, plan, machines, recorder });
 
-  function owed(): string[] {
-    const found: string[] = [];
-    if (clients.areBusy()) found.push('a client still waits');
+  function* owed(): Generator<string> {
+    if (clients.areBusy()) yield 'a client still waits';
     const { lanes, tokens, settings: seen } = recorder.evidence;
     for (const { lane, token, lease_until } of lanes.values()) {
       const holder = token === null ? undefined : tokens.get(token)?.process;
       const isAlive = holder === undefined || machines.some((machine) => machine.life()?.name === holder);
-      if (!isAlive && Number(lease_until) > seen.epochMs + clock.nowMs())
-        found.push(`lane ${lane} is held by the dead`);
+      if (!isAlive && Number(lease_until) > seen.epochMs + clock.nowMs()) yield `lane ${lane} is held by the dead`;
     }
     for (const order of [...recorder.evidence.orders.values(), recorder.evidence.unread]) {
       if (order.row?.status === 'PENDING' || order.row?.status === 'PROCESSING')
-        found.push(`order ${order.id} is ${order.row.status}`);
-      for (const version of order.owed.keys()) found.push(`version ${version} of ${order.id} is unpublished`);
+        yield `order ${order.id} is ${order.row.status}`;
+      for (const version of order.owed.keys()) yield `version ${version} of ${order.id} is unpublished`;
       for (const { consumer, event_id, state } of order.deliveries.values()) {
-        if (state === 'running' || state === 'waiting')
-          found.push(`${consumer} of ${event_id} is ${state} (${order.id})`);
+        if (state === 'running' || state === 'waiting') yield `${consumer} of ${event_id} is ${state} (${order.id})`;
       }
       for (const fact of order.facts) {
         for (const { consumer, type } of recorder.evidence.settings.subscribed) {
           if (type === fact.type.replace(newerType, olderType) && !order.deliveries.has(`${consumer} ${fact.id}`))
-            found.push(`${consumer} was not given ${type} of ${order.id}`);
+            yield `${consumer} was not given ${type} of ${order.id}`;
         }
       }
     }
-    return found;
   }
 
   const runFor = (ms: number) => {
@@ -279,13 +281,14 @@ export function createSimulation(options: SimulationOptions): Simulation {
     clients,
     recorder,
     violations,
+    rest: laziness.rest,
     runFor,
     settle: async (boundMs) => {
       const untilMs = clock.nowMs() + boundMs;
       for (;;) {
         await runFor(lookMs);
-        const found = owed();
-        if (found.length === 0 || clock.nowMs() > untilMs) return found;
+        const isOwed = owed().next().done !== true;
+        if (!isOwed || clock.nowMs() > untilMs) return [...owed()];
       }
     },
     mistakes: () => [...mistakes, ...model.mistakes],
@@ -296,6 +299,9 @@ export function createSimulation(options: SimulationOptions): Simulation {
     },
   };
 }
+
+// As src/main/wire.ts names the groups of the bus.
+const consumerOf = (group: string) => group.replace(/^orderly\./, '');
 
 // Elements of an array parameter as src/io/postgres/database.ts writes one.
 function countOf(value: unknown): number {

@@ -5,6 +5,7 @@
 // and in place with and without the fault of the matrix.
 
 import { subscriptions } from '../../src/flow/subscriptions.ts';
+import { unavailable, withoutEffect } from '../../src/io/partners/troubles.ts';
 import type { Life } from './life.ts';
 import type { Mishap } from './network.ts';
 import type { MachinePlan, Plan } from './plan.ts';
@@ -15,12 +16,19 @@ export type Story = {
   readonly plan?: (plan: Plan) => Plan;
   // What the story's own partners and bus do wrong: by label, and how often it was called before.
   readonly trouble?: (label: string, before: number) => Mishap | null;
+  // The same for statements, by label.
+  readonly stall?: (label: string, before: number) => Mishap | null;
   readonly refusesRecall?: boolean;
+  // Which release a machine runs that starts now; the older one everywhere unless told.
+  readonly isNewer?: (machine: string, nowMs: number) => boolean;
+  // Counters of sometimes.ts that the story must meet where no fault comes in between.
+  readonly meets?: readonly string[];
   readonly tell: (simulation: Simulation) => Promise<void>;
 };
 
 export const leaseMs = 900;
 const timeoutMs = 400;
+const deployMs = 1_500;
 
 const consumers = subscriptions.map((row) => row.consumer);
 const machine = (name: string): MachinePlan => ({
@@ -95,6 +103,10 @@ export const quietPlan: Plan = {
 
 const goods = { customerEmail: 'customer@example.com', amount: 1_999 } as const;
 const silence: Mishap = { at: 'after', what: 'silence' };
+const away = () => unavailable('The provider is not available.');
+const notNow = () => withoutEffect('partner-failed', 'The provider could not take the call.');
+// One machine, so that nobody else can help.
+const alone = (plan: Plan): Plan => ({ ...plan, machines: [machine('one')] });
 const withSettings = (settings: Partial<Plan['settings']>) => (plan: Plan) => ({
   ...plan,
   settings: { ...plan.settings, ...settings },
@@ -175,6 +187,9 @@ export const stories: readonly Story[] = [
       await seen(simulation, order.id, ({ fulfillment }) => fulfillment !== 'none');
       await simulation.clients.pause(50);
       await insist.cancel(order.id);
+      await simulation.clients.pause(1_000);
+      // The carrier says no again: it ships, whoever asks.
+      await insist.operate();
     },
   },
   {
@@ -194,6 +209,101 @@ export const stories: readonly Story[] = [
     },
   },
   {
+    name: 'several clients at once, some of whom repeat themselves',
+    plan: alone,
+    tell: async ({ clients: { insist } }) => {
+      await insist.place('a', goods);
+      await Promise.all(['b', 'a', 'c', 'a', 'd', 'a', 'e'].map((key) => insist.place(key, goods)));
+    },
+  },
+  {
+    name: 'a provider that is away for some, and silent to others',
+    plan: (plan) => alone(withSettings({ concurrency: 16 })(plan)),
+    // The silent calls end long after the others have opened the breaker.
+    trouble: (label, before) => {
+      if (label !== 'payments.authorize' || before >= 12) return null;
+      return before < 6 ? { ...silence, at: 'before' } : { at: 'before', what: 'refuse', error: away };
+    },
+    tell: async ({ clients: { insist } }) => {
+      await Promise.all(Array.from({ length: 12 }, (_, nth) => insist.place(`away-${nth}`, goods)));
+    },
+  },
+  {
+    name: 'a provider that is away for longer than anything may wait',
+    plan: (plan) => alone(withSettings({ maxWaitMs: 3_000 })(plan)),
+    meets: ['waited too long', 'hold while a breaker is open'],
+    trouble: (label, before) =>
+      label === 'payments.authorize' && before < 30 ? { at: 'before', what: 'refuse', error: away } : null,
+    tell: async ({ clients: { insist, pause } }) => {
+      await Promise.all(Array.from({ length: 16 }, (_, nth) => insist.place(`long-${nth}`, goods)));
+      await pause(1_000);
+      await insist.place('e', goods);
+    },
+  },
+  {
+    name: 'money goes back while the carrier is away',
+    plan: alone,
+    meets: ['authorization voided', 'breaker closed'],
+    trouble: (label, before) => {
+      if (label === 'carrier.book' && before < 9) return { at: 'before', what: 'refuse', error: away };
+      return label === 'payments.void' && before < 1 ? { at: 'before', what: 'refuse', error: notNow } : null;
+    },
+    tell: async (simulation) => {
+      const { insist, pause } = simulation.clients;
+      await Promise.all(['a', 'b', 'c'].map((key) => insist.place(key, goods)));
+      await pause(800);
+      // Nobody begins to book these: the breaker of the carrier is open.
+      const cancel = async (key: string) => {
+        const order = await insist.place(key, goods);
+        if (order === null) return;
+        await seen(simulation, order.id, ({ payment }) => payment === 'authorized');
+        await insist.cancel(order.id);
+      };
+      await Promise.all(['d', 'e', 'f'].map(cancel));
+    },
+  },
+  {
+    name: 'an old message that comes when a probe may leave',
+    plan: alone,
+    trouble: (label, before) => {
+      const isAway = label === 'payments.authorize' && before > 0 && before <= 7;
+      return isAway ? { at: 'before', what: 'refuse', error: away } : null;
+    },
+    tell: async ({ bus, clients, recorder }) => {
+      const done = await clients.insist.place('a', goods);
+      await clients.pause(500);
+      await Promise.all(['b', 'c', 'd'].map((key) => clients.insist.place(key, goods)));
+      const [fact] = recorder.evidence.orders.get(done?.id ?? '')?.facts ?? [];
+      const again = Buffer.from(JSON.stringify({ specversion: '1.0', id: fact?.id, type: fact?.type }));
+      for (let times = 0; times < 50; times += 1) {
+        bus.inject(again);
+        await clients.pause(60);
+      }
+    },
+  },
+  {
+    name: 'a deploy, in which the older release meets a fact of the newer',
+    plan: (plan) => ({ ...plan, bus: { ...plan.bus, filters: 'name', doubles: 1 } }),
+    isNewer: (machine, nowMs) => machine === 'one' || nowMs > deployMs,
+    tell: async ({ machines, clients: { insist, pause } }) => {
+      await Promise.all(Array.from({ length: 6 }, (_, nth) => insist.place(`new-${nth}`, goods)));
+      await pause(deployMs);
+      machines[1]?.stop(100, 50);
+    },
+  },
+  {
+    name: 'a fact that is committed long after its number was taken',
+    plan: alone,
+    // Meanwhile the relay goes past its number.
+    stall: (label, before) =>
+      label === 'COMMIT of lock-orders' && before === 0 ? { at: 'before', what: 'silence', ms: 1_500 } : null,
+    tell: async ({ clients: { insist, pause } }) => {
+      await Promise.all(
+        Array.from({ length: 12 }, (_, nth) => pause(nth * 150).then(() => insist.place(`late-${nth}`, goods))),
+      );
+    },
+  },
+  {
     name: 'a bus that brings nothing',
     plan: (plan) => ({ ...plan, bus: { ...plan.bus, loses: 1 } }),
     tell: async ({ clients: { insist } }) => void (await insist.place('a', goods)),
@@ -201,6 +311,7 @@ export const stories: readonly Story[] = [
   {
     name: 'work that takes longer than a third of its lease',
     plan: withSettings({ processingDelayMs: 700 }),
+    meets: ['message acknowledged while its work runs', 'lease renewed'],
     tell: async ({ clients: { insist } }) => void (await insist.place('a', goods)),
   },
   {
@@ -214,6 +325,17 @@ export const stories: readonly Story[] = [
       await clients.insist.operate();
       // The fact has come meanwhile: read again, its message is finished.
       await clients.insist.place('a', goods);
+    },
+  },
+  {
+    name: 'a machine is told to stop in the middle of a call',
+    plan: alone,
+    meets: ['graceful stop released uncharged'],
+    trouble: (label, before) => (label === 'payments.authorize' && before === 0 ? { ...silence, at: 'before' } : null),
+    tell: async ({ machines, clients }) => {
+      await clients.insist.place('a', goods);
+      await clients.pause(60);
+      machines[0]?.stop(100, 50);
     },
   },
   {

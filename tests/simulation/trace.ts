@@ -19,17 +19,6 @@ type Line = { readonly text: string; readonly subject: string | null; readonly i
 const befalls =
   /^(before|after): |^(started|killed|frozen|woken|told-to-stop|stopped|crash|start|wipe|healed|warns|complains)$/;
 
-const hashes = new Map<string, number>();
-function hashOfWord(word: string): number {
-  let hash = hashes.get(word);
-  if (hash === undefined) {
-    hash = hashOfText(word);
-    // Words are labels of this code; a bound all the same, for ids may get among them.
-    if (hashes.size < 10_000) hashes.set(word, hash);
-  }
-  return hash;
-}
-
 export function createTrace(options: { readonly nowMs: () => number; readonly keepsLines: boolean }): Trace {
   const { nowMs, keepsLines } = options;
   let first = 0;
@@ -40,8 +29,8 @@ export function createTrace(options: { readonly nowMs: () => number; readonly ke
       const atMs = nowMs();
       // Moments have fractions; their low bits must count too.
       const moment = Math.imul(Math.floor(atMs), 31) ^ Math.floor((atMs % 1) * 2 ** 31);
-      first = hashOf(first ^ hashOfWord(actor), moment ^ hashOfWord(label));
-      second = hashOf(second ^ hashOfWord(outcome), first);
+      first = hashOf(first ^ hashOfText(actor), moment ^ hashOfText(label));
+      second = hashOf(second ^ hashOfText(outcome), first);
       if (!keepsLines) return;
       const at = (atMs / 1000).toFixed(4).padStart(10);
       const text = `${at}  ${actor.padEnd(9)} ${label.padEnd(34)} ${outcome}${more === undefined ? '' : `  ${more()}`}`;

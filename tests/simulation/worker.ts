@@ -19,7 +19,8 @@ export type Verdict = {
 };
 type Tasks = {
   seeds: { asked: { readonly from: number; readonly count: number }; answer: Verdict };
-  matrix: { asked: object; answer: readonly Judged[] };
+  // Whole, or until something is found.
+  matrix: { asked: { readonly untilFound?: boolean }; answer: readonly Judged[] };
   // The first seed that sees it; null where none does.
   canary: { asked: { readonly name: string; readonly seeds: number }; answer: number | null };
 };
@@ -57,7 +58,7 @@ async function perform(task: Task): Promise<unknown> {
     case 'seeds':
       return runSeeds(task.from, task.count);
     case 'matrix':
-      return runMatrix();
+      return runMatrix(task.untilFound);
     case 'canary':
       return findCanary(task.name, task.seeds);
   }

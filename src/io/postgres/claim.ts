@@ -82,7 +82,7 @@ export function createClaim(options: {
     if (admission.row !== null) {
       writes.deliveries.push(toWrite(claim, fact, admission));
       // Also where nothing will run any more: whoever ends the delivery must own its effect.
-      const change = step.admits(record, fact) ? step.claimed(record, fact, at) : null;
+      const change = step.admits(record, fact) ? step.claimed(record, fact, at, admission.takenOver) : null;
       if (change !== null) subject = writes.apply(record, change, token);
     }
     const work: OrderWork = {

@@ -2,10 +2,14 @@
 
 import { type Invariant, ofAll, ofOrder } from './law.ts';
 
+// Work that was taken over more often is claimed to be given up.
+const takeoversMax = 10;
+
 export const facts: readonly Invariant[] = [
   ofOrder('history', 'the first occurrences on the bus are in the order of the versions', (order, say) => {
     let published = 0;
-    for (const { version, eventId, type } of order.publications) {
+    for (const { version, eventId, type, sequence } of order.publications) {
+      if (!/^\d{10}$/.test(sequence)) say(`had a message with the sequence ${sequence}, which does not sort as text`);
       const fact = order.facts[version - 1];
       if (fact === undefined || fact.id !== eventId || fact.type !== type) {
         say(`had ${type} published as version ${version}, which is no fact of it`);
@@ -13,6 +17,42 @@ export const facts: readonly Invariant[] = [
         say(`had version ${version} published before version ${published + 1}`);
       }
       published = Math.max(published, version);
+    }
+  }),
+
+  ofOrder('history', 'a fact names its cause', (order, say) => {
+    const { facts, factSequences } = order;
+    for (const [index, { type, version, causation_id, data }] of facts.entries()) {
+      const before = facts[index - 1];
+      const isFirst = before === undefined || factSequences[index - 1] !== factSequences[index];
+      const name = `${type} (version ${version})`;
+      // A request is no fact.
+      const isOfPerson = before === undefined || data.reason === 'canceled-by-request';
+      if (!isFirst) {
+        if (causation_id !== before.id) say(`has ${name} that does not come from the fact before it`);
+      } else if (isOfPerson !== (causation_id === null)) {
+        say(`has ${name} caused by ${causation_id}`);
+      } else if (!isOfPerson && !facts.slice(0, index).some(({ id }) => id === causation_id)) {
+        say(`has ${name} caused by ${causation_id}, which is no earlier fact of it`);
+      }
+    }
+  }),
+
+  ofOrder('history', 'a fact of a newer release waits for that release', (order, say, { settings, happenings }) => {
+    for (const { label, process, after } of order.deliveryMoves) {
+      if (label !== 'claim-deliveries' || after?.state !== 'running' || after.takeovers > takeoversMax) continue;
+      const fact = order.facts.find(({ id }) => id === after.event_id);
+      if (fact === undefined || settings.subscribed.some(({ type }) => type === fact.type)) continue;
+      const isNewer = happenings.some((one) => one.process === process && one.what === 'started' && one.isNewer);
+      if (!isNewer) say(`had ${fact.type} worked on by ${process}, whose release does not know it`);
+    }
+  }),
+
+  ofOrder('end', 'what a person wrote is in no fact', (order, say) => {
+    const words = order.acts.flatMap((act) => act.words ?? []);
+    for (const { type, data } of order.facts) {
+      const text = JSON.stringify(data);
+      if (words.some((written) => text.includes(written))) say(`has the words of a person in its ${type}`);
     }
   }),
 

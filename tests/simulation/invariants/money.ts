@@ -2,7 +2,7 @@
 
 import type { OrderEvidence } from '../evidence.ts';
 import { contentOf, type PartnerAct } from '../partners.ts';
-import { type Invariant, ofOrder } from './law.ts';
+import { type Invariant, nameOfType, ofOrder } from './law.ts';
 
 const liveOf = (acts: readonly PartnerAct[], done: PartnerAct['act'], undone: PartnerAct['act']) =>
   acts.filter(({ act }) => act === done).length - acts.filter(({ act }) => act === undone).length;
@@ -88,6 +88,8 @@ export const money: readonly Invariant[] = [
     if (letter?.code === 'recall-refused') {
       // It ships: the money stays until a person decides, and the order says so.
       if (held !== 1 || booked !== 1) say(`could not be recalled, and has ${held} holds and ${booked} bookings`);
+      const booking = order.effects.get('booking')?.state;
+      if (booking !== 'stuck') say(`could not be recalled, and its booking is ${booking}`);
       if (order.row.fulfillment !== 'scheduled') say(`ships and shows fulfillment ${order.row.fulfillment}`);
     }
     // A letter is a person's to solve; until then anything may be left.
@@ -104,16 +106,16 @@ export const money: readonly Invariant[] = [
     if (order.row === null) return;
     const acts = ledger.actsOf(order.id);
     const shown = { money: order.row.payment, parcel: order.row.fulfillment };
-    // An undo whose outcome is not known is in a person's hands, and so is what is shown.
-    const undoIsOpen = openLetters(order, 'compensation').length > 0;
-    if (shown.money === 'authorized' && heldOf(acts) !== 1 && !undoIsOpen) say('shows money that is not held');
+    if (shown.money === 'authorized' && heldOf(acts) !== 1) say('shows money that is not held');
     if (shown.money === 'voided' && (heldOf(acts) !== 0 || !acts.some(({ act }) => act === 'voided'))) {
       say('shows a hold as released that is none');
     }
-    if (shown.money === 'none' && heldOf(acts) !== 0 && !undoIsOpen) say('shows no payment while money is held');
+    if (shown.money === 'none' && heldOf(acts) !== 0) say('shows no payment while money is held');
     if (shown.money === 'declined' && heldOf(acts) !== 0) say('shows a declined payment while money is held');
-    if (shown.parcel === 'scheduled' && bookedOf(acts) !== 1 && !undoIsOpen) say('shows a shipment that is not booked');
-    if (shown.parcel === 'none' && bookedOf(acts) !== 0 && !undoIsOpen) say('shows no shipment while one is booked');
+    if (shown.money === 'declined' && !acts.some(({ act }) => act === 'declined')) say('shows a decline of nobody');
+    if (shown.parcel === 'rejected' && !acts.some(({ act }) => act === 'rejected')) say('shows a rejection of nobody');
+    if (shown.parcel === 'scheduled' && bookedOf(acts) !== 1) say('shows a shipment that is not booked');
+    if (shown.parcel === 'none' && bookedOf(acts) !== 0) say('shows no shipment while one is booked');
     if (shown.parcel === 'canceled' && bookedOf(acts) !== 0) say('shows a shipment as recalled that is booked');
   }),
 
@@ -163,7 +165,27 @@ export const money: readonly Invariant[] = [
       if (kind === 'failed' && !order.facts.some((fact) => fact.type.startsWith('OrderFailed'))) {
         say('was told failed, and never was');
       }
+      const isDeclined = order.row?.reason_code === 'payment-declined';
+      if ((kind === 'declined' && !isDeclined) || (kind === 'canceled' && isDeclined)) {
+        say(`was told ${kind} because of ${order.row?.reason_code}`);
+      }
       if (entry.terms?.to !== (order.row?.customer_email ?? order.row?.user_id)) say('had its message sent elsewhere');
+    }
+  }),
+
+  ofOrder('history', 'a customer is told of a failure only while it stands', (order, say) => {
+    const failures = order.facts.filter(({ type }) => nameOfType(type) === 'OrderFailed').map(({ id }) => id);
+    for (const { call, key, process, atMs } of order.calls) {
+      if (call !== 'send' || !key.endsWith(':failed')) continue;
+      const isOfFailed = order.deliveryMoves.some(
+        (move) =>
+          move.label === 'claim-deliveries' &&
+          move.process === process &&
+          move.atMs <= atMs &&
+          failures.includes(move.after?.event_id ?? '') &&
+          order.moves.findLast(({ sequence }) => sequence <= move.sequence)?.after?.status === 'FAILED',
+      );
+      if (!isOfFailed) say('was told of a failure that was over when the work began');
     }
   }),
 

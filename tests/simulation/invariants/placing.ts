@@ -8,6 +8,8 @@ import { contentOf } from '../partners.ts';
 import type { OrderRow } from '../rows.ts';
 import { type Invariant, ofAll, ofOrder } from './law.ts';
 
+// For so long an accept is tried, by a clock that may be a little fast.
+const patienceMs = 3_900;
 const prices: Readonly<Record<string, number>> = { Phone: 79_900, Laptop: 149_900, Tablet: 49_900, Accessory: 1_999 };
 
 function linesOf({ items, productType, amount }: PlaceCommand) {
@@ -88,6 +90,13 @@ export const placing: readonly Invariant[] = [
     if (answer.answer === 'placed' && answer.order.id !== order.id) say('is there beside the one that was answered');
     if (answer.answer === 'unavailable' && answer.stored === 'nothing') {
       say('is there although its client was told that nothing is stored');
+    }
+  }),
+
+  ofAll('end', 'nobody is turned away before their time', ({ placements }, say) => {
+    for (const { answer, answeredMs = 0, atMs, correlationId } of placements) {
+      if (answer?.answer !== 'unavailable' || answeredMs - atMs >= patienceMs) continue;
+      say(`request ${correlationId} was turned away after ${Math.round(answeredMs - atMs)} ms`);
     }
   }),
 

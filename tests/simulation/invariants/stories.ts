@@ -24,6 +24,7 @@ export function tellStories() {
   const partners = createModelPartners({ nowMs: () => epochMs + nowMs });
   const settings = {
     ...{ epochMs, maxRetries: 1, retryDelayMs: 100, retryDelayMsMax: 1_000, maxWaitMs: 60_000, leaseMs: 1_000 },
+    concurrency: 1,
     ...{ skewMs: 0, keyWindowMs: 86_400_000, subscribed: subscribed.map(([consumer, type]) => ({ consumer, type })) },
   };
   const recorder = createRecorder(settings, partners);
@@ -54,6 +55,7 @@ export function tellStories() {
           version,
           type,
           data: { orderId: id, ...data },
+          causation_id: type === 'OrderCanceledV1' ? null : `${id}-fact-${version - 1}`,
         };
         return [
           { table: 'events', label, before: null, after: fact },
@@ -67,7 +69,8 @@ export function tellStories() {
     const owed = [...orderOf(id).owed.values()];
     for (const { version, event_id } of owed) {
       const type = orderOf(id).facts[version - 1]?.type ?? '';
-      recorder.published({ atMs: nowMs, process: 'relay#1', eventId: event_id, orderId: id, version, type });
+      const sequence = String(version).padStart(10, '0');
+      recorder.published({ atMs: nowMs, process: 'relay#1', eventId: event_id, orderId: id, version, type, sequence });
     }
     commit(
       'relay#1',
@@ -83,7 +86,14 @@ export function tellStories() {
       ...{ customer_email: 'a@example.com', user_id: null, product_type: null, payment_scenario: 'success' },
       correlation_id: `request-${id}`,
     };
-    const fact = { id: `${id}-fact-1`, order_id: id, version: 1, type: 'OrderCreatedV1', data: { orderId: id } };
+    const fact = {
+      id: `${id}-fact-1`,
+      order_id: id,
+      version: 1,
+      type: 'OrderCreatedV1',
+      data: { orderId: id },
+      causation_id: null,
+    };
     const label = 'accept-orders';
     commit('api#1', [
       ...(key === null
@@ -163,6 +173,7 @@ export function tellStories() {
     } as const;
     const told = recorder.called(called);
     told.trouble = null;
+    told.endedMs = nowMs;
     return told;
   }
 
@@ -246,6 +257,7 @@ export function tellStories() {
         code: 'partner-failed',
         message: 'no',
         attempts,
+        raw: null,
         closed_at: null,
         closed_how: null,
       },
@@ -393,11 +405,22 @@ export function tellStories() {
           event_id: 'forged',
           code: 'unreadable',
         },
-        ...{ failure_class: 'non-retryable', message: 'no', attempts: 1, closed_at: null, closed_how: null },
+        ...{
+          failure_class: 'non-retryable',
+          message: 'no',
+          attempts: 1,
+          raw: Buffer.from('no json'),
+          closed_at: null,
+          closed_how: null,
+        },
       },
     },
   ]);
 
+  const asked = { atMs: nowMs, monotonicMs: 1e9, process: worker, dependency: 'payments', call: 'lookup' } as const;
+  const lost = recorder.called({ ...asked, key: 'of nobody', orderId: null });
+  lost.trouble = { class: 'retryable', dependencyDown: true, isInterrupted: false };
+  lost.endedMs = 1e9;
   recorder.breakerChanged({ process: worker, dependency: 'payments', state: 'open', monotonicMs: 1e9 });
   recorder.committed('relay#1', nowMs, [
     {

@@ -10,12 +10,17 @@ const probeIntervalMs = 2_000;
 // A partner that answered this lately is not away.
 const aliveForMs = 10_000;
 const throttled = 'partner-throttled';
+// From the moment at which a claim reads the rows to its commit, locks and late statements included.
+const readingMs = 20_000;
+// The largest message that is read; of a larger one a byte more is kept, so that it stays too large.
+const messageBytesMax = 65_536;
 
 type Say = (sentence: string) => void;
 
 // A claim takes what is due, under a new token of its own, and counts either an attempt or a takeover.
 function lookAtClaim(move: Moved<DeliveryRow>, after: DeliveryRow, say: Say, { tokens, settings }: Evidence): void {
-  const { before, process, atMs } = move;
+  const nowMs = settings.epochMs + move.atMs;
+  const { before, process } = move;
   const name = `${after.consumer} of ${after.event_id}`;
   const runs = after.state === 'running' ? 1 : 0;
   if (!['running', 'waiting', 'skipped'].includes(after.state)) say(`${name} was claimed and is ${after.state}`);
@@ -26,8 +31,7 @@ function lookAtClaim(move: Moved<DeliveryRow>, after: DeliveryRow, say: Say, { t
     return;
   }
   if (before.state !== 'running' && before.state !== 'waiting') say(`${name} was claimed after it was ${before.state}`);
-  if (before.due_at === null || before.due_at.getTime() > settings.epochMs + atMs)
-    say(`${name} was claimed before it was due`);
+  if (before.due_at === null || before.due_at.getTime() > nowMs) say(`${name} was claimed before it was due`);
   if (after.token === before.token) say(`${name} was claimed twice under one token`);
   const isTakeover = before.state === 'running';
   const attempt = before.attempt + runs - (isTakeover ? 1 : 0);
@@ -121,6 +125,8 @@ export const work: readonly Invariant[] = [
         const name = `attempt ${attempt} of ${consumer}`;
         if (code === 'defect') say(`${name} failed of a defect`);
         const waitMs = due_in_ms ?? 0;
+        if (outcome === 'wait' && code === 'simulated-failure')
+          say(`${name} was not charged although it was made to fail`);
         if (outcome === 'wait' && code === throttled && waitMs < retryDelayMs)
           say(`${name} waits ${waitMs} ms of throttling`);
         if (outcome !== 'retry') continue;
@@ -162,6 +168,94 @@ export const work: readonly Invariant[] = [
     }
   }),
 
+  ofOrder('end', 'a message that is too large is parked as that', (order, say) => {
+    for (const { code, raw } of order.letters.values()) {
+      if (raw === null || (code !== 'unreadable' && code !== 'oversized')) continue;
+      const isTooLarge = raw.length > messageBytesMax;
+      if (isTooLarge !== (code === 'oversized')) say(`has a message of ${raw.length} bytes parked as ${code}`);
+      if (raw.length > messageBytesMax + 1) say(`has ${raw.length} bytes of a message kept`);
+    }
+  }),
+
+  ofAll('end', 'no statement is wrong by itself', ({ noted }, say) => {
+    for (const { what, label, code } of noted) {
+      if (what === 'database-error' && /^(21|23|42)/.test(code ?? '')) say(`${label} was refused with ${code}`);
+    }
+  }),
+
+  ofOrder('history', 'what has waited for too long is given up', (order, say, { settings }) => {
+    for (const { label, before, after, atMs } of order.deliveryMoves) {
+      if (label !== 'claim-deliveries' || after?.state !== 'waiting' || before?.state !== 'waiting') continue;
+      // A fact of another release may wait for longer.
+      const type = order.facts.find(({ id }) => id === after.event_id)?.type;
+      if (!settings.subscribed.some((one) => one.type === type) || before.waiting_since === null) continue;
+      const waitedMs = settings.epochMs + atMs - before.waiting_since.getTime();
+      if (waitedMs > settings.maxWaitMs + readingMs)
+        say(`had ${after.consumer} wait on after ${Math.round(waitedMs)} ms`);
+    }
+  }),
+
+  ofAll('end', 'a consumer does no more at once than it has slots', (evidence, say) => {
+    const underWay = new Map<string, Call[]>();
+    for (const call of evidence.calls) {
+      const consumer = consumersOf[call.call];
+      if (consumer === '') continue;
+      const about = `${consumer} of ${call.process}`;
+      const others = (underWay.get(about) ?? []).filter(
+        ({ endedMs = Number.POSITIVE_INFINITY }) => endedMs > call.monotonicMs,
+      );
+      others.push(call);
+      underWay.set(about, others);
+      if (others.length > evidence.settings.concurrency) say(`${about} had ${others.length} calls under way`);
+    }
+  }),
+
+  ofOrder('end', 'an interrupted attempt goes back uncharged', (order, say, evidence) => {
+    for (const [index, attempt] of order.attempts.entries()) {
+      const { consumer, outcome, code } = attempt;
+      if (outcome !== 'retry' && outcome !== 'dead') continue;
+      const end = endOf(order, index);
+      const call = end && lastCallOf(order, consumer, end.process, end.after?.token ?? null, end.atMs, evidence);
+      if (call?.trouble?.isInterrupted || code === 'interrupted') say(`had an interruption of ${consumer} charged`);
+    }
+  }),
+
+  ofAll('end', 'a breaker opens and closes by what its partner answers', (evidence, say) => {
+    const openedMs = new Map<string, number>();
+    for (const { process, dependency, state, monotonicMs } of evidence.breakers) {
+      const about = `${process} ${dependency}`;
+      const sinceMs = openedMs.get(about) ?? 0;
+      const its = evidence.calls.filter((call) => call.process === process && call.dependency === dependency);
+      if (state === 'open') {
+        openedMs.set(about, monotonicMs);
+        const wasAway = its.some(({ trouble, endedMs = 0 }) => trouble?.dependencyDown && endedMs <= monotonicMs);
+        if (!wasAway) say(`${about} was opened, and nobody had found it away`);
+      } else if (!its.some((call) => isAnswer(call, sinceMs, monotonicMs))) {
+        say(`${about} was closed, and nobody had answered`);
+      }
+    }
+  }),
+
+  ofOrder('end', 'a failure from before an outage does not postpone its probe', (order, say, evidence) => {
+    for (const [index, { consumer, outcome, code, due_in_ms }] of order.attempts.entries()) {
+      if (outcome !== 'wait' || code === throttled) continue;
+      const end = endOf(order, index);
+      if (!end?.after) continue;
+      const call = lastCallOf(order, consumer, end.process, end.after.token, end.atMs, evidence);
+      if (!call?.trouble?.dependencyDown || call.trouble.isInterrupted) continue;
+      const endedMs = call.endedMs ?? 0;
+      const askedMs = askedFor(call, evidence);
+      const openedMs = openedBefore(endedMs, call, evidence);
+      // It left while the breaker was closed, came back when it was open, and no probe had left meanwhile.
+      if (openedMs === null || askedMs === null || askedMs >= openedMs || endedMs - openedMs >= probeIntervalMs)
+        continue;
+      const longestMs = 2 * (probeIntervalMs - (endedMs - openedMs));
+      if ((due_in_ms ?? 0) > longestMs + 1 && !hadProbe(call, openedMs, endedMs, evidence)) {
+        say(`had ${consumer} wait ${due_in_ms} ms after an opening that was ${Math.round(endedMs - openedMs)} ms ago`);
+      }
+    }
+  }),
+
   ofOrder('end', 'an outage costs no order its last attempt', (order, say, evidence) => {
     for (const { sequence, process, label, after, atMs } of order.deliveryMoves) {
       if (label !== 'end-deliveries' || after?.state !== 'dead') continue;
@@ -194,6 +288,23 @@ export const work: readonly Invariant[] = [
 
 const isAway = (code: string) =>
   ['partner-unavailable', 'timeout', 'connection-lost', 'malformed-answer'].includes(code);
+
+// The settle that wrote the attempt.
+function endOf(order: OrderEvidence, index: number): Moved<DeliveryRow> | undefined {
+  const [attempt, written] = [order.attempts[index], order.attemptSequences[index]];
+  return order.deliveryMoves.find(
+    ({ label, after, sequence }) =>
+      label === 'end-deliveries' &&
+      sequence === written &&
+      after?.event_id === attempt?.event_id &&
+      after?.consumer === attempt?.consumer,
+  );
+}
+
+function isAnswer({ trouble, endedMs = 0 }: Call, fromMs: number, toMs: number): boolean {
+  if (endedMs < fromMs || endedMs > toMs) return false;
+  return trouble === null || (trouble?.dependencyDown === false && trouble.class !== 'unknown');
+}
 
 // The last call that the claim with this token has made.
 function lastCallOf(
@@ -250,6 +361,15 @@ function probesOf(evidence: Evidence): Map<string, Probe[]> {
   }
   for (const probes of found.values()) probes.sort((one, other) => one.askedMs - other.askedMs);
   return found;
+}
+
+// Somebody of the same process has left for the same partner within these moments.
+function hadProbe(call: Call, fromMs: number, toMs: number, evidence: Evidence): boolean {
+  return evidence.calls.some((other) => {
+    if (other.process !== call.process || other.dependency !== call.dependency) return false;
+    const askedMs = askedFor(other, evidence);
+    return askedMs !== null && askedMs > fromMs && askedMs <= toMs;
+  });
 }
 
 const consumersOf: Readonly<Record<Call['call'], string>> = {

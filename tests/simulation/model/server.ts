@@ -13,7 +13,7 @@ import { factStatements } from './statements/facts.ts';
 import { letterStatements } from './statements/letters.ts';
 import { orderStatements } from './statements/orders.ts';
 import type { Ask, Row, Statement } from './statements/statement.ts';
-import type { Slot } from './table.ts';
+import type { Slot, Waiting } from './table.ts';
 import { createTransactions, isDeadlocked, type Transaction } from './transactions.ts';
 import { SqlError } from './values.ts';
 
@@ -28,18 +28,24 @@ export const statements: Readonly<Record<string, Statement>> = {
   ...cleanupStatements,
 };
 
+const controls: ReadonlySet<string> = new Set(['begin', 'commit', 'rollback']);
+
 // The name of a statement; `begin`, `commit` and `rollback` for those of a transaction.
 export function statementName(text: string): string {
-  const name = /^\s*\/\* ([a-z0-9-]+) \*\//.exec(text)?.[1];
-  if (name !== undefined) return name;
+  if (text.startsWith('/* ')) return text.slice(3, text.indexOf(' */'));
   const control = /^(BEGIN|COMMIT|ROLLBACK)\b/.exec(text)?.[1];
   if (control !== undefined) return control.toLowerCase();
   throw new Error(`a statement without a name: ${text.slice(0, 80)}`);
 }
 
+// The rows of a statement, or its error with `code` = SQLSTATE; the transaction is aborted then.
+export type Outcome = Row[] | Error;
+
 export type ModelSession = {
-  // One statement; those of a session run in the order given. Resolves when it is done, which may be after a
-  // wait for a lock. Rejects with an error with `code` = SQLSTATE; the transaction is aborted then.
+  // One statement; those of a session run in the order given. Answers at once what it did, and a promise only
+  // where it must wait for a lock.
+  readonly perform: (text: string, values?: readonly unknown[]) => Outcome | Promise<Outcome>;
+  // The same, as a client of pg has it.
   readonly execute: (text: string, values?: readonly unknown[]) => Promise<{ rows: Row[] }>;
   // The connection is gone: rolls back what is open; what is waiting never resolves.
   readonly terminate: () => void;
@@ -88,10 +94,12 @@ export type CommittedTables = ReturnType<typeof committedTables>;
 const deadlockTimeoutMs = 1_000;
 
 type Job = {
+  readonly name: string;
   readonly text: string;
   readonly values: readonly unknown[];
-  readonly resolve: (answer: { rows: Row[] }) => void;
-  readonly reject: (error: Error) => void;
+  outcome: Outcome | null;
+  // Of whoever waits for the outcome.
+  tell: ((outcome: Outcome) => void) | null;
 };
 type Limits = { readonly lockMs: number; readonly statementMs: number; readonly idleMs: number };
 const noLimits: Limits = { lockMs: 0, statementMs: 0, idleMs: 0 };
@@ -201,80 +209,86 @@ export function createModelServer(options: {
       if (leaving && !busy) close(gone());
     }
 
-    function finish(job: Job, name: string, outcome: Row[] | Error, waited: boolean): void {
+    function finish(job: Job, outcome: Outcome, waited: boolean): void {
+      const { name, values } = job;
       busy = false;
       idleSinceMs = nowMs();
       const failed = outcome instanceof Error;
       const code = failed ? ((outcome as { code?: string }).code ?? 'XX000') : null;
       if (failed && !(outcome instanceof SqlError)) mistakes.push(`${name}: ${outcome.stack}`);
-      onStatement?.({ session: number, name, values: job.values, rows: failed ? [] : outcome, code, waited });
-      if (failed) job.reject(outcome);
-      else job.resolve({ rows: outcome });
+      onStatement?.({ session: number, name, values, rows: failed ? [] : outcome, code, waited });
+      job.outcome = outcome;
+      job.tell?.(outcome);
     }
 
     function run(job: Job): void {
-      const name = statementName(job.text);
+      const { name } = job;
       if (name === 'begin') {
         open ??= transactions.begin(number);
         limits = readLimits(job.text);
         watchIdle();
-        return finish(job, name, [], false);
+        return finish(job, [], false);
       }
       if (name === 'commit' || name === 'rollback') {
         if (open !== null) end(open, name);
         open = null;
         aborted = false;
         limits = noLimits;
-        return finish(job, name, [], false);
+        return finish(job, [], false);
       }
       if (aborted) {
-        return finish(job, name, new SqlError('25P02', 'current transaction is aborted'), false);
+        return finish(job, new SqlError('25P02', 'current transaction is aborted'), false);
       }
-      perform(job, name, open ?? transactions.begin(number));
+      begin(job, open ?? transactions.begin(number));
     }
 
-    function perform(job: Job, name: string, tx: Transaction): void {
+    function begin(job: Job, tx: Transaction): void {
       tx.command += 1;
-      tx.label = name;
+      tx.label = job.name;
       if (tx !== open) single = tx;
-      const startedMs = nowMs();
-      let waited = false;
-      const conclude = (outcome: Row[] | Error) => {
-        const failed = outcome instanceof Error;
-        single = null;
-        if (tx !== open) end(tx, failed ? 'rollback' : 'commit');
-        else if (failed) {
-          // The locks of an aborted transaction are free at once.
-          end(tx, 'rollback');
-          open = null;
-          aborted = true;
-        }
-        finish(job, name, outcome, waited);
-      };
       const ask: Ask = { tables, tx, nowMs, xmin: transactions.xmin, text: job.text };
-      let steps: ReturnType<Statement> | null = null;
-      // Null = it waits.
-      const next = (): Row[] | Error | null => {
-        try {
-          steps ??= (statements[name] as Statement)(ask, job.values);
-          if (Array.isArray(steps)) return steps;
-          const step = steps.next();
-          if (step.done) return step.value;
-          waited = true;
-          waiting = wait(tx, step.value, startedMs, goOn, (error) => {
-            conclude(error);
-            pump();
-          });
-          return null;
-        } catch (error) {
-          return error as Error;
-        }
-      };
-      const goOn = () => {
-        const outcome = next();
-        if (outcome !== null) conclude(outcome);
-      };
-      goOn();
+      let steps: ReturnType<Statement>;
+      try {
+        steps = (statements[job.name] as Statement)(ask, job.values);
+      } catch (error) {
+        return conclude(job, tx, error as Error, false);
+      }
+      if (Array.isArray(steps)) conclude(job, tx, steps, false);
+      else goOn(job, tx, steps, nowMs(), false);
+    }
+
+    // To the end of the statement, or to its next wait.
+    function goOn(job: Job, tx: Transaction, steps: Waiting<Row[]>, startedMs: number, waited: boolean): void {
+      let step: ReturnType<typeof steps.next>;
+      try {
+        step = steps.next();
+      } catch (error) {
+        return conclude(job, tx, error as Error, waited);
+      }
+      if (step.done) return conclude(job, tx, step.value, waited);
+      waiting = wait(
+        tx,
+        step.value,
+        startedMs,
+        () => goOn(job, tx, steps, startedMs, true),
+        (error) => {
+          conclude(job, tx, error, true);
+          pump();
+        },
+      );
+    }
+
+    function conclude(job: Job, tx: Transaction, outcome: Outcome, waited: boolean): void {
+      const failed = outcome instanceof Error;
+      single = null;
+      if (tx !== open) end(tx, failed ? 'rollback' : 'commit');
+      else if (failed) {
+        // The locks of an aborted transaction are free at once.
+        end(tx, 'rollback');
+        open = null;
+        aborted = true;
+      }
+      finish(job, outcome, waited);
     }
 
     // Until the other transaction has ended, a limit is over, or a deadlock is found.
@@ -322,19 +336,29 @@ export function createModelServer(options: {
       return { stop };
     }
 
+    function perform(text: string, values: readonly unknown[] = []): Outcome | Promise<Outcome> {
+      if (dead !== null || leaving) return dead ?? gone();
+      const name = statementName(text);
+      if (!(name in statements) && !controls.has(name)) {
+        mistakes.push(`no statement ${name} in the model`);
+        return new Error(`the model of PostgreSQL does not know the statement ${name}`);
+      }
+      const job: Job = { name, text, values, outcome: null, tell: null };
+      jobs.push(job);
+      pump();
+      drain();
+      if (job.outcome !== null) return job.outcome;
+      return new Promise((resolve) => {
+        job.tell = resolve;
+      });
+    }
+
     const session = {
-      execute: (text: string, values: readonly unknown[] = []): Promise<{ rows: Row[] }> => {
-        if (dead !== null || leaving) return Promise.reject(dead ?? gone());
-        const name = statementName(text);
-        if (!(name in statements) && !['begin', 'commit', 'rollback'].includes(name)) {
-          mistakes.push(`no statement ${name} in the model`);
-          throw new Error(`the model of PostgreSQL does not know the statement ${name}`);
-        }
-        return new Promise((resolve, reject) => {
-          jobs.push({ text, values, resolve, reject });
-          pump();
-          drain();
-        });
+      perform,
+      execute: async (text: string, values: readonly unknown[] = []): Promise<{ rows: Row[] }> => {
+        const outcome = await perform(text, values);
+        if (outcome instanceof Error) throw outcome;
+        return { rows: outcome };
       },
       terminate: () => {
         close(gone());

@@ -69,20 +69,18 @@ const toJson: Convert<Json> = (given) => {
   }
 };
 
+const malformed = (value: string) => new SqlError('22P02', `malformed array literal: "${value}"`);
+// What would need an escape, an element that is empty, and one with space around it.
+const unplain = /["{}\\]|^\s|\s$|^,|,$|,,|\s,|,\s/;
+
 function elements(value: unknown): readonly unknown[] {
   if (Array.isArray(value)) return value;
   if (typeof value !== 'string') throw new Error('the model knows arrays as JavaScript arrays or as text');
   const inner = value.slice(1, -1);
-  if (!value.startsWith('{') || !value.endsWith('}') || /["{}\\]/.test(inner)) {
-    throw new SqlError('22P02', `malformed array literal: "${value}"`);
-  }
-  if (inner === '') return [];
-  return inner.split(',').map((element) => {
-    if (element === '' || element !== element.trim())
-      throw new SqlError('22P02', `malformed array literal: "${value}"`);
-    return element.length === 4 && element.toUpperCase() === 'NULL' ? null : element;
-  });
+  if (!value.startsWith('{') || !value.endsWith('}') || unplain.test(inner)) throw malformed(value);
+  return inner === '' ? [] : inner.split(',');
 }
+const isNull = (element: string) => element.length === 4 && element.toUpperCase() === 'NULL';
 
 // NULL may be in every column, so every one of these answers null for null; `check` of a table refuses it.
 const orNull =
@@ -91,8 +89,15 @@ const orNull =
     value === null || value === undefined ? (null as T) : convert(value);
 const eachOrNull =
   <T>(convert: Convert<T>) =>
-  (value: unknown): T[] =>
-    elements(value).map(orNull(convert));
+  (given: unknown): T[] => {
+    const converted: T[] = [];
+    const isText = typeof given === 'string';
+    for (const value of elements(given)) {
+      const isAbsent = value === null || value === undefined || (isText && isNull(value as string));
+      converted.push(isAbsent ? (null as T) : convert(value));
+    }
+    return converted;
+  };
 
 export const uuid = orNull(toUuid);
 export const text = orNull(toText);

@@ -47,6 +47,22 @@ export const working: readonly Sometimes[] = [
     (order) => order.publications.length - new Set(order.publications.map(({ eventId }) => eventId)).size,
   ),
   ofNotes(
+    'message acknowledged while its work runs',
+    'The bus is rid of a message as soon as the database has its work.',
+    (note, { orders }) =>
+      note.what === 'acknowledged-at-work' &&
+      [...orders.values()].some(({ deliveryMoves }) => {
+        const settled = deliveryMoves.find(
+          ({ label, after, atMs }) => label === 'end-deliveries' && after?.token === note.label && atMs > note.atMs,
+        );
+        // It was the message that brought the work, and not a retry of it.
+        const begun = deliveryMoves.find(
+          ({ after }) => after?.event_id === settled?.after?.event_id && after?.consumer === settled?.after?.consumer,
+        );
+        return settled !== undefined && begun?.after?.token === note.label;
+      }),
+  ),
+  ofNotes(
     'settle decided again',
     'A settle misses a guard, or its order is locked, and is decided anew.',
     (note) => note.what === 'guard-missed' || (note.what === 'rows-locked' && note.label === 'lock-orders'),
