@@ -2,7 +2,7 @@
 // is accepted at the speed of the database and worked on right afterwards.
 //
 // Promises: without a crowd nobody waits; in a crowd a turn comes at least every `turnEveryMs`; and the
-// time spent standing back is an allowance that a burst uses up and that grows again slowly, so a crowd
+// time spent standing back is an allowance that a burst uses up and that grows again in peace, so a crowd
 // that stays is worked on at full speed. A token bucket, with milliseconds for tokens.
 
 import type { System } from './ports.ts';
@@ -13,10 +13,13 @@ const lookEveryMs = 5;
 const quietMs = 100;
 // So many orders still move on in the thick of a burst, some hundred per second.
 const turnEveryMs = 250;
-// Some twenty thousand orders' accepting …
+// Some twenty thousand orders' accepting.
 const allowanceMsMax = 5_000;
-// … and the share of the time in which it grows again.
-const refill = 0.02;
+// The share of the time in which it grows again: hardly while requests come and go, soon when nobody has
+// crowded in for so long.
+const refillUnderLoad = 0.02;
+const refillInPeace = 0.5;
+const peaceMs = 2_000;
 
 // The answer resolves when it is the caller's turn.
 export function createCourtesy(options: { readonly isCrowded: () => boolean; readonly system: System }) {
@@ -29,6 +32,7 @@ export function createCourtesy(options: { readonly isCrowded: () => boolean; rea
   return async (): Promise<void> => {
     for (;;) {
       const nowMs = system.monotonicMs();
+      const refill = nowMs - seenMs > peaceMs ? refillInPeace : refillUnderLoad;
       allowanceMs = Math.min(allowanceMsMax, allowanceMs + (nowMs - countedMs) * refill);
       countedMs = nowMs;
       if (isCrowded()) seenMs = nowMs;

@@ -61,4 +61,11 @@ describe('work that can wait', { timeout: 20_000 }, () => {
     assert.ok(late.length > 5_000, `${late.length} turns in ten seconds`);
     await end();
   });
+
+  it('stands back again in the next burst, after some seconds of peace', async () => {
+    const { system, turns, end } = setUp((nowMs) => nowMs < 20_000 || nowMs > 35_000);
+    await system.advance(36_000);
+    assert.ok(turns.filter((atMs) => atMs > 35_000).length < 10);
+    await end();
+  });
 });

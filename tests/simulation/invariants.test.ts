@@ -298,7 +298,7 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
   'attempts and takeovers stay within their bounds': {
     'an attempt too many': ({ orderOf }) => setDelivery(orderOf('failed'), 'fulfillment failed-fact-2', { attempt: 3 }),
     'a takeover too many': ({ orderOf }) =>
-      setDelivery(orderOf('failed'), 'fulfillment failed-fact-2', { takeovers: 12 }),
+      setDelivery(orderOf('failed'), 'fulfillment failed-fact-2', { takeovers: 21 }),
   },
   'a retry is charged once, waits no longer than its backoff, and the last one parks': {
     'charged twice': ({ orderOf }) => orderOf('failed').attempts.push(...orderOf('failed').attempts.slice(0, 1)),
@@ -333,6 +333,14 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
         ...{ key: 'failed:booking:1', orderId: 'failed', effect: null, trouble: away },
       });
       setLetter(orderOf('failed'), { code: 'partner-unavailable' });
+    },
+  },
+  'work that is given up is not performed': {
+    'it was taken over for the eleventh time': ({ orderOf }) => {
+      const { deliveryMoves } = orderOf('paid');
+      const index = firstMove(orderOf('paid'), 'claim-deliveries');
+      const move = deliveryMoves[index] as (typeof deliveryMoves)[number];
+      deliveryMoves[index] = { ...move, after: { ...(move.after as DeliveryRow), takeovers: 11 } };
     },
   },
   'what has waited for too long is given up': {

@@ -103,6 +103,7 @@ async function tell(story: Story, fault: Strike | null, keepsLines = false): Pro
     ...simulation.mistakes(),
     ...owed,
     ...(fault === null ? unmetOf(story, simulation) : []),
+    ...(isAnswering(fault) ? complaintsIn(simulation) : []),
     ...(isArmed ? ['the point was not reached'] : []),
     ...simulation.violations.map(({ invariant, orderId, sentence }) => `${invariant}: ${orderId} ${sentence}`),
   ];
@@ -114,10 +115,19 @@ function unmetOf({ meets = [] }: Story, { recorder, world }: Simulation): string
   const unmet = meets
     .filter((name) => !sometimes.find((one) => one.name === name)?.count(recorder.evidence))
     .map((name) => `never happened: ${name}`);
-  const complaints = recorder.evidence.complaints.map(({ message, error }) => `complained: ${message}: ${error}`);
-  const redelivered = world.counters.all()['the bus redelivered'];
-  return [...unmet, ...complaints, ...(redelivered ? ['complained: a message was not taken and came again'] : [])];
+  const isKilled = recorder.evidence.happenings.some(({ what }) => what === 'killed');
+  const redelivered = !isKilled && world.counters.all()['the bus redelivered'];
+  return [...unmet, ...(redelivered ? ['complained: a message was not taken and came again'] : [])];
 }
+
+// Whoever died, and whatever answer was lost: a database that answers gives nobody a reason to complain, unless they
+// stand still for so long that their patience is over.
+function isAnswering(fault: Strike | null): boolean {
+  if (fault === null || fault.mishap.what === 'crash') return true;
+  return fault.mishap.what === 'lose' && fault.mishap.freezesMs === undefined;
+}
+const complaintsIn = ({ recorder }: Simulation) =>
+  recorder.evidence.complaints.map(({ message, error }) => `complained: ${message}: ${error}`);
 
 // Without effect, and it may be tried again.
 function refusalAt(label: string): Error {

@@ -118,7 +118,7 @@ async function seen(
   id: Parameters<Simulation['clients']['insist']['read']>[0],
   isSo: (order: NonNullable<Awaited<ReturnType<Simulation['clients']['insist']['read']>>>) => boolean,
 ): Promise<void> {
-  for (let looks = 0; looks < 100; looks += 1) {
+  for (let looks = 0; looks < 300; looks += 1) {
     const order = await clients.insist.read(id);
     if (order !== null && isSo(order)) return;
     await clients.pause(100);
@@ -190,6 +190,27 @@ export const stories: readonly Story[] = [
       await simulation.clients.pause(1_000);
       // The carrier says no again: it ships, whoever asks.
       await insist.operate();
+    },
+  },
+  {
+    name: 'undos without an answer, which are left to a person',
+    plan: (plan) => alone(withSettings({ maxRetries: 1 })(plan)),
+    trouble: (label, before) => {
+      if (label === 'carrier.book') return before === 1 || before === 2 ? silence : null;
+      return (label === 'carrier.recall' || label === 'payments.void') && before < 2 ? silence : null;
+    },
+    tell: async (simulation) => {
+      const { insist } = simulation.clients;
+      // Both partners have answered somebody lately, so none is taken to be away.
+      await insist.place('z', goods);
+      // Of the first the carrier says nothing, of the second the provider.
+      for (const key of ['a', 'b']) {
+        const order = await insist.place(key, goods);
+        if (order === null) return;
+        await seen(simulation, order.id, ({ fulfillment }) => fulfillment !== 'none');
+        await insist.cancel(order.id);
+        await simulation.clients.pause(2_000);
+      }
     },
   },
   {
@@ -301,6 +322,19 @@ export const stories: readonly Story[] = [
       await Promise.all(
         Array.from({ length: 12 }, (_, nth) => pause(nth * 150).then(() => insist.place(`late-${nth}`, goods))),
       );
+    },
+  },
+  {
+    name: 'work that its workers die of',
+    meets: ['worker lost', 'takeover'],
+    trouble: (label, before) =>
+      label === 'payments.authorize' && before < 11 ? { at: 'before', what: 'crash', ms: 1 } : null,
+    tell: async (simulation) => {
+      const { insist } = simulation.clients;
+      const order = await insist.place('a', goods);
+      if (order === null) return;
+      await seen(simulation, order.id, ({ status }) => status === 'FAILED');
+      await insist.operate();
     },
   },
   {

@@ -53,9 +53,10 @@ const retried = [503, 504];
 // Between a lost answer and its repetition: a restart takes some hundreds of these.
 const pauseMs = 20;
 // Longer than any answer takes; a process that is frozen for longer gets the request anew.
-const answerMs = 20_000;
+const patienceMs = 20_000;
 
-export function createClient(url: () => string): Client {
+// `url` is asked before each request, `answerMs` for how long its answer is waited for.
+export function createClient(url: () => string, answerMs = () => patienceMs): Client {
   const acknowledged = new Map<string, Acknowledged>();
   const sent = new Map<string, string>();
   const canceled = new Set<string>();
@@ -70,7 +71,7 @@ export function createClient(url: () => string): Client {
   async function ask(path: string, init: RequestInit): Promise<Answer | null> {
     let answer: Answer | null = null;
     try {
-      const response = await fetch(`${url()}${path}`, { ...init, signal: AbortSignal.timeout(answerMs) });
+      const response = await fetch(`${url()}${path}`, { ...init, signal: AbortSignal.timeout(answerMs()) });
       answer = { status: response.status, headers: response.headers, body: await response.text() };
     } catch {
       // No connection, or it broke off: nobody can tell what became of the request.

@@ -24,6 +24,10 @@ export type Postgres = {
   readonly createDatabase: () => Promise<string>;
   // SIGKILL for the server and its backends: what is not on disk is lost, no statement is finished.
   readonly kill9: () => Promise<void>;
+  // SIGKILL for the server alone: its backends find out by themselves, each after what it is at.
+  readonly kill9Alone: () => Promise<void>;
+  // PostgreSQL's immediate stop: no statement is finished, no checkpoint written.
+  readonly stopAtOnce: () => Promise<void>;
   // Starts the server again, on the same port and data; one that still runs is stopped in order before.
   readonly restart: () => Promise<void>;
   // Ends the server and removes its data. May be repeated.
@@ -138,12 +142,12 @@ export async function startPostgres({ prepare, settings = {} }: PostgresOptions 
     }
   };
 
-  const end = async (signal: 'SIGKILL' | 'SIGINT') => {
+  const end = async (signal: 'SIGKILL' | 'SIGINT' | 'SIGQUIT', withBackends = false) => {
     if (server === null) return;
     const closed = once(server, 'close');
     hold(server, true);
     // A backend that is busy would end its statement, and commit it, long after its server's death.
-    const backends = signal === 'SIGKILL' ? await childrenOf(server.pid ?? 0) : [];
+    const backends = withBackends ? await childrenOf(server.pid ?? 0) : [];
     server?.kill(signal);
     for (const pid of backends) killIfAlive(pid);
     // The backends share the server's log, which closes when the last of them is gone.
@@ -167,7 +171,9 @@ export async function startPostgres({ prepare, settings = {} }: PostgresOptions 
       await administer(`CREATE DATABASE ${name} TEMPLATE orderly_template`);
       return urlOf(name);
     },
-    kill9: () => end('SIGKILL'),
+    kill9: () => end('SIGKILL', true),
+    kill9Alone: () => end('SIGKILL'),
+    stopAtOnce: () => end('SIGQUIT'),
     restart: async () => {
       await end('SIGINT');
       await start(false);

@@ -24,11 +24,17 @@ export type Running = {
   readonly said: () => string;
   // Its log, a record per line.
   readonly log: () => readonly LogLine[];
-  readonly signal: (name: 'SIGTERM' | 'SIGINT' | 'SIGSTOP' | 'SIGCONT') => void;
+  readonly signal: (name: 'SIGTERM' | 'SIGINT' | 'SIGSTOP' | 'SIGCONT' | 'SIGKILL') => void;
   // Resolves when the process is gone, with nothing flushed, released or said.
   readonly kill9: () => Promise<void>;
   // Its exit code, null after a signal; fails when it has not ended after that long.
   readonly exit: (patienceMs?: number) => Promise<number | null>;
+};
+// A process that is not ready yet, and may never be.
+export type Begun = Omit<Running, 'url'> & {
+  // Fails with what it said when it ends instead.
+  readonly ready: Promise<Running>;
+  readonly ended: Promise<Ended>;
 };
 export type LogLine = {
   readonly time: string;
@@ -42,8 +48,10 @@ export type Processes = {
   readonly directory: string;
   // Resolves when the role is ready; fails with what it said when it ends instead.
   readonly start: (role: 'start' | 'sandbox', settings: Settings) => Promise<Running>;
+  // The same for whoever wants to lay hands on it before.
+  readonly begin: (role: 'start' | 'sandbox', settings: Settings, patienceMs?: number) => Begun;
   // Runs a command to its end; fails with what it said when there is none.
-  readonly run: (args: readonly string[], settings?: Settings) => Promise<Ended>;
+  readonly run: (args: readonly string[], settings?: Settings, patienceMs?: number) => Promise<Ended>;
   // Words that no output may contain, such as a password.
   readonly keepSecret: (word: string) => void;
   readonly close: () => Promise<void>;
@@ -109,45 +117,45 @@ export function createProcesses(): Processes {
     return { child, said, ended };
   }
 
+  function begin(role: 'start' | 'sandbox', settings: Settings, patienceMs = readyMs): Begun {
+    const { child, said, ended } = launch([role], settings);
+    const begun = {
+      said,
+      log: () =>
+        said()
+          .split('\n')
+          .filter((line) => line.startsWith('{'))
+          .map((line) => JSON.parse(line) as LogLine),
+      signal: (name: NodeJS.Signals) => void child.kill(name),
+      kill9: async () => {
+        child.kill('SIGKILL');
+        await ended;
+      },
+      exit: async (patienceMs = exitMs) => {
+        await until(() => !alive.has(child), `the end of ${role}`, { patienceMs });
+        return (await ended).code;
+      },
+    };
+    const isReady = async (): Promise<Running> => {
+      const look = () => (alive.has(child) ? ready[role].exec(said())?.[1] : 'ended');
+      const url = await until(look, `${role} to be ready`, { patienceMs });
+      if (url === 'ended') throw new Error(`${role} ended instead of being ready:\n${said()}`);
+      return { url, ...begun };
+    };
+    return { ...begun, ready: isReady(), ended };
+  }
+
   return {
     directory,
-    start: async (role, settings) => {
-      const { child, said, ended } = launch([role], settings);
-      const url = await until(
-        () => {
-          if (!alive.has(child)) return 'ended';
-          return ready[role].exec(said())?.[1];
-        },
-        `${role} to be ready`,
-        { patienceMs: readyMs },
-      );
-      if (url === 'ended') throw new Error(`${role} ended instead of being ready:\n${said()}`);
-      return {
-        url,
-        said,
-        log: () =>
-          said()
-            .split('\n')
-            .filter((line) => line.startsWith('{'))
-            .map((line) => JSON.parse(line) as LogLine),
-        signal: (name) => void child.kill(name),
-        kill9: async () => {
-          child.kill('SIGKILL');
-          await ended;
-        },
-        exit: async (patienceMs = exitMs) => {
-          await until(() => !alive.has(child), `the end of ${role}`, { patienceMs });
-          return (await ended).code;
-        },
-      };
-    },
-    run: async (args, settings = {}) => {
+    begin,
+    start: (role, settings) => begin(role, settings).ready,
+    run: async (args, settings = {}, patienceMs = runMs) => {
       const { child, said, ended } = launch(args, settings);
       const isOver = () => {
         if (!alive.has(child)) return true;
         throw new Error(said());
       };
-      await until(isOver, `the end of ${args.join(' ')}`, { patienceMs: runMs });
+      await until(isOver, `the end of ${args.join(' ')}`, { patienceMs });
       return ended;
     },
     keepSecret: (word) => void secrets.add(word),

@@ -107,6 +107,11 @@ export const money: readonly Invariant[] = [
     const acts = ledger.actsOf(order.id);
     const shown = { money: order.row.payment, parcel: order.row.fulfillment };
     if (shown.money === 'authorized' && heldOf(acts) !== 1) say('shows money that is not held');
+    const wasTouched = order.calls.some(({ call }) => call === 'void');
+    const isKnown = order.facts.some(({ type }) => nameOfType(type) === 'PaymentAuthorized');
+    if (order.row.status === 'CANCELED' && shown.money === 'unknown' && isKnown && !wasTouched) {
+      say('shows its money as unknown, and nobody has touched it');
+    }
     if (shown.money === 'voided' && (heldOf(acts) !== 0 || !acts.some(({ act }) => act === 'voided'))) {
       say('shows a hold as released that is none');
     }

@@ -4,8 +4,9 @@ import type { Call, Evidence, Moved, OrderEvidence } from '../evidence.ts';
 import type { DeliveryRow } from '../rows.ts';
 import { type Invariant, ofAll, ofOrder } from './law.ts';
 
-// Deaths of workers that one delivery survives before it is given up, and one more that gives it up.
-const takeoversMax = 11;
+// Deaths of workers that one delivery survives before it is given up; whoever gives it up may die of something else.
+const takeoversMax = 10;
+const deathsMax = 10;
 const probeIntervalMs = 2_000;
 // A partner that answered this lately is not away.
 const aliveForMs = 10_000;
@@ -111,7 +112,7 @@ export const work: readonly Invariant[] = [
   ofOrder('always', 'attempts and takeovers stay within their bounds', (order, say, { settings }) => {
     for (const { consumer, attempt, takeovers } of order.deliveries.values()) {
       if (attempt < 0 || attempt > settings.maxRetries + 1) say(`had attempt ${attempt} of ${consumer}`);
-      if (takeovers > takeoversMax) say(`had ${takeovers} takeovers of ${consumer}`);
+      if (takeovers > takeoversMax + deathsMax) say(`had ${takeovers} takeovers of ${consumer}`);
     }
   }),
 
@@ -180,6 +181,26 @@ export const work: readonly Invariant[] = [
   ofAll('end', 'no statement is wrong by itself', ({ noted }, say) => {
     for (const { what, label, code } of noted) {
       if (what === 'database-error' && /^(21|23|42)/.test(code ?? '')) say(`${label} was refused with ${code}`);
+    }
+  }),
+
+  ofOrder('history', 'work that is given up is not performed', (order, say, { settings }) => {
+    for (const { call, process, atMs } of order.calls) {
+      const consumer = consumersOf[call];
+      // Of a notification an order may have several at once.
+      if (consumer === '' || consumer === 'notification') continue;
+      const claim = order.deliveryMoves.findLast(
+        (move) =>
+          move.label === 'claim-deliveries' &&
+          move.process === process &&
+          move.after?.consumer === consumer &&
+          move.atMs <= atMs,
+      );
+      const since = claim?.before?.waiting_since;
+      const waitedMs = claim && since ? settings.epochMs + claim.atMs - since.getTime() : 0;
+      if ((claim?.after?.takeovers ?? 0) > takeoversMax) say(`had ${call} called after ${takeoversMax} takeovers`);
+      if (waitedMs > settings.maxWaitMs + readingMs)
+        say(`had ${call} called after ${Math.round(waitedMs)} ms of waiting`);
     }
   }),
 

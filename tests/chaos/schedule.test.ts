@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { drawSchedule } from './schedule.ts';
+
+const asked = { seed: 7, kills: 30, freezes: 8, crashes: 6 };
+const seats = 3;
+const leaseMs = 2_500;
+
+describe('the schedule of faults', () => {
+  it('is a function of the seed', () => {
+    assert.deepEqual(drawSchedule(asked, seats, leaseMs), drawSchedule(asked, seats, leaseMs));
+    assert.notDeepEqual(drawSchedule(asked, seats, leaseMs), drawSchedule({ ...asked, seed: 8 }, seats, leaseMs));
+  });
+
+  it('has as many faults as were asked for, some of them together, and meets every process', () => {
+    const strikes = drawSchedule(asked, seats, leaseMs);
+    const faults = strikes.flatMap((strike) => strike.faults);
+    const count = (kind: string) => faults.filter((fault) => fault.kind === kind).length;
+    assert.deepEqual(['kill', 'freeze', 'database', 'stop', 'sandbox'].map(count), [30, 8, 6, 3, 3]);
+    assert.ok(strikes.some((strike) => strike.faults.length > 1));
+    const met = new Set(faults.flatMap((fault) => (fault.kind === 'kill' ? [fault.seat] : [])));
+    assert.equal(met.size, seats);
+  });
+
+  it('freezes for longer than a lease', () => {
+    const frozen = drawSchedule(asked, seats, leaseMs).flatMap(({ faults }) =>
+      faults.flatMap((fault) => (fault.kind === 'freeze' ? [fault.lastsMs] : [])),
+    );
+    assert.ok(frozen.every((lastsMs) => lastsMs > leaseMs));
+  });
+});
