@@ -202,7 +202,8 @@ export const stories: readonly Story[] = [
     tell: async (simulation) => {
       const { insist } = simulation.clients;
       // Both partners have answered somebody lately, so none is taken to be away.
-      await insist.place('z', goods);
+      const well = await insist.place('z', goods);
+      if (well !== null) await seen(simulation, well.id, ({ status }) => status === 'PROCESSED');
       // Of the first the carrier says nothing, of the second the provider.
       for (const key of ['a', 'b']) {
         const order = await insist.place(key, goods);
