@@ -280,12 +280,13 @@ export function settleContract(open: () => Store): void {
         ...{ flush: settle, failureOf, system, maxRows: 8, capacity: 8, patienceMs: 10_000 },
       });
       const poison = doneWith(await claimed('payment', poisoned.eventId), authorized);
+      const other = doneWith(await claimed('payment', sound.eventId), authorized);
       const change = () => {
         throw new Error('a defect of the step');
       };
       const ends = await Promise.allSettled([
         group.add({ ...poison, ending: { ...poison.ending, change } }),
-        group.add(doneWith(await claimed('payment', sound.eventId), authorized)),
+        group.add(other),
       ]);
       assert.deepEqual(
         ends.map(({ status }) => status),

@@ -163,10 +163,12 @@ export async function runMatrix(untilFound = false): Promise<Judged[]> {
   const judged: Judged[] = [];
   // The first story that comes by, at its first time, and the last one that does, at its last.
   const waysTo = new Map<string, Way[]>();
+  const about = new Map<string, Way>();
   for (const story of stories) {
     const { failures, reached } = await tell(story, null);
     judged.push({ name: `goes well without a fault: ${story.name}`, failure: failures.join('\n') || null });
     if (untilFound && failures.length > 0) return judged;
+    if (story.about !== undefined) about.set(story.about, { story, nth: reached.get(story.about) ?? 0 });
     for (const [label, times] of reached) {
       const [first] = waysTo.get(label) ?? [];
       waysTo.set(label, first === undefined ? [{ story, nth: 1 }] : [first, { story, nth: times }]);
@@ -180,7 +182,8 @@ export async function runMatrix(untilFound = false): Promise<Judged[]> {
     'bus.ack',
   ];
   for (const point of points) {
-    const failure = await judge(point, waysTo.get(point) ?? []);
+    const way = about.get(point);
+    const failure = await judge(point, [...(waysTo.get(point) ?? []), ...(way === undefined ? [] : [way])]);
     judged.push({ name: `holds at ${point}`, failure });
     if (untilFound && failure !== null) return judged;
   }

@@ -23,6 +23,8 @@ export type Story = {
   readonly isNewer?: (machine: string, nowMs: number) => boolean;
   // Counters of sometimes.ts that the story must meet where no fault comes in between.
   readonly meets?: readonly string[];
+  // A point of the matrix that it is about: it is one of the ways to it, also where other stories come by.
+  readonly about?: string;
   readonly tell: (simulation: Simulation) => Promise<void>;
 };
 
@@ -233,6 +235,7 @@ export const stories: readonly Story[] = [
   {
     name: 'several clients at once, some of whom repeat themselves',
     plan: alone,
+    about: 'read-key-winners',
     tell: async ({ clients: { insist } }) => {
       await insist.place('a', goods);
       await Promise.all(['b', 'a', 'c', 'a', 'd', 'a', 'e'].map((key) => insist.place(key, goods)));
