@@ -26,7 +26,10 @@ const filesUnder = (folder: string) =>
 
 const decisions = filesUnder('docs/decisions');
 const guarantees = 'docs/guarantees.md';
-const documents = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', guarantees, ...decisions];
+const documents = [
+  ...['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'docs/evidence.md'],
+  ...[guarantees, ...decisions],
+];
 const readme = textOf('README.md');
 const architectureLinesMax = 150;
 
