@@ -57,12 +57,15 @@ export function undoEffects(partners: Pick<Partners, 'payments' | 'carrier'>): O
 // What may have been undone although no answer came is remembered: a later attempt may fail before it asks.
 function retried(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderChange | null {
   if (trouble.class !== 'unknown') return null;
-  const effects = inDoubtAfter(trouble)
-    .map((name) => ownEffect(record, name, work) ?? undefined)
-    .filter(isOwed)
-    .filter(({ state }) => state !== 'unknown');
+  const asked = inDoubtAfter(trouble);
+  const effects = ownAndOwed(record, work).filter(({ name, state }) => asked.includes(name) && state !== 'unknown');
   if (effects.length === 0) return null;
   return { order: record.order, facts: [], effects: effects.map(inDoubt) };
+}
+
+function ownAndOwed(record: OrderRecord, work: OrderWork): Effect[] {
+  const own = [ownEffect(record, 'booking', work), ownEffect(record, 'authorization', work)];
+  return own.filter((effect) => effect !== null).filter(isOwed);
 }
 
 const inDoubt = (effect: Effect): Effect => ({ ...effect, state: 'unknown' });
@@ -70,19 +73,16 @@ const inDoubt = (effect: Effect): Effect => ({ ...effect, state: 'unknown' });
 // A person must look: until then the order shows `unknown` for what may have been undone although no answer
 // came, in this attempt or before it, and what is certain for the rest.
 function parked(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderChange | null {
-  const owned = (name: EffectName) => ownEffect(record, name, work) ?? undefined;
-  const booking = owned('booking');
   if (trouble.code === recallRefused) {
-    if (booking === undefined) return null;
+    const booking = ownEffect(record, 'booking', work);
+    if (booking === null) return null;
     // It ships: the customer and the operator should see that, whatever we knew before.
     const order: Order = { ...record.order, fulfillment: 'scheduled' };
     return { order, facts: [], effects: [{ ...booking, state: 'stuck' }] };
   }
   const isOpen = ({ name, state }: Effect) => state === 'unknown' && name !== spokenOf(trouble);
   const asked = inDoubtAfter(trouble);
-  const doubtful = [booking, owned('authorization')]
-    .filter(isOwed)
-    .filter((effect) => asked.includes(effect.name) || isOpen(effect));
+  const doubtful = ownAndOwed(record, work).filter((effect) => asked.includes(effect.name) || isOpen(effect));
   if (doubtful.length === 0) return null;
   const order = doubtful.reduce((shown, { name }) => withSummary(shown, name, 'unknown'), record.order);
   return { order, facts: [], effects: doubtful.map(inDoubt) };

@@ -1,97 +1,21 @@
-// Committed rows as the oracles read them: of each table the columns that an invariant asks about, named
-// and typed as the database gives them. Rows are never changed in place; a write makes a new one.
+// Committed rows as the oracles read them: of each table of the model the columns that an invariant asks
+// about. Rows are never changed in place; a write makes a new one.
 
-export type OrderRow = {
-  readonly id: string;
-  readonly status: string;
-  readonly payment: string;
-  readonly fulfillment: string;
-  readonly retry_count: number;
-  readonly amount: number;
-  readonly currency: string;
-  readonly country: string;
-  readonly items: readonly { readonly sku: string; readonly quantity: number; readonly unitPrice: number }[];
-  readonly customer_email: string | null;
-  readonly user_id: string | null;
-  readonly product_type: string | null;
-  readonly payment_scenario: string;
-  readonly reason_code: string | null;
-  readonly correlation_id: string;
-  readonly version: number;
-};
+import type * as table from './model/schema.ts';
 
-export type KeyRow = { readonly key: string; readonly order_id: string };
-
-export type FactRow = {
-  readonly id: string;
-  readonly order_id: string;
-  readonly version: number;
-  readonly type: string;
-  readonly data: Readonly<Record<string, unknown>>;
-  readonly causation_id: string | null;
-};
-
-export type OwedRow = { readonly order_id: string; readonly version: number; readonly event_id: string };
-
-export type LaneRow = { readonly lane: number; readonly token: string | null; readonly lease_until: Date | number };
-
-export type DeliveryRow = {
-  readonly event_id: string;
-  readonly consumer: string;
-  // Null for a message that could not be read.
-  readonly order_id: string | null;
-  readonly state: string;
-  readonly token: string | null;
-  readonly epoch: number;
-  readonly attempt: number;
-  readonly takeovers: number;
-  readonly due_at: Date | null;
-  readonly waiting_since: Date | null;
-};
-
-export type EffectRow = {
-  readonly order_id: string;
-  readonly name: string;
-  readonly key: string;
-  readonly generation: number;
-  readonly state: string;
-  readonly token: string;
-  readonly first_used_at: Date;
-};
-
-export type LetterRow = {
-  readonly id: string;
-  readonly order_id: string | null;
-  readonly consumer: string;
-  readonly delivery_id: string;
-  readonly event_id: string | null;
-  readonly failure_class: string;
-  readonly code: string;
-  readonly message: string;
-  readonly attempts: number;
+export type OrderRow = Omit<table.OrderRow, 'reason_message' | 'traceparent' | 'created_at' | 'updated_at'>;
+export type KeyRow = Pick<table.KeyRow, 'key' | 'order_id'>;
+export type FactRow = Pick<table.EventRow, 'id' | 'order_id' | 'version' | 'type' | 'data' | 'causation_id'>;
+export type OwedRow = Pick<table.OutboxRow, 'order_id' | 'version' | 'event_id'>;
+export type LaneRow = table.LaneRow;
+export type DeliveryRow = table.DeliveryRow;
+export type EffectRow = Omit<table.EffectRow, 'reference' | 'expires_at'>;
+export type LetterRow = Omit<table.LetterRow, 'event_type' | 'failed_at' | 'raw'> & {
   // The bytes of a message that could not be read.
   readonly raw: Uint8Array | null;
-  readonly closed_at: Date | null;
-  readonly closed_how: string | null;
 };
-
-export type AttemptRow = {
-  readonly order_id: string;
-  readonly consumer: string;
-  readonly event_id: string;
-  readonly epoch: number;
-  readonly attempt: number;
-  readonly outcome: string;
-  readonly code: string;
-  readonly due_in_ms: number | null;
-};
-
-export type AuditRow = {
-  readonly id: string;
-  readonly action: string;
-  readonly order_id: string | null;
-  readonly correlation_id: string;
-};
+export type AttemptRow = Omit<table.AttemptRow, 'message' | 'at'>;
+export type AuditRow = Pick<table.AuditRow, 'id' | 'action' | 'order_id' | 'correlation_id'>;
 
 type Rows = {
   readonly orders: OrderRow;

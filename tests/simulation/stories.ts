@@ -127,6 +127,15 @@ async function seen(
   }
 }
 
+async function cancelWhileBooking(simulation: Simulation): Promise<void> {
+  const { insist } = simulation.clients;
+  const order = await insist.place('a', goods);
+  if (order === null) return;
+  await seen(simulation, order.id, ({ fulfillment }) => fulfillment !== 'none');
+  await simulation.clients.pause(50);
+  await insist.cancel(order.id);
+}
+
 export const stories: readonly Story[] = [
   {
     name: 'a paid order is shipped, and its request repeated',
@@ -169,29 +178,17 @@ export const stories: readonly Story[] = [
   {
     name: 'a cancel while the shipment is booked',
     trouble: (label, before) => (label === 'carrier.book' && before < 2 ? silence : null),
-    tell: async (simulation) => {
-      const { insist } = simulation.clients;
-      const order = await insist.place('a', goods);
-      if (order === null) return;
-      await seen(simulation, order.id, ({ fulfillment }) => fulfillment !== 'none');
-      await simulation.clients.pause(50);
-      await insist.cancel(order.id);
-    },
+    tell: cancelWhileBooking,
   },
   {
     name: 'a cancel that comes too late for the carrier',
     refusesRecall: true,
     trouble: (label, before) => (label === 'carrier.book' && before < 2 ? silence : null),
     tell: async (simulation) => {
-      const { insist } = simulation.clients;
-      const order = await insist.place('a', goods);
-      if (order === null) return;
-      await seen(simulation, order.id, ({ fulfillment }) => fulfillment !== 'none');
-      await simulation.clients.pause(50);
-      await insist.cancel(order.id);
+      await cancelWhileBooking(simulation);
       await simulation.clients.pause(1_000);
       // The carrier says no again: it ships, whoever asks.
-      await insist.operate();
+      await simulation.clients.insist.operate();
     },
   },
   {
