@@ -408,6 +408,8 @@ function askedFor(call: Call, { orders, tokens }: Evidence): number | null {
   let askedMs: number | null = null;
   for (const { label, after, process } of moves) {
     if (label !== 'claim-deliveries' || after?.consumer !== consumer || process !== call.process) continue;
+    // A claim that took the work over only to hold it has let nothing through.
+    if (after.state !== 'running') continue;
     const token = tokens.get(after.token ?? '');
     if (token !== undefined && token.monotonicMs <= call.monotonicMs)
       askedMs = Math.max(askedMs ?? 0, token.monotonicMs);
