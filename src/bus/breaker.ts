@@ -7,6 +7,15 @@
 // A failure never costs the last attempt of an order unless the dependency answered somebody lately, and
 // not even then where it is plainly away: so an outage with a single order in it does not end that order.
 
+export type FailedCall = {
+  // Went out as the probe: nobody else's failure ends it.
+  readonly isProbe?: boolean;
+  readonly isLastAttempt?: boolean;
+  // It said that it is away, or could not be reached at all; of any other failure this one call may have
+  // been the cause.
+  readonly isPlain?: boolean;
+};
+
 export type Breaker = {
   readonly state: (nowMs: number) => 'closed' | 'open' | 'half-open';
   // What `ask` would answer now, without taking the probe.
@@ -15,9 +24,7 @@ export type Breaker = {
   // failed or abandoned.
   readonly ask: (nowMs: number) => 'run' | 'probe' | 'no';
   readonly succeeded: (nowMs: number) => void;
-  // `isPlain`: it said that it is away, or could not be reached at all; of any other failure this one call
-  // may have been the cause.
-  readonly failed: (nowMs: number, isLastAttempt: boolean, isPlain?: boolean) => void;
+  readonly failed: (nowMs: number, call?: FailedCall) => void;
   // The probe found nothing to do, or was interrupted.
   readonly abandoned: () => void;
   // From now until the next probe is allowed; 0 when one is.
@@ -66,15 +73,16 @@ export function createBreaker(onChange: (state: 'open' | 'closed') => void = () 
       if (openedAtMs !== null) onChange('closed');
       openedAtMs = null;
     },
-    failed: (nowMs, isLastAttempt, isPlain = false) => {
+    failed: (nowMs, { isProbe = false, isLastAttempt = false, isPlain = false } = {}) => {
       failuresInRow += 1;
       // One that is turned away while others are answered does not make the dependency away for all.
       const isAway = nowMs - answeredAtMs > aliveForMs || (isPlain && failuresInRow > 1);
       const wouldCostAnOrder = isLastAttempt && isAway;
       if (openedAtMs === null && failuresInRow < failuresToOpen && !wouldCostAnOrder) return;
       if (openedAtMs === null) onChange('open');
-      // A late failure of a call from before the opening does not postpone the next probe.
-      if (openedAtMs === null || isProbing) openedAtMs = nowMs;
+      // A late failure of a call from before the opening neither postpones a probe nor ends one under way.
+      else if (!isProbe) return;
+      openedAtMs = nowMs;
       isProbing = false;
     },
     abandoned: () => {

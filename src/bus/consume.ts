@@ -170,8 +170,13 @@ export function createConsumer<S, C>(options: {
     // Only a call that the dependency answered, or could not answer, tells its breaker anything; the
     // others learn nothing, and what was taken of them as a probe goes back.
     const answered = !trouble.dependencyDown && trouble.dependency && trouble.class !== 'unknown';
-    if (trouble.dependencyDown) breaker?.failed(nowMs, work.attempt > policy.maxRetries, trouble.class === 'retryable');
-    else if (answered) breaker?.succeeded(nowMs);
+    if (trouble.dependencyDown) {
+      breaker?.failed(nowMs, {
+        isProbe: probes.includes(breaker),
+        isLastAttempt: work.attempt > policy.maxRetries,
+        isPlain: trouble.class === 'retryable',
+      });
+    } else if (answered) breaker?.succeeded(nowMs);
     const wasTold = trouble.dependencyDown || answered;
     abandon(probes.filter((probe) => !wasTold || probe !== breaker));
     const verdict = verdictOn(trouble, work, {

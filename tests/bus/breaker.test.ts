@@ -11,7 +11,7 @@ function setUp() {
   return { breaker, changes };
 }
 function open(breaker: Breaker, nowMs = 0): void {
-  for (let failures = 0; failures < 5; failures += 1) breaker.failed(nowMs, false);
+  for (let failures = 0; failures < 5; failures += 1) breaker.failed(nowMs);
   assert.equal(breaker.state(nowMs), 'open');
 }
 
@@ -19,20 +19,20 @@ describe('the breaker', () => {
   it('opens at the fifth failure in a row and says so once', () => {
     const { breaker, changes } = setUp();
     for (let failures = 1; failures <= 4; failures += 1) {
-      breaker.failed(failures, false);
+      breaker.failed(failures);
       assert.equal(breaker.ask(failures), 'run');
     }
-    breaker.failed(5, false);
+    breaker.failed(5);
     assert.equal(breaker.state(5), 'open');
     assert.equal(breaker.ask(5), 'no');
-    breaker.failed(6, false);
+    breaker.failed(6);
     assert.deepEqual(changes, ['open']);
   });
 
   it('forgets failures at a success in between', () => {
     const { breaker } = setUp();
     for (let round = 0; round < 10; round += 1) {
-      for (let failures = 0; failures < 4; failures += 1) breaker.failed(round, false);
+      for (let failures = 0; failures < 4; failures += 1) breaker.failed(round);
       breaker.succeeded(round);
     }
     assert.equal(breaker.state(10), 'closed');
@@ -64,7 +64,7 @@ describe('the breaker', () => {
     const { breaker, changes } = setUp();
     open(breaker);
     assert.equal(breaker.ask(probeIntervalMs), 'probe');
-    breaker.failed(probeIntervalMs + 500, false);
+    breaker.failed(probeIntervalMs + 500, { isProbe: true });
     assert.equal(breaker.ask(2 * probeIntervalMs + 499), 'no');
     assert.equal(breaker.ask(2 * probeIntervalMs + 500), 'probe');
     assert.deepEqual(changes, ['open']);
@@ -92,33 +92,43 @@ describe('the breaker', () => {
   it('is not kept open by late failures of calls from before', () => {
     const { breaker } = setUp();
     open(breaker);
-    for (let nowMs = 0; nowMs < probeIntervalMs; nowMs += 100) breaker.failed(nowMs, false);
+    for (let nowMs = 0; nowMs < probeIntervalMs; nowMs += 100) breaker.failed(nowMs);
     assert.equal(breaker.ask(probeIntervalMs), 'probe');
+  });
+
+  it('leaves a probe under way to its own end when a call from before fails late', () => {
+    const { breaker } = setUp();
+    open(breaker);
+    assert.equal(breaker.ask(probeIntervalMs), 'probe');
+    breaker.failed(probeIntervalMs + 100);
+    assert.equal(breaker.ask(2 * probeIntervalMs + 100), 'no', 'the probe is still out');
+    breaker.failed(2 * probeIntervalMs + 200, { isProbe: true });
+    assert.equal(breaker.ask(3 * probeIntervalMs + 200), 'probe');
   });
 
   it('opens at once when a failure would cost the last attempt of an order and nobody was answered lately', () => {
     const { breaker } = setUp();
-    breaker.failed(10_001, true);
+    breaker.failed(10_001, { isLastAttempt: true });
     assert.equal(breaker.state(10_001), 'open');
     const never = createBreaker();
-    never.failed(0, true);
+    never.failed(0, { isLastAttempt: true });
     assert.equal(never.state(0), 'open');
   });
 
   it('leaves a last attempt to its own bad luck while the dependency answers others', () => {
     const { breaker } = setUp();
-    breaker.failed(10_000, true);
+    breaker.failed(10_000, { isLastAttempt: true });
     assert.equal(breaker.state(10_000), 'closed');
   });
 
   it('does not spend a last attempt on a dependency that turns everybody away, however lately it answered', () => {
     const { breaker } = setUp();
-    breaker.failed(100, true, true);
+    breaker.failed(100, { isLastAttempt: true, isPlain: true });
     assert.equal(breaker.state(100), 'closed', 'one that is turned away is no outage');
-    breaker.failed(200, false, true);
-    breaker.failed(300, true, false);
+    breaker.failed(200, { isPlain: true });
+    breaker.failed(300, { isLastAttempt: true });
     assert.equal(breaker.state(300), 'closed', 'this one may have been the cause of its failure');
-    breaker.failed(400, true, true);
+    breaker.failed(400, { isLastAttempt: true, isPlain: true });
     assert.equal(breaker.state(400), 'open');
   });
 
@@ -152,13 +162,13 @@ describe('the breaker', () => {
         let lastProbeMs = Number.NEGATIVE_INFINITY;
         for (const { waitMs, fails } of steps) {
           nowMs += waitMs;
-          if (fails) breaker.failed(nowMs, false);
+          if (fails) breaker.failed(nowMs);
           const answer = breaker.ask(nowMs);
           assert.notEqual(answer, 'run');
           if (answer === 'no') continue;
           assert.ok(nowMs - lastProbeMs >= probeIntervalMs, `probes at ${lastProbeMs} and ${nowMs}`);
           lastProbeMs = nowMs;
-          breaker.failed(nowMs, false);
+          breaker.failed(nowMs, { isProbe: true });
         }
       }),
     );

@@ -118,7 +118,7 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
     return { state, charged, dueInMs, change: change('the subject at the settle', system.now()) };
   };
   const open = (name: string) => {
-    for (let failures = 0; failures < 5; failures += 1) breakers[name]?.failed(system.monotonicMs(), false);
+    for (let failures = 0; failures < 5; failures += 1) breakers[name]?.failed(system.monotonicMs());
   };
   const stateOf = (name: string) => breakers[name]?.state(system.monotonicMs());
   const lists = { claims, settles, parked, finished, ended, dueIn };
