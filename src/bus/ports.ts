@@ -55,6 +55,9 @@ export type Message = {
 // What a bus hands over: the bytes, and nothing that would have to be trusted.
 export type Received = { readonly body: Buffer };
 
+// Who reads which types: a group shares its messages among its members, and every group gets them all.
+export type ReaderGroup = { readonly group: string; readonly types: readonly string[] };
+
 export type Bus = {
   readonly capabilities: { readonly ordered: boolean; readonly durable: boolean; readonly redelivers: boolean };
   // Resolves when the bus has every message. May be repeated: readers dedupe. Throws when any of them
@@ -67,6 +70,9 @@ export type Bus = {
     types: readonly string[],
     receive: (batch: readonly Received[]) => Promise<void>,
   ) => Promise<Subscription>;
+  // How many messages wait unacknowledged for each group that this bus knows. Absent where nothing waits
+  // on a server. Rejects when the server does not answer in time.
+  readonly lag?: () => Promise<ReadonlyMap<string, number>>;
   readonly close: () => Promise<void>;
 };
 // Resolves when no call of `receive` is running and none will follow.
