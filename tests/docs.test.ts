@@ -13,7 +13,8 @@ import { type Status, statuses } from '../src/domain/order.ts';
 import { nextStatus } from '../src/domain/order-machine.ts';
 import { subscriptions } from '../src/flow/subscriptions.ts';
 import { Direction, paths } from '../src/io/partners/messages.ts';
-import { roles, settingGroups } from '../src/main/config.ts';
+import { roles } from '../src/main/config.ts';
+import { settingGroups } from '../src/main/settings.ts';
 import { createTestServer } from './http/stub-desk.ts';
 
 const root = dirname(import.meta.dirname);

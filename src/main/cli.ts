@@ -2,18 +2,22 @@
 // turns signals into a graceful stop.
 //
 // Promises: a mistake in role or settings, or anything a reader can mend, is named and exits with 2,
-// nothing started; a stop by signal exits with 0 within SHUTDOWN_TIMEOUT_MS; a second signal ends at once.
+// nothing started; a stop by signal exits with 0 within SHUTDOWN_TIMEOUT_MS, and so does the end of a
+// parent that started this as one of its processes; a second signal ends at once.
 
 import type { System } from '../bus/ports.ts';
 import { DirectoryInUseError } from '../io/directory-lock.ts';
+import { tellReady, whenParentGone } from '../io/parent.ts';
 import { LedgerInUseError } from '../io/partners/ledger.ts';
 import { createSystem } from '../io/system.ts';
 import { createLog } from '../io/telemetry/log.ts';
-import { type Config, type Role, readEnvironment, roles } from './config.ts';
+import { readCommand } from './arguments.ts';
+import { type Config, readEnvironment } from './config.ts';
 import { helpText } from './help.ts';
 import { runMigrate } from './migrate.ts';
+import { runProcesses } from './processes.ts';
 import { runSandbox } from './sandbox.ts';
-import { runStart } from './start.ts';
+import { runApart, runStart } from './start.ts';
 import { StartError } from './start-error.ts';
 import { runVerify } from './verify.ts';
 import { readVerifyOptions, verifyHelp } from './verify-options.ts';
@@ -24,31 +28,55 @@ const complain = (text: string) => void process.stderr.write(`${text}\n`);
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(args: readonly string[]): Promise<number> {
-  const role = args[0] ?? 'help';
-  if (['help', '--help', '-h'].includes(role)) {
+  const command = readCommand(args);
+  if ('mistake' in command) {
+    complain(command.mistake);
+    return 2;
+  }
+  if (command.run === 'help') {
     say(helpText());
     return 0;
   }
-  if (!roles.includes(role as Role) || (args.length > 1 && role !== 'verify')) {
-    complain(`"${args.join(' ')}" is no role: use one of ${roles.join(', ')}, help.`);
-    return 2;
-  }
-  const reading = readEnvironment(role as Role);
+  const reading = readEnvironment(command.run);
   if (!reading.ok) {
     for (const mistake of reading.mistakes) complain(mistake);
     return 2;
   }
   const { config } = reading;
   const system = createSystem();
-  const log = createLog({ level: config.logLevel, isTerminal: process.stdout.isTTY });
-  const signal = stopSignal(config.shutdownTimeoutMs, role === 'verify' ? 2 : 0);
+  const isTerminal = process.stdout.isTTY;
+  const log = createLog({ level: config.logLevel, isTerminal });
+  const signal = stopSignal(config.shutdownTimeoutMs, command.run === 'verify' ? 2 : 0);
+  const running = { config, system, log, signal, say };
   try {
-    if (role === 'start') await runStart({ config, system, log, signal, say });
-    else if (role === 'migrate') await runMigrate(config, log, say);
-    else if (role === 'verify') return await verify(config, args.slice(1), system, signal);
-    else {
-      const { host } = config.http;
-      await runSandbox({ dataDir: config.dataDir, host, port: config.partners.sandboxPort, log, system, signal });
+    switch (command.run) {
+      case 'start':
+        await runStart({ ...running, onReady: tellReady });
+        break;
+      case 'start --processes':
+        await runProcesses({ ...running, complain, isTerminal, scale: command.scale });
+        break;
+      case 'api':
+      case 'relay':
+      case 'worker':
+        await runApart(command, { ...running, onReady: tellReady });
+        break;
+      case 'migrate':
+        await runMigrate(config, log, say);
+        break;
+      case 'verify':
+        return await verify(config, command.given, system, signal);
+      case 'sandbox':
+        await runSandbox({
+          dataDir: config.dataDir,
+          host: config.http.host,
+          port: config.partners.sandboxPort,
+          log,
+          system,
+          signal,
+          onReady: tellReady,
+        });
+        break;
     }
     return 0;
   } catch (error) {
@@ -75,14 +103,14 @@ async function main(args: readonly string[]): Promise<number> {
 
   function stopSignal(timeoutMs: number, exitCode: number): AbortSignal {
     const controller = new AbortController();
-    for (const name of ['SIGTERM', 'SIGINT'] as const) {
-      process.on(name, () => {
-        if (controller.signal.aborted) process.exit(130);
-        controller.abort();
-        // What is not done by then is left to its lease; the promise to the platform counts more.
-        system.after(timeoutMs - 250, () => process.exit(exitCode));
-      });
-    }
+    const stop = () => {
+      if (controller.signal.aborted) process.exit(130);
+      controller.abort();
+      // What is not done by then is left to its lease; the promise to the platform counts more.
+      system.after(timeoutMs - 250, () => process.exit(exitCode));
+    };
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, stop);
+    whenParentGone(stop);
     return controller.signal;
   }
 }

@@ -6,99 +6,34 @@
 // meaning (see help.ts) and type.
 // Relies on setting.ts for how one value is checked.
 
-import {
-  didYouMean,
-  oneOf,
-  quote,
-  type Setting,
-  share,
-  text,
-  timerMaxMs,
-  url,
-  whole,
-  withoutSecrets,
-} from './setting.ts';
-
-// PostgreSQL forks a process per connection, and group commit shares the few that do the writing.
-const databasePoolMax = 10;
-
-// Orders in flight per process: enough that one flush carries many, few enough that a dead worker
-// leaves little work to be taken over.
-const workerConcurrency = 256;
+import { didYouMean, quote, type Setting, withoutSecrets } from './setting.ts';
+import { settings, type Values } from './settings.ts';
 
 // Between the end of an outside call and the end of its lease: time to commit what came of it.
 const leaseMarginMs = 1_000;
 
-export const roles = ['start', 'migrate', 'sandbox', 'verify'] as const;
+export const roles = ['start', 'api', 'relay', 'worker', 'migrate', 'sandbox', 'verify'] as const;
 export type Role = (typeof roles)[number];
-
-const http = {
-  HOST: text('127.0.0.1', /^[\w.:%-]+$/, 'a host name or an IP address without brackets', 'where the API listens'),
-  PORT: whole(3000, 0, 65_535, 'its port; 0 takes any free one'),
-  WORKER_PORT: whole(null, 0, 65_535, 'health and metrics of relay and workers; absent = off'),
-};
-const database = {
-  DATABASE_URL: url(['postgres', 'postgresql'], 'PostgreSQL; absent = the embedded database'),
-  MIGRATE_DATABASE_URL: url(['postgres', 'postgresql'], 'PostgreSQL as `migrate` reaches it, where that differs'),
-  DATABASE_POOL_MAX: whole(databasePoolMax, 1, 1_000, 'connections to PostgreSQL per process'),
-  ORDERLY_DATA_DIR: text('.orderly/data', /./, 'a directory', "the embedded database and the partners' ledger"),
-};
-const bus = {
-  BUS: oneOf('memory', ['memory'], 'what carries the facts; `memory` stays inside this process', [
-    'kafka',
-    'redis',
-    'sqs',
-  ]),
-};
-const partners = {
-  PARTNERS_URL: url(['http', 'https'], 'the sandbox over HTTP; absent = simulated partners in this process'),
-  SANDBOX_PORT: whole(4000, 0, 65_535, 'where the sandbox listens'),
-};
-const worker = {
-  ORDER_WORKER_MAX_RETRIES: whole(3, 0, 1_000, 'retries per step after its first attempt'),
-  ORDER_WORKER_RETRY_DELAY_MS: whole(1_000, 0, timerMaxMs, 'base of the exponential backoff with full jitter'),
-  ORDER_WORKER_RETRY_DELAY_MAX_MS: whole(60_000, 0, timerMaxMs, 'cap of the backoff'),
-  ORDER_WORKER_FAILURE_PROBABILITY: share(0, 'each attempt of a core step fails retryably with it'),
-  ORDER_WORKER_PROCESSING_DELAY_MS: whole(0, 0, timerMaxMs, 'added to each attempt of a core step'),
-  ORDER_WORKER_TIMEOUT_MS: whole(5_000, 1, timerMaxMs, 'one outside call; below the lease'),
-  ORDER_WORKER_MAX_WAIT_MS: whole(86_400_000, 1, timerMaxMs, 'uncharged waiting (breaker open) at most'),
-  ORDER_WORKER_CONCURRENCY: whole(workerConcurrency, 1, 100_000, 'orders in flight per worker process'),
-  ORDER_WORKER_LEASE_MS: whole(30_000, 1, timerMaxMs, "after this a dead worker's work is taken over"),
-};
-const keeping = {
-  IDEMPOTENCY_KEY_MODE: oneOf('optional', ['optional', 'required'], 'whether POST /orders must carry a key'),
-  IDEMPOTENCY_RETENTION_HOURS: whole(168, 1, 87_600, 'how long a key is remembered'),
-  RETENTION_DAYS: whole(30, 1, 3_650, 'how long ended deliveries, attempts and closed letters are kept'),
-};
-const running = {
-  SHUTDOWN_TIMEOUT_MS: whole(10_000, 1, timerMaxMs, 'a process told to stop has ended after this'),
-  LOG_LEVEL: oneOf('info', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'lowest level'),
-};
-
-const settings = { ...http, ...database, ...bus, ...partners, ...worker, ...keeping, ...running };
-type Name = keyof typeof settings;
-type Values = { readonly [N in Name]: (typeof settings)[N] extends Setting<infer T> ? T : never };
-
-export const settingGroups: Readonly<Record<string, Readonly<Record<string, Setting<unknown>>>>> = {
-  Listening: http,
-  Database: database,
-  Bus: bus,
-  Partners: partners,
-  'Work on orders': worker,
-  'What is kept': keeping,
-  'The process': running,
-};
+// What is asked to run: a role, or all of them as processes of their own.
+export type Run = Role | 'start --processes';
+// These share the database with other processes, and need a bus that reaches them.
+const runsApart: readonly Run[] = ['api', 'relay', 'worker', 'start --processes'];
 
 export type Config = ReturnType<typeof toConfig>;
 export type ConfigReading =
   | { readonly ok: true; readonly config: Config }
   | { readonly ok: false; readonly mistakes: readonly string[] };
 
-export function readEnvironment(role: Role): ConfigReading {
-  return readConfig(process.env, role);
+export function readEnvironment(run: Run): ConfigReading {
+  return readConfig(process.env, run);
 }
 
-export function readConfig(env: NodeJS.ProcessEnv, role: Role): ConfigReading {
+// For a process that this one starts.
+export function environmentWith(more: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+  return { ...process.env, ...more };
+}
+
+export function readConfig(env: NodeJS.ProcessEnv, run: Run): ConfigReading {
   const mistakes: string[] = unknownNames(env);
   const values: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries<Setting<unknown>>(settings)) {
@@ -108,13 +43,12 @@ export function readConfig(env: NodeJS.ProcessEnv, role: Role): ConfigReading {
     else mistakes.push(`${name}=${reading.shown ?? quote(given)}: ${reading.rule}`);
   }
   // What a setting must be beside another is looked at only where each of them is right by itself.
-  mistakes.push(...contradictions(values as Partial<Values>, role));
-  return mistakes.length > 0 ? { ok: false, mistakes } : { ok: true, config: toConfig(values as Values, role) };
+  mistakes.push(...contradictions(values as Partial<Values>, run));
+  return mistakes.length > 0 ? { ok: false, mistakes } : { ok: true, config: toConfig(values as Values) };
 }
 
-function toConfig(values: Values, role: Role) {
+function toConfig(values: Values) {
   return Object.freeze({
-    role,
     http: Object.freeze({ host: values.HOST, port: values.PORT }),
     // Null = no port for health and metrics of relay and workers.
     workerPort: values.WORKER_PORT,
@@ -125,7 +59,26 @@ function toConfig(values: Values, role: Role) {
       poolMax: values.DATABASE_POOL_MAX,
     }),
     dataDir: values.ORDERLY_DATA_DIR,
-    bus: values.BUS,
+    bus: Object.freeze({
+      kind: values.BUS,
+      kafka: Object.freeze({
+        brokers: Object.freeze(values.KAFKA_BROKERS),
+        layout: values.KAFKA_TOPIC_LAYOUT,
+        partitions: values.KAFKA_PARTITIONS,
+        groupProtocol: values.KAFKA_GROUP_PROTOCOL,
+        instanceId: values.KAFKA_INSTANCE_ID,
+        tls: values.KAFKA_SSL,
+        sasl: toSasl(values),
+      }),
+      redis: Object.freeze({ url: values.REDIS_URL }),
+      sqs: Object.freeze({
+        // Null = Amazon's own.
+        endpoint: values.AWS_ENDPOINT_URL_SQS,
+        region: values.AWS_REGION,
+        prefix: values.SQS_QUEUE_PREFIX,
+        fifo: values.SQS_FIFO,
+      }),
+    }),
     // Null = simulated in this process.
     partners: Object.freeze({ url: values.PARTNERS_URL, sandboxPort: values.SANDBOX_PORT }),
     worker: Object.freeze({
@@ -146,8 +99,13 @@ function toConfig(values: Values, role: Role) {
   });
 }
 
+function toSasl(values: Values) {
+  const { KAFKA_SASL_MECHANISM: mechanism, KAFKA_SASL_USERNAME: username, KAFKA_SASL_PASSWORD: password } = values;
+  return mechanism === null ? null : Object.freeze({ mechanism, username: username ?? '', password: password ?? '' });
+}
+
 // A comparison with what could not be read is false: that setting has its own line already.
-function contradictions(values: Partial<Values>, role: Role): string[] {
+function contradictions(values: Partial<Values>, run: Run): string[] {
   const found: string[] = [];
   const timeoutMs = values.ORDER_WORKER_TIMEOUT_MS ?? Number.NaN;
   const leaseMs = values.ORDER_WORKER_LEASE_MS ?? Number.NaN;
@@ -161,9 +119,25 @@ function contradictions(values: Partial<Values>, role: Role): string[] {
     const rule = `must not be above ORDER_WORKER_RETRY_DELAY_MAX_MS, which is ${delayMaxMs}`;
     found.push(`ORDER_WORKER_RETRY_DELAY_MS=${delayMs}: ${rule}`);
   }
-  if (role === 'start' && values.MIGRATE_DATABASE_URL && values.DATABASE_URL === null) {
+  if (run === 'start' && values.MIGRATE_DATABASE_URL && values.DATABASE_URL === null) {
     const shown = withoutSecrets(values.MIGRATE_DATABASE_URL);
     found.push(`MIGRATE_DATABASE_URL=${shown}: needs DATABASE_URL too, else the start would use the embedded database`);
+  }
+  const sasl = [values.KAFKA_SASL_MECHANISM, values.KAFKA_SASL_USERNAME, values.KAFKA_SASL_PASSWORD];
+  if (sasl.includes(null) && sasl.some((value) => value !== null)) {
+    found.push('KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD: must be set all three, or none');
+  }
+  if (runsApart.includes(run)) found.push(...missingApart(values, run));
+  return found;
+}
+
+function missingApart(values: Partial<Values>, run: Run): string[] {
+  const found: string[] = [];
+  if (values.DATABASE_URL === null) {
+    found.push(`DATABASE_URL: must be set for \`${run}\`; the embedded database belongs to one process alone`);
+  }
+  if (values.BUS === 'memory') {
+    found.push(`BUS="memory": must be kafka | redis | sqs for \`${run}\`; the memory bus stays inside one process`);
   }
   return found;
 }

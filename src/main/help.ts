@@ -1,12 +1,17 @@
 // The page that `npm run orderly -- help` prints: the roles of this release and every setting.
 //
-// Promises: settings, defaults and meanings are those of config.ts, so that the page cannot be wrong
+// Promises: settings, defaults and meanings are those of settings.ts, so that the page cannot be wrong
 // about them; only roles that exist are listed. Plain text, at most 120 columns.
 
-import { type Role, settingGroups } from './config.ts';
+import { allConsumers } from './arguments.ts';
+import type { Role } from './config.ts';
+import { settingGroups } from './settings.ts';
 
 const roleTexts: Readonly<Record<Role | 'help', string>> = {
-  start: 'everything in one process: API, relay, all workers; the database is embedded unless DATABASE_URL is set',
+  start: 'everything in one process; --processes [--scale payment=3,relay=2]: each role a process of its own, here',
+  api: 'the API alone; needs DATABASE_URL and a BUS that reaches other processes, as the next two do',
+  relay: 'brings what is owed to the bus, and cleans up; several may run',
+  worker: `worker CONSUMER…: ${allConsumers.join(' ')}; none named = all`,
   migrate: 'brings the database to the schema of this release, then ends',
   sandbox: 'the simulated partners over HTTP: payment provider, carrier and mail',
   verify: 'checks every promise on the database, live or stopped: [--since T] [--json] [--ledger URL], see --help',
@@ -18,6 +23,7 @@ const examples = [
   ['PORT=8080 LOG_LEVEL=debug npm start', 'another port, every detail'],
   ['DATABASE_URL=postgres://user:password@host:5432/orderly npm start', 'on a PostgreSQL server'],
   ['ORDER_WORKER_FAILURE_PROBABILITY=0.3 npm start', 'watch retries, backoff and dead letters'],
+  ['BUS=kafka npm run orderly -- start --processes', 'API, relay and workers as processes, with DATABASE_URL set'],
   ['npm run orderly -- sandbox', 'the partners as a process of their own, on port 4000'],
   ['PARTNERS_URL=http://127.0.0.1:4000 npm start', 'an Orderly that talks to them'],
 ] as const;
@@ -32,7 +38,7 @@ export function helpText(): string {
     ...aligned(Object.entries(roleTexts)),
     '',
     'Settings: environment variables, all of them optional; defaults in the second column',
-    ...aligned(Object.entries(settingGroups).flatMap(([title, group]) => [[], [title], ...settingRows(group)])),
+    ...Object.entries(settingGroups).flatMap(([title, group]) => ['', `  ${title}`, ...aligned(settingRows(group))]),
     '',
     'Examples',
     ...examples.flatMap(([command, effect]) => [`  # ${effect}`, `  ${command}`]),

@@ -17,9 +17,11 @@ export type SandboxOptions = {
   readonly log: Log;
   readonly system: System;
   readonly signal: AbortSignal;
+  readonly onReady?: (url: string) => void;
 };
 
-export async function runSandbox({ dataDir, host, port, log, system, signal }: SandboxOptions): Promise<void> {
+export async function runSandbox(options: SandboxOptions): Promise<void> {
+  const { dataDir, host, port, log, system, signal, onReady = () => {} } = options;
   const ledger = openLedger({ directory: join(dataDir, 'partners') });
   try {
     const server = createSandboxServer({ ledger, stage: createStage(), system, log });
@@ -27,6 +29,7 @@ export async function runSandbox({ dataDir, host, port, log, system, signal }: S
       throw cannotListen(error, { host, port, setting: 'SANDBOX_PORT' });
     });
     log.info({ url }, 'The simulated partners are listening');
+    onReady(url);
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     await server.close();
   } finally {

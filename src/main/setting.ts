@@ -16,7 +16,12 @@ export type Setting<T> = {
   readonly read: (text: string) => Reading<T>;
 };
 
-export function text(initial: string, pattern: RegExp, allowed: string, meaning: string): Setting<string> {
+export function text<I extends string | null>(
+  initial: I,
+  pattern: RegExp,
+  allowed: string,
+  meaning: string,
+): Setting<I | string> {
   return {
     initial,
     meaning,
@@ -41,25 +46,56 @@ export function share(initial: number, meaning: string): Setting<number> {
   return { initial, meaning, read: (given) => (isRight(given) ? { value: Number(given) } : { rule }) };
 }
 
-// `later` are values that the product is made for, in a release to come.
-export function oneOf<const V extends string>(
-  initial: NoInfer<V>,
+// Never quoted: every value is allowed.
+export function secret(meaning: string): Setting<string | null> {
+  return { initial: null, meaning, read: (given) => ({ value: given }) };
+}
+
+export function flag(initial: boolean, meaning: string): Setting<boolean> {
+  const { read } = oneOf(null, ['true', 'false'], meaning);
+  return {
+    initial,
+    meaning: `${meaning}: true | false`,
+    read: (given) => {
+      const reading = read(given);
+      return 'value' in reading ? { value: reading.value === 'true' } : reading;
+    },
+  };
+}
+
+// Separated by commas; blanks around an item are none of it.
+export function list(
+  initial: readonly string[],
+  item: RegExp,
+  allowed: string,
+  meaning: string,
+): Setting<readonly string[]> {
+  const read = (given: string) => {
+    const items = given.split(',').map((one) => one.trim());
+    return items.every((one) => item.test(one)) ? { value: items } : { rule: `must be ${allowed}` };
+  };
+  return { initial, meaning, read };
+}
+
+export function oneOf<const V extends string, I extends NoInfer<V> | null>(
+  initial: I,
   allowed: readonly V[],
   meaning: string,
-  later: readonly string[] = [],
-): Setting<V> {
-  const list = allowed.join(' | ');
+): Setting<I | V> {
+  const words = allowed.join(' | ');
   const read = (given: string): Reading<V> => {
     const value = allowed.find((candidate) => candidate === given);
     if (value !== undefined) return { value };
-    if (later.includes(given)) return { rule: `not part of this release; must be ${list}` };
-    return { rule: `must be ${list}${didYouMean(given, allowed)}` };
+    return { rule: `must be ${words}${didYouMean(given, allowed)}` };
   };
-  return { initial, meaning: allowed.length > 1 ? `${meaning}: ${list}` : meaning, read };
+  return { initial, meaning: `${meaning}: ${words}`, read };
 }
 
-export function url(schemes: readonly string[], meaning: string): Setting<string | null> {
-  const example = schemes.includes('http') ? 'http://host:4000' : 'postgres://user:password@host:5432/database';
+export function url<I extends string | null>(
+  initial: I,
+  { schemes, example }: { readonly schemes: readonly string[]; readonly example: string },
+  meaning: string,
+): Setting<I | string> {
   const rule = `must be a URL such as ${example}, with special characters percent-encoded`;
   const read = (given: string): Reading<string> => {
     if (!isUrl(given)) return { rule, shown: '(not shown, it may hold a password)' };
@@ -69,7 +105,7 @@ export function url(schemes: readonly string[], meaning: string): Setting<string
       shown: withoutSecrets(given),
     };
   };
-  return { initial: null, meaning, read };
+  return { initial, meaning, read };
 }
 
 function isUrl(given: string): boolean {

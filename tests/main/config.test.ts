@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Config, readConfig, roles, settingGroups } from '../../src/main/config.ts';
+import { type Config, type Run, readConfig, roles } from '../../src/main/config.ts';
 import { helpText } from '../../src/main/help.ts';
+import { settingGroups } from '../../src/main/settings.ts';
 
 describe('the settings', () => {
   it('have a default each, so that an empty environment starts', () => {
@@ -10,7 +11,18 @@ describe('the settings', () => {
     assert.equal(config.workerPort, null);
     assert.equal(config.database.url, null);
     assert.equal(config.dataDir, '.orderly/data');
-    assert.equal(config.bus, 'memory');
+    assert.equal(config.bus.kind, 'memory');
+    assert.deepEqual(config.bus.kafka, {
+      brokers: ['127.0.0.1:9092'],
+      layout: 'by-stream',
+      partitions: 6,
+      groupProtocol: 'consumer',
+      instanceId: null,
+      tls: false,
+      sasl: null,
+    });
+    assert.deepEqual(config.bus.redis, { url: 'redis://127.0.0.1:6379' });
+    assert.deepEqual(config.bus.sqs, { endpoint: null, region: 'us-east-1', prefix: 'orderly-', fifo: true });
     assert.deepEqual(config.partners, { url: null, sandboxPort: 4000 });
     assert.equal(config.worker.maxRetries, 3);
     assert.equal(config.worker.leaseMs, 30_000);
@@ -35,6 +47,8 @@ describe('the settings', () => {
     assert.equal(config.http.port, 0);
     assert.equal(config.worker.failureProbability, 0.25);
     assert.equal(config.idempotencyKeyMode, 'required');
+    const { kafka, sqs } = read({ KAFKA_BROKERS: 'one:1, two:2', KAFKA_SSL: 'true', SQS_FIFO: 'false' }).bus;
+    assert.deepEqual([kafka.brokers, kafka.tls, sqs.fifo], [['one:1', 'two:2'], true, false]);
   });
 
   it('leave the names of others alone', () => {
@@ -80,9 +94,36 @@ describe('a mistake in the settings', () => {
     assert.match(mistakes({ IDEMPOTENCY_KEY_MODE: 'require' })[0] ?? '', /did you mean required\?$/);
   });
 
-  it('of asking for a bus of a later release says so', () => {
-    assert.deepEqual(mistakes({ BUS: 'kafka' }), ['BUS="kafka": not part of this release; must be memory']);
-    assert.deepEqual(mistakes({ BUS: 'carrier-pigeon' }), ['BUS="carrier-pigeon": must be memory']);
+  it('in the choice of a bus says which ones there are', () => {
+    assert.deepEqual(mistakes({ BUS: 'carrier-pigeon' }), [
+      'BUS="carrier-pigeon": must be memory | kafka | redis | sqs',
+    ]);
+    assert.deepEqual(mistakes({ BUS: 'kafak' }), [
+      'BUS="kafak": must be memory | kafka | redis | sqs; did you mean kafka?',
+    ]);
+  });
+
+  it('is what a role lacks that works beside other processes', () => {
+    for (const run of ['api', 'relay', 'worker', 'start --processes'] as const) {
+      const lacking = mistakes({}, run);
+      assert.equal(lacking.length, 2, lacking.join('\n'));
+      assert.match(lacking[0] ?? '', /^DATABASE_URL: must be set for/);
+      assert.match(lacking[1] ?? '', /^BUS="memory": must be kafka \| redis \| sqs for/);
+      assert.deepEqual(mistakes({ BUS: 'redis', DATABASE_URL: 'postgres://host/orderly' }, run), []);
+    }
+    assert.deepEqual(mistakes({ BUS: 'kafka' }), [], 'one process may have any bus');
+  });
+
+  it('may be half of a signature to Kafka', () => {
+    const whole = { KAFKA_SASL_MECHANISM: 'PLAIN', KAFKA_SASL_USERNAME: 'u', KAFKA_SASL_PASSWORD: 'hunter2' };
+    const { sasl } = read(whole).bus.kafka;
+    assert.deepEqual(sasl, { mechanism: 'PLAIN', username: 'u', password: 'hunter2' });
+    for (const name of Object.keys(whole)) {
+      const [line = '', ...more] = mistakes({ ...whole, [name]: '' });
+      assert.deepEqual(more, []);
+      assert.match(line, /^KAFKA_SASL_MECHANISM, .* must be set all three, or none$/);
+      assert.doesNotMatch(line, /hunter2/);
+    }
   });
 
   it('never shows a password', () => {
@@ -94,7 +135,13 @@ describe('a mistake in the settings', () => {
       'hunter2',
     ];
     for (const value of secrets) {
-      for (const name of ['DATABASE_URL', 'MIGRATE_DATABASE_URL', 'PARTNERS_URL']) {
+      for (const name of [
+        'DATABASE_URL',
+        'MIGRATE_DATABASE_URL',
+        'PARTNERS_URL',
+        'REDIS_URL',
+        'AWS_ENDPOINT_URL_SQS',
+      ]) {
         const [line = '', ...more] = mistakes({ [name]: value });
         assert.ok(line.startsWith(`${name}=`) && more.length === 0, `${name}=${value}: ${line}`);
         assert.doesNotMatch(line, /hunter2/);
@@ -157,7 +204,7 @@ function read(env: NodeJS.ProcessEnv): Config {
   return reading.config;
 }
 
-function mistakes(env: NodeJS.ProcessEnv): readonly string[] {
-  const reading = readConfig(env, 'start');
+function mistakes(env: NodeJS.ProcessEnv, run: Run = 'start'): readonly string[] {
+  const reading = readConfig(env, run);
   return reading.ok ? [] : reading.mistakes;
 }

@@ -38,8 +38,12 @@ const keepAliveTimeoutMs = 72_000;
 // one that is gone. Far above what the desk may take.
 const connectionTimeoutMs = 120_000;
 
+const nothingAtAll = 'There is nothing at this address; see /docs.';
+const nothingButHealth = 'There is nothing at this address; this process has /healthz, /readyz and /metrics.';
+
 export type HttpDependencies = {
-  readonly desk: OrderDesk;
+  // Null = the process takes no orders: health and metrics alone are served.
+  readonly desk: OrderDesk | null;
   readonly system: System;
   readonly log: Log;
   readonly readiness: () => Promise<Readiness>;
@@ -145,7 +149,7 @@ export function createHttpServer({
     const allowed = ['GET', 'HEAD', 'POST'].filter((other) => app.findRoute({ method: other as 'GET', url: path }));
     // A file that the page of the document lacks is looked for under an allowed method.
     if (allowed.length === 0 || allowed.includes(method)) {
-      return new ProblemError('not-found', 'There is nothing at this address; see /docs.');
+      return new ProblemError('not-found', desk === null ? nothingButHealth : nothingAtAll);
     }
     const allow = allowed.join(', ');
     return new ProblemError('method-not-allowed', `${method} is not allowed here, but ${allow}.`, {
@@ -155,12 +159,14 @@ export function createHttpServer({
 
   for (const schema of sharedSchemas) app.addSchema(schema);
   readJsonBodies(app);
-  addDocument(app);
+  if (desk !== null) addDocument(app);
   app.register(async (routes) => {
     const typed = routes.withTypeProvider<TypeBoxTypeProvider>();
-    addDocumentRoutes(typed);
-    addOrderRoutes(typed, desk, settings);
-    addDeadLetterRoutes(typed, desk);
+    if (desk !== null) {
+      addDocumentRoutes(typed);
+      addOrderRoutes(typed, desk, settings);
+      addDeadLetterRoutes(typed, desk);
+    }
     addOperationRoutes(typed, readiness, metrics);
   });
   return app;

@@ -7,6 +7,14 @@
 import pino, { type Logger } from 'pino';
 import pretty from 'pino-pretty';
 
+const readableStyle = { colorize: true, ignore: 'pid,hostname,service', translateTime: 'SYS:HH:MM:ss.l' } as const;
+
+// For lines that another process wrote; what is no record stays as it is.
+export function readableLine(): (line: string) => string {
+  const format = pretty.prettyFactory(readableStyle);
+  return (line) => (line.startsWith('{') ? (format(line) ?? '') : line);
+}
+
 export function createLog(options: { readonly level: string; readonly isTerminal: boolean }): Logger {
   const { level, isTerminal } = options;
   const base = { service: 'orderly' };
@@ -15,12 +23,7 @@ export function createLog(options: { readonly level: string; readonly isTerminal
     const timestamp = pino.stdTimeFunctions.isoTime;
     return pino({ level, base, serializers, timestamp }, pino.destination({ sync: true }));
   }
-  const stream = pretty({
-    colorize: true,
-    ignore: 'pid,hostname,service',
-    translateTime: 'SYS:HH:MM:ss.l',
-    sync: true,
-  });
+  const stream = pretty({ ...readableStyle, sync: true });
   return pino({ level, base, serializers }, stream);
 }
 

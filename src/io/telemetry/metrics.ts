@@ -1,7 +1,7 @@
 // Metrics in Prometheus' text format: what is accepted, what ends how, what is owed, what is ill.
 //
 // Promises: names and labels are few and fixed (no id is ever a label); counting costs no I/O; what must be
-// asked of the database is asked only when somebody scrapes, and a scrape never fails because of it.
+// asked of the database or the bus is asked only when somebody scrapes, and a scrape never fails because of it.
 
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 
@@ -13,7 +13,11 @@ export type Metrics = {
   readonly scrape: () => Promise<{ readonly contentType: string; readonly body: string }>;
 };
 
-export function createMetrics(backlog: () => Promise<{ outboxAgeSeconds: number; openLetters: number }>): Metrics {
+export function createMetrics(
+  backlog: () => Promise<{ outboxAgeSeconds: number; openLetters: number }>,
+  // By group; bounded in time by whoever answers.
+  lag: () => Promise<ReadonlyMap<string, number>> = async () => new Map(),
+): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
@@ -46,13 +50,24 @@ export function createMetrics(backlog: () => Promise<{ outboxAgeSeconds: number;
     help: 'Dead letters that wait for a person',
     registers,
   });
+  const waiting = new Gauge({
+    name: 'orderly_bus_lag',
+    help: 'Messages that wait for a group on the bus; absent while the bus does not say. The same from every process',
+    labelNames: ['group'],
+    registers,
+  });
   return {
     published: (count) => published.inc(count),
     deliveryEnded: (consumer, end) => ended.inc({ consumer, end }),
     hintDropped: (consumer) => dropped.inc({ consumer }),
     breakerChanged: (dependency, state) => breaker.set({ dependency }, state === 'open' ? 1 : 0),
     scrape: async () => {
-      const now = await backlog().catch(() => ({ outboxAgeSeconds: Number.NaN, openLetters: Number.NaN }));
+      const [now, lags] = await Promise.all([
+        backlog().catch(() => ({ outboxAgeSeconds: Number.NaN, openLetters: Number.NaN })),
+        lag().catch(() => new Map<string, number>()),
+      ]);
+      waiting.reset();
+      for (const [group, messages] of lags) waiting.set({ group }, messages);
       age.set(now.outboxAgeSeconds);
       letters.set(now.openLetters);
       return { contentType: registry.contentType, body: await registry.metrics() };

@@ -1,0 +1,122 @@
+// One working process: opens what its duties need, works until told to stop, closes everything again.
+//
+// Promises: what keeps it from starting is one sentence; a signal stops it gracefully within the set
+// time; the next start goes on where this one stopped. Killed at any line, it loses nothing. What it does
+// not need it does not open: the API takes orders while the broker and the partners are away.
+
+import type { Logger } from 'pino';
+import type { System } from '../bus/ports.ts';
+import type { Partners } from '../flow/ports.ts';
+import { lockDirectory } from '../io/directory-lock.ts';
+import { createHttpServer } from '../io/http/server.ts';
+import type { Database } from '../io/postgres/database.ts';
+import { checkDatabase, readBacklog } from '../io/postgres/health.ts';
+import { createMetrics } from '../io/telemetry/metrics.ts';
+import type { Config } from './config.ts';
+import { openBus } from './open-bus.ts';
+import { openDatabase, subscribedTypes } from './open-database.ts';
+import { callsPartners, openPartners } from './open-partners.ts';
+import { cannotListen } from './start-error.ts';
+import { createEngine } from './wire.ts';
+
+export type Duties = {
+  readonly api: boolean;
+  readonly relay: boolean;
+  readonly consumers: readonly string[];
+  // No other process works on the same orders, unless the settings say that it might.
+  readonly isAlone: boolean;
+};
+
+export type ServeOptions = {
+  readonly duties: Duties;
+  readonly config: Config;
+  readonly system: System;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  // Everything runs; null = it listens nowhere.
+  readonly onReady: (url: string | null) => void;
+};
+
+export async function serve(options: ServeOptions): Promise<void> {
+  const { duties, config, system, log } = options;
+  // The ledger and the embedded database live there; with neither, nothing is locked.
+  const hasLedger = duties.isAlone && config.partners.url === null && duties.consumers.some(callsPartners);
+  const unlock = config.database.url === null || hasLedger ? lockDirectory(config.dataDir) : () => {};
+  try {
+    // First what may be in use by somebody else: an open database would have to be closed again.
+    const partners = openPartners(config, duties, system);
+    try {
+      const database = await openDatabase(config, log);
+      try {
+        await work({ ...options, database, partners: partners.port });
+      } finally {
+        await database.close();
+      }
+    } finally {
+      partners.close();
+    }
+    log.info({}, 'stopped');
+  } finally {
+    unlock();
+  }
+}
+
+// From listening to the last answer. What is opened before it is its caller's to close.
+async function work(
+  options: ServeOptions & { readonly database: Database; readonly partners: Partners },
+): Promise<void> {
+  const { duties, config, system, log, signal, database } = options;
+  const metrics = createMetrics(
+    () => readBacklog(database),
+    async () => (await bus.lag?.()) ?? new Map(),
+  );
+  const isUsed = duties.relay || duties.consumers.length > 0;
+  const bus = await openBus(config.bus, { isUsed, system, log, onDropped: metrics.hintDropped });
+  const engine = createEngine({
+    database,
+    bus,
+    partners: options.partners,
+    simulatedPartners: true,
+    settings: { ...config.worker, retryDelayMsMax: config.worker.retryDelayMaxMs },
+    roles: duties,
+    retention: { keysHours: config.retention.idempotencyHours, rowsDays: config.retention.days },
+    metrics,
+    system,
+    log,
+  });
+  let isStopping = false;
+  const server = createHttpServer({
+    desk: duties.api ? engine.desk : null,
+    system,
+    log,
+    metrics: metrics.scrape,
+    readiness: async () => {
+      const checks = await checkDatabase(database, subscribedTypes);
+      const detail = isStopping ? 'stopping' : 'running';
+      checks.push({ name: 'process', status: isStopping ? 'failed' : 'ok', detail });
+      return { status: checks.every((check) => check.status === 'ok') ? 'ok' : 'failed', checks };
+    },
+    settings: { keyMode: config.idempotencyKeyMode, simulatedPartners: true },
+  });
+  const setting = duties.api ? 'PORT' : 'WORKER_PORT';
+  const port = duties.api ? config.http.port : config.workerPort;
+  const { host } = config.http;
+  const url =
+    port === null
+      ? null
+      : await server.listen({ host, port }).catch(async (error) => {
+          await bus.close();
+          throw cannotListen(error, { host, port, setting });
+        });
+  try {
+    await engine.start();
+    options.onReady(url);
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  } finally {
+    isStopping = true;
+    log.info({}, 'stopping: no new work is taken, running work is finished or released');
+    // A share for finishing calls; the rest for releasing, settling and closing.
+    const graceMs = config.shutdownTimeoutMs / 2;
+    await Promise.all([server.close(), engine.stop(graceMs)]);
+  }
+}

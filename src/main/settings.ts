@@ -1,0 +1,117 @@
+// The table of settings: every name that the environment may carry, with its default, its check and its
+// meaning, in groups as the help page shows them.
+//
+// Promises: this is their only source; a setting that is not here does not exist.
+// Relies on setting.ts for the kinds of settings; config.ts reads them.
+
+import { flag, list, oneOf, type Setting, secret, share, text, timerMaxMs, url, whole } from './setting.ts';
+
+// PostgreSQL forks a process per connection, and group commit shares the few that do the writing.
+const databasePoolMax = 10;
+
+// Orders in flight per process: enough that one flush carries many, few enough that a dead worker
+// leaves little work to be taken over.
+const workerConcurrency = 256;
+
+const http = {
+  HOST: text('127.0.0.1', /^[\w.:%-]+$/, 'a host name or an IP address without brackets', 'where the API listens'),
+  PORT: whole(3000, 0, 65_535, 'its port; 0 takes any free one'),
+  WORKER_PORT: whole(null, 0, 65_535, 'health and metrics of relay and workers; absent = off'),
+};
+const postgresUrl = { schemes: ['postgres', 'postgresql'], example: 'postgres://user:password@host:5432/database' };
+const database = {
+  DATABASE_URL: url(null, postgresUrl, 'PostgreSQL; absent = the embedded database'),
+  MIGRATE_DATABASE_URL: url(null, postgresUrl, 'PostgreSQL as `migrate` reaches it, where that differs'),
+  DATABASE_POOL_MAX: whole(databasePoolMax, 1, 1_000, 'connections to PostgreSQL per process'),
+  ORDERLY_DATA_DIR: text('.orderly/data', /./, 'a directory', "the embedded database and the partners' ledger"),
+};
+const bus = {
+  BUS: oneOf('memory', ['memory', 'kafka', 'redis', 'sqs'], 'what carries the facts; `memory` within one process'),
+};
+const broker = /^[\w.-]+:\d{1,5}$/;
+const kafka = {
+  KAFKA_BROKERS: list(['127.0.0.1:9092'], broker, 'host:port, several separated by commas', 'where Kafka is'),
+  KAFKA_TOPIC_LAYOUT: oneOf('by-stream', ['by-stream', 'by-type'], 'topics per stream, or one for each type of fact'),
+  KAFKA_PARTITIONS: whole(6, 1, 1_000, 'partitions of a topic that is made here: as many workers can share it'),
+  KAFKA_GROUP_PROTOCOL: oneOf('consumer', ['consumer', 'classic'], 'how readers share partitions; Kafka 4 has both'),
+  KAFKA_INSTANCE_ID: text(
+    null,
+    /^[\w.-]{1,100}$/,
+    '1 to 100 letters, digits and . _ -',
+    'static membership: a name that survives restarts; absent = off',
+  ),
+  KAFKA_SSL: flag(false, 'connect by TLS'),
+  KAFKA_SASL_MECHANISM: oneOf(null, ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'], 'how to sign in; absent = not at all'),
+  KAFKA_SASL_USERNAME: text(null, /./, 'a name', 'who signs in'),
+  KAFKA_SASL_PASSWORD: secret('with what'),
+};
+const redisUrl = { schemes: ['redis', 'rediss'], example: 'redis://user:password@host:6379/0' };
+const redis = {
+  REDIS_URL: url('redis://127.0.0.1:6379', redisUrl, 'where Redis is'),
+};
+const sqs = {
+  AWS_ENDPOINT_URL_SQS: url(
+    null,
+    { schemes: ['http', 'https'], example: 'http://host:9324' },
+    "an SQS-compatible server; absent = Amazon's own",
+  ),
+  AWS_REGION: text('us-east-1', /^[a-z0-9-]+$/, 'a region such as eu-central-1', 'the region of the queues'),
+  SQS_QUEUE_PREFIX: text('orderly-', /^[\w-]{0,40}$/, 'at most 40 letters, digits, - and _', 'how queue names begin'),
+  SQS_FIFO: flag(true, 'FIFO queues, in order per order; else standard ones'),
+};
+const partners = {
+  PARTNERS_URL: url(
+    null,
+    { schemes: ['http', 'https'], example: 'http://host:4000' },
+    'the sandbox over HTTP; absent = simulated partners in this process',
+  ),
+  SANDBOX_PORT: whole(4000, 0, 65_535, 'where the sandbox listens'),
+};
+const worker = {
+  ORDER_WORKER_MAX_RETRIES: whole(3, 0, 1_000, 'retries per step after its first attempt'),
+  ORDER_WORKER_RETRY_DELAY_MS: whole(1_000, 0, timerMaxMs, 'base of the exponential backoff with full jitter'),
+  ORDER_WORKER_RETRY_DELAY_MAX_MS: whole(60_000, 0, timerMaxMs, 'cap of the backoff'),
+  ORDER_WORKER_FAILURE_PROBABILITY: share(0, 'each attempt of a core step fails retryably with it'),
+  ORDER_WORKER_PROCESSING_DELAY_MS: whole(0, 0, timerMaxMs, 'added to each attempt of a core step'),
+  ORDER_WORKER_TIMEOUT_MS: whole(5_000, 1, timerMaxMs, 'one outside call; below the lease'),
+  ORDER_WORKER_MAX_WAIT_MS: whole(86_400_000, 1, timerMaxMs, 'uncharged waiting (breaker open) at most'),
+  ORDER_WORKER_CONCURRENCY: whole(workerConcurrency, 1, 100_000, 'orders in flight per worker process'),
+  ORDER_WORKER_LEASE_MS: whole(30_000, 1, timerMaxMs, "after this a dead worker's work is taken over"),
+};
+const keeping = {
+  IDEMPOTENCY_KEY_MODE: oneOf('optional', ['optional', 'required'], 'whether POST /orders must carry a key'),
+  IDEMPOTENCY_RETENTION_HOURS: whole(168, 1, 87_600, 'how long a key is remembered'),
+  RETENTION_DAYS: whole(30, 1, 3_650, 'how long ended deliveries, attempts and closed letters are kept'),
+};
+const running = {
+  SHUTDOWN_TIMEOUT_MS: whole(10_000, 1, timerMaxMs, 'a process told to stop has ended after this'),
+  LOG_LEVEL: oneOf('info', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'lowest level'),
+};
+
+export const settings = {
+  ...http,
+  ...database,
+  ...bus,
+  ...kafka,
+  ...redis,
+  ...sqs,
+  ...partners,
+  ...worker,
+  ...keeping,
+  ...running,
+};
+type Name = keyof typeof settings;
+export type Values = { readonly [N in Name]: (typeof settings)[N] extends Setting<infer T> ? T : never };
+
+export const settingGroups: Readonly<Record<string, Readonly<Record<string, Setting<unknown>>>>> = {
+  Listening: http,
+  Database: database,
+  Bus: bus,
+  'Bus: Kafka': kafka,
+  'Bus: Redis': redis,
+  'Bus: SQS': sqs,
+  Partners: partners,
+  'Work on orders': worker,
+  'What is kept': keeping,
+  'The process': running,
+};
