@@ -97,7 +97,7 @@ async function main(args: readonly string[]): Promise<number> {
       return (await runVerify(config, options, { system, signal, progress, say })) === 'ok' ? 0 : 1;
     } catch (error) {
       if (isMendable(error)) throw error;
-      throw new StartError(`The check broke off, and there is no verdict: ${String(error)}`);
+      throw new StartError(`The check broke off, and there is no verdict: ${(error as Error).message}.`);
     }
   }
 

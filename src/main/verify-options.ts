@@ -45,11 +45,20 @@ function parse(args: readonly string[]) {
 
 function toTime(given: string, now: Date): Date {
   const [, count, unit] = /^(\d{1,6})([smhd])$/.exec(given) ?? [];
-  if (count !== undefined) return new Date(now.getTime() - Number(count) * units[unit as keyof typeof units]);
+  // Ids begin with the milliseconds since 1970: nothing is older.
+  if (count !== undefined)
+    return new Date(Math.max(0, now.getTime() - Number(count) * units[unit as keyof typeof units]));
   const time = new Date(given);
-  if (moment.test(given) && !Number.isNaN(time.getTime()) && time.getTime() >= 0) return time;
+  if (moment.test(given) && isInCalendar(given) && time.getTime() >= 0) return time;
   const example = '2h, 7d, 2026-11-21 or 2026-11-21T07:00:00Z';
   throw new StartError(`--since ${quote(given)} is no time: it takes a duration or a moment, such as ${example}.`);
+}
+
+// Where a month is shorter than that, a Date goes on into the next one.
+function isInCalendar(given: string): boolean {
+  const day = given.slice(0, 10);
+  const midnight = new Date(day);
+  return !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day);
 }
 
 function toUrl(given: string | undefined): string | null {

@@ -49,12 +49,13 @@ export async function runVerify(
       const verdict = await verify(database, config, options, parts);
       parts.say(options.json ? JSON.stringify(verdict, null, 2) : toTable(verdict));
       return verdict.status;
+    } catch (error) {
+      if (isAway(error))
+        throw new StartError('The database went away before everything was checked: run verify again.');
+      throw error;
     } finally {
       await database.close();
     }
-  } catch (error) {
-    if (isAway(error)) throw new StartError('The database went away before everything was checked: run verify again.');
-    throw error;
   } finally {
     unlock();
   }

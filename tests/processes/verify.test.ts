@@ -2,7 +2,10 @@
 // one that is stopped, and one that somebody has broken by hand.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import pg from 'pg';
 import type { Verdict } from '../../src/main/verify-report.ts';
 import { createClient, startLoad } from '../support/client.ts';
 import { inInstallation, quickSettings, slowestTest } from '../support/installation.ts';
@@ -90,6 +93,7 @@ describe('verify as a command', slowestTest, () => {
       [['everything'], /"everything": it takes/],
       [['--since', 'yesterday'], /--since "yesterday" is no time.*2h/],
       [['--since', '2026-11-21T07:00:00'], /is no time/],
+      [['--since', '2026-02-30'], /--since "2026-02-30" is no time/],
       [['--ledger', 'sandbox'], /--ledger "sandbox" is no URL/],
       [['--ledger', nobody], /ledger at http:\S+ cannot be reached \(ECONNREFUSED\).*sandbox is running/],
     ];
@@ -98,8 +102,22 @@ describe('verify as a command', slowestTest, () => {
     }
     const nowhere = { DATABASE_URL: 'postgres://orderly@127.0.0.1:1/orderly' };
     assertRefused(await processes.run(['verify'], nowhere), /DATABASE_URL cannot be used/);
+    const silent = createServer(() => {});
+    silent.listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const unheard = { DATABASE_URL: `postgres://orderly@127.0.0.1:${port}/orderly` };
+    assertRefused(await processes.run(['verify'], unheard), /DATABASE_URL cannot be used/);
+    silent.close();
+    const ever = await processes.run(['verify', '--since', '999999d', '--json'], settings);
+    assert.deepEqual([ever.code, JSON.parse(ever.stdout).since], [0, new Date(0).toISOString()], ever.stderr);
     const mistaken = await processes.run(['verify'], { ...settings, ORDER_WORKER_MAX_RETRIES: 'many' });
     assert.deepEqual([mistaken.code, mistaken.stdout], [2, '']);
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    await client.query('ALTER TABLE events RENAME TO elsewhere');
+    await client.end();
+    assertRefused(await processes.run(['verify'], settings), /no verdict: relation "events" does not exist/);
   });
 
   it('explains itself', async () => {
