@@ -19,6 +19,8 @@ export type SeenFact = TellingFact & {
   readonly id: string;
   readonly xid: number;
   readonly ageMs: number;
+  // What it tells of, such as `1999 USD`; null where no money moves.
+  readonly money: string | null;
   readonly deliveries: readonly SeenDelivery[];
 };
 export type SeenEffect = Pick<Effect, 'key' | 'generation' | 'state' | 'reference'>;

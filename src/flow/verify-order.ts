@@ -44,6 +44,7 @@ export function createOrderJudge(options: {
     const findings: Finding[] = [];
     const find = (promise: PromiseName, what: string) => void findings.push({ promise, subject: order.id, what });
     judgeFacts(order, find);
+    judgeMoney(order, find);
     judgeStory(order, find);
     judgeDeliveries(order, find);
     judgeLetters(order, find);
@@ -190,6 +191,15 @@ function judgeFacts({ facts, version }: SeenOrder, find: Find): void {
       'facts',
       `it is at version ${version}, its facts are ${facts.map((fact) => fact.version).join(', ') || 'none'}`,
     );
+}
+
+function judgeMoney({ facts, amount, currency }: SeenOrder, find: Find): void {
+  const wrong = facts.find(({ money }) => money !== null && money !== `${amount} ${currency}`);
+  if (wrong === undefined) return;
+  find(
+    'story',
+    `it is of ${amount} ${currency}, but its ${wrong.type} (version ${wrong.version}) is of ${wrong.money}`,
+  );
 }
 
 // What an order says of its payment and fulfillment while no fact tells of it yet. Whatever was there before,

@@ -61,7 +61,7 @@ export const promises = {
   },
   letters: {
     ...always,
-    promise: 'FAILED, a dead delivery of a core step and its open letter come and go together',
+    promise: 'FAILED, a dead delivery and its open letter come and go together',
     remedy: byHand,
   },
   work: {

@@ -138,6 +138,7 @@ export async function verify(
   await all('keys', rows.keys(since));
   await all('debts', rows.debts(first));
   await all('rows', rows.deliveries(first));
+  await all('rows', rows.letters(since));
   tell(null, 0);
   return report.verdict(since, system.monotonicMs() - startedMs);
 

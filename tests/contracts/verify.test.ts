@@ -147,6 +147,18 @@ const broken: readonly { promise: PromiseName; by: string; order: keyof Stories;
     order: 'failed',
     sql: `UPDATE orders SET fulfillment = 'canceled' WHERE id = $1`,
   },
+  {
+    promise: 'story',
+    by: 'another price',
+    order: 'failed',
+    sql: 'UPDATE orders SET amount = amount + 1 WHERE id = $1',
+  },
+  {
+    promise: 'story',
+    by: 'a fact about other money',
+    order: 'declined',
+    sql: `UPDATE events SET data = jsonb_set(data::jsonb, '{currency}', '"EUR"')::json WHERE order_id = $1 AND version = 2`,
+  },
   { promise: 'keys', by: 'a lost order', order: 'processed', sql: 'DELETE FROM orders WHERE id = $1' },
   {
     promise: 'keys',
@@ -370,6 +382,15 @@ for (const [name, open] of databases) {
          VALUES ('99999999-9999-8999-8999-999999999999', 'payment', 'dead', gen_random_uuid(), 0, 1, 0)`,
       );
       assertNamed(await verified(), 'letters', '99999999-9999-8999-8999-999999999999');
+    });
+
+    it('names an open letter that nobody can send back', async () => {
+      await work.sql(
+        `INSERT INTO dead_letters (id, consumer, delivery_id, failure_class, code, message, attempts, failed_at)
+         VALUES (gen_random_uuid(), 'payment', '99999999-9999-8999-8999-999999999999', 'c', 'unreadable', 'm', 1, now())`,
+      );
+      assertNamed(await verified(), 'letters', '99999999-9999-8999-8999-999999999999');
+      assert.equal((await verified({ since: new Date('2999-01-01') })).status, 'ok');
     });
 
     it('finds nothing in an undo that gave up in doubt', async () => {

@@ -1,5 +1,5 @@
-// What `verify` reads beside the orders: keys, debts to the bus and deliveries, which may lack their order
-// or fact, and how far each consumer is.
+// What `verify` reads beside the orders: keys, debts to the bus, deliveries and letters, which may lack their
+// order or fact, and how far each consumer is.
 //
 // Promises: as verify.ts: short statements, no lock, flat memory. Each looks at a part of one table and
 // answers how many rows it saw, how many offend, and the first of them.
@@ -7,7 +7,7 @@
 
 import { type Finding, overdueMs, type PromiseName } from '../../flow/verify-promises.ts';
 import type { Database } from './database.ts';
-import { lastId } from './verify.ts';
+import { firstId, lastId } from './verify.ts';
 
 // Rows per statement: some tens of milliseconds.
 const partRows = 5_000;
@@ -145,5 +145,32 @@ export function createVerifyRows(database: Database) {
     }
   }
 
-  return { marks, estimate, keys, debts, deliveries };
+  // Of what could not be read; the letters of an order are judged with it. A letter that has nothing to send
+  // back stays in the list for ever.
+  async function* letters(since: Date | null): AsyncGenerator<Part> {
+    for (let after = [since?.toISOString() ?? '-infinity', firstId]; ; ) {
+      const rows = await read<{ seen: number; bad: Bad[] | null; last: [string, string] | null }>(
+        `/* verify-letters */ WITH part AS MATERIALIZED (
+           SELECT l.id, l.failed_at, l.consumer, l.delivery_id, coalesce(d.state, 'not there') AS state
+           FROM (SELECT * FROM dead_letters WHERE closed_at IS NULL AND order_id IS NULL
+                   AND (failed_at, id) > ($1::timestamptz, $2::uuid) ORDER BY failed_at, id LIMIT ${partRows}) AS l
+           LEFT JOIN deliveries d ON d.event_id = l.delivery_id AND d.consumer = l.consumer
+         ), bad AS (
+           SELECT 'letters' AS promise, delivery_id AS subject,
+                  consumer || ' has an open letter of a message, whose delivery is ' || state AS what
+           FROM part WHERE state <> 'dead'
+         )
+         SELECT (SELECT count(*)::integer FROM part) AS seen, ${gathered},
+                (SELECT json_build_array(failed_at::text, id) FROM part ORDER BY failed_at DESC, id DESC LIMIT 1) AS last`,
+        [...after],
+      );
+      const row = rows[0];
+      if (row === undefined) return;
+      yield { seen: row.seen, offenders: toOffenders(row.bad) };
+      if (row.last === null || row.seen < partRows) return;
+      after = row.last;
+    }
+  }
+
+  return { marks, estimate, keys, debts, deliveries, letters };
 }

@@ -37,7 +37,7 @@ type OrderRow = Omit<Order, 'retryCount'> & {
 const seenOrder = `o.id, o.status, o.payment, o.fulfillment, o.version, o.retry_count, o.amount, o.currency,
   (SELECT string_agg(
      concat_ws('|', e.id, e.version, e.type, coalesce(e.data->>'previousStatus', ''), coalesce(e.data->>'status', ''),
-       e.xid, ${msSince('e.time')},
+       e.xid, ${msSince('e.time')}, coalesce((e.data->>'amount') || ' ' || (e.data->>'currency'), ''),
        (SELECT string_agg(concat_ws('|', d.consumer, d.state, d.attempt, coalesce(${msSince('d.due_at')}::text, ''),
           (d.order_id IS NOT DISTINCT FROM e.order_id)::integer), '|') FROM deliveries d WHERE d.event_id = e.id)),
      chr(10) ORDER BY e.version)
@@ -53,12 +53,12 @@ const seenOrder = `o.id, o.status, o.payment, o.fulfillment, o.version, o.retry_
      AND (a.epoch > d.epoch OR (a.epoch = d.epoch AND (a.attempt > d.attempt
           OR (a.outcome = 'dead' AND d.state <> 'dead'))))) AS revived`;
 
-const factCells = 7;
+const factCells = 8;
 const deliveryCells = 5;
 
 function toFact(line: string): SeenFact {
   const cells = line.split('|');
-  const [id = '', version, type = '', previousStatus, status, xid, ageMs] = cells;
+  const [id = '', version, type = '', previousStatus, status, xid, ageMs, money] = cells;
   const deliveries: SeenDelivery[] = [];
   for (let at = factCells; at < cells.length; at += deliveryCells) {
     const [consumer = '', state, attempt, dueForMs = '', isOfOrder] = cells.slice(at, at + deliveryCells);
@@ -78,6 +78,7 @@ function toFact(line: string): SeenFact {
     status: status || null,
     xid: Number(xid),
     ageMs: Number(ageMs),
+    money: money || null,
     deliveries,
   };
 }
