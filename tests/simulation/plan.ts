@@ -69,7 +69,7 @@ export type Plan = {
   readonly settings: EngineSettings;
   readonly bus: BusPlan;
   readonly faults: Readonly<Record<FaultClass, number>>;
-  // Within one of these the faults of one kind are this much more frequent.
+  // Within one of these the faults at statements, calls and publishing are this much more frequent.
   readonly bursts: readonly { readonly fromMs: number; readonly toMs: number; readonly factor: number }[];
   readonly chaosMs: number;
   readonly storeLatencyMs: readonly [number, number];

@@ -7,6 +7,7 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { hashOf, hashOfText } from './draws.ts';
+import type { Plan } from './plan.ts';
 import { type Outcome, runSeed } from './run.ts';
 import { missingOf, type Tally } from './sometimes.ts';
 import { startWorker, type Verdict, type Worker } from './worker.ts';
@@ -42,15 +43,21 @@ async function main(argv: readonly string[]): Promise<number> {
   try {
     asked = readArguments(argv);
   } catch (error) {
-    process.stderr.write(`${(error as Error).message}\n${help}`);
-    return 2;
+    return complain((error as Error).message);
   }
   if (asked.help) {
     process.stdout.write(help);
     return 0;
   }
+  if (asked.seed === null && (asked.order !== null || asked.all))
+    return complain('--order and --all tell of one seed: name it with --seed');
   if (asked.seed !== null) return replay(asked.seed, asked.order, asked.all);
   return runAll(asked);
+}
+
+function complain(mistake: string): number {
+  process.stderr.write(`${mistake}\n${help}`);
+  return 2;
 }
 
 function readArguments(argv: readonly string[]) {
@@ -188,7 +195,9 @@ async function runAll(asked: { seeds: number; from: number; cores: number; keeps
       return 1;
     }
     if (isInterrupted) {
-      print(`\n  Interrupted. Go on with --from ${reached} --seeds ${end - reached}`);
+      const block = reached - ((reached - 1) % hashedSeeds);
+      const again = block < reached ? `, or from ${block} to have the hash of its ${hashedSeeds} too` : '';
+      print(`\n  Interrupted. Go on with --from ${reached} --seeds ${end - reached}${again}`);
       return 130;
     }
     print(`\n  ${seeds} seeds, every promise held.`);
@@ -206,13 +215,27 @@ async function replay(seed: number, order: string | null, isWhole: boolean): Pro
 export function tell(outcome: Outcome, order: string | null, isWhole: boolean): void {
   const { failures, seed } = outcome;
   const subject = order ?? failures.find((failure) => failure.orderId)?.orderId ?? null;
-  print(`\n  Seed ${seed}: ${JSON.stringify(outcome.drawn, null, 1).replaceAll('\n', '\n  ')}\n`);
-  for (const line of isWhole || subject === null ? outcome.trace() : outcome.trace(subject)) print(`  ${line}`);
+  print(`\n  Seed ${seed}`);
+  for (const line of inWords(outcome.drawn)) print(`    ${line}`);
+  print('');
+  const story = isWhole || subject === null ? outcome.trace() : outcome.trace(subject);
+  for (const line of story) print(`  ${line}`);
+  if (story.length === 0) print(`  Nothing happened to ${subject}.`);
   print(`\n  trace hash ${outcome.traceHash}, ${(outcome.virtualMs / 1000).toFixed(1)} s of virtual time`);
   for (const failure of failures)
     print(`\n  BROKEN: ${failure.what}\n    ${failure.orderId ?? ''} ${failure.sentence}`);
   if (failures.length === 0) print('\n  Every promise held.');
   else print(`\n  Replay it: npm run simulate -- --seed ${seed}${subject === null ? '' : ` --order ${subject}`}`);
+}
+
+// A line per drawn value, of the faults those that there are.
+function inWords({ faults, machines, bursts, ...others }: Plan): string[] {
+  return [
+    ...Object.entries(others).map(([name, value]) => `${name} ${JSON.stringify(value)}`),
+    ...machines.map((machine) => `machine ${JSON.stringify(machine)}`),
+    ...bursts.map((burst) => `burst ${JSON.stringify(burst)}`),
+    ...Object.entries(faults).flatMap(([name, rate]) => (rate > 0 ? [`fault ${name} ${rate.toFixed(4)}`] : [])),
+  ];
 }
 
 function combined(hashes: readonly string[]): string {

@@ -22,7 +22,7 @@ import { createModelPartners, type ModelPartners } from './partners.ts';
 import type { Plan } from './plan.ts';
 import { newerType, olderType } from './releases.ts';
 import type { Change } from './rows.ts';
-import { createTrace } from './trace.ts';
+import { createTrace, rowInWords } from './trace.ts';
 
 export type Simulation = {
   readonly world: World;
@@ -178,7 +178,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
       const subject = String((change.table === 'orders' ? row.id : row.order_id) ?? '');
       const state = change.after === null ? 'gone' : String(row.state ?? row.status ?? row.type ?? 'written');
       trace.note(process, `${change.table} by ${change.label}`, state, subject, () =>
-        JSON.stringify(row).slice(0, 400),
+        rowInWords(change.before, change.after),
       );
     }
   }
