@@ -5,7 +5,7 @@
 // No fact carries an e-mail address, a name or free text of a customer.
 // Relies on typebox alone, which is data and types without I/O.
 
-import { type Static, Type } from 'typebox';
+import { type Static, type TProperties, Type } from 'typebox';
 import type { Status } from './order.ts';
 
 const orderId = Type.String({ format: 'uuid' });
@@ -16,43 +16,49 @@ const money = {
 const status = <S extends Status>(value: S) => Type.Literal(value);
 const reason = Type.String({ description: 'Stable code of the reason' });
 
+const fact = <P extends TProperties>(description: string, data: P) => Type.Object(data, { description });
+
 export const factSchemas = {
-  OrderCreatedV1: Type.Object({ orderId, ...money, country: Type.String({ pattern: '^[A-Z]{2}$' }) }),
-  OrderCanceledV1: Type.Object({
+  OrderCreatedV1: fact('The order was placed.', { orderId, ...money, country: Type.String({ pattern: '^[A-Z]{2}$' }) }),
+  OrderCanceledV1: fact('The order was canceled by its customer, by an operator, or by what a partner said. Final.', {
     orderId,
     previousStatus: Type.Union([status('PENDING'), status('PROCESSING'), status('FAILED')]),
     status: status('CANCELED'),
     ...money,
     reason,
   }),
-  OrderFailedV1: Type.Object({
+  OrderFailedV1: fact('A core step gave up; the order waits for a person.', {
     orderId,
     previousStatus: Type.Union([status('PENDING'), status('PROCESSING')]),
     status: status('FAILED'),
     reason,
     consumer: Type.String({ description: 'The consumer whose step gave up' }),
   }),
-  OrderReprocessedV1: Type.Object({
+  OrderReprocessedV1: fact('A person sent the order back to work.', {
     orderId,
     previousStatus: status('FAILED'),
     status: status('PENDING'),
   }),
-  PaymentAuthorizedV1: Type.Object({
+  PaymentAuthorizedV1: fact('The provider holds the amount.', {
     orderId,
     ...money,
     authorizationId: Type.String(),
     expiresAt: Type.String({ format: 'date-time' }),
   }),
-  PaymentFailedV1: Type.Object({ orderId, ...money, declineCode: Type.String() }),
-  PaymentVoidedV1: Type.Object({ orderId, ...money, authorizationId: Type.String() }),
-  FulfillmentScheduledV1: Type.Object({
+  PaymentFailedV1: fact('The provider declined; nothing is held.', { orderId, ...money, declineCode: Type.String() }),
+  PaymentVoidedV1: fact('The authorization was released; nothing is held any more.', {
+    orderId,
+    ...money,
+    authorizationId: Type.String(),
+  }),
+  FulfillmentScheduledV1: fact('The carrier has booked. Without statuses where the order had been canceled before.', {
     orderId,
     bookingId: Type.String(),
     previousStatus: Type.Optional(status('PROCESSING')),
     status: Type.Optional(status('PROCESSED')),
   }),
-  FulfillmentRejectedV1: Type.Object({ orderId, rejectCode: Type.String() }),
-  FulfillmentCanceledV1: Type.Object({ orderId, bookingId: Type.String() }),
+  FulfillmentRejectedV1: fact('The carrier rejected the shipment.', { orderId, rejectCode: Type.String() }),
+  FulfillmentCanceledV1: fact('The shipment was recalled.', { orderId, bookingId: Type.String() }),
 } as const;
 
 export type FactType = keyof typeof factSchemas;
