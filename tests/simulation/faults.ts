@@ -22,6 +22,8 @@ const looks = new Set(['read-due', 'scan-missed', 'read-owed', 'hold-lanes', 're
 // No crash, silence or freeze of the world lasts longer; a frozen one sleeps past most leases.
 const freezeMsMax = 6_000;
 const lateMsMax = 8_000;
+// A death around an outside call is this much more frequent than one around a statement.
+const callsWeigh = 4;
 
 type Choice = readonly [probability: number, toMishap: (luck: Stream) => Mishap];
 
@@ -48,6 +50,8 @@ export function createDrawnFaults(plan: Plan, draws: Draws, clock: Clock): Drawn
     [chance('freezeBefore'), (luck) => ({ at: 'before', what: 'freeze', ms: freezeMs(luck) })],
     [chance('freezeAfter'), (luck) => ({ at: 'after', what: 'freeze', ms: freezeMs(luck) })],
   ];
+  // An order is called about once or twice, and written of by dozens of statements.
+  const atCalls = everywhere.map(([probability, toMishap]): Choice => [probability * callsWeigh, toMishap]);
   const atStatements: readonly Choice[] = [
     ...everywhere,
     [
@@ -60,7 +64,7 @@ export function createDrawnFaults(plan: Plan, draws: Draws, clock: Clock): Drawn
     [chance('statementRefused'), (luck) => ({ at: 'before', what: 'refuse', error: sqlError(luck.pick(refusals)) })],
   ];
   const atPartners: readonly Choice[] = [
-    ...everywhere,
+    ...atCalls,
     [
       chance('partnerAway'),
       () => ({ at: 'before', what: 'refuse', error: () => unavailable('The partner is not available.') }),

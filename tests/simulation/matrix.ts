@@ -90,6 +90,7 @@ async function tell(story: Story, fault: Strike | null, keepsLines = false): Pro
       nowMs = clock.nowMs;
       return faults;
     },
+    rejects: () => story.rejects === true,
     refusesRecall: () => story.refusesRecall === true,
     isNewer: (machine) => story.isNewer?.(machine, nowMs()) ?? false,
     startsAgainAfterMs: () => 100,

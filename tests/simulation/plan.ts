@@ -178,7 +178,7 @@ export function drawPlan(seed: number, draws: Draws): Plan {
       repeats: luck.pick([0, 0.3, 0.7]),
       otherPayload: 0.1,
       cancels: luck.pick([0, 0.4, 0.8]),
-      interferes: luck.pick([0, 0, 0.15, 0.4]),
+      interferes: luck.pick([0, 0.15, 0.4, 0.7]),
       reads: 0.3,
       operatorEveryMs: luck.between(500, 3_000),
       reprocesses: luck.pick([0, 0.5, 0.9]),

@@ -19,6 +19,8 @@ export type Story = {
   // The same for statements, by label.
   readonly stall?: (label: string, before: number) => Mishap | null;
   readonly refusesRecall?: boolean;
+  // The carrier takes no order.
+  readonly rejects?: boolean;
   // Which release a machine runs that starts now; the older one everywhere unless told.
   readonly isNewer?: (machine: string, nowMs: number) => boolean;
   // Counters of sometimes.ts that the story must meet where no fault comes in between.
@@ -175,6 +177,34 @@ export const stories: readonly Story[] = [
       await insist.cancel(order.id);
     },
   },
+  ...(['PaymentFailed', 'FulfillmentRejected'] as const).map(
+    (fact): Story => ({
+      name: `a partner says no to what was canceled meanwhile: ${fact}`,
+      // Whoever undoes it sleeps until the answer is settled.
+      plan: (plan) => ({
+        ...plan,
+        machines: [
+          { ...machine('one'), consumers: consumers.filter((consumer) => consumer !== 'compensation') },
+          { ...machine('two'), isApi: false, relay: false, consumers: ['compensation'] },
+        ],
+        partnerLatencyMs: { ...plan.partnerLatencyMs, authorize: [150, 180], book: [150, 180] },
+      }),
+      rejects: true,
+      meets: [`transition CANCELED ${fact}`],
+      tell: async (simulation) => {
+        const { clients, machines } = simulation;
+        machines[1]?.freeze(2_000);
+        const isDeclined = fact === 'PaymentFailed';
+        const order = await clients.insist.place('a', {
+          ...goods,
+          paymentScenario: isDeclined ? 'failure' : 'success',
+        });
+        if (order === null) return;
+        await seen(simulation, order.id, ({ payment, fulfillment }) => (isDeclined ? payment : fulfillment) !== 'none');
+        await clients.insist.cancel(order.id);
+      },
+    }),
+  ),
   {
     name: 'a cancel while the shipment is booked',
     trouble: (label, before) => (label === 'carrier.book' && before < 2 ? silence : null),
