@@ -167,6 +167,21 @@ export const stories: readonly Story[] = [
     },
   },
   {
+    name: 'an answer that was lost is not forgotten over a certain failure after it',
+    plan: withSettings({ maxRetries: 1 }),
+    trouble: (label, before) => {
+      if (label !== 'payments.authorize' || before > 1) return null;
+      return before === 0 ? silence : { at: 'before', what: 'refuse', error: notNow };
+    },
+    tell: async (simulation) => {
+      const { insist } = simulation.clients;
+      const order = await insist.place('a', goods);
+      if (order === null) return;
+      await seen(simulation, order.id, ({ status }) => status === 'FAILED');
+      await insist.operate();
+    },
+  },
+  {
     name: 'a letter of a core step is closed by a cancel',
     plan: withSettings({ maxRetries: 0 }),
     tell: async (simulation) => {
