@@ -48,7 +48,7 @@ export type Fleet = ReturnType<typeof createFleet>;
 const readyPatienceMs = 180_000;
 // Backends of a killed PostgreSQL are gone after a second or two.
 const passingPatienceMs = 15_000;
-const pauseMs = 50;
+const pauseMs = 100;
 
 export function createFleet({ directory, environment, say, via = null, ports = {} }: FleetOptions) {
   const directoryOf = (name: ServerName) => join(directory, name);
@@ -108,7 +108,7 @@ export function createFleet({ directory, environment, say, via = null, ports = {
     if (await isListening(port)) {
       throw new StartError(
         `Port ${port} on 127.0.0.1 is taken by another program, and ${server.title} wants it: stop that program, ` +
-          `choose another port with --port ${name}=${port + 10_000}, or set ${server.setting} to use what is there.`,
+          `choose another port with --port ${name}=${server.port + (port === server.port ? 10_000 : 0)}, or set ${server.setting} to use what is there.`,
       );
     }
     await assertSpace(server);
@@ -156,7 +156,7 @@ export function createFleet({ directory, environment, say, via = null, ports = {
       if (pid === null) {
         const log = await logOf(name, run);
         if (again?.launch.isPassing?.(log) && waitedMs < passingPatienceMs) {
-          await pause(pauseMs * 4);
+          await pause(pauseMs * 2);
           record = await again.launched();
           continue;
         }

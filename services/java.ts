@@ -48,7 +48,7 @@ function besides(java: string): string[] {
 // Null: it does not run, as macOS' placeholder does not.
 async function versionOf(java: string): Promise<number | null> {
   try {
-    const text = await runCommand(java, ['-XshowSettings:properties', '--version'], { timeoutMs: answerTimeoutMs });
+    const text = await runCommand(java, ['--version'], { timeoutMs: answerTimeoutMs });
     return Number(/^\S+ (\d+)/.exec(text)?.[1] ?? 0);
   } catch {
     // Java 8 does not know `--version`; it is too old for everything here.

@@ -93,9 +93,11 @@ function bornOf(pid: number): string | null {
     }
   }
   try {
-    // The name, in brackets, may hold anything; after it come the state and, as the 20th, the start.
+    // The name, in brackets, may hold anything; after it come the state, the 18th is the number of threads,
+    // the 20th the start. A dead process whose threads are not all gone still holds its port.
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? [];
-    return fields[0] === 'Z' || fields[0] === 'X' ? null : `${bootOf()} ${fields[19]}`;
+    const isDead = ['Z', 'X'].includes(fields[0] ?? '') && Number(fields[17]) <= 1;
+    return isDead ? null : `${bootOf()} ${fields[19]}`;
   } catch {
     return null;
   }
