@@ -92,7 +92,7 @@ export function createCrew(options: {
         }
         if (leaving.signal.aborted) return;
         quickEnds = system.monotonicMs() - startedMs < provenMs ? quickEnds + 1 : 0;
-        const pauseMs = Math.min(pauseMsMax, pauseMsMin * 2 ** Math.min(quickEnds, 10));
+        const pauseMs = Math.min(pauseMsMax, pauseMsMin * 2 ** Math.min(Math.max(0, quickEnds - 1), 10));
         log.warn({ process: name, end, pauseMs }, 'a process has ended by itself and is started again');
         await system.sleep(pauseMs, leaving.signal);
         if (leaving.signal.aborted) return wasReady ? undefined : reject(new CannotStartError(`${name} was stopped.`));

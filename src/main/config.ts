@@ -95,6 +95,7 @@ function toConfig(values: Values) {
     idempotencyKeyMode: values.IDEMPOTENCY_KEY_MODE,
     retention: Object.freeze({ idempotencyHours: values.IDEMPOTENCY_RETENTION_HOURS, days: values.RETENTION_DAYS }),
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT_MS,
+    drainMs: values.SHUTDOWN_DRAIN_MS,
     logLevel: values.LOG_LEVEL,
   });
 }
@@ -118,6 +119,12 @@ function contradictions(values: Partial<Values>, run: Run): string[] {
   if (delayMs > delayMaxMs) {
     const rule = `must not be above ORDER_WORKER_RETRY_DELAY_MAX_MS, which is ${delayMaxMs}`;
     found.push(`ORDER_WORKER_RETRY_DELAY_MS=${delayMs}: ${rule}`);
+  }
+  const timeoutMsMax = values.SHUTDOWN_TIMEOUT_MS ?? Number.NaN;
+  const drainMs = values.SHUTDOWN_DRAIN_MS ?? Number.NaN;
+  if (drainMs > timeoutMsMax / 2) {
+    const rule = `must be at most half of SHUTDOWN_TIMEOUT_MS, which is ${timeoutMsMax}`;
+    found.push(`SHUTDOWN_DRAIN_MS=${drainMs}: ${rule} (the rest is for ending what is under way)`);
   }
   if (run === 'start' && values.MIGRATE_DATABASE_URL && values.DATABASE_URL === null) {
     const shown = withoutSecrets(values.MIGRATE_DATABASE_URL);

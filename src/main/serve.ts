@@ -90,6 +90,7 @@ async function work(
     system,
     log,
     metrics: metrics.scrape,
+    isLeaving: () => isStopping,
     readiness: async () => {
       const checks = await checkDatabase(database, subscribedTypes);
       const detail = isStopping ? 'stopping' : 'running';
@@ -115,8 +116,11 @@ async function work(
   } finally {
     isStopping = true;
     log.info({}, 'stopping: no new work is taken, running work is finished or released');
+    // Who balances requests sees /readyz fail and sends the next one elsewhere, before this port closes.
+    const drainMs = duties.api ? config.drainMs : 0;
+    if (drainMs > 0) await system.sleep(drainMs);
     // A share for finishing calls; the rest for releasing, settling and closing.
-    const graceMs = config.shutdownTimeoutMs / 2;
+    const graceMs = (config.shutdownTimeoutMs - drainMs) / 2;
     await Promise.all([server.close(), engine.stop(graceMs)]);
   }
 }

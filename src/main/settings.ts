@@ -85,6 +85,7 @@ const keeping = {
 };
 const running = {
   SHUTDOWN_TIMEOUT_MS: whole(10_000, 1, timerMaxMs, 'a process told to stop has ended after this'),
+  SHUTDOWN_DRAIN_MS: whole(0, 0, timerMaxMs, 'of that, the API answers on while /readyz says that it leaves'),
   LOG_LEVEL: oneOf('info', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'lowest level'),
 };
 

@@ -20,7 +20,9 @@ export type Settings = Readonly<Record<string, string | number>>;
 export type Ended = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
 
 export type Running = {
+  // Of API, sandbox, or health and metrics; the word `null` where a role listens nowhere.
   readonly url: string;
+  readonly pid: number;
   readonly said: () => string;
   // Its log, a record per line.
   readonly log: () => readonly LogLine[];
@@ -43,13 +45,16 @@ export type LogLine = {
   readonly [field: string]: unknown;
 };
 
+// As on the command line, such as `worker payment fulfillment`.
+export type RoleCommand = 'start' | 'sandbox' | 'api' | 'relay' | `worker${string}` | `start --processes${string}`;
+
 export type Processes = {
   // Removed by `close`.
   readonly directory: string;
   // Resolves when the role is ready; fails with what it said when it ends instead.
-  readonly start: (role: 'start' | 'sandbox', settings: Settings) => Promise<Running>;
+  readonly start: (role: RoleCommand, settings: Settings) => Promise<Running>;
   // The same for whoever wants to lay hands on it before.
-  readonly begin: (role: 'start' | 'sandbox', settings: Settings, patienceMs?: number) => Begun;
+  readonly begin: (role: RoleCommand, settings: Settings, patienceMs?: number) => Begun;
   // Runs a command to its end; fails with what it said when there is none.
   readonly run: (args: readonly string[], settings?: Settings, patienceMs?: number) => Promise<Ended>;
   // Words that no output may contain, such as a password.
@@ -64,8 +69,11 @@ const root = dirname(dirname(import.meta.dirname));
 const cli = join(root, 'src/main/cli.ts');
 // Roles start in little more than half the time from compiled code.
 const compiled = { NODE_COMPILE_CACHE: join(root, '.orderly/compiled') };
-// Where each role says that it is ready, and under which address.
-const ready = { start: /running at (http:\S+)/, sandbox: /"url":"(http:[^"]+)"/ } as const;
+// Where each role says that it is ready, and under which address: nothing after `url` where it has none.
+const readyOf = (role: RoleCommand) => {
+  if (role === 'sandbox') return /"url":"(http:[^"]+)"/;
+  return role.startsWith('start') ? /running at (http:\S+)/ : /"url":"?(http:[^"]+|null)"?,"msg":"running"/;
+};
 // The embedded database takes seconds to open on a loaded machine.
 const readyMs = 40_000;
 const exitMs = 15_000;
@@ -117,9 +125,10 @@ export function createProcesses(): Processes {
     return { child, said, ended };
   }
 
-  function begin(role: 'start' | 'sandbox', settings: Settings, patienceMs = readyMs): Begun {
-    const { child, said, ended } = launch([role], settings);
+  function begin(role: RoleCommand, settings: Settings, patienceMs = readyMs): Begun {
+    const { child, said, ended } = launch(role.split(' '), settings);
     const begun = {
+      pid: child.pid ?? 0,
       said,
       log: () =>
         said()
@@ -137,7 +146,7 @@ export function createProcesses(): Processes {
       },
     };
     const isReady = async (): Promise<Running> => {
-      const look = () => (alive.has(child) ? ready[role].exec(said())?.[1] : 'ended');
+      const look = () => (alive.has(child) ? readyOf(role).exec(said())?.[1] : 'ended');
       const url = await until(look, `${role} to be ready`, { patienceMs });
       if (url === 'ended') throw new Error(`${role} ended instead of being ready:\n${said()}`);
       return { url, ...begun };

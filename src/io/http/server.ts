@@ -46,6 +46,8 @@ export type HttpDependencies = {
   readonly desk: OrderDesk | null;
   readonly system: System;
   readonly log: Log;
+  // From then on an answer ends its connection, so that the next request comes to another process.
+  readonly isLeaving?: () => boolean;
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: () => Promise<Metrics>;
   readonly settings: HttpSettings;
@@ -55,6 +57,7 @@ export function createHttpServer({
   desk,
   system,
   log,
+  isLeaving = () => false,
   readiness,
   metrics,
   settings,
@@ -112,7 +115,7 @@ export function createHttpServer({
   // Closing waits for every connection; one that is kept alive after an answer would end only with its client.
   // What was taken in before it on the same connection is answered too.
   app.addHook('onSend', ({ raw }, reply, payload, done) => {
-    if (closing && latest.get(raw.socket) === raw) reply.header('connection', 'close');
+    if ((closing || isLeaving()) && latest.get(raw.socket) === raw) reply.header('connection', 'close');
     done(null, payload);
   });
   app.addHook('onResponse', (request, reply, done) => {
