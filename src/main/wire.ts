@@ -150,7 +150,7 @@ export function createEngine(parts: {
     desk,
     start: async () => {
       subscribed = await Promise.all(
-        consumers.map((one) => bus.subscribe(`orderly.${one.consumer}`, one.types, one.receive)),
+        consumers.map((one) => bus.subscribe(groupOf(one.consumer), one.types, one.receive)),
       );
       pulling = Promise.all([...pulls.values()].map((pull) => pull.run(intake.signal)));
       const owing = roles.relay ? [relay.run(background.signal), cleanup.run(background.signal)] : [];
@@ -175,10 +175,13 @@ export function createEngine(parts: {
   };
 }
 
+// The name of a consumer's group on every bus.
+export const groupOf = (consumer: string) => `orderly.${consumer}`;
+
 // A newer release may have written a type or a version that this one does not know. Its stream is the one
 // of its name, else the orders' own; on a wrong one nobody takes it, and its readers pull it.
 const streams = new Map(factTypes.map((type) => [nameOf(type), streamOf[type]]));
-const streamOfAny = (type: string) => streams.get(nameOf(type)) ?? streamOf.OrderCreatedV1;
+export const streamOfAny = (type: string) => streams.get(nameOf(type)) ?? streamOf.OrderCreatedV1;
 
 function createBreakers(metrics: Metrics, log: Log): Record<keyof Partners, Breaker> {
   const named = (dependency: keyof Partners) =>

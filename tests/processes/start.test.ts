@@ -66,6 +66,7 @@ describe('the command', slowestTest, () => {
   it('refuses a role that it does not have', async () => {
     assertRefused(await processes.run(['satrt']), /"satrt" is no role.*start/);
     assertRefused(await processes.run(['start', 'payment']), /"start payment" is no role/);
+    assertRefused(await processes.run(['worker', 'paymnt']), /"paymnt" is no consumer.*did you mean payment\?/);
   });
 
   it('names every mistake in the settings at once, and starts nothing', async () => {
@@ -89,6 +90,18 @@ describe('the command', slowestTest, () => {
     assert.match(stderr, /did you mean ORDER_WORKER_MAX_RETRIES\?/);
     assert.doesNotMatch(stderr, /open|sesame/);
     assert.equal(existsSync(directory), false);
+  });
+
+  it('says what a role needs that works beside other processes', async () => {
+    const roles = [['api'], ['relay'], ['worker'], ['start', '--processes']];
+    const lacking = await Promise.all(roles.map((args) => processes.run(args)));
+    for (const { code, stdout, stderr } of lacking) {
+      assert.deepEqual({ code, stdout }, { code: 2, stdout: '' });
+      assert.match(stderr, /^DATABASE_URL: must be set for .*\nBUS="memory": must be kafka \| redis \| sqs for .*\n$/);
+    }
+    const apart = { BUS: 'kafka', DATABASE_URL: 'postgres://127.0.0.1:1/orderly' };
+    const alone = await processes.run(['worker', 'payment', 'fulfillment'], apart);
+    assertRefused(alone, /^PARTNERS_URL must be set for a worker of payment, fulfillment: .*orderly -- sandbox/);
   });
 
   it('says that a port is taken', async () => {

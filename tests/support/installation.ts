@@ -1,5 +1,5 @@
 // One installation for a test: an empty database on a real PostgreSQL server, the sandbox as a process of
-// its own, and as many `start` processes on them as the test starts, one after the other or side by side.
+// its own, and as many processes on them as the test starts, one after the other or side by side.
 //
 // `inInstallation` leaves nothing running; when the story fails, what the processes said last is told too.
 
@@ -8,7 +8,7 @@ import { connectServer, type Query } from '../../src/io/postgres/database.ts';
 import { audit, awaitRest, readLedger } from './audit.ts';
 import { type Client, createClient } from './client.ts';
 import type { Postgres } from './postgres.ts';
-import { createProcesses, findPort, type Processes, type Running, type Settings } from './process.ts';
+import { createProcesses, findPort, type Processes, type RoleCommand, type Running, type Settings } from './process.ts';
 import { silentLog } from './silent-log.ts';
 import { until } from './until.ts';
 
@@ -28,9 +28,11 @@ export type Installation = {
   readonly settings: Settings;
   readonly databaseUrl: string;
   readonly sql: Query;
-  // Talks to the `start` process that was started last.
+  // Talks to the `start` or `api` that was started last.
   readonly client: Client;
   readonly start: (more?: Settings) => Promise<Running>;
+  // Another role on the same orders; an `api` is talked to from then on.
+  readonly startRole: (role: RoleCommand, more?: Settings) => Promise<Running>;
   // The same data, the same address.
   readonly startSandbox: () => Promise<Running>;
   readonly sandbox: () => Running;
@@ -60,7 +62,7 @@ export async function inInstallation(
   processes.keepSecret(new URL(databaseUrl).password);
   const database = connectServer({ url: databaseUrl, poolMax: 2, log: silentLog });
   const { query: sql } = database;
-  const roles: Running[] = [];
+  const roles: { readonly role: RoleCommand; readonly started: Running }[] = [];
   let url = 'http://nobody.invalid';
   const client = createClient(() => url);
   let failed = false;
@@ -71,18 +73,20 @@ export async function inInstallation(
     let sandbox = await startSandbox();
     const { url: sandboxUrl } = sandbox;
     const settings = { ...quickSettings, DATABASE_URL: databaseUrl, PARTNERS_URL: sandboxUrl, PORT: 0, ...more };
+    const startRole = async (role: RoleCommand, extra: Settings = {}) => {
+      const started = await processes.start(role, { ...settings, ...extra });
+      roles.push({ role, started });
+      if (role === 'api' || role.startsWith('start')) url = started.url;
+      return started;
+    };
     await story({
       processes,
       settings,
       databaseUrl,
       sql,
       client,
-      start: async (extra = {}) => {
-        const started = await processes.start('start', { ...settings, ...extra });
-        roles.push(started);
-        url = started.url;
-        return started;
-      },
+      start: (extra) => startRole('start', extra),
+      startRole,
       startSandbox: async () => {
         sandbox = await startSandbox();
         return sandbox;
@@ -111,7 +115,7 @@ export async function inInstallation(
   } catch (error) {
     failed = true;
     if (error instanceof Error) {
-      const said = roles.map((role, index) => `start ${index + 1} said last:\n${role.said().slice(-1_500)}`);
+      const said = roles.map(({ role, started }) => `${role} said last:\n${started.said().slice(-1_500)}`);
       error.message += `\n${said.join('\n')}`;
     }
     throw error;

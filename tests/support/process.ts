@@ -147,7 +147,10 @@ export function createProcesses(): Processes {
     };
     const isReady = async (): Promise<Running> => {
       const look = () => (alive.has(child) ? readyOf(role).exec(said())?.[1] : 'ended');
-      const url = await until(look, `${role} to be ready`, { patienceMs });
+      const url = await until(look, `${role} to be ready`, { patienceMs }).catch((error: Error) => {
+        error.message += `\nIt said:\n${said()}`;
+        throw error;
+      });
       if (url === 'ended') throw new Error(`${role} ended instead of being ready:\n${said()}`);
       return { url, ...begun };
     };

@@ -1,0 +1,202 @@
+// The core story over each bus, with real servers and every role a process of its own: all scenarios, dead
+// letters and their way back, a cancel, a worker more, dead ones, a bus that forgets, another bus.
+//
+// `verify --ledger`, a process of its own too, has the last word each time.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { type Scenario, startLoad } from '../support/client.ts';
+import { type Installation, inInstallation, slowestTest } from '../support/installation.ts';
+import type { Postgres } from '../support/postgres.ts';
+import type { Running, Settings } from '../support/process.ts';
+import { readSamples } from '../support/prometheus.ts';
+import { until } from '../support/until.ts';
+import { startServer } from '../support/world.ts';
+import { type BusServer, busKinds, openBusServer } from './bus-server.ts';
+
+const consumers = ['payment', 'fulfillment', 'compensation', 'notification'] as const;
+const mixed: readonly Scenario[] = ['success', 'flaky', 'success', 'failure', 'success', 'lost-answer'];
+// What the contract says of each scenario: status, payment, the most attempts of payment, a letter or not.
+const contract: Readonly<Record<Scenario, readonly [string, string, number, boolean]>> = {
+  success: ['PROCESSED', 'authorized', 1, false],
+  failure: ['CANCELED', 'declined', 1, false],
+  flaky: ['PROCESSED', 'authorized', 3, false],
+  timeout: ['PROCESSED', 'authorized', 2, false],
+  'lost-answer': ['PROCESSED', 'authorized', 2, false],
+  outage: ['FAILED', 'none', 4, true],
+  fatal: ['FAILED', 'none', 1, true],
+};
+const scenarios = Object.keys(contract) as Scenario[];
+// A dozen processes and their servers share two cores here: a call that is well may take its time.
+const patient: Settings = { ORDER_WORKER_LEASE_MS: 8_000, ORDER_WORKER_TIMEOUT_MS: 5_000, DATABASE_POOL_MAX: 3 };
+
+for (const kind of busKinds) {
+  describe(`orders over ${kind}, every role a process`, { timeout: 4 * slowestTest.timeout }, () => {
+    let postgres: Postgres;
+    let bus: BusServer;
+    before(async () => {
+      postgres = await startServer();
+      bus = await openBusServer(kind);
+    });
+    after(async () => {
+      await bus.close();
+      await postgres.stop();
+    });
+
+    it('end as their scenario says, and what gave up comes back by its letter', async () => {
+      await inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
+        const { client, audited, sql } = installation;
+        const { get, post, reaches, verified } = await startAll(installation);
+        const placed = await Promise.all(
+          scenarios.map(async (scenario) => ({ scenario, ...(await client.place({ scenario })) })),
+        );
+        await audited();
+        const letters = (await get('/dlq')) as { items: { orderId: string }[] };
+        for (const { scenario, orderId } of placed) {
+          const [status, payment, attemptsMax, hasLetter] = contract[scenario];
+          const order = (await get(`/orders/${orderId}`)) as Record<string, unknown>;
+          assert.deepEqual([order.status, order.payment], [status, payment], scenario);
+          assert.equal(
+            letters.items.some((letter) => letter.orderId === orderId),
+            hasLetter,
+            scenario,
+          );
+          const [row] = await sql<{ attempt: number }>(
+            `SELECT attempt FROM deliveries WHERE order_id = $1 AND consumer = 'payment'`,
+            [orderId],
+          );
+          assert.ok(row && row.attempt <= attemptsMax, `${scenario}: ${row?.attempt} attempts`);
+        }
+
+        const idOf = (scenario: Scenario) => placed.find((one) => one.scenario === scenario)?.orderId ?? '';
+        assert.equal(await post(`/dlq/${idOf('outage')}/reprocess`), 202);
+        assert.equal(await post(`/dlq/${idOf('fatal')}/reprocess`), 202);
+        await reaches(idOf('outage'), 'PROCESSED');
+        await reaches(idOf('fatal'), 'FAILED');
+        await verified();
+      });
+    });
+
+    it('hold nothing once they are canceled while the provider keeps silent', async () => {
+      await inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
+        const { client, direct, hanging, audited } = installation;
+        const { verified } = await startAll(installation);
+        await direct({ call: 'authorize', act: 'hang-after' });
+        const { orderId } = await client.place();
+        await hanging(1);
+        await client.cancel(orderId);
+        await audited({ retriesMore: 1 });
+        await verified();
+      });
+    });
+
+    it('are shared by a worker that is started beside another, and go on when one of them is killed', async () => {
+      await inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
+        const { client, audited, startRole } = installation;
+        const { of, verified } = await startAll(installation);
+        const load = startLoad(client, { scenarios: mixed });
+        await load.more(30);
+        const second = await startRole('worker payment', { WORKER_PORT: 0 });
+        await until(async () => (await paymentsOf(second)) > 5, 'work of the second worker');
+        await of('worker payment').kill9();
+        await load.more(40);
+        await load.stop();
+        await audited();
+        await verified();
+      });
+    });
+
+    it('lose nothing when their relay is killed: another one takes its lanes', async () => {
+      await inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
+        const { client, audited, startRole, sql } = installation;
+        const { of, verified } = await startAll(installation);
+        const owners = () =>
+          sql<{ token: string }>('SELECT DISTINCT token FROM relay_lanes WHERE lease_until > clock_timestamp()');
+        const [first] = await until(
+          async () => ((await owners()).length === 1 ? owners() : null),
+          'a relay with lanes',
+        );
+        await startRole('relay');
+        const load = startLoad(client, { scenarios: mixed });
+        await load.more(40);
+        assert.deepEqual(await owners(), [first], 'a lane belongs to one relay at a time');
+        await of('relay').kill9();
+        await until(async () => (await owners()).some(({ token }) => token !== first?.token), 'lanes in other hands');
+        await load.more(40);
+        await load.stop();
+        await audited();
+        await verified();
+      });
+    });
+
+    it('charge no attempt and fail nobody while all roles are replaced one after the other', async () => {
+      await inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
+        const { client, audited, startRole, sql } = installation;
+        const { roles, of, verified } = await startAll(installation);
+        const load = startLoad(client, { scenarios: ['success'] });
+        await load.more(30);
+        for (const role of roles) {
+          const old = of(role);
+          await startRole(role);
+          old.signal('SIGTERM');
+          assert.equal(await old.exit(), 0, old.said());
+          assert.equal(old.log().at(-1)?.msg, 'stopped');
+          await load.more(20);
+        }
+        await load.stop();
+        await audited();
+        assert.deepEqual(await sql(`SELECT * FROM attempts WHERE outcome <> 'wait'`), []);
+        await verified();
+      });
+    });
+
+    it('come to their end when the bus forgets everything on the way', async () => {
+      await inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
+        const { client, audited } = installation;
+        const { verified } = await startAll(installation);
+        const load = startLoad(client, { scenarios: mixed });
+        await load.more(40);
+        await bus.wipe();
+        await load.more(40);
+        await bus.wipe();
+        await load.stop();
+        await audited({ patienceMs: 60_000 });
+        await verified();
+      });
+    });
+  });
+}
+
+// A worker of each consumer, a relay and an API on one installation, each a process of its own.
+async function startAll({ startRole, settings, processes, sandbox }: Installation) {
+  const roles = ['api', 'relay', ...consumers.map((name) => `worker ${name}` as const)] as const;
+  type Role = (typeof roles)[number];
+  const all = new Map<Role, Running>();
+  await Promise.all(roles.map(async (role) => all.set(role, await startRole(role, { WORKER_PORT: 0 }))));
+  const of = (role: Role): Running => {
+    const process = all.get(role);
+    assert.ok(process);
+    return process;
+  };
+  const { url } = of('api');
+  const get = async (path: string) => (await fetch(`${url}${path}`)).json() as Promise<Record<string, unknown>>;
+  return {
+    roles,
+    of,
+    get,
+    post: async (path: string) => (await fetch(`${url}${path}`, { method: 'POST' })).status,
+    reaches: (orderId: string, status: string) =>
+      until(async () => (await get(`/orders/${orderId}`)).status === status, `the order ${orderId} to be ${status}`),
+    // A stranger's look at database and partners: a process that knows nothing of what has happened here.
+    verified: async () => {
+      const { code, stdout, stderr } = await processes.run(['verify', '--ledger', sandbox().url], settings);
+      assert.equal(code, 0, stdout + stderr);
+    },
+  };
+}
+
+// How many attempts of payment this worker has ended.
+async function paymentsOf({ url }: Running): Promise<number> {
+  const samples = readSamples(await (await fetch(`${url}/metrics`)).text());
+  return samples.get('orderly_deliveries_total{consumer="payment",end="done"}') ?? 0;
+}
