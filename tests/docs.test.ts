@@ -28,7 +28,7 @@ const filesUnder = (folder: string) =>
 const decisions = filesUnder('docs/decisions');
 const guarantees = 'docs/guarantees.md';
 const documents = [
-  ...['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'docs/evidence.md'],
+  ...['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'docs/evidence.md', 'docs/processes.md'],
   ...[guarantees, ...decisions],
 ];
 const readme = textOf('README.md');
