@@ -1,0 +1,107 @@
+// The bus on SQS: one queue per reader, FIFO with the order as group, or standard.
+//
+// Promises: `publish` resolves when the queue of every reader of every message has it; a message is deleted
+// when its reader has claimed it. A FIFO queue keeps the order of each order's messages. What ten receipts
+// could not hand over goes to the queue beside it and stays there for people to look at; its reader pulls
+// the fact from the database long before.
+// Relies on the credentials that AWS' own rules find; a plain http endpoint is an emulator and gets any.
+
+import { GetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs';
+import type { Bus, Log, ReaderGroup, Subscription, System } from '../../bus/ports.ts';
+import { createOutage } from './outage.ts';
+import { createSqsQueues, isMissing } from './sqs-queues.ts';
+import { readSqs } from './sqs-reader.ts';
+import { sendAll } from './sqs-sender.ts';
+import { within } from './within.ts';
+
+// Well above what a full batch takes; then the relay tries again by its own backoff.
+const publishTimeoutMs = 10_000;
+const lagTimeoutMs = 5_000;
+const connectTimeoutMs = 2_000;
+// Long polls hold their sockets: four per reader, and what is sent and deleted meanwhile.
+const socketsMax = 128;
+const attemptsMax = 2;
+
+export function createSqsBus(options: {
+  readonly endpoint: string | null;
+  readonly region: string;
+  readonly prefix: string;
+  readonly fifo: boolean;
+  readonly readers: readonly ReaderGroup[];
+  readonly system: System;
+  readonly log: Log;
+}): Bus {
+  const { endpoint, region, prefix, fifo, readers, system, log } = options;
+  const isEmulator = endpoint?.startsWith('http://') ?? false;
+  const client = new SQSClient({
+    region,
+    maxAttempts: attemptsMax,
+    requestHandler: {
+      connectionTimeout: connectTimeoutMs,
+      httpAgent: { keepAlive: true, maxSockets: socketsMax },
+      httpsAgent: { keepAlive: true, maxSockets: socketsMax },
+    },
+    ...(endpoint === null ? {} : { endpoint }),
+    ...(isEmulator ? { credentials: { accessKeyId: 'emulator', secretAccessKey: 'emulator' } } : {}),
+  });
+  const queues = createSqsQueues({ client, prefix, fifo });
+  const outage = createOutage({ server: 'SQS', address: endpoint ?? region, log });
+  const subscriptions = new Set<Subscription>();
+  const closing = new AbortController();
+
+  async function send(group: string, messages: Parameters<typeof sendAll>[1], signal: AbortSignal): Promise<void> {
+    if (messages.length === 0) return;
+    try {
+      await sendAll({ client, url: await queues.urlOf(group), fifo, system }, messages, signal);
+    } catch (error) {
+      if (isMissing(error)) queues.forget(group);
+      throw error;
+    }
+  }
+
+  return {
+    capabilities: { ordered: fifo, durable: true, redelivers: true },
+    publish: async (messages, signal) => {
+      const bounds = { what: 'publishing to SQS', ms: publishTimeoutMs, signal, system };
+      await within(bounds, (inner) =>
+        Promise.all(
+          readers.map(({ group, types }) =>
+            send(
+              group,
+              messages.filter((message) => types.includes(message.type)),
+              inner,
+            ),
+          ),
+        ),
+      );
+    },
+    subscribe: async (group, _types, receive) => {
+      const subscription = readSqs({ client, queues, group, receive, outage, system, log });
+      subscriptions.add(subscription);
+      return subscription;
+    },
+    lag: () =>
+      within({ what: 'reading the lag', ms: lagTimeoutMs, signal: closing.signal, system }, async (signal) => {
+        const counted = readers.map(async ({ group }) => {
+          const command = new GetQueueAttributesCommand({
+            QueueUrl: await queues.urlOf(group),
+            AttributeNames: [...counts],
+          });
+          const { Attributes = {} } = await client.send(command, { abortSignal: signal });
+          return [group, counts.reduce((sum, name) => sum + Number(Attributes[name] ?? 0), 0)] as const;
+        });
+        return new Map(await Promise.all(counted));
+      }),
+    close: async () => {
+      closing.abort(new Error('the bus was closed'));
+      await Promise.all([...subscriptions].map((one) => one.close()));
+      client.destroy();
+    },
+  };
+}
+
+const counts = [
+  'ApproximateNumberOfMessages',
+  'ApproximateNumberOfMessagesNotVisible',
+  'ApproximateNumberOfMessagesDelayed',
+] as const;
