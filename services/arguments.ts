@@ -91,7 +91,7 @@ None named means all. Where its setting is set to another address, that server i
 Options
   --via docker|packages   official images, or the same servers from package registries. Without it: Docker where
                           an engine runs and can have the image, else packages.
-  --port NAME=PORT        another port, such as --port kafka=19092; may be repeated
+  --port NAME=PORT        another port, such as --port kafka=19092, which the server then keeps; may be repeated
   --export                prints only the lines for a shell: eval "$(npm run -s services -- start --export)"
 
 From packages, PostgreSQL comes with npm. Kafka, SQS and Elasticsearch need Java 17 and Maven; where Elasticsearch

@@ -102,9 +102,8 @@ export function createFleet({ directory, environment, say, via = null, ports = {
       }
       return await ready(server, record, 'read', null);
     }
-    // A killed server comes back where it was, and so does one whose address the environment still has.
-    const isKnown = record !== null && (record.run !== null || environment[server.setting] === record.address);
-    const port = asked ?? (isKnown ? record.port : server.port);
+    // It comes back where it was, so that addresses which others hold stay true.
+    const port = asked ?? record?.port ?? server.port;
     if (await isListening(port)) {
       throw new StartError(
         `Port ${port} on 127.0.0.1 is taken by another program, and ${server.title} wants it: stop that program, ` +

@@ -64,6 +64,7 @@ describe('a server that was started', () => {
       assert.deepEqual(await query(again.address, 'SELECT one FROM kept'), [{ one: 1 }]);
       assert.equal(await fleet.stop('postgres'), true);
       assert.equal(await fleet.stop('postgres'), false);
+      assert.equal((await fleetIn('life').start('postgres')).address, first.address);
     } finally {
       await fleet.stop('postgres');
     }
