@@ -23,6 +23,7 @@ const packagesOf: Record<string, readonly string[]> = {
 const entryPoints = [
   'src/main/cli.ts',
   // Complete in themselves; their importer, src/main/open-bus.ts, is changed apart from them.
+  'src/io/buses/kafka.ts',
   'src/io/buses/redis.ts',
   'src/io/buses/sqs.ts',
 ];

@@ -82,10 +82,11 @@ export function groupContract({ open, capabilities, module }: BusOfTest): void {
 
     it('get again what a killed member had not acknowledged', {
       skip: module === null || !capabilities.redelivers,
-    }, async () => {
+    }, async (t) => {
       const world = createWorld();
       const bus = open(world);
       const killed = startReader(module ?? '', world, 100);
+      t.after(killed.kill9);
       const sent = messagesOf(world, 600);
       await publishAll(bus, sent);
       await until(() => killed.ids().length > 100, 'the reader to hold something');

@@ -1,0 +1,238 @@
+// What only Kafka has: topics, keys, foreign writers, members that freeze, a lag that can be read.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import {
+  Admin,
+  type ConfigDescription,
+  ConfigResourceTypes,
+  Consumer,
+  MessagesStreamModes,
+  Producer,
+} from '@platformatic/kafka';
+import type { Bus } from '../../src/bus/ports.ts';
+import { readLag } from '../../src/io/buses/kafka-lag.ts';
+import { createSystem } from '../../src/io/system.ts';
+import { start } from '../support/services.ts';
+import { createMemoryLog, silentLog } from '../support/silent-log.ts';
+import { until } from '../support/until.ts';
+import { startReader } from './bus-groups.contract.ts';
+import { createWorld, idsOf, messagesOf, publishAll, read } from './bus-world.ts';
+import { openBus } from './open-kafka.ts';
+
+process.env.KAFKA_BROKERS = await start('kafka');
+const client = { clientId: 'orderly-test', bootstrapBrokers: [process.env.KAFKA_BROKERS] };
+// A session lasts ten seconds on the broker of the tests, and the machine may be busy.
+const patienceMs = 60_000;
+const retentionMs = '604800000';
+
+describe('Kafka', { timeout: 300_000 }, () => {
+  const buses: Bus[] = [];
+  let admin: Admin;
+  const open = (...args: Parameters<typeof openBus>) => {
+    const bus = openBus(...args);
+    buses.push(bus);
+    return bus;
+  };
+  before(() => {
+    admin = new Admin(client);
+  });
+  after(async () => {
+    await Promise.all(buses.map((bus) => bus.close()));
+    await admin.close();
+  });
+  const partitionsOf = async (topic: string) =>
+    (await admin.metadata({ topics: [topic] })).topics.get(topic)?.partitions;
+
+  it('gets the topics that are missing, with the set partitions and a retention of a week', async () => {
+    const world = createWorld();
+    open(world, silentLog, { partitions: 3 });
+    await until(async () => (await partitionsOf(world.stream))?.length === 3, 'three partitions');
+    const asked = {
+      resourceType: ConfigResourceTypes.TOPIC,
+      resourceName: world.stream,
+      configurationKeys: ['retention.ms'],
+    };
+    const described: ConfigDescription[] = await admin.describeConfigs({ resources: [asked] });
+    assert.equal(described[0]?.configs[0]?.value, retentionMs);
+  });
+
+  it('leaves a topic as it is that is there already', async () => {
+    const world = createWorld();
+    await admin.createTopics({ topics: [world.stream], partitions: 2, replicas: 1 });
+    const bus = open(world, silentLog);
+    await publishAll(bus, messagesOf(world, 1));
+    assert.equal((await partitionsOf(world.stream))?.length, 2);
+  });
+
+  it('says in one sentence what to do when a topic may not be created', async () => {
+    const world = createWorld();
+    const log = createMemoryLog();
+    const bus = open(world, log, { partitions: 0 });
+    const { signal } = new AbortController();
+    await assert.rejects(bus.publish(messagesOf(world, 1), signal), {
+      message: new RegExp(`refused to create the topic ${world.stream} .*: create it with 0 partitions, or allow`),
+    });
+    const refused = () => log.lines.filter((line) => line.includes('refused to create'));
+    await until(() => refused().length > 0, 'the sentence in the log');
+    assert.equal(refused().length, 1);
+  });
+
+  it('gives each type a topic of its own when it is laid out so', async () => {
+    const world = createWorld({ payment: ['OrderCreatedV1'], audit: ['OrderCreatedV1', 'PaymentAuthorizedV12'] });
+    const bus = open(world, silentLog, { layout: 'by-type' });
+    const reader = await read(bus, world, 'payment');
+    const audit = await read(bus, world, 'audit');
+    const created = messagesOf(world, 5);
+    await publishAll(bus, [...created, ...messagesOf(world, 5, () => ({ type: 'PaymentAuthorizedV12' }))]);
+    await until(() => audit.ids().size === 10 && reader.ids().size === 5, 'all messages');
+    assert.deepEqual([...reader.ids()].sort(), idsOf(created).sort());
+    const prefix = world.stream.split('.')[0];
+    const topics = (await admin.listTopics()).filter((topic) => topic.startsWith(`${prefix}.`));
+    assert.deepEqual(topics.sort(), [`${prefix}.order-created.v1`, `${prefix}.payment-authorized.v12`]);
+  });
+
+  it('puts a key where its own clients put it, and says in the headers what a message is', async () => {
+    const world = createWorld();
+    // What Kafka's own hash of these keys is, as its tests have it, and the partition of six that follows.
+    const hashes = { '21': -973_932_308, foobar: -790_332_482, 'a-little-bit-long-string': -985_981_536 };
+    const keys = Object.keys(hashes);
+    await publishAll(
+      open(world, silentLog),
+      messagesOf(world, 3, (index) => ({ key: keys[index] ?? '' })),
+    );
+    const consumer = new Consumer({ ...client, groupId: `foreign-${world.stream}` });
+    const stream = await consumer.consume({ topics: [world.stream], mode: MessagesStreamModes.EARLIEST });
+    const places = new Map<string, number>();
+    for await (const { key, partition, headers } of stream) {
+      places.set(String(key), partition);
+      const texts = new Map([...headers].map(([name, value]) => [String(name), String(value)]));
+      assert.match(texts.get('content-type') ?? '', /^application\/cloudevents\+json/);
+      assert.equal(texts.get('ce_type'), 'OrderCreatedV1');
+      if (places.size === keys.length) break;
+    }
+    await consumer.close(true);
+    const expected = Object.entries(hashes).map(([key, hash]) => [key, (hash & 0x7fff_ffff) % 6]);
+    assert.deepEqual(Object.fromEntries(places), Object.fromEntries(expected));
+  });
+
+  it('brings what foreign writers write: without headers, without a body, of any bytes', async () => {
+    const world = createWorld();
+    const bus = open(world, silentLog);
+    const reader = await read(bus, world, 'payment');
+    await publishAll(bus, messagesOf(world, 1));
+    await until(() => reader.ids().size === 1, 'ours');
+    const producer = new Producer(client);
+    const bytes = Buffer.from([0, 255, 254, 128]);
+    await producer.send({ messages: [{ topic: world.stream, value: bytes }, { topic: world.stream }] });
+    await producer.close();
+    await until(() => reader.bodies.length === 3, 'theirs');
+    // Without a key they may be in different partitions, and come in any order.
+    assert.deepEqual(
+      reader.bodies
+        .map((body) => body.toString('hex'))
+        .slice(1)
+        .sort(),
+      ['', bytes.toString('hex')],
+    );
+  });
+
+  it('does not hand over the types of a stream that a group does not read', async () => {
+    const world = createWorld({ payment: ['OrderCreatedV1'], audit: ['OrderCreatedV1', 'OrderFailedV1'] });
+    const bus = open(world, silentLog);
+    const reader = await read(bus, world, 'payment');
+    const failed = messagesOf(world, 200, () => ({ type: 'OrderFailedV1' }));
+    const newer = messagesOf(world, 1, () => ({ type: 'OrderCreatedV2' }));
+    await publishAll(bus, [...failed, ...messagesOf(world, 20), ...newer]);
+    await until(() => reader.ids().size === 21, 'its types, a newer version included');
+    await until(async () => (await bus.lag()).get(world.readers[0]?.group ?? '') === 0, 'all to be acknowledged');
+    assert.equal(reader.ids().size, 21);
+  });
+
+  it('takes a batch that is larger than one request may be', async () => {
+    const world = createWorld();
+    const bus = open(world, silentLog);
+    const reader = await read(bus, world, 'payment');
+    const sent = messagesOf(world, 60, () => ({ key: 'one', text: 'x'.repeat(60_000) }));
+    await publishAll(bus, sent);
+    await until(() => reader.seen.length >= sent.length, 'all of them', { patienceMs });
+    assert.deepEqual(reader.seen.slice(0, sent.length), idsOf(sent));
+  });
+
+  it('tells how many messages wait for a group', async () => {
+    const world = createWorld();
+    const bus = open(world, silentLog);
+    const group = world.readers[0]?.group ?? '';
+    assert.deepEqual(await bus.lag(), new Map());
+    let release = () => {};
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const reader = await read(bus, world, 'payment', () => gate);
+    await publishAll(bus, messagesOf(world, 250));
+    await until(() => reader.running() > 0, 'a batch under way');
+    assert.equal((await bus.lag()).get(group), 250);
+    release();
+    await until(async () => (await bus.lag()).get(group) === 0, 'the lag to end', { patienceMs });
+  });
+
+  it('goes on when the topic is deleted in the middle', async () => {
+    const world = createWorld();
+    const bus = open(world, silentLog);
+    const reader = await read(bus, world, 'payment');
+    await publishAll(bus, messagesOf(world, 500));
+    await until(() => reader.taken.size === 500, 'the first messages');
+    await admin.deleteTopics({ topics: [world.stream] });
+    const later = messagesOf(world, 50);
+    await until(() => publishAll(bus, later).then(() => true), 'a publish', { patienceMs });
+    await until(() => idsOf(later).every((id) => reader.taken.has(id)), 'the later ones', { patienceMs });
+  });
+
+  it('takes a member back that was frozen for longer than its session', async (t) => {
+    const world = createWorld();
+    const bus = open(world, silentLog);
+    const frozen = startReader(moduleOf(), world, Number.MAX_SAFE_INTEGER);
+    t.after(frozen.kill9);
+    await publishAll(bus, messagesOf(world, 20));
+    await until(() => frozen.ids().length >= 20, 'the member to read', { patienceMs });
+    frozen.signal('SIGSTOP');
+    const sent = messagesOf(world, 20);
+    await publishAll(bus, sent);
+    const other = await read(open(world, silentLog), world, 'payment');
+    await until(() => idsOf(sent).every((id) => other.taken.has(id)), 'the other to take over', { patienceMs });
+    await other.close();
+    frozen.signal('SIGCONT');
+    const later = messagesOf(world, 20);
+    await publishAll(bus, later);
+    const seen = () => new Set(frozen.ids());
+    await until(() => idsOf(later).every((id) => seen().has(id)), 'the member to read again', { patienceMs });
+    // It could go on as one whom the group does not know: reading what was its own, and refused each commit.
+    const group = world.readers[0]?.group ?? '';
+    const places = [{ group, topicNames: [world.stream] }];
+    const acknowledged = async () => (await readLag(admin, places, createSystem())).get(group) === 0;
+    await until(acknowledged, 'its commits to be taken', { patienceMs });
+    await frozen.close();
+  });
+
+  it('gives a process that comes back under its name what it had', async () => {
+    const world = createWorld();
+    const named = (name: string) => open(world, silentLog, { instanceId: name });
+    const bus = named('one');
+    const reader = await read(bus, world, 'payment');
+    const other = await read(named('two'), world, 'payment');
+    const seen = () => reader.ids().union(other.ids());
+    const first = messagesOf(world, 100, (index) => ({ key: `order-${index}` }));
+    await publishAll(bus, first);
+    await until(() => seen().size === first.length, 'the first messages', { patienceMs });
+    await reader.close();
+    const back = await read(named('one'), world, 'payment');
+    const later = messagesOf(world, 100, (index) => ({ key: `order-${index}` }));
+    await publishAll(bus, later);
+    const all = () => idsOf(later).every((id) => back.taken.has(id) || other.taken.has(id));
+    await until(all, 'the later ones', { patienceMs });
+    await Promise.all([back.close(), other.close()]);
+  });
+});
+
+const moduleOf = () => pathToFileURL(new URL('open-kafka.ts', import.meta.url).pathname).href;
