@@ -130,7 +130,11 @@ describe('the README', () => {
     const started = edges.filter(({ from, to }) => isFact(from) && consumers.includes(to));
     assert.deepEqual(
       started.map(({ from, to }) => `${from} starts ${to}`).sort(),
-      subscriptions.flatMap(({ consumer, on }) => on.map((type) => `${type} starts ${consumer}`)).sort(),
+      // Who reads every fact would be an arrow from everywhere.
+      subscriptions
+        .filter(({ on }) => on.length < factTypes.length)
+        .flatMap(({ consumer, on }) => on.map((type) => `${type} starts ${consumer}`))
+        .sort(),
     );
     for (const { from, to } of edges.filter(({ to }) => statuses.some((status) => status === to))) {
       assert.ok(isFact(from), `${from} is no fact`);

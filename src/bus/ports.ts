@@ -127,6 +127,9 @@ export type Step<S, C> = {
   readonly types: readonly string[];
   // The dependencies whose breakers decide whether work is taken.
   readonly dependencies: readonly string[];
+  // A fact of the bus is left alone until it is this old: of several facts of one subject only the last is
+  // then worth the work, and who waits for the others is not in their way. Absent = at once.
+  readonly restMs?: number;
   readonly admits: (subject: S, fact: Fact) => boolean;
   // What a claim changes at once (an intent before the call). `takenOver`: a worker before this one died or
   // froze, and nobody knows what it had done.

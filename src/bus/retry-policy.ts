@@ -49,7 +49,8 @@ export function verdictOn(
     const askedMs = Math.min(retryAfterMsMax, trouble.retryAfterMs ?? 0);
     // Who asked for less is asked ever less often: a pause is half of what was waited before it.
     const easedMs = Math.min(throttledPauseMsMax, work.waitedMs / 2);
-    const isThrottled = trouble.class === 'throttled';
+    // Whose dependency is away waits for its probe, whatever was asked.
+    const isThrottled = trouble.class === 'throttled' && !(trouble.dependencyDown && context.dependencyIsOut);
     const baseMs = isThrottled ? Math.max(askedMs, policy.retryDelayMs, easedMs) : context.probeInMs;
     return { end: 'defer', dueInMs: Math.round(baseMs * (1 + random)), trouble };
   }

@@ -11,13 +11,15 @@ import { cancelOrder } from './cancel-order.ts';
 import { fingerprintOf, toOrder } from './place-order.ts';
 import type { OrderDesk, OrderStore } from './ports.ts';
 import { reprocessOrder } from './reprocess-order.ts';
+import type { Search } from './search-ports.ts';
 
 export function createOrderDesk(options: {
   readonly store: OrderStore;
+  readonly search: Pick<Search, 'find'>;
   readonly system: System;
   readonly simulatedPartners: boolean;
 }): OrderDesk {
-  const { store, system, simulatedPartners } = options;
+  const { store, search, system, simulatedPartners } = options;
   return {
     place: async (input) => {
       const order = toOrder(input, { now: system.now(), id: system.newId() as OrderId, simulatedPartners });
@@ -41,6 +43,14 @@ export function createOrderDesk(options: {
     timeline: async (id) => {
       const entries = await store.timeline(id);
       return entries.length > 0 ? entries : refuse('order-not-found', `there is no order ${id}`);
+    },
+
+    // Found by its document, shown by its row: a document may be a moment behind.
+    find: async (query) => {
+      const { ids, next } = await search.find(query);
+      const orders = new Map((await store.readAll(ids)).map((order) => [order.id, order]));
+      const found = ids.map((id) => orders.get(id)).filter((order) => order !== undefined);
+      return { items: found.filter(({ status }) => query.status === null || status === query.status), next };
     },
 
     cancel: (id, reason, correlationId) =>

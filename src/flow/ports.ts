@@ -10,6 +10,7 @@ import type { Happened } from '../domain/events.ts';
 import type { ProductType } from '../domain/money.ts';
 import type { Item, Order, OrderId, PaymentScenario } from '../domain/order.ts';
 import type { Refusal } from '../domain/refusals.ts';
+import type { OrderPlace, OrderQuery } from './search-ports.ts';
 
 export type Authorization = { readonly authorizationId: string; readonly expiresAt: Date };
 
@@ -191,6 +192,8 @@ export type OrderDesk = {
   readonly place: (input: PlaceInput) => Promise<{ readonly order: Order; readonly replayed: boolean } | Refusal>;
   readonly read: (id: OrderId) => Promise<Order | Refusal>;
   readonly timeline: (id: OrderId) => Promise<readonly TimelineEntry[] | Refusal>;
+  // Newest first; `next` is null on the last page.
+  readonly find: (query: OrderQuery) => Promise<{ readonly items: readonly Order[]; readonly next: OrderPlace | null }>;
   readonly cancel: (id: OrderId, reason: string | null, correlationId: string) => Promise<Order | Refusal>;
   readonly deadLetters: (filter: LetterFilter) => Promise<LetterPage>;
   readonly reprocess: (id: OrderId, correlationId: string) => Promise<Order | Refusal>;
@@ -215,6 +218,8 @@ export type OrderStore = {
   // May be repeated for the same request: ids are chosen before, the first commit counts.
   readonly place: (request: PlaceRequest) => Promise<PlaceAnswer>;
   readonly read: (id: OrderId) => Promise<Order | null>;
+  // In any order; one that does not exist is missing.
+  readonly readAll: (ids: readonly OrderId[]) => Promise<readonly Order[]>;
   readonly timeline: (id: OrderId) => Promise<readonly TimelineEntry[]>;
   readonly letters: (filter: LetterFilter) => Promise<LetterPage>;
   // `none` = the letter belongs to no order; null = there is no such open letter.

@@ -7,16 +7,20 @@
 // database: at the first fact ever, or with those to come.
 
 import type { Step, System } from '../bus/ports.ts';
-import type { FactType } from '../domain/events.ts';
+import { type FactType, factTypes } from '../domain/events.ts';
 import { versionsUpTo } from '../domain/upcasts.ts';
 import { authorizePayment } from './authorize-payment.ts';
+import { type IndexOrder, indexOrder } from './index-order.ts';
 import { notifyCustomer } from './notify-customer.ts';
 import type { OrderChange, OrderRecord, OrderStep, Partners } from './ports.ts';
 import { scheduleFulfillment } from './schedule-fulfillment.ts';
 import { undoEffects } from './undo-effects.ts';
 
-export type ConsumerName = 'payment' | 'fulfillment' | 'compensation' | 'notification';
-export type Dependency = keyof Partners;
+export type ConsumerName = 'payment' | 'fulfillment' | 'compensation' | 'notification' | 'search';
+export type Dependency = keyof Partners | 'search';
+
+// What the steps meet outside of the database.
+export type Outside = Partners & { readonly index: IndexOrder };
 
 export type Subscription = {
   readonly consumer: ConsumerName;
@@ -25,7 +29,9 @@ export type Subscription = {
   readonly start: 'beginning' | 'now';
   // Whose breakers must let work through.
   readonly dependencies: readonly Dependency[];
-  readonly step: (partners: Partners, system: Pick<System, 'now'>) => OrderStep;
+  // See Step in bus/ports.ts.
+  readonly restMs?: number;
+  readonly step: (outside: Outside, system: Pick<System, 'now'>) => OrderStep;
 };
 
 export const subscriptions: readonly Subscription[] = [
@@ -61,6 +67,16 @@ export const subscriptions: readonly Subscription[] = [
     dependencies: ['mail'],
     step: ({ mail }) => notifyCustomer(mail),
   },
+  {
+    consumer: 'search',
+    on: factTypes,
+    isCore: false,
+    start: 'beginning',
+    dependencies: ['search'],
+    // Most orders are through by then, and cost one document instead of three.
+    restMs: 200,
+    step: ({ index }) => indexOrder(index),
+  },
 ];
 
 export const coreConsumers: readonly string[] = subscriptions.filter((row) => row.isCore).map((row) => row.consumer);
@@ -73,8 +89,9 @@ export function typesOf(row: Subscription): string[] {
 // A row of the table as the engine runs it.
 export function toStep(
   row: Subscription,
-  partners: Partners,
+  outside: Outside,
   system: Pick<System, 'now'>,
 ): Step<OrderRecord, OrderChange> {
-  return { consumer: row.consumer, types: typesOf(row), dependencies: row.dependencies, ...row.step(partners, system) };
+  const { consumer, dependencies, restMs = 0, step } = row;
+  return { consumer, types: typesOf(row), dependencies, restMs, ...step(outside, system) };
 }

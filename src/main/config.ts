@@ -79,6 +79,7 @@ function toConfig(values: Values) {
         fifo: values.SQS_FIFO,
       }),
     }),
+    search: Object.freeze({ engine: values.SEARCH, url: values.ELASTICSEARCH_URL }),
     // Null = simulated in this process.
     partners: Object.freeze({ url: values.PARTNERS_URL, sandboxPort: values.SANDBOX_PORT }),
     worker: Object.freeze({

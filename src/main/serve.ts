@@ -7,6 +7,7 @@
 import type { Logger } from 'pino';
 import type { System } from '../bus/ports.ts';
 import type { Partners } from '../flow/ports.ts';
+import type { Search } from '../flow/search-ports.ts';
 import { lockDirectory } from '../io/directory-lock.ts';
 import { createHttpServer } from '../io/http/server.ts';
 import type { Database } from '../io/postgres/database.ts';
@@ -16,6 +17,7 @@ import type { Config } from './config.ts';
 import { openBus } from './open-bus.ts';
 import { openDatabase, subscribedTypes } from './open-database.ts';
 import { callsPartners, openPartners } from './open-partners.ts';
+import { openSearch } from './open-search.ts';
 import { cannotListen } from './start-error.ts';
 import { createEngine } from './wire.ts';
 
@@ -48,7 +50,12 @@ export async function serve(options: ServeOptions): Promise<void> {
     try {
       const database = await openDatabase(config, log);
       try {
-        await work({ ...options, database, partners: partners.port });
+        const { search, close } = await openSearch(config, database, log);
+        try {
+          await work({ ...options, database, partners: partners.port, search });
+        } finally {
+          await close();
+        }
       } finally {
         await database.close();
       }
@@ -63,7 +70,7 @@ export async function serve(options: ServeOptions): Promise<void> {
 
 // From listening to the last answer. What is opened before it is its caller's to close.
 async function work(
-  options: ServeOptions & { readonly database: Database; readonly partners: Partners },
+  options: ServeOptions & { readonly database: Database; readonly partners: Partners; readonly search: Search },
 ): Promise<void> {
   const { duties, config, system, log, signal, database } = options;
   const metrics = createMetrics(
@@ -76,6 +83,7 @@ async function work(
     database,
     bus,
     partners: options.partners,
+    search: options.search,
     simulatedPartners: true,
     settings: { ...config.worker, retryDelayMsMax: config.worker.retryDelayMaxMs },
     roles: duties,

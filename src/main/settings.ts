@@ -59,6 +59,14 @@ const sqs = {
   SQS_QUEUE_PREFIX: text('orderly-', /^[\w-]{0,40}$/, 'at most 40 letters, digits, - and _', 'how queue names begin'),
   SQS_FIFO: flag(true, 'FIFO queues, in order per order; else standard ones'),
 };
+const search = {
+  SEARCH: oneOf('postgres', ['postgres', 'elasticsearch'], 'what finds orders'),
+  ELASTICSEARCH_URL: url(
+    'http://127.0.0.1:9200',
+    { schemes: ['http', 'https'], example: 'http://user:password@host:9200' },
+    'where Elasticsearch is',
+  ),
+};
 const partners = {
   PARTNERS_URL: url(
     null,
@@ -96,6 +104,7 @@ export const settings = {
   ...kafka,
   ...redis,
   ...sqs,
+  ...search,
   ...partners,
   ...worker,
   ...keeping,
@@ -111,6 +120,7 @@ export const settingGroups: Readonly<Record<string, Readonly<Record<string, Sett
   'Bus: Kafka': kafka,
   'Bus: Redis': redis,
   'Bus: SQS': sqs,
+  Search: search,
   Partners: partners,
   'Work on orders': worker,
   'What is kept': keeping,

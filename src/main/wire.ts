@@ -14,17 +14,20 @@ import { createPull, type Pull } from '../bus/pull.ts';
 import { createRelay } from '../bus/relay.ts';
 import type { RetryPolicy } from '../bus/retry-policy.ts';
 import { factTypes, streamOf } from '../domain/events.ts';
+import { createIndexing } from '../flow/index-order.ts';
 import { createOrderDesk } from '../flow/order-desk.ts';
 import { boundPartners } from '../flow/outside.ts';
 import type { OrderDesk, OrderRecord, Partners, PlaceAnswer, PlaceRequest } from '../flow/ports.ts';
 import { type Rehearsal, rehearse } from '../flow/rehearsal.ts';
-import { subscriptions, toStep } from '../flow/subscriptions.ts';
+import type { Search } from '../flow/search-ports.ts';
+import { type Dependency, subscriptions, toStep } from '../flow/subscriptions.ts';
 import { createAccept } from '../io/postgres/accept.ts';
 import { createClaim, type OrderClaim } from '../io/postgres/claim.ts';
 import { createCleanup, type Retention } from '../io/postgres/cleanup.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { createOrderStore } from '../io/postgres/desk.ts';
 import { failureOf } from '../io/postgres/errors.ts';
+import { createReadHistories } from '../io/postgres/histories.ts';
 import { createInbox } from '../io/postgres/inbox.ts';
 import { createOutbox } from '../io/postgres/outbox.ts';
 import { createSettle, type OrderSettle } from '../io/postgres/settle.ts';
@@ -62,6 +65,7 @@ export function createEngine(parts: {
   readonly database: Database;
   readonly bus: Bus;
   readonly partners: Partners;
+  readonly search: Search;
   readonly simulatedPartners: boolean;
   readonly settings: EngineSettings;
   readonly roles: Roles;
@@ -108,10 +112,16 @@ export function createEngine(parts: {
   const partners = boundPartners(parts.partners, settings.timeoutMs, system, (dependency) =>
     breakers[dependency].succeeded(system.monotonicMs()),
   );
+  const index = createIndexing({
+    search: parts.search,
+    readHistories: createReadHistories(database),
+    timeoutMs: settings.timeoutMs,
+    system,
+  });
   const pulls = new Map<string, Pull>();
   const rows = subscriptions.filter((row) => roles.consumers.includes(row.consumer));
   const consumers = rows.map((row) => {
-    const step = toStep(row, partners, system);
+    const step = toStep(row, { ...partners, index }, system);
     const consumer = createConsumer({
       step: row.isCore ? rehearse(step, settings, system) : step,
       claims,
@@ -135,6 +145,7 @@ export function createEngine(parts: {
   const store = createOrderStore({ database, system, onCommitted: relay.wake });
   const desk = createOrderDesk({
     store: { ...store, place: accepts.add },
+    search: parts.search,
     system,
     simulatedPartners: parts.simulatedPartners,
   });
@@ -146,6 +157,14 @@ export function createEngine(parts: {
   let pulling: Promise<unknown> = Promise.resolve();
   let running: Promise<unknown> = Promise.resolve();
 
+  // A search that is away now is made ready with its first document.
+  async function prepareSearch(): Promise<void> {
+    await parts.search.prepare(background.signal).catch((error) => {
+      if (background.signal.aborted) return;
+      log.warn({ error: String(error) }, 'the search is not ready; its documents wait uncharged');
+    });
+  }
+
   return {
     desk,
     start: async () => {
@@ -154,6 +173,7 @@ export function createEngine(parts: {
       );
       pulling = Promise.all([...pulls.values()].map((pull) => pull.run(intake.signal)));
       const owing = roles.relay ? [relay.run(background.signal), cleanup.run(background.signal)] : [];
+      if (roles.consumers.includes('search')) void prepareSearch();
       running = Promise.all([leases.run(background.signal), ...owing]);
     },
     stop: async (graceMs) => {
@@ -183,8 +203,8 @@ export const groupOf = (consumer: string) => `orderly.${consumer}`;
 const streams = new Map(factTypes.map((type) => [nameOf(type), streamOf[type]]));
 export const streamOfAny = (type: string) => streams.get(nameOf(type)) ?? streamOf.OrderCreatedV1;
 
-function createBreakers(metrics: Metrics, log: Log): Record<keyof Partners, Breaker> {
-  const named = (dependency: keyof Partners) =>
+function createBreakers(metrics: Metrics, log: Log): Record<Dependency, Breaker> {
+  const named = (dependency: Dependency) =>
     createBreaker((state) => {
       metrics.breakerChanged(dependency, state);
       log.warn(
@@ -192,5 +212,5 @@ function createBreakers(metrics: Metrics, log: Log): Record<keyof Partners, Brea
         state === 'open' ? 'a dependency is away; its work waits uncharged' : 'a dependency is back',
       );
     });
-  return { payments: named('payments'), carrier: named('carrier'), mail: named('mail') };
+  return { payments: named('payments'), carrier: named('carrier'), mail: named('mail'), search: named('search') };
 }

@@ -282,6 +282,10 @@ const tables: Record<string, Table> = {
     row: { consumer: 'c', type: 'T', xid: '1' },
     refuses: { watermarks_pkey: [{ xid: '2' }] },
   },
+  order_documents: {
+    row: { order_id: id(1), version: 1, created_at: at, words: "'phone'" },
+    refuses: { order_documents_pkey: [{}], order_documents_version_check: [{ version: 0 }] },
+  },
   audit_log: {
     row: { id: id(1), at, action: 'canceled', detail: '{}', correlation_id: 'c-1' },
     refuses: { audit_log_pkey: [{}] },
@@ -302,7 +306,7 @@ export function constraintContract(open: () => Store): void {
       for (const table of ['orders', 'events', 'dead_letters', 'audit_log']) {
         await sql(`DELETE FROM ${table} WHERE id = $1`, [id(1)]);
       }
-      for (const table of ['outbox', 'effects', 'attempts', 'idempotency_keys']) {
+      for (const table of ['outbox', 'effects', 'attempts', 'idempotency_keys', 'order_documents']) {
         await sql(`DELETE FROM ${table} WHERE order_id = $1`, [id(1)]);
       }
       await sql('DELETE FROM deliveries WHERE event_id = $1', [id(1)]);

@@ -14,6 +14,7 @@ import { type Entry, type NewEntry, openLedger } from '../../src/io/partners/led
 import { createLocalPartners } from '../../src/io/partners/local.ts';
 import { createSandboxServer } from '../../src/io/partners/server.ts';
 import { createStage } from '../../src/io/partners/stage.ts';
+import { createPostgresSearch } from '../../src/io/postgres/documents.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { readConfig } from '../../src/main/config.ts';
 import { verify } from '../../src/main/verify.ts';
@@ -39,6 +40,7 @@ async function worked({ database }: Opened, directory: string) {
   const engine = createEngine({
     database,
     bus: createMemoryBus({ log: silentLog }),
+    search: createPostgresSearch(database),
     partners: createLocalPartners({ ledger, stage, system }),
     simulatedPartners: true,
     settings: quickSettings,

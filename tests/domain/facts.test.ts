@@ -12,9 +12,9 @@ import type { Order } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
 import { cancelOrder } from '../../src/flow/cancel-order.ts';
 import { createOrderDesk } from '../../src/flow/order-desk.ts';
-import type { OrderRecord, OrderStore, Partners, PlaceRequest } from '../../src/flow/ports.ts';
+import type { OrderRecord, OrderStore, PlaceRequest } from '../../src/flow/ports.ts';
 import { reprocessOrder } from '../../src/flow/reprocess-order.ts';
-import { type ConsumerName, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
+import { type ConsumerName, type Outside, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
 import { effectWith, orderWith, personal, someTime, someToken, workOn } from '../support/orders.ts';
 import { createVirtualSystem } from '../support/virtual-system.ts';
 
@@ -28,7 +28,7 @@ const validators = Object.fromEntries(
 const step = (consumer: ConsumerName) => {
   const row = subscriptions.find((one) => one.consumer === consumer);
   assert.ok(row);
-  return toStep(row, { payments: {}, carrier: {}, mail: {} } as Partners, system);
+  return toStep(row, { payments: {}, carrier: {}, mail: {} } as Outside, system);
 };
 const decided = (consumer: ConsumerName, record: OrderRecord, result: unknown): readonly Happened[] => {
   const change = step(consumer).decide(record, workOn(record, { consumer }), result, someTime);
@@ -64,9 +64,10 @@ const written: Record<string, () => readonly Happened[] | Promise<readonly Happe
         return { answer: 'placed', order: placed.order };
       },
     } as unknown as OrderStore;
+    const search = { find: async () => ({ ids: [], next: null }) };
     const command = { customerEmail: personal.customerEmail, userId: personal.userId, amount: 1_999 };
     const input = { command, received: command, key: null, correlationId: 'c-1', traceparent: null };
-    await createOrderDesk({ store, system, simulatedPartners: true }).place(input);
+    await createOrderDesk({ store, search, system, simulatedPartners: true }).place(input);
     return requests.map(({ fact }) => fact);
   },
   'an authorization': () => decided('payment', paying('PROCESSING'), authorized),

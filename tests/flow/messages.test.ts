@@ -128,9 +128,12 @@ describe('a message', { concurrency: 6 }, () => {
   test('that is no JSON is parked with its bytes, once however often it comes', {}, async (world) => {
     for (let times = 0; times < 3; times += 1) await send(world, 'OrderCreatedV1', '{"specversion":"1.0","id"');
     await calm(world, 'OrderCreatedV1');
-    const [letter, ...more] = await world.openLetters();
-    assert.deepEqual(more, []);
-    assert.deepEqual([letter?.consumer, letter?.code, letter?.orderId], ['payment', 'unreadable', null]);
+    // One for each reader of the type.
+    const letters = (await world.openLetters()).map(({ consumer, code, orderId }) => [consumer, code, orderId]);
+    assert.deepEqual(letters.sort(), [
+      ['payment', 'unreadable', null],
+      ['search', 'unreadable', null],
+    ]);
     const rows = await world.sql<{ raw: Buffer }>('SELECT raw FROM dead_letters');
     assert.equal(rows[0]?.raw.toString(), '{"specversion":"1.0","id"');
   });

@@ -120,7 +120,12 @@ describe('a worker that works for longer than its lease', () => {
     const { id } = await world.place();
     await until(() => world.stage.state().hanging === 1, 'the call');
     const dueAt = async () =>
-      (await world.sql<{ due_at: Date }>('SELECT due_at FROM deliveries WHERE order_id = $1', [id]))[0]?.due_at ?? 0;
+      (
+        await world.sql<{ due_at: Date }>(
+          "SELECT due_at FROM deliveries WHERE order_id = $1 AND consumer = 'payment'",
+          [id],
+        )
+      )[0]?.due_at ?? 0;
     const first = await dueAt();
     const other = world.newEngine();
     await other.start();

@@ -46,11 +46,10 @@ describe('an address', () => {
 
   it('that exists answers 405 to a wrong method and names the right ones', async () => {
     const wrong = [
-      ['GET', '/orders', 'POST'],
-      ['GET', '/orders?limit=5', 'POST'],
-      ['HEAD', '/orders', 'POST'],
-      ['DELETE', '/orders', 'POST'],
-      ['OPTIONS', '/orders', 'POST'],
+      ['GET', `/orders/${id}/cancel?limit=5`, 'POST'],
+      ['HEAD', `/orders/${id}/cancel`, 'POST'],
+      ['DELETE', '/orders', 'GET, HEAD, POST'],
+      ['OPTIONS', '/orders', 'GET, HEAD, POST'],
       ['PUT', `/orders/${id}`, 'GET, HEAD'],
       ['PATCH', '/orders/not-an-id', 'GET, HEAD'],
       ['GET', `/orders/${id}/cancel`, 'POST'],
@@ -76,7 +75,7 @@ describe('a slash at the end', () => {
     const request = { method: 'POST', url: '/orders/', payload: { userId: 'u', amount: 1 } } as const;
     assert.equal((await app.inject(request)).statusCode, 201);
     assertProblem(await app.inject(`/orders/${id}/`), 404, 'order-not-found');
-    assert.equal((await app.inject('/orders/')).headers.allow, 'POST');
+    assert.equal((await app.inject({ method: 'PUT', url: '/orders/' })).headers.allow, 'GET, HEAD, POST');
   });
 });
 
@@ -90,11 +89,12 @@ describe('a refusal', () => {
   for (const code of refusalCodes) {
     it(`of code ${code} becomes its problem on every route`, async () => {
       const no = async () => refuse(code, 'Because.');
-      const { deadLetters } = createStubDesk().desk;
+      const { deadLetters, find } = createStubDesk().desk;
       const desk: OrderDesk = {
         place: no,
         read: no,
         timeline: no,
+        find,
         cancel: no,
         deadLetters,
         reprocess: no,

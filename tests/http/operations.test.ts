@@ -71,6 +71,7 @@ describe('the OpenAPI document', async () => {
       'get /healthz',
       'get /metrics',
       'get /openapi.json',
+      'get /orders',
       'get /orders/{id}',
       'get /orders/{id}/timeline',
       'get /readyz',

@@ -66,6 +66,16 @@ export function createStubDesk(simulatedPartners = true) {
       };
       return [entry];
     },
+    // Every order, newest first, whatever was asked; the words are counted with the call.
+    find: async (query) => {
+      called('find', query);
+      const { after, limit } = query;
+      const all = [...orders.values()].reverse();
+      const begin = after === null ? 0 : all.findIndex(({ id }) => id === after.id) + 1;
+      const items = all.slice(begin, begin + limit);
+      const last = items.at(-1);
+      return { items, next: begin + limit < all.length && last !== undefined ? last : null };
+    },
     cancel: async (id, reason, correlationId) => {
       called('cancel', id, reason, correlationId);
       const order = found(id);

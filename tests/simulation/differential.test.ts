@@ -40,6 +40,11 @@ const notModelled: Readonly<Record<string, string>> = {
   'read-schema-version': 'the start',
   'check-schema': 'the start and the readiness probe',
   'read-backlog': 'the metrics',
+  'write-documents': 'the search, which the simulation has as a partner',
+  'find-newest': 'the search',
+  'find-among-newest': 'the search',
+  'find-by-words': 'the search',
+  'read-histories-after': 'the rebuild of the search',
 };
 const notModelledPrefix = 'verify-';
 

@@ -7,7 +7,7 @@
 
 import type { Order } from '../../src/domain/order.ts';
 import type { PlaceCommand } from '../../src/flow/ports.ts';
-import type { LedgerEntry, PartnerAct } from './partners.ts';
+import type { Brought, LedgerEntry, PartnerAct } from './partners.ts';
 import type {
   AttemptRow,
   AuditRow,
@@ -79,8 +79,8 @@ export type Call = {
   // By the calling process's own clock that only grows.
   readonly monotonicMs: number;
   readonly process: string;
-  readonly dependency: 'payments' | 'carrier' | 'mail';
-  readonly call: 'authorize' | 'void' | 'lookup' | 'book' | 'recall' | 'send';
+  readonly dependency: 'payments' | 'carrier' | 'mail' | 'search';
+  readonly call: 'authorize' | 'void' | 'lookup' | 'book' | 'recall' | 'send' | 'index';
   readonly key: string;
   readonly orderId: string | null;
   // The effect of this key as it was committed when the call left; null where there was none.
@@ -206,6 +206,8 @@ export type Ledger = {
   readonly entries: readonly LedgerEntry[];
   readonly entriesOf: (orderId: string) => readonly LedgerEntry[];
   readonly actsOf: (orderId: string) => readonly PartnerAct[];
+  // What was brought to the search about an order.
+  readonly broughtOf: (orderId: string) => readonly Brought[];
 };
 
 export type Recorder = ReturnType<typeof createRecorder>;

@@ -11,7 +11,7 @@ import type { Life } from './life.ts';
 import type { Faults, Mishap } from './network.ts';
 import type { FaultClass, Plan } from './plan.ts';
 
-export type Dependency = 'payments' | 'carrier' | 'mail';
+export type Dependency = 'payments' | 'carrier' | 'mail' | 'search';
 export type DrawnFaults = Faults & {
   readonly heal: () => void;
   readonly awayFor: (dependency: Dependency, ms: number) => void;

@@ -11,6 +11,7 @@ import { money } from './invariants/money.ts';
 import { people } from './invariants/people.ts';
 import { placing } from './invariants/placing.ts';
 import { quiet } from './invariants/quiet.ts';
+import { reading } from './invariants/reading.ts';
 import { state } from './invariants/state.ts';
 import { work } from './invariants/work.ts';
 
@@ -23,6 +24,7 @@ export const invariants: readonly Invariant[] = [
   ...work,
   ...facts,
   ...people,
+  ...reading,
   ...quiet,
 ];
 const always = invariants.filter((invariant) => invariant.when === 'always');

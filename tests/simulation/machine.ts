@@ -8,6 +8,7 @@ import { type Log, OutsideError, type System } from '../../src/bus/ports.ts';
 import { duePollMs, missedPollMs } from '../../src/bus/pull.ts';
 import { idlePollMs } from '../../src/bus/relay.ts';
 import type { OrderDesk, Partners } from '../../src/flow/ports.ts';
+import type { Search } from '../../src/flow/search-ports.ts';
 import { broken, timedOut } from '../../src/io/partners/troubles.ts';
 import { createDatabase, type Database } from '../../src/io/postgres/database.ts';
 import { createEngine, type Engine, type EngineSettings } from '../../src/main/wire.ts';
@@ -93,7 +94,7 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
     engine = createEngine({
       database: runsNewer ? asNewerRelease(spoiled, onOlder) : spoiled,
       bus: runsNewer ? withNewerType(ownBus) : ownBus,
-      partners: partnersOf(born, system),
+      ...outsideOf(born, system),
       simulatedPartners: true,
       settings,
       roles: { relay: plan.relay, consumers: plan.consumers },
@@ -162,8 +163,8 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
     };
   }
 
-  function partnersOf(born: Life, system: System): Partners {
-    const { payments, carrier, mail } = parts.partners;
+  function outsideOf(born: Life, system: System): { partners: Partners; search: Search } {
+    const { payments, carrier, mail, search } = parts.partners;
     const lost = () => broken('connection-lost', 'The connection to the partner broke.');
 
     async function call<A>(
@@ -201,7 +202,7 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
       }
     }
 
-    return {
+    const partners: Partners = {
       payments: {
         keyWindowMs: parts.keyWindowMs,
         authorize: (request, signal) => {
@@ -239,6 +240,17 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
           const { key, orderId } = request;
           return call({ dependency: 'mail', call: 'send', key, orderId }, signal, () => mail.send(request));
         },
+      },
+    };
+    return {
+      partners,
+      search: {
+        prepare: async () => {},
+        index: (documents, signal) => {
+          const asked = { dependency: 'search', call: 'index', key: '', orderId: null } as const;
+          return call(asked, signal, () => search.index(documents));
+        },
+        find: async () => ({ ids: [], next: null }),
       },
     };
   }

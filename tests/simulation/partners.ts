@@ -16,6 +16,7 @@ import type {
   RecallAnswer,
   VoidAnswer,
 } from '../../src/flow/ports.ts';
+import type { IndexAnswer, OrderDocument } from '../../src/flow/search-ports.ts';
 
 export type PartnerName = 'payments' | 'carrier' | 'mail';
 export type LedgerEntry = {
@@ -60,6 +61,9 @@ type SendRequest = Parameters<Mail['send']>[0];
 
 const holdMs = 7 * 24 * 3_600_000;
 const never = () => false;
+
+// A document as it was brought, in the order in which they came; `isStored` is the search's own word.
+export type Brought = { readonly atMs: number; readonly document: OrderDocument; readonly isStored: boolean };
 
 export type ModelPartners = ReturnType<typeof createModelPartners>;
 
@@ -196,6 +200,18 @@ export function createModelPartners(options: {
     add({ partner: 'mail', key, orderId, state: 'sent', terms: { kind, to }, expiresAtMs: null }, 'message');
   }
 
+  const broughtByOrder = new Map<string, Brought[]>();
+
+  function index(documents: readonly OrderDocument[]): IndexAnswer[] {
+    return documents.map((document) => {
+      const brought = broughtByOrder.get(document.id) ?? [];
+      const stored = brought.findLast(({ isStored }) => isStored);
+      const isStored = stored === undefined || stored.document.version < document.version;
+      broughtByOrder.set(document.id, [...brought, { atMs: nowMs(), document, isStored }]);
+      return isStored ? 'stored' : 'older';
+    });
+  }
+
   const lookupIn =
     <A>(partner: PartnerName, toAnswer: (entry: LedgerEntry) => A) =>
     (key: string): A | null => {
@@ -207,6 +223,8 @@ export function createModelPartners(options: {
     payments: { authorize, void: voidHold, lookup: lookupIn('payments', authorizationOf) },
     carrier: { book, recall, lookup: lookupIn('carrier', bookingOf) },
     mail: { send },
+    search: { index },
+    broughtOf: (orderId: string): readonly Brought[] => broughtByOrder.get(orderId) ?? [],
     ledger: entries as readonly LedgerEntry[],
     entries: entries as readonly LedgerEntry[],
     entriesOf: (orderId: string): readonly LedgerEntry[] => entriesByOrder.get(orderId) ?? [],

@@ -61,7 +61,7 @@ export const faultClasses = {
 } as const satisfies Record<string, readonly [number, number]>;
 export type FaultClass = keyof typeof faultClasses;
 
-export type PartnerCallName = 'authorize' | 'void' | 'book' | 'recall' | 'send' | 'lookup';
+export type PartnerCallName = 'authorize' | 'void' | 'book' | 'recall' | 'send' | 'lookup' | 'index';
 
 export type Plan = {
   readonly seed: number;
@@ -169,6 +169,7 @@ export function drawPlan(seed: number, draws: Draws): Plan {
       recall: latency(),
       send: latency(),
       lookup: latency(),
+      index: latency(),
     },
     splitting: luck.isHit(0.4) ? luck.between(0.05, 0.5) : 0,
     orders: luck.whole(4, 12),
@@ -223,7 +224,7 @@ function drawMachines(luck: Stream, skewMs: number): MachinePlan[] {
   if (shape === 4) {
     return [
       make('api-1', true, true, ['notification']),
-      make('api-2', true, true, []),
+      make('api-2', true, true, ['search']),
       make('worker-1', false, false, ['payment', 'compensation']),
       make('worker-2', false, false, ['fulfillment', 'payment']),
     ];

@@ -141,7 +141,7 @@ function scheduleTroubles(simulation: Simulation, plan: Plan, faults: DrawnFault
   });
   often(rates.busWipesPerMinute, 'wipes', () => bus.wipe());
   often(rates.partnerOutagesPerMinute, 'outages', (luck) => {
-    faults.awayFor(luck.pick<Dependency>(['payments', 'carrier', 'mail']), luck.between(200, 6_000));
+    faults.awayFor(luck.pick<Dependency>(['payments', 'carrier', 'mail', 'search']), luck.between(200, 6_000));
   });
 }
 

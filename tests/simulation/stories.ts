@@ -86,6 +86,7 @@ export const quietPlan: Plan = {
     recall: [2, 20],
     send: [2, 20],
     lookup: [2, 20],
+    index: [2, 20],
   },
   splitting: 0,
   orders: 0,
@@ -363,10 +364,10 @@ export const stories: readonly Story[] = [
     plan: alone,
     // Meanwhile the relay goes past its number.
     stall: (label, before) =>
-      label === 'COMMIT of lock-orders' && before === 0 ? { at: 'before', what: 'silence', ms: 1_500 } : null,
+      label === 'COMMIT of lock-orders' && before === 0 ? { at: 'before', what: 'silence', ms: 600 } : null,
     tell: async ({ clients: { insist, pause } }) => {
       await Promise.all(
-        Array.from({ length: 12 }, (_, nth) => pause(nth * 150).then(() => insist.place(`late-${nth}`, goods))),
+        Array.from({ length: 12 }, (_, nth) => pause(nth * 60).then(() => insist.place(`late-${nth}`, goods))),
       );
     },
   },

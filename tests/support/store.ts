@@ -9,12 +9,13 @@ import { join } from 'node:path';
 import type { ClaimAnswer, SettleAnswer, System, Trouble } from '../../src/bus/ports.ts';
 import type { Order, OrderId } from '../../src/domain/order.ts';
 import { createOrderDesk } from '../../src/flow/order-desk.ts';
-import type { EffectState, OrderRecord, Partners, PlaceAnswer, PlaceRequest } from '../../src/flow/ports.ts';
-import { type ConsumerName, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
+import type { EffectState, OrderRecord, PlaceAnswer, PlaceRequest } from '../../src/flow/ports.ts';
+import { type ConsumerName, type Outside, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
 import { createAccept } from '../../src/io/postgres/accept.ts';
 import { createClaim, type OrderClaim, type OrderWork } from '../../src/io/postgres/claim.ts';
 import { connectServer, type Database } from '../../src/io/postgres/database.ts';
 import { createOrderStore } from '../../src/io/postgres/desk.ts';
+import { createPostgresSearch } from '../../src/io/postgres/documents.ts';
 import { openEmbedded } from '../../src/io/postgres/embedded.ts';
 import { createInbox } from '../../src/io/postgres/inbox.ts';
 import { migrate } from '../../src/io/postgres/migrate.ts';
@@ -56,12 +57,13 @@ export function createStore(
   const accept = createAccept(database, () => {});
   const claim = createClaim({ database, system, leaseMs, maxWaitMs });
   const settle = createSettle({ database, system, onCommitted: () => {} });
-  const partners = { payments: {}, carrier: {}, mail: {} } as Partners;
+  const search = createPostgresSearch(database);
+  const outside = { payments: {}, carrier: {}, mail: {} } as Outside;
 
   const stepOf = (consumer: ConsumerName) => {
     const row = subscriptions.find((one) => one.consumer === consumer);
     assert.ok(row);
-    return toStep(row, partners, system);
+    return toStep(row, outside, system);
   };
 
   function requestOf(given: Partial<Order> & { key?: string | null; payload?: string } = {}): PlaceRequest {
@@ -209,12 +211,12 @@ export function createStore(
     assert.ok(answer !== undefined && answer !== 'locked');
     return answer;
   };
-  const desk = createOrderDesk({ store: { ...store, place }, system, simulatedPartners: true });
+  const desk = createOrderDesk({ store: { ...store, place }, search, system, simulatedPartners: true });
   const inbox = createInbox({ database, system, leaseMs, maxWaitMs });
   const outbox = createOutbox(database);
 
   return {
-    ...{ database, system, sql, accept, claim, settle, desk, inbox, outbox, stepOf },
+    ...{ database, system, sql, search, accept, claim, settle, desk, inbox, outbox, stepOf },
     ...{ requestOf, placed, claimOf, claimOnce, claimed, paid, factOf },
     ...{ endingOf, doneWith, waitingFor, deadBy, settleOnce },
     ...{ delivery, deliveryInWords, order, factsOf, effect, rowsOf, makeDue, waitingSince },

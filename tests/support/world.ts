@@ -13,6 +13,7 @@ import type { Bus, Log, Message, SettleAnswer, System, Work } from '../../src/bu
 import type { Order, OrderId } from '../../src/domain/order.ts';
 import { isUnderWay } from '../../src/domain/order-machine.ts';
 import { isRefusal, type Refusal } from '../../src/domain/refusals.ts';
+import { createIndexing } from '../../src/flow/index-order.ts';
 import type { DeadLetter, OrderDesk, OrderRecord, Partners, PlaceCommand } from '../../src/flow/ports.ts';
 import { type ConsumerName, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
 import { createMemoryBus } from '../../src/io/buses/memory.ts';
@@ -21,6 +22,8 @@ import { createLocalPartners } from '../../src/io/partners/local.ts';
 import { createStage, type Stage } from '../../src/io/partners/stage.ts';
 import { createClaim } from '../../src/io/postgres/claim.ts';
 import { connectServer, type Database, type Query } from '../../src/io/postgres/database.ts';
+import { createPostgresSearch } from '../../src/io/postgres/documents.ts';
+import { createReadHistories } from '../../src/io/postgres/histories.ts';
 import { migrate } from '../../src/io/postgres/migrate.ts';
 import { createSettle } from '../../src/io/postgres/settle.ts';
 import { createSystem } from '../../src/io/system.ts';
@@ -301,6 +304,7 @@ function buildEngine(database: Database, { settings, system, partners, bus, said
     // Other engines of the world go on using it.
     bus: { ...bus, close: async () => {} },
     partners,
+    search: createPostgresSearch(database),
     simulatedPartners: true,
     settings: { ...quickSettings, ...settings },
     roles: allRoles,
@@ -336,7 +340,13 @@ async function takeByHand(
 ): Promise<Hand> {
   const row = subscriptions.find((one) => one.consumer === consumer);
   assert.ok(row);
-  const step = toStep(row, partners, system);
+  const index = createIndexing({
+    search: createPostgresSearch(database),
+    readHistories: createReadHistories(database),
+    timeoutMs: quickSettings.timeoutMs,
+    system,
+  });
+  const step = toStep(row, { ...partners, index }, system);
   const claim = createClaim({ database, system, leaseMs, maxWaitMs: quickSettings.maxWaitMs });
   const settle = createSettle({ database, system, onCommitted: () => {} });
   const [fact] = await database.query<{ id: string }>(

@@ -4,11 +4,12 @@
 // work begins after the answer. Relies on the desk to take all open letters of an order at once.
 
 import { Type } from 'typebox';
-import type { OrderDesk } from '../../flow/ports.ts';
+import type { LetterFilter, OrderDesk } from '../../flow/ports.ts';
 import { described, letterRef, orderRef, page, problemAnswers, toLetterBody, toOrderBody } from './answers.ts';
 import type { App } from './app.ts';
-import { decodeCursor, encodeCursor, type Place } from './cursor.ts';
-import { invalidParameter, orThrow } from './problems.ts';
+import { encodeCursor } from './cursor.ts';
+import { readLimit, toPlace } from './pages.ts';
+import { orThrow } from './problems.ts';
 import {
   emptyBody,
   letterParams,
@@ -53,11 +54,14 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
       const { limit, cursor, consumer, code } = request.query;
       const { items, next } = await desk.deadLetters({
         limit: limit ?? pageSizeDefault,
-        after: cursor === undefined ? null : toPlace(cursor),
+        after: cursor === undefined ? null : toAfter(cursor),
         consumer: consumer ?? null,
         code: code ?? null,
       });
-      return { items: items.map(toLetterBody), nextCursor: next === null ? null : encodeCursor(next) };
+      return {
+        items: items.map(toLetterBody),
+        nextCursor: next === null ? null : encodeCursor({ at: next.failedAt, id: next.id }),
+      };
     },
   );
 
@@ -109,18 +113,7 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
   );
 }
 
-// The one parameter that is a number. What is no number stays text, and its schema says so.
-async function readLimit(request: { query: unknown }): Promise<void> {
-  const query = request.query as { limit?: unknown };
-  if (typeof query.limit === 'string' && /^\d{1,9}$/.test(query.limit)) query.limit = Number(query.limit);
-}
-
-function toPlace(cursor: string): Place {
-  const place = decodeCursor(cursor);
-  if (place !== null) return place;
-  throw invalidParameter({
-    in: 'query',
-    name: 'cursor',
-    detail: 'must be the nextCursor of an earlier page, unchanged',
-  });
+function toAfter(cursor: string): LetterFilter['after'] {
+  const { at, id } = toPlace(cursor);
+  return { failedAt: at, id };
 }

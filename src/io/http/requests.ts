@@ -8,7 +8,8 @@
 
 import { type Static, type TSchema, Type } from 'typebox';
 import { type ProductType, priceList } from '../../domain/money.ts';
-import { type OrderId, paymentScenarios } from '../../domain/order.ts';
+import { type OrderId, paymentScenarios, statuses } from '../../domain/order.ts';
+import { questionWordsMax } from '../../flow/search-words.ts';
 import { correlationIdPattern, idempotencyKeyPattern } from './headers.ts';
 
 export const uuidPattern = '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$';
@@ -160,6 +161,30 @@ export const lettersQuery = Type.Object(
     cursor: Type.Optional(Type.String({ pattern: cursorPattern, description: 'The nextCursor of the page before' })),
     consumer: Type.Optional(Type.String({ pattern: namePattern, description: 'Only letters of this consumer' })),
     code: Type.Optional(Type.String({ pattern: namePattern, description: 'Only letters with this code' })),
+  },
+  strict,
+);
+const moment = (description: string) => Type.String({ format: 'date-time', maxLength: 40, description });
+export const ordersQuery = Type.Object(
+  {
+    q: Type.Optional(
+      text(
+        200,
+        `Words, at most ${questionWordsMax}; each must be found at the beginning of a word, or of a part of one, in id, ` +
+          'customerEmail, userId, sku, productType, country, currency, status or reason. Case does not matter, a word ' +
+          'of less than three letters has to be whole, an id too. There is no syntax.',
+      ),
+    ),
+    status: Type.Optional(Type.Enum([...statuses], { type: 'string' })),
+    customerEmail: Type.Optional(
+      Type.String({ format: 'email', maxLength: 254, description: 'In any case of letters' }),
+    ),
+    productType: Type.Optional(Type.Enum(Object.keys(priceList) as ProductType[], { type: 'string' })),
+    country: Type.Optional(Type.String({ pattern: countryPattern, description: 'ISO 3166-1 alpha-2' })),
+    from: Type.Optional(moment('Created at this time or later; RFC 3339')),
+    to: Type.Optional(moment('Created before this time; RFC 3339')),
+    limit: Type.Optional(pageSize),
+    cursor: Type.Optional(Type.String({ pattern: cursorPattern, description: 'The nextCursor of the page before' })),
   },
   strict,
 );

@@ -24,6 +24,7 @@ import { addOperationRoutes, type Metrics, type Readiness } from './operations.t
 import { addOrderRoutes } from './orders.ts';
 import { invalidParameter, ProblemError } from './problems.ts';
 import { patternTexts } from './requests.ts';
+import { addSearchRoutes } from './search.ts';
 
 // 64 KiB hold an order of 100 lines many times over; parsing that much costs under a millisecond.
 const bodyLimitBytes = 65_536;
@@ -168,6 +169,7 @@ export function createHttpServer({
     if (desk !== null) {
       addDocumentRoutes(typed);
       addOrderRoutes(typed, desk, settings);
+      addSearchRoutes(typed, desk);
       addDeadLetterRoutes(typed, desk);
     }
     addOperationRoutes(typed, readiness, metrics);

@@ -48,13 +48,15 @@ export function createClaim(options: {
         const row = facts.get(keyOf({ consumer: claim.step.consumer, eventId: claim.eventId }));
         if (row === undefined) return known.has(claim.eventId) ? 'locked' : { answer: 'unknown-fact' };
         const fact = ofOneEntry(() => toNewestFact(row));
-        // Two entries of one order would not see each other's writes.
-        if (taken.has(fact.subject)) return 'locked';
-        taken.add(fact.subject);
+        const key = keyOf({ consumer: claim.step.consumer, eventId: claim.eventId });
+        // Two entries of one order, or of one delivery, would not see each other's writes.
+        if (taken.has(fact.subject) || taken.has(key)) return 'locked';
         const record = { order: toOrder(row), effects: effects.get(fact.subject) ?? {} };
-        const delivery = deliveries.get(keyOf({ consumer: claim.step.consumer, eventId: claim.eventId })) ?? null;
         const found = { fact, record, isBelowWatermark: row.is_below_watermark };
-        return ofOneEntry(() => answerTo(claim, found, delivery, writes));
+        const answer = ofOneEntry(() => answerTo(claim, found, deliveries.get(key) ?? null, writes));
+        // One that does not run leaves the order as it is: the next entry of the order may have it.
+        taken.add(answer.answer === 'run' ? fact.subject : key);
+        return answer;
       });
       await writes.flush(query);
       return answers;

@@ -14,7 +14,7 @@ import { closeLettersIfOpen, readLettersOfOrder, readOpenLetters, reopenDeadDeli
 import { readEffects, resetEffects } from './effects.ts';
 import { failureOf, GuardMissedError } from './errors.ts';
 import { appendFacts } from './events.ts';
-import { lockOrder, readOrder, updateOrdersIfUnchanged } from './orders.ts';
+import { lockOrder, readOrder, readOrders, updateOrdersIfUnchanged } from './orders.ts';
 import { toFacts } from './settle.ts';
 import { readTimeline } from './timeline.ts';
 
@@ -77,6 +77,7 @@ export function createOrderStore(options: {
 
   return {
     read: (id) => reading((query) => readOrder(query, id)),
+    readAll: (ids) => reading((query) => readOrders(query, ids)),
     timeline: (id) => reading((query) => readTimeline(query, id)),
     letters: (filter) => reading((query) => readOpenLetters(query, filter)),
     orderOfLetter: (letterId) => reading((query) => readOwner(query, letterId)),

@@ -59,6 +59,15 @@ export async function readOrder(query: Query, id: OrderId): Promise<Order | null
   return rows[0] ? toOrder(rows[0]) : null;
 }
 
+export async function readOrders(query: Query, ids: readonly OrderId[]): Promise<Order[]> {
+  if (ids.length === 0) return [];
+  const rows = await query<OrderRow>(
+    `/* read-orders */ SELECT ${orderColumns} FROM orders o WHERE o.id = ANY($1::uuid[])`,
+    [plainArray(ids)],
+  );
+  return rows.map(toOrder);
+}
+
 type StateRow = Pick<
   OrderRow,
   | 'order_id'

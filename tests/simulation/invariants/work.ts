@@ -400,6 +400,8 @@ const consumersOf: Readonly<Record<Call['call'], string>> = {
   void: 'compensation',
   recall: 'compensation',
   send: 'notification',
+  // One call carries the documents of many.
+  index: '',
 };
 
 function askedFor(call: Call, { orders, tokens }: Evidence): number | null {

@@ -7,14 +7,17 @@
 import { nameOf } from '../../../../src/bus/envelope.ts';
 import type { Owed, System, Unread } from '../../../../src/bus/ports.ts';
 import type { OrderId } from '../../../../src/domain/order.ts';
+import { isRefusal } from '../../../../src/domain/refusals.ts';
 import type { PlaceRequest } from '../../../../src/flow/ports.ts';
 import { type ConsumerName, subscriptions, typesOf } from '../../../../src/flow/subscriptions.ts';
 import type { OrderClaim, OrderWork } from '../../../../src/io/postgres/claim.ts';
 import { createCleanup } from '../../../../src/io/postgres/cleanup.ts';
 import type { Database } from '../../../../src/io/postgres/database.ts';
 import { endAllLeases } from '../../../../src/io/postgres/deliveries.ts';
-import { lockOrder } from '../../../../src/io/postgres/orders.ts';
-import { someTime } from '../../../support/orders.ts';
+import { resetEffects } from '../../../../src/io/postgres/effects.ts';
+import { createReadHistories } from '../../../../src/io/postgres/histories.ts';
+import { lockOrder, readOrders } from '../../../../src/io/postgres/orders.ts';
+import { effectWith, someTime } from '../../../support/orders.ts';
 import { silentLog } from '../../../support/silent-log.ts';
 import { createStore, troubleOf } from '../../../support/store.ts';
 import { texts, uuids } from '../values.ts';
@@ -110,6 +113,7 @@ const results: Readonly<Record<ConsumerName, readonly unknown[]>> = {
     { recall: null, voiding: { outcome: 'nothing-held' } },
   ],
   notification: [undefined],
+  search: [undefined],
 };
 const troubles = [
   troubleOf(),
@@ -142,7 +146,9 @@ export function createOperations(options: {
   const orderId = () => (draw.pick(recent(known.facts))?.orderId ?? system.newId()) as OrderId;
   const store = () => draw.pick(stores);
   const readerOf = (type: string): ConsumerName => {
-    const readers = subscriptions.filter((row) => row.on.some((on) => nameOf(on) === nameOf(type)));
+    // Who reads every fact would be half of all claims, and leads to nothing.
+    const some = draw.chance(0.2) ? subscriptions : subscriptions.filter(({ consumer }) => consumer !== 'search');
+    const readers = some.filter((row) => row.on.some((on) => nameOf(on) === nameOf(type)));
     return draw.pick(readers.length === 0 || draw.chance(0.1) ? subscriptions : readers).consumer;
   };
 
@@ -207,12 +213,26 @@ export function createOperations(options: {
     ],
     cancel: [7, () => store().desk.cancel(orderId(), draw.pick([null, 'a reason']), 'c-cancel')],
     reprocess: [8, () => store().desk.reprocess(orderId(), 'c-again')],
+    // A reprocess does it where nothing was done under the last key, which chance brings about rarely.
+    'reset-effect': [
+      1,
+      () => resetEffects(database.query, orderId(), [effectWith('authorization', { state: 'none' })]),
+    ],
     'reprocess-letter': [
       6,
       () => store().desk.reprocessLetter(draw.pick(recent(known.letters)) ?? system.newId(), 'c-letter'),
     ],
     read: [1, () => store().desk.read(orderId())],
-    timeline: [2, () => store().desk.timeline(orderId())],
+    histories: [2, () => createReadHistories(database)([orderId()])],
+    'read-all': [1, () => readOrders(database.query, [orderId()])],
+    timeline: [
+      2,
+      async () => {
+        const entries = await store().desk.timeline(orderId());
+        // What happened in one millisecond has no order of its own.
+        return isRefusal(entries) ? entries : entries.map((entry) => JSON.stringify(entry)).sort();
+      },
+    ],
     letters: [
       3,
       async () => {

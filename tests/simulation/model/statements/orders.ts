@@ -152,6 +152,24 @@ export const orderStatements: Readonly<Record<string, Statement>> = {
     return order === null ? [] : [orderColumns(order)];
   },
 
+  'read-orders': ({ tables, tx }, [ids]) =>
+    uuids(ids).flatMap((id) => {
+      const order = tables.orders.get(tx, id);
+      return order === null ? [] : [orderColumns(order)];
+    }),
+
+  'read-histories': ({ tables, tx }, [ids]) =>
+    uuids(ids).flatMap((id) => {
+      const order = tables.orders.get(tx, id);
+      if (order === null) return [];
+      const facts = tables.events.findAll(tx, 'order', id).map(({ row }) => row);
+      facts.sort((one, other) => one.version - other.version);
+      const lines = facts.map((e) =>
+        [e.id, e.version, e.type, e.time.getTime(), e.causation_id ?? '', e.correlation_id].join('|'),
+      );
+      return [{ ...orderColumns(order), facts: lines.length === 0 ? null : lines.join('\n') }];
+    }),
+
   // Waits for its row, and answers what it is then.
   'lock-order': function* ({ tables, tx }, [id]) {
     const found = tables.orders.find(tx, uuid(id));

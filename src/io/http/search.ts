@@ -1,0 +1,76 @@
+// The route of the search: orders by words and fields, newest first.
+//
+// Promises: what cannot be asked is refused by name, and nothing of what was asked is syntax; pages go by the
+// time of creation, which never changes. Relies on the desk to show every order as the database has it.
+
+import type { OrderDesk } from '../../flow/ports.ts';
+import type { OrderPlace, SoughtWord } from '../../flow/search-ports.ts';
+import { questionWordsMax, wordsOfQuestion } from '../../flow/search-words.ts';
+import { described, orderRef, page, problemAnswers, toOrderBody } from './answers.ts';
+import type { App } from './app.ts';
+import { encodeCursor } from './cursor.ts';
+import { readLimit, toPlace } from './pages.ts';
+import { invalidParameter } from './problems.ts';
+import { ordersQuery, pageSizeDefault, requestHeaders } from './requests.ts';
+
+export function addSearchRoutes(app: App, desk: OrderDesk): void {
+  app.get(
+    '/orders',
+    {
+      preValidation: readLimit,
+      schema: {
+        operationId: 'findOrders',
+        summary: 'Find orders, newest first',
+        description:
+          'An order is found a moment after it has changed, usually within a second. What is found is shown as it is ' +
+          'now, and left out where it is in another status by now than was asked for: a page may be shorter than its ' +
+          'limit, and the last one is the one without nextCursor. Read one order by its id for what is certainly current.',
+        tags: ['orders'],
+        headers: requestHeaders,
+        querystring: ordersQuery,
+        response: {
+          200: described(page(orderRef), 'One page of the orders'),
+          ...problemAnswers('invalid-parameter', 'unavailable'),
+        },
+      },
+    },
+    async (request) => {
+      const { q, status, customerEmail, productType, country, from, to, limit, cursor } = request.query;
+      const { items, next } = await desk.find({
+        words: q === undefined ? [] : toWords(q),
+        status: status ?? null,
+        customerEmail: customerEmail?.toLowerCase() ?? null,
+        productType: productType ?? null,
+        country: country ?? null,
+        from: toMoment('from', from),
+        to: toMoment('to', to),
+        limit: limit ?? pageSizeDefault,
+        after: cursor === undefined ? null : toAfter(cursor),
+      });
+      return {
+        items: items.map(toOrderBody),
+        nextCursor: next === null ? null : encodeCursor({ at: next.createdAt, id: next.id }),
+      };
+    },
+  );
+}
+
+function toWords(q: string): readonly SoughtWord[] {
+  const words = wordsOfQuestion(q);
+  if (words !== null && words.length > 0) return words;
+  const detail = words === null ? `must have at most ${questionWordsMax} words` : 'must have a letter or a digit';
+  throw invalidParameter({ in: 'query', name: 'q', detail });
+}
+
+// The schema has seen to the form; a leap second is right by it, and no moment that we can tell.
+function toMoment(name: string, given: string | undefined): Date | null {
+  if (given === undefined) return null;
+  const moment = new Date(given);
+  if (!Number.isNaN(moment.getTime())) return moment;
+  throw invalidParameter({ in: 'query', name, detail: 'must be a time such as 2026-11-21T07:00:00Z' });
+}
+
+function toAfter(cursor: string): OrderPlace {
+  const { at, id } = toPlace(cursor);
+  return { createdAt: at, id };
+}

@@ -1,0 +1,165 @@
+// The search on PostgreSQL itself: no other server, the same answers. Rows of `order_documents`.
+//
+// Promises: as Search has them. A question costs two bounded ways at the most: through the newest orders,
+// which has a full page soon of whatever is common, and by the index of words, which is quick for whatever
+// is rare. Documents are written in one statement, in the order of their ids, so that two writers never
+// deadlock; one that PostgreSQL refuses fails alone.
+
+import { OutsideError, type Trouble, UnavailableError } from '../../bus/ports.ts';
+import type { OrderId } from '../../domain/order.ts';
+import type { Hits, IndexAnswer, OrderDocument, OrderPlace, OrderQuery, Search } from '../../flow/search-ports.ts';
+import { filterWord } from '../../flow/search-words.ts';
+import { type Database, plainArray } from './database.ts';
+import { textOf } from './dead-letters.ts';
+import { failureOf } from './errors.ts';
+
+// Of the newest orders so many are looked through first: some 20 ms. What fills no page from them is so rare
+// that its words gather few orders.
+const walkRows = 10_000;
+
+export function createPostgresSearch(database: Database): Search & { readonly rewrite: Search['index'] } {
+  // A newer version over an older one; a rebuild writes the same version again.
+  const indexing =
+    (guard: '<' | '<=') =>
+    async (documents: readonly OrderDocument[]): Promise<readonly IndexAnswer[]> => {
+      try {
+        const stored = await writeDocuments(database, documents, guard);
+        return documents.map(({ id }): IndexAnswer => (stored.has(id) ? 'stored' : 'older'));
+      } catch (error) {
+        const failure = failureOf(error);
+        if (failure === 'bug') throw error;
+        if (failure !== 'data') throw new OutsideError(away(error), { cause: error });
+        if (documents.length === 1) return [refused(error)];
+        const middle = documents.length >> 1;
+        const first = await indexing(guard)(documents.slice(0, middle));
+        return [...first, ...(await indexing(guard)(documents.slice(middle)))];
+      }
+    };
+
+  return {
+    // The table comes with the schema.
+    prepare: async () => {},
+    index: indexing('<'),
+    rewrite: indexing('<='),
+    find: async (query) => {
+      try {
+        return await find(database, query);
+      } catch (error) {
+        const failure = failureOf(error);
+        if (failure === 'bug' || failure === 'data') throw error;
+        throw new UnavailableError('nothing', 'the search does not answer', undefined, { cause: error });
+      }
+    },
+  };
+}
+
+async function writeDocuments(
+  database: Database,
+  documents: readonly OrderDocument[],
+  guard: '<' | '<=',
+): Promise<Set<string>> {
+  const rows = await database.once<{ order_id: string }>(
+    `/* write-documents */ INSERT INTO order_documents AS d (order_id, version, created_at, words)
+     SELECT n.order_id, n.version, n.created_at, n.words::tsvector
+     FROM unnest($1::uuid[], $2::integer[], $3::timestamptz[], $4::text[]) AS n(order_id, version, created_at, words)
+     ORDER BY n.order_id
+     ON CONFLICT (order_id) DO UPDATE SET version = excluded.version, words = excluded.words
+     WHERE d.version ${guard} excluded.version
+     RETURNING d.order_id`,
+    [
+      plainArray(documents.map(({ id }) => id)),
+      plainArray(documents.map(({ version }) => version)),
+      plainArray(documents.map(({ createdAt }) => createdAt)),
+      documents.map(lexemesOf),
+    ],
+    // A document that is lost with a crash is written again from its order: its delivery was settled later.
+    { durable: true },
+  );
+  return new Set(rows.map((row) => row.order_id));
+}
+
+function lexemesOf({ words, state, customerEmail, productType, country }: OrderDocument): string {
+  const filters = filterWords({ status: state, customerEmail, productType, country });
+  return [...words, ...filters].map(quoted).join(' ');
+}
+
+function filterWords(by: Pick<OrderQuery, 'status' | 'customerEmail' | 'productType' | 'country'>): string[] {
+  const words = [
+    by.status && filterWord('status', by.status),
+    by.customerEmail && filterWord('email', by.customerEmail.toLowerCase()),
+    by.productType && filterWord('type', by.productType),
+    by.country && filterWord('country', by.country),
+  ];
+  return words.filter((word): word is string => word !== null && word !== '');
+}
+
+// A word as tsvector and tsquery read it: in quotes, in which two signs are doubled.
+const quoted = (word: string) => `'${word.replaceAll(/['\\]/g, '$&$&')}'`;
+
+function tsqueryOf(query: OrderQuery): string {
+  const sought = query.words.map(({ word, isBeginning, orId }) => {
+    const term = quoted(word) + (isBeginning ? ':*' : '');
+    return orId === null ? term : `(${term} | ${quoted(orId)})`;
+  });
+  return [...filterWords(query).map(quoted), ...sought].join(' & ');
+}
+
+type Found = { order_id: string; created_at: Date };
+
+async function find(database: Database, query: OrderQuery): Promise<Hits> {
+  const { from, to, after, limit } = query;
+  const values: unknown[] = [];
+  const bind = (value: unknown) => `$${values.push(value)}`;
+  const conditions = [
+    ...(from === null ? [] : [`d.created_at >= ${bind(from)}`]),
+    ...(to === null ? [] : [`d.created_at < ${bind(to)}`]),
+    ...(after === null
+      ? []
+      : [`(d.created_at, d.order_id) < (${bind(after.createdAt)}::timestamptz, ${bind(after.id)}::uuid)`]),
+  ];
+  const range = conditions.length === 0 ? 'true' : conditions.join(' AND ');
+  // One more than asked for tells whether there is another page.
+  const count = bind(limit + 1);
+  const newest = 'ORDER BY created_at DESC, order_id DESC';
+  const words = tsqueryOf(query);
+  if (words === '') {
+    const text = `/* find-newest */ SELECT order_id, created_at FROM order_documents d WHERE ${range} ${newest} LIMIT ${count}`;
+    return toHits(await database.once<Found>(text, values, { durable: false }), limit);
+  }
+  const isMatch = `words @@ ${bind(words)}::tsquery`;
+  const walked = await database.once<Found>(
+    `/* find-among-newest */ SELECT order_id, created_at
+     FROM (SELECT * FROM order_documents d WHERE ${range} ${newest} LIMIT ${walkRows}) AS walked
+     WHERE ${isMatch} ${newest} LIMIT ${count}`,
+    values,
+    { durable: false },
+  );
+  if (walked.length > limit) return toHits(walked, limit);
+  // Apart from the order that is asked for, or the planner would walk all the way.
+  const rows = await database.once<Found>(
+    `/* find-by-words */ WITH found AS MATERIALIZED (
+       SELECT order_id, created_at FROM order_documents d WHERE ${isMatch} AND ${range}
+     ) SELECT order_id, created_at FROM found ${newest} LIMIT ${count}`,
+    values,
+    { durable: false },
+  );
+  return toHits(rows, limit);
+}
+
+function toHits(rows: readonly Found[], limit: number): Hits {
+  const page = rows.slice(0, limit);
+  const last = page.at(-1);
+  const next: OrderPlace | null =
+    rows.length > limit && last !== undefined ? { createdAt: last.created_at, id: last.order_id } : null;
+  return { ids: page.map((row) => row.order_id as OrderId), next };
+}
+
+function away(error: unknown): Trouble {
+  const message = `the documents could not be written: ${textOf(String((error as Error).message))}`;
+  return { class: 'throttled', code: 'search-unavailable', message, dependencyDown: true };
+}
+
+function refused(error: unknown): Trouble {
+  const message = `the document was refused: ${textOf(String((error as Error).message))}`;
+  return { class: 'non-retryable', code: 'document-refused', message, dependencyDown: false };
+}

@@ -1,0 +1,71 @@
+// Orders with all of their facts, for whoever makes documents of them.
+//
+// Promises: an order and its facts are of one snapshot; reads only, in short statements that take no lock
+// and hold back no vacuum. Relies on the planner settings of a transaction (database.ts): every row is
+// found by an index.
+
+import { UnavailableError } from '../../bus/ports.ts';
+import type { OrderId } from '../../domain/order.ts';
+import type { OrderHistory, PastFact, ReadHistories } from '../../flow/search-ports.ts';
+import type { Database } from './database.ts';
+import { failureOf } from './errors.ts';
+import { type OrderRow, orderColumns, toOrder } from './orders.ts';
+
+// Facts come as lines of cells, which the server makes in half the time of JSON; the correlation id, which
+// may hold the sign between two cells, is the last of its line.
+const historyColumns = `${orderColumns},
+  (SELECT string_agg(concat_ws('|', e.id, e.version, e.type, (extract(epoch FROM e.time) * 1000)::bigint,
+                               coalesce(e.causation_id::text, ''), e.correlation_id), chr(10) ORDER BY e.version)
+   FROM events e WHERE e.order_id = o.id) AS facts`;
+const cells = 6;
+
+type HistoryRow = OrderRow & { facts: string | null };
+
+function toHistory(row: HistoryRow): OrderHistory {
+  return { order: toOrder(row), facts: row.facts === null ? [] : row.facts.split('\n').map(toFact) };
+}
+
+function toFact(line: string): PastFact {
+  const all = line.split('|');
+  const [id = '', version, type = '', ms, causationId] = all;
+  return {
+    id,
+    type,
+    version: Number(version),
+    time: new Date(Number(ms)),
+    causationId: causationId || null,
+    correlationId: all.slice(cells - 1).join('|'),
+  };
+}
+
+export function createReadHistories(database: Database): ReadHistories {
+  return async (ids) => {
+    try {
+      const rows = await database.once<HistoryRow>(
+        `/* read-histories */ SELECT ${historyColumns} FROM orders o WHERE o.id = ANY($1::uuid[])`,
+        [ids],
+        { durable: false },
+      );
+      return rows.map(toHistory);
+    } catch (error) {
+      const failure = failureOf(error);
+      if (failure === 'bug' || failure === 'data') throw error;
+      throw new UnavailableError('nothing', 'the database does not answer', undefined, { cause: error });
+    }
+  };
+}
+
+// The next orders behind an id, for a rebuild; fewer than the limit = the last ones.
+export async function readHistoriesAfter(
+  database: Database,
+  after: string,
+  limit: number,
+): Promise<readonly OrderHistory[]> {
+  const rows = await database.once<HistoryRow>(
+    `/* read-histories-after */ SELECT ${historyColumns} FROM orders o WHERE o.id > $1 ORDER BY o.id LIMIT $2`,
+    [after, limit],
+    { durable: false },
+  );
+  return rows.map(toHistory);
+}
+export const beforeAllOrders = '00000000-0000-0000-0000-000000000000' as OrderId;

@@ -1,0 +1,18 @@
+// The search that the settings name: PostgreSQL itself, or Elasticsearch.
+//
+// Promises: opening never fails because the server is away; its client is loaded only where it is used.
+
+import type { Log } from '../bus/ports.ts';
+import type { Search } from '../flow/search-ports.ts';
+import type { Database } from '../io/postgres/database.ts';
+import { createPostgresSearch } from '../io/postgres/documents.ts';
+import type { Config } from './config.ts';
+
+export type OpenedSearch = { readonly search: Search; readonly close: () => Promise<void> };
+
+export async function openSearch(config: Config, database: Database, log: Log): Promise<OpenedSearch> {
+  const { engine, url } = config.search;
+  if (engine === 'postgres') return { search: createPostgresSearch(database), close: async () => {} };
+  const { connectElasticsearch } = await import('../io/search/elasticsearch.ts');
+  return connectElasticsearch({ url, log });
+}

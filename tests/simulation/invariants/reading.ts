@@ -1,0 +1,49 @@
+// What the search was given: a document tells what is so, and at the end each order has its own.
+
+import type { Brought } from '../partners.ts';
+import { type Invariant, nameOfType, ofOrder } from './law.ts';
+
+const storedOf = (brought: readonly Brought[]) => brought.filter(({ isStored }) => isStored);
+
+export const reading: readonly Invariant[] = [
+  ofOrder('history', 'a document tells the facts of its version and no others', (order, say, { ledger }) => {
+    const byVersion = order.facts.toSorted((one, other) => one.version - other.version);
+    for (const { document } of ledger.broughtOf(order.id)) {
+      const its = byVersion.filter(({ version }) => version <= document.version);
+      const told = document.timeline.map(({ eventId, type }) => `${type} ${eventId}`);
+      const were = its.map(({ id, type }) => `${type} ${id}`);
+      if (told.join() !== were.join()) say(`has a document of version ${document.version} that tells ${told}`);
+      const last = its.at(-1);
+      if (last === undefined || document.status !== nameOfType(last.type))
+        say(`has a document of version ${document.version} with the step ${document.status}`);
+    }
+  }),
+
+  ofOrder('history', 'an older document never replaces a newer one', (order, say, { ledger }) => {
+    let version = 0;
+    for (const { document } of storedOf(ledger.broughtOf(order.id))) {
+      if (document.version <= version) say(`had version ${version} replaced by ${document.version}`);
+      version = document.version;
+    }
+  }),
+
+  ofOrder('end', 'each order has its document, unless a person was told', (order, say, { ledger }) => {
+    const { row } = order;
+    if (row === null) return;
+    const isParked = [...order.letters.values()].some(
+      ({ consumer, closed_at }) => consumer === 'search' && closed_at === null,
+    );
+    if (isParked) return;
+    const document = storedOf(ledger.broughtOf(order.id)).at(-1)?.document;
+    if (document === undefined) return say('has no document');
+    const seen = [document.version, document.state, document.amount, document.currency, document.country];
+    const is = [row.version, row.status, row.amount, row.currency, row.country];
+    if (seen.join() !== is.join()) say(`has a document of ${seen.join()} and is ${is.join()}`);
+    const [email, user, reason] = [document.customerEmail, document.userId, document.reason?.code ?? null];
+    if (email !== row.customer_email || user !== row.user_id) say('has a document of another customer');
+    if (reason !== row.reason_code) say(`has a document with the reason ${reason}, and its own is ${row.reason_code}`);
+    const steps = new Set(order.facts.map(({ type }) => nameOfType(type)));
+    if (document.facts.length !== steps.size || document.facts.some((step) => !steps.has(step)))
+      say(`has a document with the steps ${document.facts}`);
+  }),
+];
