@@ -29,7 +29,7 @@ export const redis: Server = {
     image: 'redis:8.2.1',
     innerPort: 6379,
     volume: '/data',
-    args: ['redis-server', ...rules],
+    args: ['redis-server', '--dir', '/data', '--protected-mode', 'no', ...rules],
   }),
 };
 
@@ -101,6 +101,11 @@ async function fromDebian(place: Place): Promise<Binary> {
       const tried = error.isMissing ? 'there is no apt-get to fetch it' : `it could not be fetched (${error.message})`;
       throw new StartError(
         `Redis is missing: redis-server is not on the PATH, and ${tried}. Install Redis, or start a Docker engine.`,
+      );
+    }
+    if (!existsSync(join(unfinished, 'usr/bin/redis-server'))) {
+      throw new StartError(
+        'Redis is missing: its package is installed and redis-server is not on the PATH: add its folder there.',
       );
     }
     await rm(archives, { recursive: true });
