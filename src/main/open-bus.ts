@@ -1,17 +1,22 @@
 // The bus that the settings name.
 //
 // Promises: nothing waits for a broker here; a process that neither publishes nor reads opens none. The
-// code of a broker's client is loaded only where it is used.
-// Relies on every process of an installation having the same table of subscriptions: who publishes must
-// know who reads.
+// client of a broker is loaded only where it is used.
+// Relies on every process of an installation having the same table of subscriptions: where a reader has
+// a queue of its own, who publishes must know who reads.
 
-import type { Bus, Log, System } from '../bus/ports.ts';
+import type { Bus, Log, ReaderGroup, System } from '../bus/ports.ts';
+import { factTypes } from '../domain/events.ts';
+import { subscriptions, typesOf } from '../flow/subscriptions.ts';
 import { createMemoryBus } from '../io/buses/memory.ts';
 import type { Config } from './config.ts';
-import { StartError } from './start-error.ts';
+import { groupOf, streamOfAny } from './wire.ts';
+
+// How the brokers' own tools name us.
+const clientId = 'orderly';
 
 export async function openBus(
-  { kind }: Config['bus'],
+  { kind, kafka, redis, sqs }: Config['bus'],
   parts: {
     // False = nothing is published or read here.
     readonly isUsed: boolean;
@@ -20,6 +25,23 @@ export async function openBus(
     readonly onDropped: (group: string) => void;
   },
 ): Promise<Bus> {
-  if (!parts.isUsed || kind === 'memory') return createMemoryBus(parts);
-  throw new StartError(`BUS=${kind} is not part of this release.`);
+  const { isUsed, system, log } = parts;
+  if (!isUsed) return createMemoryBus(parts);
+  const readers: ReaderGroup[] = subscriptions.map((row) => ({ group: groupOf(row.consumer), types: typesOf(row) }));
+  switch (kind) {
+    case 'memory':
+      return createMemoryBus(parts);
+    case 'kafka': {
+      const { createKafkaBus } = await import('../io/buses/kafka.ts');
+      return createKafkaBus({ ...kafka, clientId, types: factTypes, streamOf: streamOfAny, system, log });
+    }
+    case 'redis': {
+      const { createRedisBus } = await import('../io/buses/redis.ts');
+      return createRedisBus({ ...redis, readers, system, log });
+    }
+    case 'sqs': {
+      const { createSqsBus } = await import('../io/buses/sqs.ts');
+      return createSqsBus({ ...sqs, readers, system, log });
+    }
+  }
 }
