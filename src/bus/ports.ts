@@ -134,6 +134,9 @@ export type Step<S, C> = {
   // What a claim changes at once (an intent before the call). `takenOver`: a worker before this one died or
   // froze, and nobody knows what it had done.
   readonly claimed: (subject: S, fact: Fact, now: Date, takenOver: boolean) => C | null;
+  // True where that is all there is to do, and in the database alone: the delivery is written once, as done, in
+  // the transaction of the change, without a lock on the subject. Nothing is performed.
+  readonly endsAtClaim?: boolean;
   readonly perform: (work: Work<S>, signal: AbortSignal) => Promise<unknown>;
   readonly decide: (subject: S, work: Work<S>, result: unknown, now: Date) => C | null | 'obsolete';
   // What a retry (charged or not), and what a dead letter, means for the subject.
@@ -169,7 +172,8 @@ export type ClaimRequest<S, C> = {
 // Every answer is durable; on each of them the bus is acknowledged.
 export type ClaimAnswer<S> =
   | { readonly answer: 'run'; readonly work: Work<S> }
-  | { readonly answer: 'duplicate' | 'busy' | 'waiting' | 'obsolete' | 'unknown-fact' };
+  // `done` = the claim was all the work.
+  | { readonly answer: 'done' | 'duplicate' | 'busy' | 'waiting' | 'obsolete' | 'unknown-fact' };
 
 export type Ending<S, C> = {
   readonly state: 'done' | 'waiting' | 'dead';

@@ -58,6 +58,8 @@ export function createOrderDesk(options: {
 
     deadLetters: store.letters,
 
+    books: store.books,
+
     reprocess: async (id, correlationId) => {
       const changed = await store.change(id, (record, letters, now) =>
         reprocessOrder(record, letters, { letterId: null, correlationId }, now),

@@ -10,7 +10,9 @@ import type { Happened } from '../domain/events.ts';
 import type { ProductType } from '../domain/money.ts';
 import type { Item, Order, OrderId, PaymentScenario } from '../domain/order.ts';
 import type { Refusal } from '../domain/refusals.ts';
+import type { Books, Count } from './books.ts';
 import type { OrderPlace, OrderQuery } from './search-ports.ts';
+import type { TimelineEntry } from './sentences.ts';
 
 export type Authorization = { readonly authorizationId: string; readonly expiresAt: Date };
 
@@ -121,6 +123,8 @@ export type OrderChange = {
   readonly facts: readonly Happened[];
   // Full rows; written under the claim's token (a claim takes the row, a settle must still own it).
   readonly effects: readonly Omit<Effect, 'token'>[];
+  // What is added to the books; only of a step that ends at its claim.
+  readonly counts?: readonly Count[];
 };
 
 export type PlaceRequest = {
@@ -150,19 +154,6 @@ export type DeadLetter = {
   readonly retryCount: number;
   readonly failedAt: Date;
   readonly order: { readonly status: Order['status']; readonly amount: number; readonly currency: string } | null;
-};
-
-export type TimelineEntry = {
-  readonly at: Date;
-  readonly type: string;
-  readonly consumer: string | null;
-  readonly attempt: number | null;
-  readonly outcome: string | null;
-  readonly code: string | null;
-  readonly text: string;
-  readonly eventId: string | null;
-  readonly correlationId: string | null;
-  readonly causationId: string | null;
 };
 
 // One request to place an order, already of the right shape (the HTTP schema saw to that).
@@ -199,6 +190,7 @@ export type OrderDesk = {
   readonly reprocess: (id: OrderId, correlationId: string) => Promise<Order | Refusal>;
   // Null = the letter belonged to no order.
   readonly reprocessLetter: (letterId: string, correlationId: string) => Promise<Order | null | Refusal>;
+  readonly books: Books;
 };
 export type OpenLetter = { readonly id: string; readonly consumer: string; readonly deliveryId: string };
 
@@ -229,6 +221,7 @@ export type OrderStore = {
     id: OrderId,
     decide: (record: OrderRecord, letters: readonly OpenLetter[], now: Date) => DeskChange | Refusal | null,
   ) => Promise<Order | Refusal>;
+  readonly books: Books;
   // A letter without an order: its bytes are read again.
   readonly redeliverUnread: (letterId: string, correlationId: string) => Promise<null | Refusal>;
 };

@@ -4,6 +4,19 @@
 
 import type { FactType } from '../domain/events.ts';
 
+export type TimelineEntry = {
+  readonly at: Date;
+  readonly type: string;
+  readonly consumer: string | null;
+  readonly attempt: number | null;
+  readonly outcome: string | null;
+  readonly code: string | null;
+  readonly text: string;
+  readonly eventId: string | null;
+  readonly correlationId: string | null;
+  readonly causationId: string | null;
+};
+
 export type TimelineRow = {
   readonly kind: 'fact' | 'attempt' | 'letter' | 'audit';
   readonly type: string;

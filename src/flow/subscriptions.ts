@@ -13,10 +13,11 @@ import { authorizePayment } from './authorize-payment.ts';
 import { type IndexOrder, indexOrder } from './index-order.ts';
 import { notifyCustomer } from './notify-customer.ts';
 import type { OrderChange, OrderRecord, OrderStep, Partners } from './ports.ts';
+import { recordAnalytics } from './record-analytics.ts';
 import { scheduleFulfillment } from './schedule-fulfillment.ts';
 import { undoEffects } from './undo-effects.ts';
 
-export type ConsumerName = 'payment' | 'fulfillment' | 'compensation' | 'notification' | 'search';
+export type ConsumerName = 'payment' | 'fulfillment' | 'compensation' | 'notification' | 'search' | 'analytics';
 export type Dependency = keyof Partners | 'search';
 
 // What the steps meet outside of the database.
@@ -76,6 +77,21 @@ export const subscriptions: readonly Subscription[] = [
     // Most orders are through by then, and cost one document instead of three.
     restMs: 200,
     step: ({ index }) => indexOrder(index),
+  },
+  {
+    consumer: 'analytics',
+    on: [
+      'OrderCreatedV1',
+      'FulfillmentScheduledV1',
+      'OrderFailedV1',
+      'OrderReprocessedV1',
+      'OrderCanceledV1',
+      'PaymentFailedV1',
+    ],
+    isCore: false,
+    start: 'beginning',
+    dependencies: [],
+    step: () => recordAnalytics,
   },
 ];
 

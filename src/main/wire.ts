@@ -46,6 +46,9 @@ const acceptPatienceMs = 4_000;
 const crowd = 32;
 // A claim that cannot be had by then is left to the pull: the intake must not wait for one locked order.
 const claimPatienceMs = 1_000;
+// A step that ends at its claim writes lines that all orders share; this long it gathers, so that a line is
+// written once for many of them. Nobody waits for the books.
+const gatheringMs = 40;
 // The desk's claims and settles are bounded by the slots that feed them.
 const workQueueMax = 65_536;
 
@@ -93,12 +96,21 @@ export function createEngine(parts: {
     capacity: acceptQueueMax,
     patienceMs: acceptPatienceMs,
   });
+  const claim = createClaim({ database, system, leaseMs, maxWaitMs });
   const claims = createGroupCommit<OrderClaim, ClaimAnswer<OrderRecord>>({
     ...shared,
-    flush: createClaim({ database, system, leaseMs, maxWaitMs }),
+    flush: claim,
     capacity: workQueueMax,
     patienceMs: claimPatienceMs,
     turn: createCourtesy({ isCrowded: () => accepts.pending() >= crowd, system }),
+  });
+  // On their own: no claim of an order waits for a line of the books.
+  const records = createGroupCommit<OrderClaim, ClaimAnswer<OrderRecord>>({
+    ...shared,
+    flush: claim,
+    capacity: workQueueMax,
+    patienceMs: claimPatienceMs,
+    turn: () => system.sleep(gatheringMs),
   });
   const settles = createGroupCommit<OrderSettle, SettleAnswer>({
     ...shared,
@@ -124,7 +136,7 @@ export function createEngine(parts: {
     const step = toStep(row, { ...partners, index }, system);
     const consumer = createConsumer({
       step: row.isCore ? rehearse(step, settings, system) : step,
-      claims,
+      claims: step.endsAtClaim ? records : claims,
       settles,
       inbox,
       leases,

@@ -541,3 +541,72 @@ describe('two relays', { timeout: 90_000 }, () => {
     }
   });
 });
+
+describe('facts that two workers count at once', { timeout: 60_000 }, () => {
+  const linesOf = async (createdAt: Date) =>
+    (
+      await one.sql<{ country: string; count: number }>(
+        'SELECT country, count FROM analytics WHERE day = $1 ORDER BY country',
+        [createdAt.toISOString().slice(0, 10)],
+      )
+    ).map(({ country, count }) => `${country} ${count}`);
+
+  it('are counted once by two workers that have both found them uncounted', async () => {
+    const createdAt = new Date('2001-02-01T12:00:00Z');
+    const { order, eventId } = await one.placed({ createdAt });
+    const first = await stranger();
+    await first.query(
+      `INSERT INTO deliveries (event_id, consumer, order_id, state, token, epoch, attempt, takeovers)
+       VALUES ($1, 'analytics', $2, 'done', $3, 0, 1, 0)`,
+      [eventId, order.id, system.newToken()],
+    );
+    const request = one.claimOf('analytics', eventId);
+    const late = one.claim([request]).catch((error) => error);
+    await waitingForLock(1);
+    await first.end('COMMIT');
+    assert.ok((await late) instanceof GuardMissedError);
+    assert.deepEqual(await linesOf(createdAt), []);
+    assert.deepEqual(answersOf(await one.claim([request])), ['duplicate']);
+  });
+
+  it('are claimed in one order, and never in a circle', async () => {
+    const placed = await Promise.all([1, 2].map(() => one.placed({ createdAt: new Date('2001-02-02T12:00:00Z') })));
+    const [low = '', high = ''] = placed.map(({ eventId }) => eventId).sort();
+    const first = await stranger();
+    const deliver = (eventId: string) =>
+      first.query(
+        `INSERT INTO deliveries (event_id, consumer, state, epoch, attempt, takeovers)
+         VALUES ($1, 'analytics', 'done', 0, 1, 0)`,
+        [eventId],
+      );
+    await deliver(low);
+    const late = one.claim([high, low].map((id) => one.claimOf('analytics', id)));
+    await waitingForLock(1);
+    // Whoever waits for the low one holds nothing that somebody may want who has it.
+    await first.query(`SET LOCAL lock_timeout = '2s'`);
+    await deliver(high);
+    await first.end('ROLLBACK');
+    assert.deepEqual(answersOf(await late), ['done', 'done']);
+  });
+
+  it("wait for each other's lines in one order, and never in a circle", async () => {
+    const createdAt = new Date('2001-02-03T12:00:00Z');
+    const countries = ['US', 'DE'];
+    const round = async () => {
+      const placed = await Promise.all(countries.map((country) => one.placed({ createdAt, country })));
+      return placed.map(({ eventId }) => one.claimOf('analytics', eventId));
+    };
+    await one.claim(await round());
+    const first = await stranger();
+    const hold = (country: string) =>
+      first.query('SELECT 1 FROM analytics WHERE day = $1 AND country = $2 FOR UPDATE', ['2001-02-03', country]);
+    await hold('DE');
+    const late = one.claim(await round());
+    await waitingForLock(1);
+    await first.query(`SET LOCAL lock_timeout = '2s'`);
+    await hold('US');
+    await first.end();
+    assert.deepEqual(answersOf(await late), ['done', 'done']);
+    assert.deepEqual(await linesOf(createdAt), ['DE 2', 'US 2']);
+  });
+});

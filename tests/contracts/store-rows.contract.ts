@@ -290,6 +290,10 @@ const tables: Record<string, Table> = {
     row: { id: id(1), at, action: 'canceled', detail: '{}', correlation_id: 'c-1' },
     refuses: { audit_log_pkey: [{}] },
   },
+  analytics: {
+    row: { day: '1999-12-31', measure: 'status', value: 'c', currency: 'EUR', country: 'DE', count: 1, amount: 1 },
+    refuses: { analytics_pkey: [{ count: 2 }], analytics_measure_check: [{ measure: 'mood' }] },
+  },
 };
 
 export function constraintContract(open: () => Store): void {
@@ -311,6 +315,7 @@ export function constraintContract(open: () => Store): void {
       }
       await sql('DELETE FROM deliveries WHERE event_id = $1', [id(1)]);
       await sql(`DELETE FROM watermarks WHERE consumer = 'c'`);
+      await sql(`DELETE FROM analytics WHERE value = 'c'`);
     });
 
     it('has a case here for each of its checks and unique keys', async () => {

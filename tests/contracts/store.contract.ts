@@ -3,6 +3,7 @@
 import { after, before, describe } from 'node:test';
 import { createStore, type Opened, type Store } from '../support/store.ts';
 import { acceptContract } from './store-accept.contract.ts';
+import { analyticsContract } from './store-analytics.contract.ts';
 import { claimContract } from './store-claim.contract.ts';
 import { deskContract } from './store-desk.contract.ts';
 import { inboxContract } from './store-inbox.contract.ts';
@@ -23,6 +24,7 @@ export function storeContract(name: string, open: () => Promise<Opened>): void {
     claimContract(get);
     settleContract(get);
     deskContract(get);
+    analyticsContract(get);
     inboxContract(get);
     guardContract(get);
     constraintContract(get);

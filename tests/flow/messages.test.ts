@@ -131,6 +131,7 @@ describe('a message', { concurrency: 6 }, () => {
     // One for each reader of the type.
     const letters = (await world.openLetters()).map(({ consumer, code, orderId }) => [consumer, code, orderId]);
     assert.deepEqual(letters.sort(), [
+      ['analytics', 'unreadable', null],
       ['payment', 'unreadable', null],
       ['search', 'unreadable', null],
     ]);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { OrderId } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
-import type { TimelineEntry } from '../../src/flow/ports.ts';
+import type { TimelineEntry } from '../../src/flow/sentences.ts';
 import { createCleanup } from '../../src/io/postgres/cleanup.ts';
 import { createSystem } from '../../src/io/system.ts';
 import type { Postgres } from '../support/postgres.ts';

@@ -89,7 +89,7 @@ describe('a refusal', () => {
   for (const code of refusalCodes) {
     it(`of code ${code} becomes its problem on every route`, async () => {
       const no = async () => refuse(code, 'Because.');
-      const { deadLetters, find } = createStubDesk().desk;
+      const { deadLetters, find, books } = createStubDesk().desk;
       const desk: OrderDesk = {
         place: no,
         read: no,
@@ -97,6 +97,7 @@ describe('a refusal', () => {
         find,
         cancel: no,
         deadLetters,
+        books,
         reprocess: no,
         reprocessLetter: no,
       };

@@ -67,6 +67,10 @@ describe('the OpenAPI document', async () => {
     assert.equal(answer.headers['content-type'], 'application/json; charset=utf-8');
     assert.match(document.openapi, /^3\.1\.\d+$/);
     assert.deepEqual(operations.map(({ path, method }) => `${method} ${path}`).sort(), [
+      'get /analytics/orders',
+      'get /analytics/orders/countries',
+      'get /analytics/orders/durations',
+      'get /analytics/orders/reasons',
       'get /dlq',
       'get /healthz',
       'get /metrics',

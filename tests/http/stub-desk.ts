@@ -4,8 +4,10 @@
 import type { Log } from '../../src/bus/ports.ts';
 import { type Order, type OrderId, toFirstState } from '../../src/domain/order.ts';
 import { isRefusal, refuse } from '../../src/domain/refusals.ts';
+import type { Books } from '../../src/flow/books.ts';
 import { fingerprintOf, toOrder } from '../../src/flow/place-order.ts';
-import type { DeadLetter, LetterFilter, OrderDesk, PlaceInput, TimelineEntry } from '../../src/flow/ports.ts';
+import type { DeadLetter, LetterFilter, OrderDesk, PlaceInput } from '../../src/flow/ports.ts';
+import type { TimelineEntry } from '../../src/flow/sentences.ts';
 import type { HttpSettings } from '../../src/io/http/app.ts';
 import { createHttpServer, type HttpDependencies } from '../../src/io/http/server.ts';
 import { createSystem } from '../../src/io/system.ts';
@@ -26,7 +28,28 @@ export function createStubDesk(simulatedPartners = true) {
   };
   const found = (id: string) => orders.get(id) ?? refuse('order-not-found', `There is no order ${id}.`);
 
+  const books: Books = {
+    statuses: async (range) => {
+      called('statuses', range);
+      return [{ day: '2026-11-21', status: 'PROCESSED', currency: 'EUR', count: 2, amount: 9_007_199_254_740_993n }];
+    },
+    countries: async (range) => {
+      called('countries', range);
+      return [{ day: '2026-11-21', status: 'PENDING', currency: 'EUR', country: 'DE', count: 1, amount: 2_500n }];
+    },
+    reasons: async (range) => {
+      called('reasons', range);
+      return [{ day: '2026-11-21', kind: 'declined', code: 'no-funds', currency: 'EUR', count: 1, amount: 2_500n }];
+    },
+    durations: async (range) => {
+      called('durations', range);
+      const line = { count: 2, p50Ms: 80, p90Ms: 120, p95Ms: 120, p99Ms: 120 };
+      return { days: [{ day: '2026-11-21', ...line }], all: line };
+    },
+  };
+
   const desk: OrderDesk = {
+    books,
     place: async (input: PlaceInput) => {
       called('place', input);
       const id = `01993b1e-7c3a-7d4e-9f10-${String(orders.size + 1).padStart(12, '0')}` as OrderId;

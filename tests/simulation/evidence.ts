@@ -9,6 +9,7 @@ import type { Order } from '../../src/domain/order.ts';
 import type { PlaceCommand } from '../../src/flow/ports.ts';
 import type { Brought, LedgerEntry, PartnerAct } from './partners.ts';
 import type {
+  AnalyticsRow,
   AttemptRow,
   AuditRow,
   Change,
@@ -187,6 +188,8 @@ export type Evidence = {
   readonly acts: readonly Act[];
   readonly actOf: ReadonlyMap<string, Act>;
   readonly keys: ReadonlyMap<string, KeyRow>;
+  // Lines of analytics by what they are about.
+  readonly books: ReadonlyMap<string, AnalyticsRow>;
   readonly lanes: ReadonlyMap<number, LaneRow>;
   readonly laneMoves: readonly Moved<LaneRow>[];
   readonly calls: readonly Call[];
@@ -221,6 +224,7 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
   const acts: Act[] = [];
   const actOf = new Map<string, Act>();
   const keys = new Map<string, KeyRow>();
+  const books = new Map<string, AnalyticsRow>();
   const lanes = new Map<number, LaneRow>();
   const laneMoves: Moved<LaneRow>[] = [];
   const calls: Call[] = [];
@@ -315,6 +319,12 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
         order.audits.push(change.after);
         return order.id;
       }
+      case 'analytics': {
+        if (change.after === null) return null;
+        const { day, measure, value, currency, country } = change.after;
+        books.set([day, measure, value, currency, country].join('\n'), change.after);
+        return null;
+      }
       default:
         throw new Error(`no oracle knows this table: ${JSON.stringify({ before, after })}`);
     }
@@ -330,6 +340,7 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
     acts,
     actOf,
     keys,
+    books,
     lanes,
     laneMoves,
     calls,

@@ -484,6 +484,23 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
       (orderOf('failed').acts[0] as Act).answer = { answer: 'refused', code: 'order-not-failed' };
     },
   },
+  'the books are the fold of the facts': {
+    'a fact was counted twice': ({ commit, evidence }) => {
+      const [before] = [...evidence.books.values()];
+      assert.ok(before);
+      commit('worker#1', [
+        { table: 'analytics', label: 'add-counts', before, after: { ...before, count: 2, amount: '3998' } },
+      ]);
+    },
+    'an order stands in another line': ({ orderOf }) => setRow(orderOf('paid'), { status: 'CANCELED' }),
+    'the sum is another': ({ orderOf }) => setRow(orderOf('paid'), { amount: 2_000 }),
+    'a line is missing': ({ orderOf }) => {
+      const [fact] = orderOf('failed').facts.filter(({ type }) => type === 'OrderFailedV1');
+      assert.ok(fact);
+      setFact(orderOf('failed'), fact.version - 1, { data: { ...fact.data, reason: 'another' } });
+    },
+    'it took longer': ({ orderOf }) => setFact(orderOf('paid'), 2, { time: new Date('2026-11-21T07:00:02Z') }),
+  },
   'every order ends': {
     'one is under way': ({ orderOf }) => setRow(orderOf('failed'), { status: 'PROCESSING' }),
   },

@@ -5,6 +5,7 @@
 // the faults are over.
 
 import type { Evidence } from './evidence.ts';
+import { books } from './invariants/books.ts';
 import { facts } from './invariants/facts.ts';
 import type { Invariant, Violation } from './invariants/law.ts';
 import { money } from './invariants/money.ts';
@@ -25,6 +26,7 @@ export const invariants: readonly Invariant[] = [
   ...facts,
   ...people,
   ...reading,
+  ...books,
   ...quiet,
 ];
 const always = invariants.filter((invariant) => invariant.when === 'always');

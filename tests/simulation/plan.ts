@@ -223,9 +223,9 @@ function drawMachines(luck: Stream, skewMs: number): MachinePlan[] {
   }
   if (shape === 4) {
     return [
-      make('api-1', true, true, ['notification']),
+      make('api-1', true, true, ['notification', 'analytics']),
       make('api-2', true, true, ['search']),
-      make('worker-1', false, false, ['payment', 'compensation']),
+      make('worker-1', false, false, ['payment', 'compensation', 'analytics']),
       make('worker-2', false, false, ['fulfillment', 'payment']),
     ];
   }

@@ -29,7 +29,7 @@ export function asNewerRelease(database: Database, onOlder: () => void): Databas
     return [consumer, scanned.get(consumer) ?? olderType, ...values.slice(2)];
   };
   const read = <R extends object>(text: string, rows: R[]): R[] => {
-    if (!text.startsWith('/* lock-orders-of-facts */')) return rows;
+    if (!/^\/\* (lock-orders-of-facts|read-facts) /.test(text)) return rows;
     return rows.map((row) => {
       const { type } = row as { type?: unknown };
       if (type === olderType) onOlder();

@@ -3,9 +3,9 @@
 
 import type * as table from './model/schema.ts';
 
-export type OrderRow = Omit<table.OrderRow, 'reason_message' | 'traceparent' | 'created_at' | 'updated_at'>;
+export type OrderRow = Omit<table.OrderRow, 'reason_message' | 'traceparent' | 'updated_at'>;
 export type KeyRow = Pick<table.KeyRow, 'key' | 'order_id'>;
-export type FactRow = Pick<table.EventRow, 'id' | 'order_id' | 'version' | 'type' | 'data' | 'causation_id'>;
+export type FactRow = Pick<table.EventRow, 'id' | 'order_id' | 'version' | 'type' | 'data' | 'causation_id' | 'time'>;
 export type OwedRow = Pick<table.OutboxRow, 'order_id' | 'version' | 'event_id'>;
 export type LaneRow = table.LaneRow;
 export type DeliveryRow = table.DeliveryRow;
@@ -15,6 +15,7 @@ export type LetterRow = Omit<table.LetterRow, 'event_type' | 'failed_at' | 'raw'
   readonly raw: Uint8Array | null;
 };
 export type AttemptRow = Omit<table.AttemptRow, 'message' | 'at'>;
+export type AnalyticsRow = table.AnalyticsRow;
 export type AuditRow = Pick<table.AuditRow, 'id' | 'action' | 'order_id' | 'correlation_id'>;
 
 type Rows = {
@@ -28,6 +29,7 @@ type Rows = {
   readonly dead_letters: LetterRow;
   readonly attempts: AttemptRow;
   readonly audit_log: AuditRow;
+  readonly analytics: AnalyticsRow;
 };
 
 // One row that a committed transaction has inserted (`before` null), changed or deleted (`after` null).

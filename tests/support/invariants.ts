@@ -122,6 +122,26 @@ export const invariants: Readonly<Record<string, Invariant>> = {
     coreConsumers,
   ),
 
+  'the books are where the orders stand': query(
+    `SELECT day, value, currency, country, sum(count) AS count, sum(amount) AS amount FROM (
+       SELECT day, value, currency, country, count, amount FROM analytics WHERE measure = 'status'
+       UNION ALL
+       SELECT (created_at AT TIME ZONE 'UTC')::date, CASE status WHEN 'PROCESSING' THEN 'PENDING' ELSE status END,
+              currency, country, -1, -amount FROM orders
+     ) line GROUP BY 1, 2, 3, 4 HAVING sum(count) <> 0 OR sum(amount) <> 0`,
+  ),
+
+  'the books have every reason and every duration that the facts tell of': query(
+    `SELECT measure, sum(count) AS count FROM (
+       SELECT measure, count FROM analytics WHERE measure <> 'status'
+       UNION ALL
+       SELECT CASE type WHEN 'PaymentFailedV1' THEN 'declined' WHEN 'OrderCanceledV1' THEN 'canceled'
+                        WHEN 'OrderFailedV1' THEN 'failed' ELSE 'duration' END, -1
+       FROM events WHERE type IN ('PaymentFailedV1', 'OrderCanceledV1', 'OrderFailedV1')
+         OR (type = 'FulfillmentScheduledV1' AND data->>'status' = 'PROCESSED')
+     ) line GROUP BY measure HAVING sum(count) <> 0`,
+  ),
+
   'nothing is owed to the bus': query('SELECT * FROM outbox'),
 
   'no delivery is left running or waiting': query('SELECT * FROM deliveries WHERE due_at IS NOT NULL'),

@@ -6,7 +6,8 @@
 
 import { type Static, type TSchema, Type } from 'typebox';
 import { fulfillmentStates, type Order, paymentStates, statuses } from '../../domain/order.ts';
-import type { DeadLetter, TimelineEntry } from '../../flow/ports.ts';
+import type { DeadLetter } from '../../flow/ports.ts';
+import type { TimelineEntry } from '../../flow/sentences.ts';
 import { type ProblemCode, problemMediaType, statusOf, titleOf } from './problems.ts';
 
 const text = (description?: string) => Type.String(description === undefined ? {} : { description });

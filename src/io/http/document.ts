@@ -29,6 +29,7 @@ export function addDocument(app: FastifyInstance): void {
       tags: [
         { name: 'orders', description: 'Place, read, follow and cancel' },
         { name: 'dead letters', description: 'What gave up, and the way back' },
+        { name: 'analytics', description: 'How many orders and how much money stand where' },
         { name: 'operations', description: 'Probes and metrics; keep them behind a gateway' },
       ],
     },

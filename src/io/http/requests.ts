@@ -19,6 +19,7 @@ const namePattern = '^[A-Za-z0-9-]{1,64}$';
 const cursorPattern = '^[A-Za-z0-9_-]{1,80}$';
 const currencyPattern = '^[A-Z]{3}$';
 const countryPattern = '^[A-Z]{2}$';
+export const momentPattern = '^\\d{4}-\\d{2}-\\d{2}([Tt]\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,9})?([Zz]|[+-]\\d{2}:\\d{2}))?$';
 
 // What each pattern asks for, in words: a regular expression is no help to whoever got a 400.
 export const patternTexts: Readonly<Record<string, string>> = {
@@ -28,6 +29,7 @@ export const patternTexts: Readonly<Record<string, string>> = {
   [cursorPattern]: 'must be the nextCursor of an earlier page, unchanged',
   [currencyPattern]: 'must be three capital letters, as ISO 4217 has them',
   [countryPattern]: 'must be two capital letters, as ISO 3166-1 alpha-2 has them',
+  [momentPattern]: 'must be a day such as 2026-11-21, or a time of RFC 3339 with + written as %2B',
   [correlationIdPattern]: 'must be 1 to 128 visible ASCII characters, sent once',
   [idempotencyKeyPattern]:
     'must be 1 to 255 visible ASCII characters, bare or as one quoted string in which only \\" and \\\\ are escapes, sent once',
@@ -148,6 +150,14 @@ export const letterParams = Type.Object({ id: uuid('The id of the dead letter') 
 export const toOrderId = (checked: string) => checked.toLowerCase() as OrderId;
 
 export const noQuery = Type.Object({}, strict);
+const dayOrTime = (description: string) => Type.Optional(Type.String({ pattern: momentPattern, description }));
+export const rangeQuery = Type.Object(
+  {
+    from: dayOrTime('The first day (UTC), or a time in it; absent = from the beginning'),
+    to: dayOrTime('Exclusive: the day or time before which days must begin; absent = to the end'),
+  },
+  strict,
+);
 export const pageSizeDefault = 20;
 const pageSize = Type.Integer({
   minimum: 1,

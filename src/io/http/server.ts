@@ -15,6 +15,7 @@ import type { OrderDesk } from '../../flow/ports.ts';
 import { sharedSchemas } from './answers.ts';
 import type { HttpSettings } from './app.ts';
 import { readJsonBodies, settleContentType } from './bodies.ts';
+import { addBookRoutes } from './books.ts';
 import { addDeadLetterRoutes } from './dead-letters.ts';
 import { addDocument, addDocumentRoutes } from './document.ts';
 import { answerClientError, answerExpectation, answerProblem, toProblem } from './failures.ts';
@@ -171,6 +172,7 @@ export function createHttpServer({
       addOrderRoutes(typed, desk, settings);
       addSearchRoutes(typed, desk);
       addDeadLetterRoutes(typed, desk);
+      addBookRoutes(typed, desk.books);
     }
     addOperationRoutes(typed, readiness, metrics);
   });

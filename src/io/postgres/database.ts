@@ -57,10 +57,14 @@ const parseTime = pg.types.getTypeParser(timestamptz, 'text') as (text: string) 
 const toDate = (text: string) =>
   plainTime.test(text) ? new Date(`${text.slice(0, 10)}T${text.slice(11, -3)}Z`) : parseTime(text);
 
+// A day has no time zone: it stays the text that it is, where pg would make a moment of it.
+const date = 1082;
+
 export const types: pg.CustomTypesConfig = {
   getTypeParser: ((oid: number, format?: 'text' | 'binary') => {
     if (oid === int8) return Number;
     if (oid === timestamptz) return toDate;
+    if (oid === date) return String;
     return pg.types.getTypeParser(oid, format as 'text');
   }) as typeof pg.types.getTypeParser,
 };

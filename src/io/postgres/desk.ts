@@ -5,14 +5,15 @@
 // chosen before the first try: a request whose commit got no answer finds it and is done.
 // Process dies before the commit: nothing happened; after it: the client repeats and sees the result.
 
-import { type System, UnavailableError } from '../../bus/ports.ts';
+import type { System } from '../../bus/ports.ts';
 import type { Order, OrderId } from '../../domain/order.ts';
 import { isRefusal, type Refusal, refuse } from '../../domain/refusals.ts';
 import type { DeskChange, OrderStore } from '../../flow/ports.ts';
+import { createBooks } from './books.ts';
 import type { Database, Query } from './database.ts';
 import { closeLettersIfOpen, readLettersOfOrder, readOpenLetters, reopenDeadDeliveries } from './dead-letters.ts';
 import { readEffects, resetEffects } from './effects.ts';
-import { failureOf, GuardMissedError } from './errors.ts';
+import { failureOf, GuardMissedError, unavailable } from './errors.ts';
 import { appendFacts } from './events.ts';
 import { lockOrder, readOrder, readOrders, updateOrdersIfUnchanged } from './orders.ts';
 import { toFacts } from './settle.ts';
@@ -98,6 +99,8 @@ export function createOrderStore(options: {
       });
     },
 
+    books: createBooks(database),
+
     redeliverUnread: async (letterId, correlationId) => {
       const auditId = system.newId();
       return changing(async (query): Promise<null | Refusal> => {
@@ -135,11 +138,4 @@ async function audit(
     `/* write-audit */ INSERT INTO audit_log (id, at, action, order_id, detail, correlation_id) VALUES ($1, $2, $3, $4, $5, $6)`,
     [id, at, action, orderId, JSON.stringify(detail), correlationId],
   );
-}
-
-function unavailable(error: unknown, maybeStored: boolean): unknown {
-  const failure = failureOf(error);
-  if (failure === 'bug' || failure === 'data') return error;
-  const stored = maybeStored ? 'unknown' : 'nothing';
-  return new UnavailableError(stored, 'the database does not answer', undefined, { cause: error });
 }

@@ -5,6 +5,7 @@
 // Source: PostgreSQL documentation, appendix A (SQLSTATE classes), and Node's system error codes.
 
 import type { FlushFailure } from '../../bus/group-commit.ts';
+import { UnavailableError } from '../../bus/ports.ts';
 
 // Raised by our own statements when a guarded write missed: roll back, read afresh, run again.
 export class GuardMissedError extends Error {
@@ -64,6 +65,14 @@ export function failureOf(error: unknown): FlushFailure {
 export function isAway(error: unknown): boolean {
   const failure = failureOf(error);
   return failure === 'lost' || failure === 'absent';
+}
+
+// For whoever waits for the answer; a mistake of ours stays one.
+export function unavailable(error: unknown, maybeStored: boolean): unknown {
+  const failure = failureOf(error);
+  if (failure === 'bug' || failure === 'data') return error;
+  const stored = maybeStored ? 'unknown' : 'nothing';
+  return new UnavailableError(stored, 'the database does not answer', undefined, { cause: error });
 }
 
 function codeOf(error: unknown): string | null {

@@ -3,7 +3,7 @@
 // Promises: read in one statement, hence one moment; bounded; each entry has a sentence that a person
 // understands beside its codes.
 
-import type { TimelineEntry } from '../../flow/ports.ts';
+import type { TimelineEntry } from '../../flow/sentences.ts';
 import { sentenceFor } from '../../flow/sentences.ts';
 import type { Query } from './database.ts';
 

@@ -56,6 +56,7 @@ export function tellStories() {
           type,
           data: { orderId: id, ...data },
           causation_id: type === 'OrderCanceledV1' ? null : `${id}-fact-${version - 1}`,
+          time: new Date(epochMs + 1_000),
         };
         return [
           { table: 'events', label, before: null, after: fact },
@@ -85,6 +86,7 @@ export function tellStories() {
       ...{ amount: 1_999, currency: 'USD', country: 'US', items: [{ sku: 'item', quantity: 1, unitPrice: 1_999 }] },
       ...{ customer_email: 'a@example.com', user_id: null, product_type: null, payment_scenario: 'success' },
       correlation_id: `request-${id}`,
+      created_at: new Date(epochMs),
     };
     const fact = {
       id: `${id}-fact-1`,
@@ -93,6 +95,7 @@ export function tellStories() {
       type: 'OrderCreatedV1',
       data: { orderId: id },
       causation_id: null,
+      time: new Date(epochMs),
     };
     const label = 'accept-orders';
     commit('api#1', [
@@ -415,6 +418,21 @@ export function tellStories() {
         },
       },
     },
+  ]);
+
+  // The books of the three orders, as they are in the end; a second from created to processed.
+  const lines = [
+    ...['status PROCESSED', 'status CANCELED', 'status FAILED', 'canceled canceled-by-request'],
+    ...['failed partner-failed', 'failed partner-refused'],
+  ];
+  const line = { day: '2026-11-21', currency: 'USD', country: 'US', count: 1, amount: '1999' };
+  const duration = { ...line, measure: 'duration', value: '173', currency: '', country: '', amount: '0' };
+  commit(worker, [
+    ...lines.map((about): Change => {
+      const [measure = '', value = ''] = about.split(' ');
+      return { table: 'analytics', label: 'add-counts', before: null, after: { ...line, measure, value } };
+    }),
+    { table: 'analytics', label: 'add-counts', before: null, after: duration },
   ]);
 
   const asked = { atMs: nowMs, monotonicMs: 1e9, process: worker, dependency: 'payments', call: 'lookup' } as const;

@@ -1,4 +1,4 @@
-// The tables of 001.do.tables.sql with their keys, indexes and constraints.
+// The tables of the migrations with their keys, indexes and constraints.
 //
 // Promises: a row has the columns of its table, with values as pg gives them; a row that PostgreSQL
 // refuses is refused with its SQLSTATE (23502 for a missing value, 23514 for a check).
@@ -115,6 +115,16 @@ export type AuditRow = {
   readonly detail: unknown;
   readonly correlation_id: string;
 };
+export type AnalyticsRow = {
+  readonly day: string;
+  readonly measure: string;
+  readonly value: string;
+  readonly currency: string;
+  readonly country: string;
+  readonly count: number;
+  // numeric: its digits, as pg hands it out.
+  readonly amount: string;
+};
 
 function checks<R extends object>(
   name: string,
@@ -142,6 +152,7 @@ const deliveryStates = among('running', 'waiting', 'done', 'skipped', 'dead');
 const effectNames = among('authorization', 'booking');
 const effectStates = among('intent', 'unknown', 'none', 'done', 'declined', 'undone', 'stuck');
 const outcomes = among('retry', 'wait', 'takeover', 'dead');
+const measures = among('status', 'declined', 'canceled', 'failed', 'duration');
 const closings = among('reprocessed', 'canceled');
 // PostgreSQL counts code points.
 const lengthOf = (text: string) => [...text].length;
@@ -297,6 +308,14 @@ export function createTables(subscribed: readonly Subscribed[]) {
     check: checks<AuditRow>('audit_log', ['id', 'at', 'action', 'detail', 'correlation_id']),
   });
 
+  const analytics = createTable<AnalyticsRow>({
+    name: 'analytics',
+    key: (row) => [row.measure, row.day, row.value, row.currency, row.country].join('\n'),
+    check: checks<AnalyticsRow>('analytics', ['day', 'measure', 'value', 'currency', 'country', 'count', 'amount'], {
+      measure: (row) => measures(row.measure),
+    }),
+  });
+
   // An identity column: numbers are never given back.
   let position = 0;
   const nextPosition = () => {
@@ -306,7 +325,7 @@ export function createTables(subscribed: readonly Subscribed[]) {
 
   return {
     ...{ orders, idempotencyKeys, events, outbox, relayLanes, deliveries, effects },
-    ...{ deadLetters, attempts, watermarks, auditLog },
+    ...{ deadLetters, attempts, watermarks, auditLog, analytics },
     nextPosition,
     factsOfType: (type: string): readonly EventRow[] => byType.get(type) ?? [],
   };

@@ -6,6 +6,7 @@
 // One statement is one step, except where it waits for a lock. No time passes and no chance is used here.
 
 import { createTables, type Subscribed, type Tables } from './schema.ts';
+import { analyticsStatements } from './statements/analytics.ts';
 import { cleanupStatements } from './statements/cleanup.ts';
 import { deliveryStatements } from './statements/deliveries.ts';
 import { effectStatements } from './statements/effects.ts';
@@ -26,6 +27,7 @@ export const statements: Readonly<Record<string, Statement>> = {
   ...effectStatements,
   ...letterStatements,
   ...cleanupStatements,
+  ...analyticsStatements,
 };
 
 const controls: ReadonlySet<string> = new Set(['begin', 'commit', 'rollback']);
@@ -411,5 +413,6 @@ function committedTables(tables: Tables) {
     attempts: tables.attempts.committed(),
     watermarks: tables.watermarks.committed(),
     audit_log: tables.auditLog.committed(),
+    analytics: tables.analytics.committed(),
   };
 }

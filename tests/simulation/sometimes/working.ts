@@ -94,6 +94,16 @@ export const working: readonly Sometimes[] = [
     ({ what, code }) => what === 'database-error' && ['40P01', '40001', '55P03', '57014'].includes(code ?? ''),
   ),
   {
+    name: 'counted fact redelivered',
+    sentence: 'A fact that is in the books comes again, and is not added again.',
+    count: ({ ended }) => ended.filter(({ consumer, end }) => consumer === 'analytics' && end === 'duplicate').length,
+  },
+  ofNotes(
+    'lost answer of the books found by their receipt',
+    'Facts are counted, the answer is lost, the identical write follows.',
+    (note, evidence) => note.what === 'answer-lost' && note.label === 'COMMIT of read-facts' && livedOn(note, evidence),
+  ),
+  {
     name: 'replay answered',
     sentence: 'A repeated request gets its first answer again.',
     count: ({ placements }) => placements.filter(({ answer }) => answer?.answer === 'replayed').length,

@@ -13,7 +13,7 @@ import type { Backend, Connection } from './backend.ts';
 
 const tableNames = [
   ...['orders', 'idempotency_keys', 'events', 'outbox', 'relay_lanes', 'deliveries', 'effects'],
-  ...['dead_letters', 'attempts', 'watermarks', 'audit_log'],
+  ...['dead_letters', 'attempts', 'watermarks', 'audit_log', 'analytics'],
 ];
 // As the migration leaves them.
 const emptied = `TRUNCATE ${tableNames.filter((name) => !/lanes|watermarks/.test(name)).join(', ')} RESTART IDENTITY;

@@ -24,6 +24,7 @@ export function plain(value: unknown, seen: Seen = {}): string {
 
 function toPlain(value: unknown, seen: Seen): unknown {
   if (value === undefined) return 'nothing';
+  if (typeof value === 'bigint') return String(value);
   if (value === null || typeof value !== 'object') return value;
   if (value instanceof Date) return value.toISOString();
   if (Buffer.isBuffer(value) || value instanceof Uint8Array) return Buffer.from(value).toString('hex');

@@ -121,7 +121,7 @@ export async function runSchedule(backend: Backend, schedule: Schedule, startMs:
 }
 
 // Statements whose order is a promise, and total.
-const ordered = ['read-owed', 'list-letters', 'read-open-letters', 'lock-orders'];
+const ordered = ['read-owed', 'list-letters', 'read-open-letters', 'lock-orders', 'read-books'];
 function toText({ name, answer }: Said, seen: Parameters<typeof plain>[1]): string {
   return `${name} ${plain(answer, { ...seen, sorts: !ordered.includes(name) })}`;
 }

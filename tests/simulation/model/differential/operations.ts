@@ -10,6 +10,7 @@ import type { OrderId } from '../../../../src/domain/order.ts';
 import { isRefusal } from '../../../../src/domain/refusals.ts';
 import type { PlaceRequest } from '../../../../src/flow/ports.ts';
 import { type ConsumerName, subscriptions, typesOf } from '../../../../src/flow/subscriptions.ts';
+import { createBooks } from '../../../../src/io/postgres/books.ts';
 import type { OrderClaim, OrderWork } from '../../../../src/io/postgres/claim.ts';
 import { createCleanup } from '../../../../src/io/postgres/cleanup.ts';
 import type { Database } from '../../../../src/io/postgres/database.ts';
@@ -50,10 +51,13 @@ export type Known = ReturnType<typeof createKnown>;
 export function createKnown() {
   const facts: { readonly id: string; readonly orderId: string; readonly type: string }[] = [];
   const letters: string[] = [];
+  // Orders that had a letter.
+  const parked: string[] = [];
   const unread: string[] = [];
   return {
     facts,
     letters,
+    parked,
     unread,
     learn: (name: string, values: readonly unknown[]) => {
       const learnFacts = (ids: unknown, orders: unknown, types: unknown) => {
@@ -64,7 +68,10 @@ export function createKnown() {
       };
       if (name === 'accept-orders') learnFacts(values[14], values[0], values[15]);
       if (name === 'append-facts') learnFacts(values[0], values[1], values[3]);
-      if (name === 'write-letters') letters.push(...uuids(values[0]));
+      if (name === 'write-letters') {
+        letters.push(...uuids(values[0]));
+        parked.push(...uuids(values[1]));
+      }
       if (name === 'park-unread') {
         letters.push(values[0] as string);
         unread.push(values[1] as string);
@@ -114,6 +121,7 @@ const results: Readonly<Record<ConsumerName, readonly unknown[]>> = {
   ],
   notification: [undefined],
   search: [undefined],
+  analytics: [undefined],
 };
 const troubles = [
   troubleOf(),
@@ -144,10 +152,12 @@ export function createOperations(options: {
 
   const recent = <T>(list: readonly T[]) => list.slice(-6);
   const orderId = () => (draw.pick(recent(known.facts))?.orderId ?? system.newId()) as OrderId;
+  const parkedId = () => (draw.pick(recent(known.parked)) ?? orderId()) as OrderId;
   const store = () => draw.pick(stores);
   const readerOf = (type: string): ConsumerName => {
-    // Who reads every fact would be half of all claims, and leads to nothing.
-    const some = draw.chance(0.2) ? subscriptions : subscriptions.filter(({ consumer }) => consumer !== 'search');
+    // Who reads every fact would be half of all claims, and leads to nothing; so does who only counts.
+    const isAside = ({ consumer }: { consumer: string }) => consumer === 'search' || consumer === 'analytics';
+    const some = draw.chance(0.2) ? subscriptions : subscriptions.filter((row) => !isAside(row));
     const readers = some.filter((row) => row.on.some((on) => nameOf(on) === nameOf(type)));
     return draw.pick(readers.length === 0 || draw.chance(0.1) ? subscriptions : readers).consumer;
   };
@@ -181,7 +191,7 @@ export function createOperations(options: {
     if (work.exhausted !== null) return deadBy(work, work.exhausted);
     const how = draw.below(10);
     if (how < 5) return doneWith(work, draw.pick(results[work.consumer as ConsumerName]));
-    if (how < 8) return waitingFor(work, draw.pick([0, hourMs, hourMs + 0.25]), draw.chance(0.6), draw.pick(troubles));
+    if (how < 7) return waitingFor(work, draw.pick([0, hourMs, hourMs + 0.25]), draw.chance(0.6), draw.pick(troubles));
     if (how < 9) return deadBy(work, draw.pick(troubles));
     return endingOf(work, { state: 'waiting', charged: false, dueInMs: 0 });
   }
@@ -212,7 +222,7 @@ export function createOperations(options: {
       },
     ],
     cancel: [7, () => store().desk.cancel(orderId(), draw.pick([null, 'a reason']), 'c-cancel')],
-    reprocess: [8, () => store().desk.reprocess(orderId(), 'c-again')],
+    reprocess: [8, () => store().desk.reprocess(draw.chance(0.5) ? parkedId() : orderId(), 'c-again')],
     // A reprocess does it where nothing was done under the last key, which chance brings about rarely.
     'reset-effect': [
       1,
@@ -279,6 +289,7 @@ export function createOperations(options: {
       () =>
         store().inbox.finishUnread(draw.pick(['payment', 'notification']), draw.pick(known.unread) ?? system.newId()),
     ],
+    books: [2, () => createBooks(database).countries({ from: null, to: draw.pick([null, '2000-01-01']) })],
     lanes: [5, async () => new Set(await store().outbox.holdLanes(token, draw.pick([0, hourMs])))],
     'release-lanes': [1, () => store().outbox.releaseLanes(token)],
     owed: [
@@ -300,7 +311,7 @@ export function createOperations(options: {
     'end-all-leases': [1, () => endAllLeases(database.query)],
     // What no code of ours does: two orders locked in any order, which may end in a deadlock.
     'lock-two': [
-      7,
+      10,
       () => {
         const [one, other] = [orderId(), orderId()];
         return database.transaction(async (query) => [await lockOrder(query, one), await lockOrder(query, other)]);

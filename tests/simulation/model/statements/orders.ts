@@ -1,6 +1,6 @@
 // orders and idempotency_keys: accept.ts, orders.ts and the locking statement of claim.ts.
 
-import type { EventRow, OrderRow } from '../schema.ts';
+import type { OrderRow } from '../schema.ts';
 import { bigints, byteses, integers, jsons, text, texts, times, uuid, uuids } from '../values.ts';
 import { factColumns, insertFact, laneOf } from './facts.ts';
 import { type Ask, compare, equal, ones, type Row, type Statement } from './statement.ts';
@@ -137,6 +137,24 @@ function* updateOrders({ tables, tx }: Ask, values: readonly unknown[]) {
   return ones(yield* tables.orders.change(tx, changes));
 }
 
+// Facts with their orders, and whether their reader's mark is past them.
+function factsOfKeys({ tables, tx }: Ask, [eventIds, consumers]: readonly unknown[]) {
+  const { orders, events, watermarks } = tables;
+  const names = texts(consumers);
+  return uuids(eventIds).flatMap((eventId, i) => {
+    const event = events.get(tx, eventId);
+    const order = event && orders.find(tx, event.order_id);
+    if (!event || !order) return [];
+    const consumer = names[i] as string;
+    const row = () => {
+      const mark = watermarks.get(tx, `${consumer} ${event.type}`);
+      const isBelow = mark !== null && Number(event.xid) <= Number(mark.xid);
+      return { consumer, ...factColumns(event), ...orderColumns(order.row), is_below_watermark: isBelow };
+    };
+    return [{ order, row }];
+  });
+}
+
 export const orderStatements: Readonly<Record<string, Statement>> = {
   'accept-orders': acceptOrders,
 
@@ -188,22 +206,13 @@ export const orderStatements: Readonly<Record<string, Statement>> = {
     });
   },
 
-  'lock-orders-of-facts': ({ tables, tx }, [eventIds, consumers]) => {
-    const { orders, events, watermarks } = tables;
-    const names = texts(consumers);
-    const found = uuids(eventIds).flatMap((eventId, i) => {
-      const event = events.get(tx, eventId);
-      const order = event && orders.find(tx, event.order_id);
-      return order ? [{ consumer: names[i] as string, event: event as EventRow, order }] : [];
-    });
+  'lock-orders-of-facts': (ask, values) => {
+    const found = factsOfKeys(ask, values);
     found.sort((one, other) => compare(one.order.row.id, other.order.row.id));
-    return found.flatMap(({ consumer, event, order }) => {
-      if (!orders.tryLock(tx, order)) return [];
-      const mark = watermarks.get(tx, `${consumer} ${event.type}`);
-      const isBelow = mark !== null && Number(event.xid) <= Number(mark.xid);
-      return [{ consumer, ...factColumns(event), ...orderColumns(order.row), is_below_watermark: isBelow }];
-    });
+    return found.filter(({ order }) => ask.tables.orders.tryLock(ask.tx, order)).map(({ row }) => row());
   },
+
+  'read-facts': (ask, values) => factsOfKeys(ask, values).map(({ row }) => row()),
 
   'update-orders': updateOrders,
 
