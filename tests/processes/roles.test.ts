@@ -3,11 +3,14 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import pg from 'pg';
 import { startBalancer } from '../support/balancer.ts';
 import { createClient, startLoad } from '../support/client.ts';
 import { inInstallation, slowestTest } from '../support/installation.ts';
 import type { Postgres } from '../support/postgres.ts';
 import type { Settings } from '../support/process.ts';
+import { readSamples } from '../support/prometheus.ts';
+import { until } from '../support/until.ts';
 import { startServer } from '../support/world.ts';
 
 // Nobody listens there.
@@ -53,4 +56,100 @@ describe('the roles as processes', slowestTest, () => {
       }
     });
   });
+
+  it('bring orders to their end without any broker, tell how they are, and stop at once', async () => {
+    await inInstallation(postgres, brokerAway, async ({ client, startRole, processes, settings, databaseUrl }) => {
+      const relay = startRole('relay', { WORKER_PORT: 0 });
+      const [api, worker] = await Promise.all([startRole('api'), startRole('worker', { WORKER_PORT: 0 })]);
+      const { orderId } = await client.place();
+      // Each step is pulled some seconds after the fact that starts it.
+      await until(async () => (await client.read(orderId)).status === 'PROCESSED', 'the end of the order', {
+        patienceMs: 60_000,
+      });
+      for (const { url } of [api, worker, await relay]) {
+        assert.equal((await fetch(`${url}/readyz`)).status, 200);
+        assert.equal((await fetch(`${url}/healthz`)).status, 200);
+      }
+      const samples = readSamples(await (await fetch(`${worker.url}/metrics`)).text());
+      assert.equal(samples.get('orderly_deliveries_total{consumer="fulfillment",end="done"}'), 1);
+      assert.equal((await fetch(`${worker.url}/orders`)).status, 404, 'a worker takes no orders');
+
+      const port = new URL(worker.url).port;
+      const second = await processes.run(['worker', 'payment'], { ...settings, WORKER_PORT: port });
+      assert.equal(second.code, 2);
+      assert.equal(
+        second.stderr,
+        `Port ${port} on 127.0.0.1 is taken: set WORKER_PORT to another one, or to 0 for any that is free.\n`,
+      );
+      assert.ok(!second.stderr.includes(databaseUrl));
+
+      for (const role of [api, worker, await relay]) {
+        role.signal('SIGTERM');
+        assert.equal(await role.exit(), 0, role.said());
+        assert.equal(role.log().at(-1)?.msg, 'stopped');
+      }
+    });
+  });
+
+  it('run together by one command, come back when they die, and end with it', async () => {
+    const settings = { ...brokerAway, SANDBOX_PORT: 0, SHUTDOWN_TIMEOUT_MS: 12_000 };
+    await inInstallation(postgres, settings, async ({ processes, settings: all }) => {
+      const { PARTNERS_URL: _, ...alone } = all;
+      const ORDERLY_DATA_DIR = `${processes.directory}/alone`;
+      const orderly = await processes.start('start --processes --scale payment=2,compensation=0', {
+        ...alone,
+        ORDERLY_DATA_DIR,
+      });
+      const lines = (msg: string, name: string) =>
+        orderly.log().filter((line) => line.msg === msg && line.process === name);
+      const lives = (name: string) => lines('a process was started', name).map(({ pid }) => Number(pid));
+      const names = ['sandbox', 'api', 'relay', 'payment.1', 'payment.2', 'fulfillment', 'notification'];
+      for (const name of names) assert.equal(lives(name).length, 1, name);
+      assert.deepEqual(lives('compensation'), []);
+      assert.equal((await fetch(`${orderly.url}/readyz`)).status, 200);
+
+      for (const name of ['payment.1', 'api']) {
+        process.kill(lives(name)[0] ?? 0, 'SIGKILL');
+        await until(() => lines('running', name).length === 2, `a second life of ${name}`, { patienceMs: 40_000 });
+      }
+      assert.equal((await fetch(`${orderly.url}/readyz`)).status, 200, 'under the address that it had');
+
+      orderly.signal('SIGTERM');
+      assert.equal(await orderly.exit(settings.SHUTDOWN_TIMEOUT_MS), 0, orderly.said());
+      for (const name of names) {
+        assert.ok(
+          lives(name).every((pid) => !isAlive(pid)),
+          `${name} has ended`,
+        );
+        if (name !== 'sandbox') assert.equal(lines('stopped', name).length, 1, `${name} stopped in order`);
+      }
+    });
+  });
+
+  it('do not start where one of them cannot, which is said once', async () => {
+    const databaseUrl = await postgres.createDatabase();
+    await withDatabase(databaseUrl, 'DROP TABLE schema_version');
+    await inInstallation(postgres, brokerAway, async ({ processes, settings }) => {
+      const ended = await processes.run(['start', '--processes'], { ...settings, DATABASE_URL: databaseUrl }, 40_000);
+      assert.equal(ended.code, 2);
+      assert.match(
+        ended.stderr,
+        /^api +│ The database is at schema version 0, .*\napi could not be started\. [^\n]+\n$/,
+      );
+    });
+  });
 });
+
+async function withDatabase(url: string, statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  await client.query(statement).finally(() => client.end());
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
