@@ -167,6 +167,33 @@ for (const kind of busKinds) {
   });
 }
 
+describe('orders that change their bus between two starts', { timeout: 4 * slowestTest.timeout }, () => {
+  it('all come to their end', async () => {
+    const postgres = await startServer();
+    const servers = await Promise.all(busKinds.map(openBusServer));
+    try {
+      await inInstallation(postgres, patient, async (installation) => {
+        const { client, startRole, audited, processes, settings, sandbox } = installation;
+        const load = startLoad(client, { scenarios: mixed });
+        for (const { settings: bus } of servers) {
+          const running = await Promise.all(
+            (['api', 'relay', 'worker'] as const).map((role) => startRole(role, { ...bus, WORKER_PORT: 0 })),
+          );
+          await load.more(25);
+          for (const role of running) await role.kill9();
+        }
+        await startRole('start');
+        await load.stop();
+        await audited();
+        assert.equal((await processes.run(['verify', '--ledger', sandbox().url], settings)).code, 0);
+      });
+    } finally {
+      await Promise.all(servers.map((server) => server.close()));
+      await postgres.stop();
+    }
+  });
+});
+
 // A worker of each consumer, a relay and an API on one installation, each a process of its own.
 async function startAll({ startRole, settings, processes, sandbox }: Installation) {
   const roles = ['api', 'relay', ...consumers.map((name) => `worker ${name}` as const)] as const;
