@@ -69,7 +69,7 @@ export function createCrew(options: {
     async function live(): Promise<number | string> {
       const child = launch({ ...post, env });
       current = child;
-      log.info({ process: name, pid: child.pid }, 'a process was started');
+      log.debug({ process: name, pid: child.pid }, 'a process was started');
       child.on('message', (message) => {
         const { ready, url } = message as Partial<Ready>;
         if (ready !== true) return;

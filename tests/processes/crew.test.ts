@@ -6,8 +6,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import type { System } from '../../src/bus/ports.ts';
 import { CannotStartError, type Crew, createCrew, type Post } from '../../src/io/crew.ts';
 import { createSystem } from '../../src/io/system.ts';
@@ -108,24 +109,35 @@ describe('a crew of processes', { timeout: 60_000 }, () => {
     assert.deepEqual(said, ['polite stdout bye', 'deaf stdout what?']);
   });
 
-  it('leaves nobody behind when it is killed itself', async () => {
+  it('leaves no role behind when it is killed itself', async () => {
     const file = join(directory, 'orphan');
-    const child = `${prelude} require('node:fs').writeFileSync('${file}', String(process.pid)); ready();`;
+    const settings = { PATH: process.env.PATH, SANDBOX_PORT: '0', ORDERLY_DATA_DIR: directory };
+    const post = { name: 'sandbox', args: ['sandbox'], env: settings, portSetting: 'SANDBOX_PORT' };
     const source = `
-      import { createCrew } from ${JSON.stringify(new URL('../../src/io/crew.ts', import.meta.url).href)};
-      import { createSystem } from ${JSON.stringify(new URL('../../src/io/system.ts', import.meta.url).href)};
+      import { writeFileSync } from 'node:fs';
+      import { createCrew } from ${urlOf('src/io/crew.ts')};
+      import { createSystem } from ${urlOf('src/io/system.ts')};
       const nothing = () => {};
-      const log = { debug: nothing, info: nothing, warn: nothing, error: nothing };
-      const crew = createCrew({ command: [process.execPath], say: nothing, system: createSystem(), log });
-      await crew.start({ name: 'child', args: ['-e', ${JSON.stringify(child)}], env: process.env, portSetting: 'PORT' });
+      const debug = ({ pid }) => writeFileSync(${JSON.stringify(file)}, String(pid));
+      const log = { debug, info: nothing, warn: nothing, error: nothing };
+      const command = [process.execPath, ${JSON.stringify(join(root, 'src/main/cli.ts'))}];
+      const crew = createCrew({ command, say: nothing, system: createSystem(), log });
+      await crew.start(${JSON.stringify(post)});
       process.kill(process.pid, 'SIGKILL');`;
     const parent = spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: 'ignore' });
     await once(parent, 'exit');
     const pid = Number(readFileSync(file, 'utf8'));
     assert.ok(pid > 0);
-    await until(() => !isAlive(pid), 'the end of the child');
+    try {
+      await until(() => !isAlive(pid), 'the end of the sandbox');
+    } finally {
+      if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+    }
   });
 });
+
+const root = dirname(dirname(import.meta.dirname));
+const urlOf = (path: string) => JSON.stringify(pathToFileURL(join(root, path)).href);
 
 function isAlive(pid: number): boolean {
   try {

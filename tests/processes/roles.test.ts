@@ -92,7 +92,7 @@ describe('the roles as processes', slowestTest, () => {
   });
 
   it('run together by one command, come back when they die, and end with it', async () => {
-    const settings = { ...brokerAway, SANDBOX_PORT: 0, SHUTDOWN_TIMEOUT_MS: 12_000 };
+    const settings = { ...brokerAway, SANDBOX_PORT: 0, SHUTDOWN_TIMEOUT_MS: 12_000, LOG_LEVEL: 'debug' };
     await inInstallation(postgres, settings, async ({ processes, settings: all }) => {
       const { PARTNERS_URL: _, ...alone } = all;
       const ORDERLY_DATA_DIR = `${processes.directory}/alone`;

@@ -47,6 +47,8 @@ function openRedis({ REDIS_URL = '' }: Addresses): BusServer {
   const url = new URL(REDIS_URL);
   url.pathname = `/${redisDatabase}`;
   const client = new Redis(url.href);
+  // Its server may be stopped by a test.
+  client.on('error', () => undefined);
   return {
     settings: { REDIS_URL: url.href },
     wipe: async () => void (await client.flushdb()),

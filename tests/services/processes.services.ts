@@ -5,16 +5,23 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { coreConsumers, subscriptions } from '../../src/flow/subscriptions.ts';
 import { type Scenario, startLoad } from '../support/client.ts';
 import { type Installation, inInstallation, slowestTest } from '../support/installation.ts';
 import type { Postgres } from '../support/postgres.ts';
 import type { Running, Settings } from '../support/process.ts';
 import { readSamples } from '../support/prometheus.ts';
+import * as servers from '../support/services.ts';
 import { until } from '../support/until.ts';
 import { startServer } from '../support/world.ts';
 import { type BusServer, busKinds, openBusServer } from './bus-server.ts';
 
-const consumers = ['payment', 'fulfillment', 'compensation', 'notification'] as const;
+// The core steps in processes of their own, the others together: what counts is that all of them are apart.
+const coreWorkers = coreConsumers.map((name) => `worker ${name}` as const);
+const others = subscriptions.filter((row) => !row.isCore).map((row) => row.consumer);
+const roles = ['api', 'relay', ...coreWorkers, `worker ${others.join(' ')}` as const] as const;
+type Role = (typeof roles)[number];
 const mixed: readonly Scenario[] = ['success', 'flaky', 'success', 'failure', 'success', 'lost-answer'];
 // What the contract says of each scenario: status, payment, the most attempts of payment, a letter or not.
 const contract: Readonly<Record<Scenario, readonly [string, string, number, boolean]>> = {
@@ -27,6 +34,8 @@ const contract: Readonly<Record<Scenario, readonly [string, string, number, bool
   fatal: ['FAILED', 'none', 1, true],
 };
 const scenarios = Object.keys(contract) as Scenario[];
+// OUTAGE_SECONDS says otherwise, as it does for the partners.
+const awayMs = Number(process.env.OUTAGE_SECONDS ?? 60) * 1_000;
 // A dozen processes and their servers share two cores here: a call that is well may take its time.
 const patient: Settings = { ORDER_WORKER_LEASE_MS: 8_000, ORDER_WORKER_TIMEOUT_MS: 5_000, DATABASE_POOL_MAX: 3 };
 
@@ -132,7 +141,7 @@ for (const kind of busKinds) {
     it('charge no attempt and fail nobody while all roles are replaced one after the other', async () => {
       await inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
         const { client, audited, startRole, sql } = installation;
-        const { roles, of, verified } = await startAll(installation);
+        const { of, verified } = await startAll(installation);
         const load = startLoad(client, { scenarios: ['success'] });
         await load.more(30);
         for (const role of roles) {
@@ -146,6 +155,27 @@ for (const kind of busKinds) {
         await load.stop();
         await audited();
         assert.deepEqual(await sql(`SELECT * FROM attempts WHERE outcome <> 'wait'`), []);
+        await verified();
+      });
+    });
+
+    it(`are taken while the broker is away for ${awayMs / 1_000} s, and all are worked off afterwards`, async () => {
+      await inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
+        const { client, audited, sql } = installation;
+        const { verified } = await startAll(installation);
+        const load = startLoad(client, { scenarios: ['success'], customers: 2, pauseMs: 200 });
+        await load.more(10);
+        await servers.stop(kind);
+        const before = client.acknowledged.size;
+        // How long it lasts is what this is about.
+        await pause(awayMs);
+        assert.ok(client.acknowledged.size > before, 'orders are taken all the while');
+        await servers.start(kind);
+        await load.more(10);
+        await load.stop();
+        for (const status of [0, 503, 504]) assert.equal(client.statuses.get(status), undefined, `answered ${status}`);
+        await audited({ patienceMs: 60_000 });
+        assert.deepEqual(await sql('SELECT consumer, code FROM dead_letters'), []);
         await verified();
       });
     });
@@ -170,12 +200,12 @@ for (const kind of busKinds) {
 describe('orders that change their bus between two starts', { timeout: 4 * slowestTest.timeout }, () => {
   it('all come to their end', async () => {
     const postgres = await startServer();
-    const servers = await Promise.all(busKinds.map(openBusServer));
+    const buses = await Promise.all(busKinds.map(openBusServer));
     try {
       await inInstallation(postgres, patient, async (installation) => {
         const { client, startRole, audited, processes, settings, sandbox } = installation;
         const load = startLoad(client, { scenarios: mixed });
-        for (const { settings: bus } of servers) {
+        for (const { settings: bus } of buses) {
           const running = await Promise.all(
             (['api', 'relay', 'worker'] as const).map((role) => startRole(role, { ...bus, WORKER_PORT: 0 })),
           );
@@ -188,16 +218,14 @@ describe('orders that change their bus between two starts', { timeout: 4 * slowe
         assert.equal((await processes.run(['verify', '--ledger', sandbox().url], settings)).code, 0);
       });
     } finally {
-      await Promise.all(servers.map((server) => server.close()));
+      await Promise.all(buses.map((bus) => bus.close()));
       await postgres.stop();
     }
   });
 });
 
-// A worker of each consumer, a relay and an API on one installation, each a process of its own.
+// All roles on one installation, each a process of its own.
 async function startAll({ startRole, settings, processes, sandbox }: Installation) {
-  const roles = ['api', 'relay', ...consumers.map((name) => `worker ${name}` as const)] as const;
-  type Role = (typeof roles)[number];
   const all = new Map<Role, Running>();
   await Promise.all(roles.map(async (role) => all.set(role, await startRole(role, { WORKER_PORT: 0 }))));
   const of = (role: Role): Running => {
@@ -208,7 +236,6 @@ async function startAll({ startRole, settings, processes, sandbox }: Installatio
   const { url } = of('api');
   const get = async (path: string) => (await fetch(`${url}${path}`)).json() as Promise<Record<string, unknown>>;
   return {
-    roles,
     of,
     get,
     post: async (path: string) => (await fetch(`${url}${path}`, { method: 'POST' })).status,

@@ -11,7 +11,7 @@ const readableStyle = { colorize: true, ignore: 'pid,hostname,service', translat
 
 // For lines that another process wrote; what is no record stays as it is.
 export function readableLine(): (line: string) => string {
-  const format = pretty.prettyFactory(readableStyle);
+  const format = pretty.prettyFactory({ ...readableStyle, singleLine: true });
   return (line) => (line.startsWith('{') ? (format(line) ?? '') : line);
 }
 
