@@ -10,10 +10,12 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { until } from '../support/until.ts';
 import type { BusOfTest } from './bus.contract.ts';
-import { createWorld, idsOf, messagesOf, publishAll, read, signal, type World } from './bus-world.ts';
+import { createWorld, idsOf, messagesOf, publishAll, read, type World } from './bus-world.ts';
 
 // A member that was killed is only missed when its session, lock or visibility runs out.
 const takeoverMs = 90_000;
+// Of some eighty that are published.
+const heldBytesMax = 40 * 1_048_576;
 
 export function groupContract({ open, capabilities, module }: BusOfTest): void {
   describe('groups', () => {
@@ -122,13 +124,14 @@ export function groupContract({ open, capabilities, module }: BusOfTest): void {
       await reader.close();
     });
 
-    it('are held back by a pending `receive`, in bounded memory', { skip: !capabilities.durable }, async () => {
+    it('are held back by a pending `receive`, in bounded memory', { skip: !capabilities.durable }, async (t) => {
       const world = createWorld();
       const bus = open(world);
       let release = () => {};
       const gate = new Promise<void>((resolve) => {
         release = resolve;
       });
+      t.after(() => release());
       const reader = await read(bus, world, 'payment', () => gate);
       const text = 'x'.repeat(64_000);
       await publishAll(bus, messagesOf(world, 1));
@@ -142,21 +145,23 @@ export function groupContract({ open, capabilities, module }: BusOfTest): void {
         );
       // Time for whatever would be fetched ahead; more of it could only make the test stricter.
       await pause(1_500);
-      const grownBy = usedBytes() - before;
-      assert.ok(grownBy < 40 * 1_048_576, `${Math.round(grownBy / 1_048_576)} MiB are held for a slow reader`);
+      // What nobody holds any more is not always given back at the first collection.
+      const isBounded = () => usedBytes() - before < heldBytesMax;
+      await until(isBounded, `no more than ${heldBytesMax} bytes to be held for a slow reader`);
       assert.ok(reader.ids().size < sent, 'everything was handed over to a reader that takes nothing');
       release();
       await until(() => reader.taken.size === sent, 'all of them', { patienceMs: takeoverMs });
       await reader.close();
     });
 
-    it('that close while busy wait for what runs, and get nothing after it', async () => {
+    it('that close while busy wait for what runs, and get nothing after it', async (t) => {
       const world = createWorld();
       const bus = open(world);
       let release = () => {};
       const gate = new Promise<void>((resolve) => {
         release = resolve;
       });
+      t.after(() => release());
       const reader = await read(bus, world, 'payment', () => gate);
       const sent = messagesOf(world, 3_000);
       await publishAll(bus, sent);

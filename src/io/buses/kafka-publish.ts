@@ -37,7 +37,8 @@ export function createPublisher(options: {
 }): Publisher {
   const { access, topics, topicOf, system, outage } = options;
   let producer: Producer<string, Buffer, string, Buffer> | null = null;
-  const closing = new AbortController();
+  const underWay = new Set<AbortController>();
+  let isClosed = false;
 
   function open() {
     return new Producer<string, Buffer, string, Buffer>({
@@ -90,24 +91,33 @@ export function createPublisher(options: {
   return {
     publish: async (messages, signal) => {
       if (messages.length === 0) return;
-      const canceled = AbortSignal.any([signal, closing.signal]);
+      const stop = new AbortController();
+      const cancel = () => stop.abort(signal.reason);
+      if (signal.aborted || isClosed) throw new Error('publishing to Kafka was canceled', { cause: signal.reason });
+      signal.addEventListener('abort', cancel, { once: true });
+      underWay.add(stop);
       try {
-        canceled.throwIfAborted();
         // The library cannot be canceled: what was given up may still arrive, before or after its repetition.
-        const limits = { ms: publishMs, what: 'publishing to Kafka', system, signal: canceled };
-        await bounded(publishAll(messages, canceled), limits);
+        const limits = { ms: publishMs, what: 'publishing to Kafka', system, signal: stop.signal };
+        await bounded(publishAll(messages, stop.signal), limits);
         outage.worked(part);
       } catch (error) {
         // What a producer believes of its sequence after a failure is not to be trusted: start with a new one.
         void producer?.close(true).catch(() => {});
         producer = null;
         topics.forget();
-        if (!canceled.aborted && !isRefusedMessage(error)) outage.failed(part, error);
+        if (!stop.signal.aborted && !isRefusedMessage(error)) outage.failed(part, error);
         throw error;
+      } finally {
+        // A later request of what was given up must not follow.
+        stop.abort();
+        underWay.delete(stop);
+        signal.removeEventListener('abort', cancel);
       }
     },
     close: async () => {
-      closing.abort(new Error('the bus is closing'));
+      isClosed = true;
+      for (const stop of underWay) stop.abort(new Error('the bus is closing'));
       await producer?.close(true).catch(() => {});
       producer = null;
       outage.left(part);
