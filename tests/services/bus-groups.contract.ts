@@ -139,9 +139,9 @@ export function groupContract({ open, capabilities, module }: BusOfTest): void {
       const before = usedBytes();
       let sent = 1;
       for (; sent < 1_200; sent += 40)
-        await bus.publish(
+        await publishAll(
+          bus,
           messagesOf(world, 40, () => ({ text })),
-          signal,
         );
       // Time for whatever would be fetched ahead; more of it could only make the test stricter.
       await pause(1_500);
