@@ -8,7 +8,7 @@
 // work, so work that kills its process is counted too, but as a takeover, which has a bound of its own.
 
 import type { Trouble } from './ports.ts';
-import { waitedTooLong } from './retry-policy.ts';
+import { unresolved, waitedTooLong } from './retry-policy.ts';
 
 export type Delivery = {
   readonly state: 'running' | 'waiting' | 'done' | 'skipped' | 'dead';
@@ -53,6 +53,8 @@ export function admit(claim: {
   // What the step thinks of the fact's type and of the subject's state.
   readonly knows: 'type' | 'name' | 'nothing';
   readonly admits: boolean;
+  // False = what a dead worker may have done must not be done again.
+  readonly mayRepeat?: boolean;
 }): Admission {
   const { delivery } = claim;
   // A message that somebody made up. A row is no message: it was entered by a release that reads this type.
@@ -71,7 +73,10 @@ export function admit(claim: {
     takeovers: (delivery?.takeovers ?? 0) + (takenOver ? 1 : 0),
   };
   const waitedMs = delivery?.waitedMs ?? 0;
-  const exhausted = exhaustionOf(claim, row, waitedMs);
+  const isInDoubt = takenOver && claim.mayRepeat === false;
+  const exhausted = isInDoubt
+    ? unresolved('a worker died or froze during the call')
+    : exhaustionOf(claim, row, waitedMs);
   if (isOwn) return { answer: 'run', row: null, takenOver, exhausted };
   if (exhausted !== null) return { answer: 'run', row, takenOver, exhausted };
 

@@ -27,7 +27,7 @@ import {
   type Work,
 } from './ports.ts';
 import { restLeftMs } from './rest.ts';
-import { type RetryPolicy, verdictOn } from './retry-policy.ts';
+import { type RetryPolicy, unresolved, verdictOn } from './retry-policy.ts';
 import { createSlots } from './slots.ts';
 
 export type Consumer = {
@@ -163,15 +163,17 @@ export function createConsumer<S, C>(options: {
 
   function failed(work: Work<S>, error: unknown, signal: AbortSignal, probes: readonly Breaker[]): Ending<S, C> {
     const trouble = error instanceof OutsideError ? error.trouble : defect(error);
+    // Anything else than an adapter's own word was thrown before its call.
+    const isInDoubt = step.mayRepeat === false && error instanceof OutsideError && trouble.class === 'unknown';
     if (signal.aborted) {
       // Stopped or fenced in the middle of a call: it may have been done, and nobody is to blame.
       abandon(probes);
+      if (isInDoubt) return dead(work, unresolved(trouble.message));
       return waiting(work, { ...trouble, class: 'unknown', code: 'interrupted' }, 0, false);
     }
     const nowMs = system.monotonicMs();
     const breaker = breakers[Math.max(0, step.dependencies.indexOf(trouble.dependency ?? ''))];
-    // Only a call that the dependency answered, or could not answer, tells its breaker anything; the
-    // others learn nothing, and what was taken of them as a probe goes back.
+    // Only a call that the dependency answered, or could not, tells its breaker anything; a probe of another goes back.
     const answered = !trouble.dependencyDown && trouble.dependency && trouble.class !== 'unknown';
     if (trouble.dependencyDown) {
       breaker?.failed(nowMs, {
@@ -182,6 +184,7 @@ export function createConsumer<S, C>(options: {
     } else if (answered) breaker?.succeeded(nowMs);
     const wasTold = trouble.dependencyDown || answered;
     abandon(probes.filter((probe) => !wasTold || probe !== breaker));
+    if (isInDoubt) return dead(work, unresolved(trouble.message));
     const verdict = verdictOn(trouble, work, {
       policy,
       dependencyIsOut: breaker !== undefined && breaker.state(nowMs) !== 'closed',
@@ -240,8 +243,7 @@ export function createConsumer<S, C>(options: {
   };
 }
 
-// An error that nobody classified is a defect of ours or of a partner's adapter; bounded retries show
-// whether it was a passing one.
+// An error that nobody classified is a defect, ours or an adapter's; bounded retries show whether it passes.
 function defect(error: unknown): Trouble {
   const message = error instanceof Error ? error.message : String(error);
   return { class: 'unknown', code: 'defect', message, dependencyDown: false };

@@ -137,6 +137,9 @@ export type Step<S, C> = {
   // True where that is all there is to do, and in the database alone: the delivery is written once, as done, in
   // the transaction of the change, without a lock on the subject. Nothing is performed.
   readonly endsAtClaim?: boolean;
+  // False where what is called knows no keys: a call whose outcome is not known, a worker's that died included, is
+  // not made again; it waits for a person as `outcome-unresolved`.
+  readonly mayRepeat?: boolean;
   readonly perform: (work: Work<S>, signal: AbortSignal) => Promise<unknown>;
   readonly decide: (subject: S, work: Work<S>, result: unknown, now: Date) => C | null | 'obsolete';
   // What a retry (charged or not), and what a dead letter, means for the subject.

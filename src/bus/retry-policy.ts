@@ -58,6 +58,16 @@ export function verdictOn(
   return { end: 'retry', dueInMs: backoffMs(work.attempt, policy, random), trouble };
 }
 
+// The call may have been made, its partner knows no keys, and once is all that is allowed.
+export function unresolved(cause: string): Trouble {
+  return {
+    class: 'unknown',
+    code: 'outcome-unresolved',
+    message: `it may have been done, and cannot be repeated safely: ${cause}; find out before you send it back`,
+    dependencyDown: false,
+  };
+}
+
 export function waitedTooLong(waitedMs: number, trouble: Trouble | null): Trouble {
   const cause = trouble === null ? '' : `; the last answer was ${trouble.code}: ${trouble.message}`;
   return {

@@ -1,12 +1,14 @@
 // The step of the consumer `notification`: tells the customer how the order ended.
 //
-// Promises: at most one message per order and kind, by the key at the mail partner; nobody is told what
-// is not true any more: the kind is decided on the order as it stands. A dead letter here leaves the
-// order alone. Process dies after sending: the next attempt sends under the same key.
+// Promises: at most one message per order and kind; nobody is told what is not true any more: the kind is
+// decided on the order as it stands. A dead letter here leaves the order alone. An order without an address is
+// skipped where the partner needs one.
+// Process dies after sending: a partner that knows keys is asked again under the same one; of one that knows
+// none a person must find out, and decides.
 
 import type { Fact } from '../bus/ports.ts';
-import { decimalsOf } from '../domain/money.ts';
 import type { Order } from '../domain/order.ts';
+import { mailText } from './mail-text.ts';
 import type { Mail, MailKind, OrderStep } from './ports.ts';
 
 function kindOf(fact: Fact, order: Order): MailKind | null {
@@ -26,23 +28,11 @@ function kindOf(fact: Fact, order: Order): MailKind | null {
   }
 }
 
-const subjects: Readonly<Record<MailKind, string>> = {
-  processed: 'Your order is on its way',
-  declined: 'Your payment was declined',
-  canceled: 'Your order was canceled',
-  failed: 'Your order needs our attention',
-};
-
-const sentences: Readonly<Record<MailKind, string>> = {
-  processed: 'It is paid and booked for shipment.',
-  declined: 'Your bank declined the payment, so the order was canceled. Nothing was charged.',
-  canceled: 'The order was canceled. Money that was held for it is released once it is certain that nothing ships.',
-  failed: 'Something went wrong on our side. You need to do nothing: a person looks at it.',
-};
-
 export function notifyCustomer(mail: Mail): OrderStep {
   return {
-    admits: ({ order }, fact) => kindOf(fact, order) !== null,
+    mayRepeat: mail.knowsKeys !== false,
+    admits: ({ order }, fact) =>
+      kindOf(fact, order) !== null && (order.customerEmail !== null || mail.needsAddress !== true),
     claimed: () => null,
     perform: async (work, signal) => {
       const { order } = work.subject;
@@ -55,8 +45,7 @@ export function notifyCustomer(mail: Mail): OrderStep {
           orderId: order.id,
           kind,
           to: order.customerEmail ?? order.userId ?? '',
-          subject: subjects[kind],
-          text: `Order ${order.id}: ${amountOf(order)}.\n${sentences[kind]}`,
+          ...mailText(kind, order),
         },
         signal,
       );
@@ -65,17 +54,4 @@ export function notifyCustomer(mail: Mail): OrderStep {
     retried: () => null,
     parked: () => null,
   };
-}
-
-// Making a format costs more than everything else here; there are some 170 currencies.
-const formats = new Map<string, Intl.NumberFormat>();
-
-function amountOf({ amount, currency }: Order): string {
-  const decimals = decimalsOf(currency);
-  let format = formats.get(currency);
-  if (format === undefined) {
-    format = new Intl.NumberFormat('en', { style: 'currency', currency, minimumFractionDigits: decimals });
-    formats.set(currency, format);
-  }
-  return format.format(amount / 10 ** decimals);
 }

@@ -77,6 +77,12 @@ export type Carrier = {
 export const mailKinds = ['processed', 'declined', 'canceled', 'failed'] as const;
 export type MailKind = (typeof mailKinds)[number];
 export type Mail = {
+  // False = the partner cannot tell a repetition, so a call whose outcome is not known is a person's to repeat.
+  readonly knowsKeys?: boolean;
+  // True = a user id is nobody to it.
+  readonly needsAddress?: boolean;
+  // Calls at once, per process; absent = any number.
+  readonly callsMax?: number;
   // At most one message per key.
   readonly send: (
     request: {
@@ -87,6 +93,7 @@ export type Mail = {
       readonly to: string;
       readonly subject: string;
       readonly text: string;
+      readonly html?: string;
     },
     signal: AbortSignal,
   ) => Promise<void>;

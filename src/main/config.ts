@@ -59,6 +59,8 @@ function toConfig(values: Values) {
       poolMax: values.DATABASE_POOL_MAX,
     }),
     dataDir: values.ORDERLY_DATA_DIR,
+    // Null = the simulated partner.
+    smtp: values.SMTP_URL === null ? null : Object.freeze({ url: values.SMTP_URL, from: values.MAIL_FROM ?? '' }),
     bus: Object.freeze({
       kind: values.BUS,
       kafka: Object.freeze({
@@ -130,6 +132,9 @@ function contradictions(values: Partial<Values>, run: Run): string[] {
   if (run === 'start' && values.MIGRATE_DATABASE_URL && values.DATABASE_URL === null) {
     const shown = withoutSecrets(values.MIGRATE_DATABASE_URL);
     found.push(`MIGRATE_DATABASE_URL=${shown}: needs DATABASE_URL too, else the start would use the embedded database`);
+  }
+  if (values.SMTP_URL && values.MAIL_FROM === null) {
+    found.push(`SMTP_URL=${withoutSecrets(values.SMTP_URL)}: needs MAIL_FROM too, the address that mail comes from`);
   }
   const sasl = [values.KAFKA_SASL_MECHANISM, values.KAFKA_SASL_USERNAME, values.KAFKA_SASL_PASSWORD];
   if (sasl.includes(null) && sasl.some((value) => value !== null)) {

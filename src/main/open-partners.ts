@@ -12,6 +12,7 @@ import { subscriptions } from '../flow/subscriptions.ts';
 import { createHttpPartners } from '../io/partners/http.ts';
 import { openLedger } from '../io/partners/ledger.ts';
 import { createLocalPartners } from '../io/partners/local.ts';
+import { createSmtpMail } from '../io/partners/smtp.ts';
 import { createStage } from '../io/partners/stage.ts';
 import type { Config } from './config.ts';
 import { StartError } from './start-error.ts';
@@ -28,10 +29,28 @@ export function callsPartners(consumer: string): boolean {
 // `isAlone`: no other process works on the same orders.
 export function openPartners(
   config: Config,
+  duties: { readonly consumers: readonly string[]; readonly isAlone: boolean },
+  system: System,
+): OpenPartners {
+  const partners = openSimulated(config, duties, system);
+  if (config.smtp === null) return partners;
+  const mail = createSmtpMail({ ...config.smtp, system });
+  const close = () => {
+    mail.close();
+    partners.close();
+  };
+  return { port: { ...partners.port, mail }, close };
+}
+
+function openSimulated(
+  config: Config,
   { consumers, isAlone }: { readonly consumers: readonly string[]; readonly isAlone: boolean },
   system: System,
 ): OpenPartners {
-  const calling = consumers.filter(callsPartners);
+  const calling = consumers
+    .filter(callsPartners)
+    // Mail is sent by SMTP, and nothing is asked of the simulated partners.
+    .filter((consumer) => config.smtp === null || consumer !== 'notification');
   if (calling.length === 0) return { port: nobody, close: () => {} };
   if (config.partners.url !== null) {
     const port = createHttpPartners({ url: config.partners.url });

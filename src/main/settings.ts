@@ -75,6 +75,19 @@ const partners = {
   ),
   SANDBOX_PORT: whole(4000, 0, 65_535, 'where the sandbox listens'),
 };
+const mail = {
+  SMTP_URL: url(
+    null,
+    { schemes: ['smtp', 'smtps'], example: 'smtps://user:password@host:465' },
+    'the mail server; absent = mail goes to the simulated partner',
+  ),
+  MAIL_FROM: text(
+    null,
+    /^(?:[^<>\p{Cc}]{0,100}<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)$/u,
+    'an address, or a name with one, such as Orderly <orders@example.com>',
+    'the sender of mail; needed with SMTP_URL',
+  ),
+};
 const worker = {
   ORDER_WORKER_MAX_RETRIES: whole(3, 0, 1_000, 'retries per step after its first attempt'),
   ORDER_WORKER_RETRY_DELAY_MS: whole(1_000, 0, timerMaxMs, 'base of the exponential backoff with full jitter'),
@@ -106,6 +119,7 @@ export const settings = {
   ...sqs,
   ...search,
   ...partners,
+  ...mail,
   ...worker,
   ...keeping,
   ...running,
@@ -122,6 +136,7 @@ export const settingGroups: Readonly<Record<string, Readonly<Record<string, Sett
   'Bus: SQS': sqs,
   Search: search,
   Partners: partners,
+  Mail: mail,
   'Work on orders': worker,
   'What is kept': keeping,
   'The process': running,

@@ -142,7 +142,7 @@ export function createEngine(parts: {
       leases,
       breakers: row.dependencies.map((dependency) => breakers[dependency]),
       policy: settings,
-      concurrency: settings.concurrency,
+      concurrency: Math.min(settings.concurrency, callsMaxOf(row, parts.partners)),
       system,
       log,
       events: {
@@ -214,6 +214,10 @@ export const groupOf = (consumer: string) => `orderly.${consumer}`;
 // of its name, else the orders' own; on a wrong one nobody takes it, and its readers pull it.
 const streams = new Map(factTypes.map((type) => [nameOf(type), streamOf[type]]));
 export const streamOfAny = (type: string) => streams.get(nameOf(type)) ?? streamOf.OrderCreatedV1;
+
+// What a partner takes at once bounds what is claimed for it: nothing is claimed that cannot start.
+const callsMaxOf = ({ dependencies }: { dependencies: readonly string[] }, { mail }: Partners) =>
+  dependencies.includes('mail') ? (mail.callsMax ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
 
 function createBreakers(metrics: Metrics, log: Log): Record<Dependency, Breaker> {
   const named = (dependency: Dependency) =>

@@ -78,6 +78,7 @@ export function createClaim(options: {
       isBelowWatermark: found.isBelowWatermark,
       knows: step.types.includes(fact.type) ? 'type' : step.types.some(sameName(fact.type)) ? 'name' : 'nothing',
       admits: step.admits(record, fact),
+      mayRepeat: step.mayRepeat !== false,
     });
     const at = system.now();
     if (admission.answer === 'run' && admission.takenOver) writes.attempts.push(takeoverOf(claim, fact, admission, at));
