@@ -15,7 +15,7 @@ export type Command =
   // How many processes of a name there shall be; one where nothing is said.
   | { readonly run: 'start --processes'; readonly scale: ReadonlyMap<string, number> }
   | { readonly run: 'api' | 'relay' }
-  | { readonly run: 'start' | 'migrate' | 'sandbox' };
+  | { readonly run: 'start' | 'migrate' | 'sandbox' | 'reindex' };
 export type Mistake = { readonly mistake: string };
 
 // More is a slip of the fingers on a machine that all of them share.

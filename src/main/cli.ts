@@ -16,6 +16,7 @@ import { type Config, readEnvironment } from './config.ts';
 import { helpText } from './help.ts';
 import { runMigrate } from './migrate.ts';
 import { runProcesses } from './processes.ts';
+import { runReindex } from './reindex.ts';
 import { runSandbox } from './sandbox.ts';
 import { runApart, runStart } from './start.ts';
 import { StartError } from './start-error.ts';
@@ -23,6 +24,7 @@ import { runVerify } from './verify.ts';
 import { readVerifyOptions, verifyHelp } from './verify-options.ts';
 
 const say = (text: string) => void process.stdout.write(`${text}\n`);
+const progressOf = () => (process.stderr.isTTY ? (text: string) => void process.stderr.write(text) : null);
 const complain = (text: string) => void process.stderr.write(`${text}\n`);
 
 process.exitCode = await main(process.argv.slice(2));
@@ -66,6 +68,8 @@ async function main(args: readonly string[]): Promise<number> {
         break;
       case 'verify':
         return await verify(config, command.given, system, signal);
+      case 'reindex':
+        return (await runReindex(config, { ...running, progress: progressOf() })) === 'ok' ? 0 : 1;
       case 'sandbox':
         await runSandbox({
           dataDir: config.dataDir,
@@ -92,9 +96,8 @@ async function main(args: readonly string[]): Promise<number> {
       say(verifyHelp());
       return 0;
     }
-    const progress = process.stderr.isTTY ? (text: string) => void process.stderr.write(text) : null;
     try {
-      return (await runVerify(config, options, { system, signal, progress, say })) === 'ok' ? 0 : 1;
+      return (await runVerify(config, options, { system, signal, progress: progressOf(), say })) === 'ok' ? 0 : 1;
     } catch (error) {
       if (isMendable(error)) throw error;
       throw new StartError(`The check broke off, and there is no verdict: ${(error as Error).message}.`);

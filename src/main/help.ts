@@ -15,6 +15,7 @@ const roleTexts: Readonly<Record<Role | 'help', string>> = {
   migrate: 'brings the database to the schema of this release, then ends',
   sandbox: 'the simulated partners over HTTP: payment provider, carrier and mail',
   verify: 'checks every promise on the database, live or stopped: [--since T] [--json] [--ledger URL], see --help',
+  reindex: 'builds what GET /orders searches anew from the orders, while everything works on',
   help: 'this page',
 };
 

@@ -45,6 +45,15 @@ const notModelled: Readonly<Record<string, string>> = {
   'find-among-newest': 'the search',
   'find-by-words': 'the search',
   'read-histories-after': 'the rebuild of the search',
+  'take-rebuild': 'the rebuild',
+  'restart-rebuild': 'the rebuild',
+  'save-rebuild': 'the rebuild',
+  'release-rebuild': 'the rebuild',
+  'finish-rebuild': 'the rebuild',
+  'read-horizon': 'the rebuild',
+  'read-fact-types': 'the rebuild',
+  'read-changes': 'the rebuild',
+  'estimate-orders': 'the rebuild',
 };
 const notModelledPrefix = 'verify-';
 

@@ -9,7 +9,7 @@ import { Client, type estypes } from '@elastic/elasticsearch';
 import { type Log, OutsideError, UnavailableError } from '../../bus/ports.ts';
 import type { OrderId } from '../../domain/order.ts';
 import type { Hits, IndexAnswer, OrderDocument, OrderQuery, Search } from '../../flow/search-ports.ts';
-import { alias, indexName, isOurShape, mappings, settings } from './index-shape.ts';
+import { defaultAlias, indexName, isOurShape, mappings, settings } from './index-shape.ts';
 import { statusOf, toOutside, troubleOf } from './troubles.ts';
 
 // A person waits for a page; a document's own bound is its step's.
@@ -19,11 +19,18 @@ const bulkBytesMax = 8_000_000;
 // Others may be making the index at the same time, or have left one without the alias.
 const triesMax = 5;
 
-export function connectElasticsearch({ url, log }: { readonly url: string; readonly log: Log }): {
+export type Elasticsearch = {
   readonly search: Search;
   readonly client: Client;
   readonly close: () => Promise<void>;
-} {
+};
+
+export function connectElasticsearch(options: {
+  readonly url: string;
+  readonly log: Log;
+  readonly alias?: string;
+}): Elasticsearch {
+  const { url, log, alias = defaultAlias } = options;
   const client = new Client({ node: url, maxRetries: 0, requestTimeout: answerTimeoutMs, name: 'orderly' });
   let isReady = false;
 
@@ -36,10 +43,10 @@ export function connectElasticsearch({ url, log }: { readonly url: string; reado
       }
       try {
         await client.indices.create(
-          { index: indexName(number), aliases: { [alias]: {} }, mappings, settings },
+          { index: indexName(alias, number), aliases: { [alias]: {} }, mappings, settings },
           options,
         );
-        log.info({ index: indexName(number), alias }, 'an index for the orders was made');
+        log.info({ index: indexName(alias, number), alias }, 'an index for the orders was made');
       } catch (error) {
         if (!String(error).includes('resource_already_exists')) throw error;
       }
@@ -53,10 +60,8 @@ export function connectElasticsearch({ url, log }: { readonly url: string; reado
     log.warn({ alias }, 'the index has the mapping of another release: run `npm run orderly -- reindex`');
   }
 
-  async function bulk(documents: readonly OrderDocument[], signal: AbortSignal): Promise<IndexAnswer[]> {
-    const answers: IndexAnswer[] = [];
-    for (const part of partsOf(documents)) answers.push(...(await writeBulk(client, alias, part, signal)));
-    return answers;
+  function bulk(documents: readonly OrderDocument[], signal: AbortSignal): Promise<IndexAnswer[]> {
+    return writeDocuments(client, { index: alias, require_alias: true }, documents, signal);
   }
 
   const search: Search = {
@@ -75,7 +80,7 @@ export function connectElasticsearch({ url, log }: { readonly url: string; reado
     },
     find: async (query) => {
       try {
-        return await find(client, query);
+        return await find(client, alias, query);
       } catch (error) {
         // Nothing was ever written.
         if (statusOf(error) === 404) return { ids: [], next: null };
@@ -91,7 +96,8 @@ export function connectElasticsearch({ url, log }: { readonly url: string; reado
 const isHomeless = (answer: IndexAnswer) =>
   typeof answer !== 'string' && answer.message.startsWith('Elasticsearch answered 404');
 
-function* partsOf(documents: readonly OrderDocument[]): Generator<readonly string[]> {
+// Action and document in turns, as the server reads them.
+function* partsOf(documents: readonly OrderDocument[]): Generator<string[]> {
   let part: string[] = [];
   let bytes = 0;
   for (const document of documents) {
@@ -107,26 +113,29 @@ function* partsOf(documents: readonly OrderDocument[]): Generator<readonly strin
   if (part.length > 0) yield part;
 }
 
-// Action and document in turns, as the server reads them; an answer per document.
-async function writeBulk(
+// An answer per document, in their order. An alias that is gone must not become an index of that name.
+export async function writeDocuments(
   client: Client,
-  index: string,
-  lines: readonly string[],
+  target: { readonly index: string; readonly require_alias: boolean },
+  documents: readonly OrderDocument[],
   signal: AbortSignal,
 ): Promise<IndexAnswer[]> {
-  const { items } = await client.bulk(
-    { index, require_alias: index === alias, operations: lines as string[] },
-    { signal },
-  );
-  return items.map(({ index: item }): IndexAnswer => {
-    if (item === undefined) throw new Error('Elasticsearch answered something that was not asked');
-    if (item.status < 300) return 'stored';
-    if (item.status === 409) return 'older';
-    return troubleOf(item.status, `${item.error?.type}: ${item.error?.reason}`);
-  });
+  const answers: IndexAnswer[] = [];
+  for (const operations of partsOf(documents)) {
+    const { items } = await client.bulk({ ...target, operations }, { signal });
+    answers.push(...items.map(({ index }) => answerOf(index)));
+  }
+  return answers;
 }
 
-async function find(client: Client, query: OrderQuery): Promise<Hits> {
+function answerOf(item: estypes.BulkResponseItem | undefined): IndexAnswer {
+  if (item === undefined) throw new Error('Elasticsearch answered something that was not asked');
+  if (item.status < 300) return 'stored';
+  if (item.status === 409) return 'older';
+  return troubleOf(item.status, `${item.error?.type}: ${item.error?.reason}`);
+}
+
+async function find(client: Client, alias: string, query: OrderQuery): Promise<Hits> {
   const { limit, after } = query;
   const { hits } = await client.search({
     index: alias,

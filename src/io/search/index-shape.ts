@@ -6,11 +6,10 @@
 
 import type { estypes } from '@elastic/elasticsearch';
 
-// What readers and writers name; behind it is one index at a time.
-export const alias = 'orders-v1';
-export const indexPrefix = 'orderly-orders-v1-';
-export const indexName = (number: number) => `${indexPrefix}${number}`;
-export const numberOf = (name: string) => Number(name.slice(indexPrefix.length)) || 0;
+// What readers and writers name; behind it is one index at a time, with a number of its own.
+export const defaultAlias = 'orders-v1';
+export const indexName = (alias: string, number: number | '*') => `orderly-${alias}-${number}`;
+export const numberOf = (index: string) => Number(index.slice(index.lastIndexOf('-') + 1)) || 0;
 
 const shape = 1;
 export const isOurShape = (mapping: estypes.MappingTypeMapping | undefined) => mapping?._meta?.shape === shape;
@@ -49,8 +48,8 @@ export const mappings: estypes.MappingTypeMapping = {
 };
 
 // One shard holds tens of millions of orders; what is written is found a second later, searched or not.
-export const settings: estypes.IndicesIndexSettings = {
+export const settings = {
   number_of_shards: 1,
   auto_expand_replicas: '0-1',
   refresh_interval: '1s',
-};
+} as const satisfies estypes.IndicesIndexSettings;
