@@ -177,6 +177,21 @@ describe('Kafka', { timeout: 300_000 }, () => {
     await until(async () => (await bus.lag()).get(group) === 0, 'the lag to end', { patienceMs });
   });
 
+  it('complains of nothing when it is closed in peace', async () => {
+    const world = createWorld();
+    const log = createMemoryLog();
+    const bus = open(world, log);
+    const reader = await read(bus, world, 'payment');
+    await publishAll(bus, messagesOf(world, 100));
+    await until(() => reader.taken.size === 100, 'all messages');
+    await reader.close();
+    await bus.close();
+    assert.deepEqual(
+      log.lines.filter((line) => /^(warn|error):/.test(line)),
+      [],
+    );
+  });
+
   it('goes on when the topic is deleted in the middle', async () => {
     const world = createWorld();
     const bus = open(world, silentLog);

@@ -72,7 +72,7 @@ export function createMember(options: {
       ? { groupProtocol: 'consumer' }
       : { sessionTimeout: sessionMs, heartbeatInterval: heartbeatMs, rebalanceTimeout: sessionMs };
 
-  function openConsumer(endSession: (why: string) => void): Consumer {
+  function openConsumer(endSession: (why: string) => void, ending: AbortSignal): Consumer {
     const consumer = new Consumer({
       ...clientOptions(access),
       ...membership,
@@ -84,7 +84,8 @@ export function createMember(options: {
       // The one place where the library shows every failure that it is about to hide by a retry.
       retryDelay: (_client, _operation, _attempt, _retries, error) => {
         const reason = refusalOf(error);
-        if (reason === null) outage.failed(group, error);
+        // What breaks because we close it is no outage.
+        if (reason === null && !ending.aborted) outage.failed(group, error);
         // The topic was deleted, perhaps created anew: the old one would be asked for, for ever.
         if (reason?.startsWith('UNKNOWN_TOPIC')) endSession('a topic is gone');
         return retryDelayMs;
@@ -113,7 +114,7 @@ export function createMember(options: {
     await topics.ensure(topicNames, closing.signal);
     const ending = new AbortController();
     const end = (why: string) => ending.abort(new SessionEnd(why));
-    const consumer = openConsumer(end);
+    const consumer = openConsumer(end, ending.signal);
     const isOutage = () => outage.isBroken(group);
     const committer = createCommitter({ consumer, lanes, group, isOutage, endSession: end, system, log });
     const stop = () => end('the subscription is closed');
