@@ -8,6 +8,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, it } from 'node:test';
 import { Compile } from 'typebox/compile';
+import { makeDocuments } from '../scripts/facts-documents.ts';
 import { type FactType, factTypes } from '../src/domain/events.ts';
 import { type Status, statuses } from '../src/domain/order.ts';
 import { nextStatus } from '../src/domain/order-machine.ts';
@@ -196,6 +197,15 @@ describe('ARCHITECTURE.md', () => {
     const rows = tablesOf(text).find(({ header }) => header[0] === 'package')?.rows ?? [];
     const named = rows.flatMap(([cell = '']) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name));
     assert.deepEqual(named.sort(), Object.keys(dependencies).sort());
+  });
+});
+
+describe('the published documents of the facts', () => {
+  it('are those that the schemas of the code make; `npm run documents` writes them anew', () => {
+    const made = makeDocuments();
+    for (const [path, text] of made) assert.equal(textOf(path), text, `${path} is out of date`);
+    const foreign = filesUnder('docs/schemas').filter((path) => !made.has(path));
+    assert.deepEqual(foreign, [], 'schemas of facts that there are not');
   });
 });
 

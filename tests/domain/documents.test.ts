@@ -8,7 +8,6 @@ import { Parser } from '@asyncapi/parser';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import { CloudEvent, HTTP, Kafka } from 'cloudevents';
-import { makeDocuments } from '../../scripts/facts-documents.ts';
 import { toMessage } from '../../src/bus/envelope.ts';
 import { type FactType, factTypes, streamOf } from '../../src/domain/events.ts';
 
@@ -19,19 +18,6 @@ const stored = readdirSync(fixtures).flatMap(
 );
 
 describe('the published documents of the facts', () => {
-  it('are those that the schemas of the code make; `npm run documents` writes them anew', () => {
-    const documents = makeDocuments();
-    for (const [path, text] of documents) {
-      assert.equal(readFileSync(join(root, path), 'utf8'), text, `${path} is out of date`);
-    }
-    const published = readdirSync(join(root, 'docs/schemas')).map((file) => `docs/schemas/${file}`);
-    assert.deepEqual(
-      published.filter((path) => !documents.has(path)),
-      [],
-      'schemas of facts that there are not',
-    );
-  });
-
   it('are an AsyncAPI document in which its own parser finds nothing', async () => {
     const text = readFileSync(join(root, 'docs/asyncapi.json'), 'utf8');
     const { document, diagnostics } = await new Parser().parse(text);
