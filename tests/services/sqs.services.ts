@@ -16,7 +16,7 @@ import { start } from '../support/services.ts';
 import { createMemoryLog, silentLog } from '../support/silent-log.ts';
 import { until } from '../support/until.ts';
 import { createWorld, idsOf, messagesOf, publishAll, read, signal, type World } from './bus-world.ts';
-import { openBus } from './open-sqs.ts';
+import { openBus as open } from './open-sqs.ts';
 import { startTamperer, type Tamper } from './tamperer.ts';
 
 const endpoint = await start('sqs');
@@ -26,7 +26,15 @@ const sqs = new SQSClient({ endpoint, region: 'us-east-1', credentials });
 let tamper: Tamper = () => null;
 const tamperer = await startTamperer(endpoint, (call, body) => tamper(call, body));
 process.env.AWS_ENDPOINT_URL_SQS = tamperer.url;
+// Also what a test that failed has left open.
+const opened: ReturnType<typeof open>[] = [];
+const openBus: typeof open = (...how) => {
+  const bus = open(...how);
+  opened.push(bus);
+  return bus;
+};
 after(async () => {
+  await Promise.all(opened.map((bus) => bus.close()));
   sqs.destroy();
   await tamperer.close();
 });
