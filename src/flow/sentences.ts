@@ -15,10 +15,17 @@ export type TimelineEntry = {
   readonly eventId: string | null;
   readonly correlationId: string | null;
   readonly causationId: string | null;
+  // How long the attempt took; null where none is meant, or nobody knows.
+  readonly durationMs: number | null;
+  // Time of the next try, or end of the lease.
+  readonly until: Date | null;
+  readonly waitsFor: 'answer' | 'next-try' | 'partner' | 'release' | 'worker' | 'person' | null;
+  readonly traceId: string | null;
 };
 
 export type TimelineRow = {
-  readonly kind: 'fact' | 'attempt' | 'letter' | 'audit';
+  // `delivery` = an attempt that succeeded, or one that is owed; `unclaimed` = a fact that its reader has not taken.
+  readonly kind: 'fact' | 'attempt' | 'letter' | 'audit' | 'delivery' | 'unclaimed';
   readonly type: string;
   readonly consumer: string | null;
   readonly attempt: number | null;
@@ -50,12 +57,16 @@ export function sentenceFor(row: TimelineRow): string {
       return `The consumer ${consumer} gave up and waits for a person: ${causeOf(detail)} (${code}).`;
     case 'audit':
       return auditSentence(row.type);
-    case 'attempt':
-      return attemptSentence(row.outcome, `Attempt ${attempt} of ${consumer}`, detail, code);
+    default:
+      return failureSentence(row.outcome, `Attempt ${attempt} of ${consumer}`, detail, code);
   }
 }
 
-function attemptSentence(
+export function attemptSentence({ attempt, consumer }: TimelineRow): string {
+  return `Attempt ${attempt} of ${consumer} succeeded.`;
+}
+
+function failureSentence(
   outcome: string | null,
   subject: string,
   detail: TimelineRow['detail'],

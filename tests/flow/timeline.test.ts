@@ -38,10 +38,20 @@ describe('the timeline of an order', { concurrency: 4 }, () => {
   test('tells of every attempt that failed on its way', {}, async (world) => {
     const { id } = await world.place({ paymentScenario: 'flaky' });
     await world.ended(id, 'PROCESSED');
+    await world.settled();
     const entries = await timelineOf(world, id);
     const way = ['OrderCreatedV1', 'retry', 'retry', 'PaymentAuthorizedV1', 'FulfillmentScheduledV1'];
-    assert.deepEqual(typesOf(entries), way);
-    const [created, first, second, authorized, scheduled] = entries;
+    assert.deepEqual(typesOf(entries.filter(({ outcome }) => outcome !== 'done')), way);
+    const [created, first, second, authorized, scheduled] = entries.filter(({ outcome }) => outcome !== 'done');
+    const done = entries.filter(({ outcome }) => outcome === 'done');
+    assert.deepEqual(
+      done.map(({ consumer, attempt }) => `${consumer} ${attempt}`),
+      ['payment 3', 'fulfillment 1', 'notification 1'],
+    );
+    for (const { durationMs } of [...done, first, second].filter((entry) => entry !== undefined)) {
+      assert.ok(durationMs !== null && durationMs >= 0, 'how long it took');
+    }
+    assert.ok(first?.until && first.until >= first.at, 'when the next one follows');
     assert.deepEqual(
       [first, second].map((entry) => [entry?.consumer, entry?.attempt, entry?.code, entry?.eventId]),
       [1, 2].map((attempt) => ['payment', attempt, 'provider-unavailable', created?.eventId]),
@@ -62,7 +72,7 @@ describe('the timeline of an order', { concurrency: 4 }, () => {
     await world.desk.reprocess(id, 'somebody');
     await world.ended(id, 'PROCESSED');
     await world.settled();
-    const entries = await timelineOf(world, id);
+    const entries = (await timelineOf(world, id)).filter(({ outcome }) => outcome !== 'done');
     const before = ['OrderCreatedV1', 'retry', 'retry', 'retry', 'dead', 'dead-letter', 'OrderFailedV1'];
     assert.deepEqual(typesOf(entries.slice(0, 7)).toSorted(), before.toSorted());
     const act = ['OrderReprocessedV1', 'dead-letter-closed', 'reprocessed'];
@@ -90,6 +100,47 @@ describe('the timeline of an order', { concurrency: 4 }, () => {
     for (const type of ['takeover', 'wait', 'canceled', 'FulfillmentCanceledV1', 'PaymentVoidedV1']) {
       assert.ok(types.includes(type), `${type} is told`);
     }
+  });
+
+  test('ends with what is waited for now, and until when', {
+    settings: { leaseMs: 60_000, timeoutMs: 30_000 },
+  }, async (world) => {
+    const last = async (id: OrderId) => {
+      const entry = (await timelineOf(world, id)).findLast(({ consumer }) => consumer === 'payment');
+      return [entry?.type, entry?.waitsFor, entry?.code, entry?.until !== null] as const;
+    };
+    world.stage.direct({ call: 'authorize', act: 'hang-before' });
+    const running = await world.place();
+    await until(() => world.stage.state().hanging === 1, 'the call');
+    assert.deepEqual(await last(running.id), ['running', 'answer', null, true]);
+    world.stage.direct({ payments: 'throttle', retryAfterSeconds: 600 });
+    const waiting = await world.place();
+    const isWaiting = async () => (await last(waiting.id))[0] === 'waiting';
+    await until(isWaiting, 'the wait');
+    assert.deepEqual(await last(waiting.id), ['waiting', 'partner', 'partner-throttled', true]);
+    world.stage.direct({ payments: 'up' });
+    await world.engine.stop(0);
+    const unclaimed = await world.place();
+    assert.deepEqual(await last(unclaimed.id), ['unclaimed', 'worker', null, false]);
+    await world.passTime();
+    await world.newEngine().start();
+    for (const { id } of [running, waiting, unclaimed]) await world.ended(id, 'PROCESSED');
+    await world.settled();
+    assert.equal(
+      (await timelineOf(world, waiting.id)).some(({ waitsFor }) => waitsFor !== null),
+      false,
+    );
+  });
+
+  test('names the trace of the request, and the person that a dead letter waits for', {}, async (world) => {
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+    const command = { userId: 'u-1', amount: 1, paymentScenario: 'fatal' } as const;
+    const answer = await world.desk.place({ command, received: command, key: null, correlationId: 'c-1', traceparent });
+    assert.ok('order' in answer);
+    await world.ended(answer.order.id, 'FAILED');
+    const entries = await timelineOf(world, answer.order.id);
+    assert.equal(entries[0]?.traceId, '0af7651916cd43dd8448eb211c80319c');
+    assert.equal(entries.find(({ type }) => type === 'dead-letter')?.waitsFor, 'person');
   });
 
   test('of an order that does not exist is refused', {}, async (world) => {

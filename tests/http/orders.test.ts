@@ -101,6 +101,10 @@ describe('the timeline of an order', () => {
           eventId: id,
           correlationId,
           causationId: null,
+          durationMs: null,
+          until: null,
+          waitsFor: null,
+          traceId: null,
         },
       ],
     });

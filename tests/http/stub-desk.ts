@@ -86,6 +86,10 @@ export function createStubDesk(simulatedPartners = true) {
         eventId: order.id,
         correlationId: order.correlationId,
         causationId: null,
+        durationMs: null,
+        until: null,
+        waitsFor: null,
+        traceId: null,
       };
       return [entry];
     },

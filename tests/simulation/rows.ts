@@ -8,13 +8,13 @@ export type KeyRow = Pick<table.KeyRow, 'key' | 'order_id'>;
 export type FactRow = Pick<table.EventRow, 'id' | 'order_id' | 'version' | 'type' | 'data' | 'causation_id' | 'time'>;
 export type OwedRow = Pick<table.OutboxRow, 'order_id' | 'version' | 'event_id'>;
 export type LaneRow = table.LaneRow;
-export type DeliveryRow = table.DeliveryRow;
+export type DeliveryRow = Omit<table.DeliveryRow, 'started_at' | 'ended_at'>;
 export type EffectRow = Omit<table.EffectRow, 'reference' | 'expires_at'>;
 export type LetterRow = Omit<table.LetterRow, 'event_type' | 'failed_at' | 'raw'> & {
   // The bytes of a message that could not be read.
   readonly raw: Uint8Array | null;
 };
-export type AttemptRow = Omit<table.AttemptRow, 'message' | 'at'>;
+export type AttemptRow = Omit<table.AttemptRow, 'message' | 'at' | 'duration_ms'>;
 export type AnalyticsRow = table.AnalyticsRow;
 export type AuditRow = Pick<table.AuditRow, 'id' | 'action' | 'order_id' | 'correlation_id'>;
 

@@ -113,7 +113,9 @@ export function toLetterBody(letter: DeadLetter): Static<typeof letterSchema> {
 export const timelineEntrySchema = Type.Object(
   {
     at: time,
-    type: text('A fact, an attempt that failed, a wait, a takeover, a dead letter or an act of an operator'),
+    type: text(
+      'A fact, an attempt that failed (retry, wait, dead) or succeeded (done), a takeover, a dead letter, an act of an operator; and at the end, as of now, what is running, waiting or unclaimed',
+    ),
     consumer: orNull(text()),
     attempt: orNull(integer()),
     outcome: orNull(text()),
@@ -122,11 +124,15 @@ export const timelineEntrySchema = Type.Object(
     eventId: orNull(text()),
     correlationId: orNull(text()),
     causationId: orNull(text()),
+    durationMs: orNull(integer('How long the attempt took')),
+    until: orNull(Type.String({ format: 'date-time', description: 'The next try, or the end of the lease' })),
+    waitsFor: orNull(text('answer, next-try, partner, release, worker or person')),
+    traceId: orNull(text('W3C Trace Context')),
   },
   { $id: 'TimelineEntry' },
 );
 export function toTimelineBody(entry: TimelineEntry): Static<typeof timelineEntrySchema> {
-  return { ...entry, at: entry.at.toISOString() };
+  return { ...entry, at: entry.at.toISOString(), until: entry.until?.toISOString() ?? null };
 }
 
 const problemSchema = Type.Object(

@@ -60,9 +60,15 @@ export type AttemptWrite = {
 export async function writeAttempts(query: Query, attempts: readonly AttemptWrite[]): Promise<void> {
   if (attempts.length === 0) return;
   await query(
-    `/* write-attempts */ INSERT INTO attempts (order_id, consumer, event_id, epoch, attempt, outcome, code, message, due_in_ms, at)
-     SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::integer[], $5::integer[], $6::text[], $7::text[],
-                          $8::text[], $9::integer[], $10::timestamptz[])`,
+    // How long it took is known to the database; of a dead worker's attempt nobody knows.
+    `/* write-attempts */ INSERT INTO attempts
+       (order_id, consumer, event_id, epoch, attempt, outcome, code, message, due_in_ms, at, duration_ms)
+     SELECT a.*, CASE WHEN a.outcome <> 'takeover' THEN (
+              SELECT extract(epoch FROM clock_timestamp() - d.started_at) * 1000 FROM deliveries d
+              WHERE d.event_id = a.event_id AND d.consumer = a.consumer)::integer END
+     FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::integer[], $5::integer[], $6::text[], $7::text[], $8::text[],
+                 $9::integer[], $10::timestamptz[])
+       AS a(order_id, consumer, event_id, epoch, attempt, outcome, code, message, due_in_ms, at)`,
     [
       attempts.map((a) => a.orderId),
       attempts.map((a) => a.consumer),

@@ -85,14 +85,15 @@ export async function claimDeliveriesIfDue(query: Query, writes: readonly Delive
   if (writes.length === 0) return 0;
   const rows = await query(
     `/* claim-deliveries */ INSERT INTO deliveries AS d
-       (event_id, consumer, order_id, state, token, epoch, attempt, takeovers, due_at, waiting_since)
+       (event_id, consumer, order_id, state, token, epoch, attempt, takeovers, due_at, waiting_since, started_at)
      SELECT w.event_id, w.consumer, w.order_id, w.state, w.token, w.epoch, w.attempt, w.takeovers, ${dueAt},
-            CASE w.wait WHEN 'start' THEN clock_timestamp() END
+            CASE w.wait WHEN 'start' THEN clock_timestamp() END, CASE w.state WHEN 'running' THEN clock_timestamp() END
      FROM ${deliveryRows}
      ON CONFLICT (event_id, consumer) DO UPDATE SET
        state = excluded.state, token = excluded.token, epoch = excluded.epoch, attempt = excluded.attempt,
        takeovers = excluded.takeovers, due_at = excluded.due_at,
-       waiting_since = coalesce(d.waiting_since, excluded.waiting_since)
+       waiting_since = coalesce(d.waiting_since, excluded.waiting_since),
+       started_at = coalesce(excluded.started_at, d.started_at)
      WHERE d.due_at <= clock_timestamp()
      RETURNING 1`,
     deliveryValues(writes),
@@ -106,7 +107,8 @@ export async function endDeliveriesIfHeld(query: Query, writes: readonly Deliver
   const rows = await query(
     `/* end-deliveries */ UPDATE deliveries d SET state = w.state, attempt = w.attempt, due_at = ${dueAt},
        waiting_since = CASE w.wait WHEN 'end' THEN NULL WHEN 'start' THEN coalesce(d.waiting_since, clock_timestamp())
-                                   ELSE d.waiting_since END
+                                   ELSE d.waiting_since END,
+       ended_at = clock_timestamp()
      FROM ${deliveryRows}
      WHERE d.event_id = w.event_id AND d.consumer = w.consumer AND d.token = w.token AND d.state = 'running'
      RETURNING 1`,

@@ -79,7 +79,7 @@ export function createOrderStore(options: {
   return {
     read: (id) => reading((query) => readOrder(query, id)),
     readAll: (ids) => reading((query) => readOrders(query, ids)),
-    timeline: (id) => reading((query) => readTimeline(query, id)),
+    timeline: (id) => reading((query) => readTimeline(query, id, system.now())),
     letters: (filter) => reading((query) => readOpenLetters(query, filter)),
     orderOfLetter: (letterId) => reading((query) => readOwner(query, letterId)),
 

@@ -66,6 +66,8 @@ export type DeliveryRow = {
   readonly takeovers: number;
   readonly due_at: Date | null;
   readonly waiting_since: Date | null;
+  readonly started_at: Date | null;
+  readonly ended_at: Date | null;
 };
 export type EffectRow = {
   readonly order_id: string;
@@ -105,6 +107,7 @@ export type AttemptRow = {
   readonly message: string;
   readonly due_in_ms: number | null;
   readonly at: Date;
+  readonly duration_ms: number | null;
 };
 export type WatermarkRow = { readonly consumer: string; readonly type: string; readonly xid: string };
 export type AuditRow = {
@@ -327,6 +330,7 @@ export function createTables(subscribed: readonly Subscribed[]) {
     ...{ orders, idempotencyKeys, events, outbox, relayLanes, deliveries, effects },
     ...{ deadLetters, attempts, watermarks, auditLog, analytics },
     nextPosition,
+    subscribers: subscribed.map(({ consumer }) => consumer),
     factsOfType: (type: string): readonly EventRow[] => byType.get(type) ?? [],
   };
 }

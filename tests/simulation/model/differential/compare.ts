@@ -11,8 +11,9 @@ type Seen = {
 };
 
 const xids = ['xid', 'scanned_to', 'complete_to'];
-const clocks = ['due_at', 'waiting_since', 'lease_until'];
+const clocks = ['due_at', 'waiting_since', 'lease_until', 'started_at', 'ended_at', 'until'];
 const measured = ['waited_ms', 'waitedMs'];
+const durations = ['duration_ms', 'durationMs'];
 const sentences = ['message', 'reason_message', 'text'];
 
 export function plain(value: unknown, seen: Seen = {}): string {
@@ -42,6 +43,7 @@ function toPlain(value: unknown, seen: Seen): unknown {
 function columnOf(name: string, value: unknown, seen: Seen): unknown {
   if (value === null) return null;
   if (xids.includes(name)) return seen.rank?.(String(value)) ?? value;
+  if (durations.includes(name)) return 'some time';
   if (measured.includes(name)) return Number(value) > 0;
   if (clocks.includes(name))
     return Number(value) === -Infinity ? 'never' : Number(value) <= (seen.endMs ?? 0) ? 'past' : 'future';

@@ -240,7 +240,17 @@ export function createOperations(options: {
       async () => {
         const entries = await store().desk.timeline(orderId());
         // What happened in one millisecond has no order of its own.
-        return isRefusal(entries) ? entries : entries.map((entry) => JSON.stringify(entry)).sort();
+        if (isRefusal(entries)) return entries;
+        // When an attempt ended, and until when one lasts, is told by the clock of each database.
+        const known = entries.map(({ at, text, durationMs: _, until, ...one }) =>
+          JSON.stringify({
+            ...one,
+            isBounded: until !== null,
+            ...(/^(done|running|waiting|unclaimed)$/.test(one.type) ? {} : { at }),
+            ...(until === null ? { text } : {}),
+          }),
+        );
+        return known.sort();
       },
     ],
     letters: [

@@ -5,7 +5,10 @@ import { deliveryKey } from '../schema.ts';
 import { float, floats, integer, integers, text, texts, uuid, uuids } from '../values.ts';
 import { type Ask, compare, equal, isOver, laterBy, ones, type Statement } from './statement.ts';
 
-type Write = Omit<DeliveryRow, 'due_at' | 'waiting_since'> & { readonly dueInMs: number | null; readonly wait: string };
+type Write = Omit<DeliveryRow, 'due_at' | 'waiting_since' | 'started_at' | 'ended_at'> & {
+  readonly dueInMs: number | null;
+  readonly wait: string;
+};
 
 function writesOf(values: readonly unknown[]): Write[] {
   const [eventIds, consumers, orders, states, tokens] = [
@@ -40,10 +43,17 @@ function* claimDeliveries({ tables, tx, nowMs }: Ask, values: readonly unknown[]
   let written = 0;
   for (const { dueInMs, wait, ...write } of writesOf(values)) {
     const waiting_since = wait === 'start' ? new Date(nowMs()) : null;
-    const row = { ...write, due_at: laterBy(nowMs(), dueInMs), waiting_since };
+    const started_at = write.state === 'running' ? new Date(nowMs()) : null;
+    const row = { ...write, due_at: laterBy(nowMs(), dueInMs), waiting_since, started_at, ended_at: null };
     const taken = (d: DeliveryRow): DeliveryRow | null =>
       isOver(d.due_at, nowMs())
-        ? { ...row, order_id: d.order_id, waiting_since: d.waiting_since ?? row.waiting_since }
+        ? {
+            ...row,
+            order_id: d.order_id,
+            waiting_since: d.waiting_since ?? row.waiting_since,
+            started_at: started_at ?? d.started_at,
+            ended_at: d.ended_at,
+          }
         : null;
     if (yield* tables.deliveries.upsert(tx, row, taken, row.token)) written += 1;
   }
@@ -65,6 +75,7 @@ function* endDeliveries({ tables, tx, nowMs }: Ask, values: readonly unknown[]) 
       attempt: w.attempt,
       due_at: laterBy(nowMs(), w.dueInMs),
       waiting_since: waitingSince(d, w.wait, nowMs()),
+      ended_at: new Date(nowMs()),
     }),
     token: w.token,
   }));

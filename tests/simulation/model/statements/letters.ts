@@ -1,6 +1,6 @@
 // dead_letters, attempts and the timeline: dead-letters.ts, timeline.ts, and desk.ts' question for a letter.
 
-import type { DeliveryRow, LetterRow } from '../schema.ts';
+import { type DeliveryRow, deliveryKey, type EventRow, type LetterRow } from '../schema.ts';
 import { bytes, integer, integers, text, texts, time, times, uuid, uuids } from '../values.ts';
 import { type Ask, compare, type Row, type Statement } from './statement.ts';
 
@@ -35,7 +35,7 @@ function* writeLetters({ tables, tx }: Ask, values: readonly unknown[]) {
   return [];
 }
 
-function* writeAttempts({ tables, tx }: Ask, values: readonly unknown[]) {
+function* writeAttempts({ tables, tx, nowMs }: Ask, values: readonly unknown[]) {
   const [orders, consumers, eventIds, epochs, attempts] = [
     uuids(values[0]),
     texts(values[1]),
@@ -50,11 +50,16 @@ function* writeAttempts({ tables, tx }: Ask, values: readonly unknown[]) {
     integers(values[8]),
     times(values[9]),
   ];
+  const tookMs = (i: number): number | null => {
+    const d = tables.deliveries.get(tx, deliveryKey(eventIds[i] as string, consumers[i] as string));
+    return d === null || d.started_at === null ? null : Math.round(nowMs() - d.started_at.getTime());
+  };
   for (const [i, order_id] of orders.entries()) {
     yield* tables.attempts.insert(tx, {
       ...{ order_id, consumer: consumers[i] as string, event_id: eventIds[i] as string, epoch: epochs[i] as number },
       ...{ attempt: attempts[i] as number, outcome: outcomes[i] as string, code: codes[i] as string },
       ...{ message: messages[i] as string, due_in_ms: dues[i] as number | null, at: moments[i] as Date },
+      duration_ms: outcomes[i] === 'takeover' ? null : tookMs(i),
     });
   }
   return [];
@@ -71,7 +76,7 @@ function* parkUnread({ tables, tx }: Ask, values: readonly unknown[]) {
   yield* tables.deadLetters.insert(tx, letter, 'open');
   const delivery: DeliveryRow = {
     ...{ event_id: delivery_id, consumer, order_id: null, state: 'dead', token },
-    ...{ epoch: 0, attempt: 1, takeovers: 0, due_at: null, waiting_since: null },
+    ...{ epoch: 0, attempt: 1, takeovers: 0, due_at: null, waiting_since: null, started_at: null, ended_at: null },
   };
   yield* tables.deliveries.upsert(tx, delivery, (d) => ({ ...d, state: 'dead', due_at: null }));
   return [];
@@ -100,34 +105,70 @@ const listLetters: Statement = ({ tables, tx }, [limit, afterTime, afterId, cons
   });
 };
 
-const entry = { consumer: null, attempt: null, outcome: null, code: null, event_id: null, correlation_id: null };
+const entry = {
+  ...{ consumer: null, attempt: null, outcome: null, code: null, event_id: null, correlation_id: null },
+  ...{ causation_id: null, position: 0, traceparent: null, duration_ms: null, due_at: null, ended_at: null },
+};
 
-const orderTimeline: Statement = ({ tables, tx }, [orderGiven, limit]) => {
+const orderTimeline: Statement = ({ tables, tx, nowMs }, [orderGiven, limit, consumersGiven, typesGiven]) => {
   const order = uuid(orderGiven);
-  const facts = tables.events.findAll(tx, 'order', order).map(({ row: e }) => ({
+  const [consumers, types] = [texts(consumersGiven), texts(typesGiven)];
+  const events = tables.events.findAll(tx, 'order', order).map(({ row }) => row);
+  const facts = events.map((e) => ({
     ...{ ...entry, at: e.time, kind: 'fact', type: e.type, detail: e.data as unknown, event_id: e.id },
     ...{ correlation_id: e.correlation_id, causation_id: e.causation_id, position: e.version },
+    traceparent: e.traceparent,
   }));
   const attempts = tables.attempts.findAll(tx, 'order', order).map(({ row: a }) => ({
     ...{ ...entry, at: a.at, kind: 'attempt', type: a.outcome, consumer: a.consumer, attempt: a.attempt },
     ...{ outcome: a.outcome, code: a.code, detail: { message: a.message, dueInMs: a.due_in_ms } },
-    ...{ event_id: a.event_id, causation_id: null, position: 0 },
+    ...{ event_id: a.event_id, duration_ms: a.duration_ms },
   }));
   const letters = tables.deadLetters.findAll(tx, 'order', order).flatMap(({ row: l }) => {
-    const shared = { ...entry, kind: 'letter', consumer: l.consumer, code: l.code, detail: { message: l.message } };
-    const both = { ...shared, event_id: l.event_id, causation_id: null };
+    const both = { ...entry, kind: 'letter', consumer: l.consumer, code: l.code, event_id: l.event_id };
     const parked = { type: 'dead-letter', attempt: l.attempts, outcome: 'parked', position: 1 };
-    const closed = { type: 'dead-letter-closed', attempt: null, outcome: l.closed_how, position: 0 };
-    const opened = { ...both, ...parked, at: l.failed_at };
-    return l.closed_at === null ? [opened] : [opened, { ...both, ...closed, at: l.closed_at }];
+    const closed = { type: 'dead-letter-closed', outcome: l.closed_how };
+    const isOpen = l.closed_at === null;
+    const opened = { ...both, ...parked, at: l.failed_at, detail: { message: l.message, isOpen } };
+    return l.closed_at === null
+      ? [opened]
+      : [opened, { ...both, ...closed, at: l.closed_at, detail: { message: l.message } }];
   });
   const acts = tables.auditLog.findAll(tx, 'order', order).map(({ row: g }) => ({
     ...{ ...entry, at: g.at, kind: 'audit', type: g.action, detail: g.detail },
-    ...{ correlation_id: g.correlation_id, causation_id: null, position: 0 },
+    correlation_id: g.correlation_id,
   }));
-  const all: (Row & { at: Date; position: number })[] = [...facts, ...attempts, ...letters, ...acts];
-  all.sort((one, other) => one.at.getTime() - other.at.getTime() || one.position - other.position);
-  return all.slice(0, integer(limit));
+  const shared = (e: EventRow) => ({ ...entry, at: null, event_id: e.id, correlation_id: e.correlation_id });
+  const deliveries = events.flatMap((e) =>
+    [...new Set(tables.subscribers)].flatMap((consumer) => {
+      const d = tables.deliveries.get(tx, deliveryKey(e.id, consumer));
+      if (d === null) return [];
+      const isShown = d.state === 'done' && d.started_at !== null && consumers.includes(consumer);
+      if (d.due_at === null && !isShown) return [];
+      const isDue = d.due_at !== null && d.due_at.getTime() <= nowMs();
+      const isOver = d.ended_at !== null && d.started_at !== null;
+      return [
+        {
+          ...{ ...shared(e), kind: 'delivery', type: d.state, consumer, attempt: d.attempt, outcome: d.state },
+          detail: { factType: e.type, isUncharged: d.waiting_since !== null, isDue },
+          duration_ms: isOver ? Math.round(Number(d.ended_at) - Number(d.started_at)) : null,
+          ...{ due_at: d.due_at, ended_at: d.ended_at },
+        },
+      ];
+    }),
+  );
+  const unclaimed = events.flatMap((e) =>
+    consumers.flatMap((consumer, i) => {
+      const mark = tables.watermarks.get(tx, `${consumer} ${e.type}`);
+      if (types[i] !== e.type || mark === null || Number(e.xid) <= Number(mark.xid)) return [];
+      if (tables.deliveries.get(tx, deliveryKey(e.id, consumer)) !== null) return [];
+      return [{ ...shared(e), kind: 'unclaimed', type: 'unclaimed', consumer, detail: { factType: e.type } }];
+    }),
+  );
+  const all: (Row & { at: Date | null; position: number })[] = [...facts, ...attempts, ...letters, ...acts];
+  const timeOf = ({ at }: { at: Date | null }) => at?.getTime() ?? Number.POSITIVE_INFINITY;
+  all.sort((one, other) => timeOf(one) - timeOf(other) || one.position - other.position);
+  return [...all, ...deliveries, ...unclaimed].slice(-integer(limit));
 };
 
 export const letterStatements: Readonly<Record<string, Statement>> = {

@@ -1,0 +1,106 @@
+// Where is my order, on one page: what happened, how long each attempt took, and what is waited for now.
+//
+// Promises: pure; oldest first, with what is still owed at the end, as of now; a sentence beside each code.
+// Successful attempts of those who only keep books or documents are left out: they are not on an order's way.
+// Relies on the rows of one moment.
+
+import { attemptSentence, sentenceFor, type TimelineEntry, type TimelineRow } from './sentences.ts';
+import { subscriptions, typesOf } from './subscriptions.ts';
+
+// Nobody's order waits for them.
+const aside: readonly string[] = ['search', 'analytics'];
+export const onTheWay = subscriptions
+  .filter((row) => !aside.includes(row.consumer))
+  .flatMap((row) => typesOf(row).map((type) => ({ consumer: row.consumer, type })));
+const knownTypes = new Map(subscriptions.map((row) => [row.consumer as string, typesOf(row)]));
+const dependenciesOf = new Map(subscriptions.map((row) => [row.consumer as string, row.dependencies]));
+
+// A delivery has no time of its own where it is not over: it stands as of now.
+export type SeenRow = TimelineRow & {
+  readonly at: Date | null;
+  readonly eventId: string | null;
+  readonly correlationId: string | null;
+  readonly causationId: string | null;
+  readonly traceparent: string | null;
+  readonly durationMs: number | null;
+  // End of the lease, or time of the next try.
+  readonly until: Date | null;
+};
+
+export function toTimeline(rows: readonly SeenRow[], now: Date): TimelineEntry[] {
+  const past = rows.filter(isPast).map(toEntry);
+  past.sort((one, other) => one.at.getTime() - other.at.getTime());
+  const asOf = new Date(Math.max(now.getTime(), past.at(-1)?.at.getTime() ?? 0));
+  const owed = rows.filter((row) => !isPast(row)).map((row) => toOwed(row, rows, asOf));
+  return [...past, ...owed];
+}
+
+const isPast = (row: SeenRow): row is SeenRow & { at: Date } => row.at !== null;
+
+function toEntry(row: SeenRow & { at: Date }): TimelineEntry {
+  const dueInMs = row.kind === 'attempt' ? row.detail.dueInMs : null;
+  const isOpen = row.kind === 'letter' && row.detail.isOpen === true;
+  return {
+    ...shared(row),
+    at: row.at,
+    text: row.kind === 'delivery' ? attemptSentence(row) : sentenceFor(row),
+    until: typeof dueInMs === 'number' ? new Date(row.at.getTime() + dueInMs) : null,
+    waitsFor: isOpen ? 'person' : null,
+  };
+}
+
+function toOwed(row: SeenRow, rows: readonly SeenRow[], at: Date): TimelineEntry {
+  const failed = rows.findLast(
+    (one) => one.kind === 'attempt' && one.consumer === row.consumer && one.eventId === row.eventId,
+  );
+  const { waitsFor, text } = waitOf(row, failed?.code ?? null);
+  return { ...shared(row), at, code: failed?.code ?? null, text, until: row.until, waitsFor };
+}
+
+type Wait = { readonly waitsFor: NonNullable<TimelineEntry['waitsFor']>; readonly text: string };
+
+function waitOf({ type, consumer, attempt, detail, until }: SeenRow, lastCode: string | null): Wait {
+  const partners = (dependenciesOf.get(consumer ?? '') ?? []).join(' and ') || 'the database';
+  const time = until?.toISOString() ?? '';
+  const after = lastCode === null ? '' : ` after ${lastCode}`;
+  if (type === 'unclaimed') {
+    return {
+      waitsFor: 'worker',
+      text: `The consumer ${consumer} has not taken ${detail.factType} yet: it waits for a worker.`,
+    };
+  }
+  if (type === 'running' && detail.isDue !== true) {
+    const text = `Attempt ${attempt} of ${consumer} is under way: it waits for ${partners}, and its worker answers for it until ${time}.`;
+    return { waitsFor: 'answer', text };
+  }
+  if (detail.isDue === true)
+    return { waitsFor: 'worker', text: `The consumer ${consumer} is due${after}: it waits for a worker.` };
+  if (knownTypes.get(consumer ?? '')?.includes(String(detail.factType)) === false) {
+    const text = `The consumer ${consumer} waits for a release that knows ${detail.factType}; it looks again at ${time}.`;
+    return { waitsFor: 'release', text };
+  }
+  if (detail.isUncharged === true) {
+    return {
+      waitsFor: 'partner',
+      text: `The consumer ${consumer} waits for ${partners}${after}, uncharged; it looks again at ${time}.`,
+    };
+  }
+  return { waitsFor: 'next-try', text: `The consumer ${consumer} waits${after} for its next attempt at ${time}.` };
+}
+
+function shared({ type, consumer, attempt, outcome, code, eventId, correlationId, causationId, ...row }: SeenRow) {
+  // W3C Trace Context: version, trace, parent, flags.
+  const traceId = row.traceparent?.split('-')[1] ?? null;
+  return {
+    type,
+    consumer,
+    attempt,
+    outcome,
+    code,
+    eventId,
+    correlationId,
+    causationId,
+    durationMs: row.durationMs,
+    traceId,
+  };
+}
