@@ -1,0 +1,35 @@
+// A worker of the consumer `search` alone, as a process that a test can kill: it pulls what it has missed, for no
+// bus reaches it. Arguments: database, Elasticsearch, alias.
+
+import type { Partners } from '../../src/flow/ports.ts';
+import { createMemoryBus } from '../../src/io/buses/memory.ts';
+import { connectElasticsearch } from '../../src/io/search/elasticsearch.ts';
+import { createSystem } from '../../src/io/system.ts';
+import { createEngine } from '../../src/main/wire.ts';
+import { silentLog } from '../support/silent-log.ts';
+import { connect } from '../support/store.ts';
+import { quickSettings } from '../support/world.ts';
+
+const [databaseUrl = '', url = '', alias = ''] = process.argv.slice(2);
+const nothing = () => {};
+const engine = createEngine({
+  database: connect(databaseUrl),
+  bus: createMemoryBus({ log: silentLog }),
+  partners: { payments: {}, carrier: {}, mail: {} } as Partners,
+  search: connectElasticsearch({ url, log: silentLog, alias }).search,
+  simulatedPartners: true,
+  settings: { ...quickSettings, timeoutMs: 2_000, leaseMs: 4_000, concurrency: 256 },
+  roles: { relay: false, consumers: ['search'] },
+  retention: { keysHours: 168, rowsDays: 30 },
+  metrics: {
+    published: nothing,
+    deliveryEnded: nothing,
+    hintDropped: nothing,
+    breakerChanged: nothing,
+    scrape: async () => ({ contentType: '', body: '' }),
+  },
+  system: createSystem(),
+  log: silentLog,
+});
+await engine.start();
+process.send?.('ready');
