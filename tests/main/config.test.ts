@@ -161,6 +161,22 @@ describe('a mistake in the settings', () => {
     assert.equal(read({ ORDER_WORKER_TIMEOUT_MS: '28999' }).worker.timeoutMs, 28_999);
   });
 
+  it('names the sender that mail needs, and never the password of its server', () => {
+    const server = { SMTP_URL: 'smtps://a:hunter2@mail.example:465' };
+    assert.deepEqual(read({ ...server, MAIL_FROM: 'Orderly <orders@shop.example>' }).smtp, {
+      url: server.SMTP_URL,
+      from: 'Orderly <orders@shop.example>',
+    });
+    assert.equal(read({}).smtp, null);
+    const hostile = { ...server, MAIL_FROM: 'orders@shop.example\nBcc: eve@evil.example' };
+    for (const given of [server, hostile, { SMTP_URL: 'http://a:hunter2@mail.example' }]) {
+      const [line = '', ...more] = mistakes(given);
+      assert.deepEqual(more, []);
+      assert.match(line, /^(SMTP_URL|MAIL_FROM)=/);
+      assert.doesNotMatch(line, /hunter2/);
+    }
+  });
+
   it('may lie between two settings: a first delay must not be above the last', () => {
     assert.match(
       mistakes({ ORDER_WORKER_RETRY_DELAY_MS: '60001' })[0] ?? '',
