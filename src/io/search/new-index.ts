@@ -21,8 +21,8 @@ export function createNewIndex(client: Client, alias = defaultAlias) {
     exists: (index: string): Promise<boolean> => client.indices.exists({ index }),
     // Without copies and without refreshing, until it is searched.
     create: async (index: string): Promise<void> => {
-      const { number_of_shards } = settings;
-      const filling = { number_of_shards, number_of_replicas: 0, refresh_interval: '-1' };
+      const { number_of_shards, sort } = settings;
+      const filling = { number_of_shards, sort, number_of_replicas: 0, refresh_interval: '-1' };
       await client.indices.create({ index, mappings, settings: filling });
     },
     targetOf: (index: string): RebuildTarget => ({
