@@ -66,13 +66,13 @@ export function flag(initial: boolean, meaning: string): Setting<boolean> {
 // Separated by commas; blanks around an item are none of it.
 export function list(
   initial: readonly string[],
-  item: RegExp,
+  isRight: (item: string) => boolean,
   allowed: string,
   meaning: string,
 ): Setting<readonly string[]> {
   const read = (given: string) => {
     const items = given.split(',').map((one) => one.trim());
-    return items.every((one) => item.test(one)) ? { value: items } : { rule: `must be ${allowed}` };
+    return items.every(isRight) ? { value: items } : { rule: `must be ${allowed}` };
   };
   return { initial, meaning, read };
 }
@@ -93,17 +93,21 @@ export function oneOf<const V extends string, I extends NoInfer<V> | null>(
 
 export function url<I extends string | null>(
   initial: I,
-  { schemes, example }: { readonly schemes: readonly string[]; readonly example: string },
+  format: { readonly schemes: readonly string[]; readonly example: string; readonly path?: RegExp },
   meaning: string,
 ): Setting<I | string> {
+  const { schemes, example, path = /^/ } = format;
   const rule = `must be a URL such as ${example}, with special characters percent-encoded`;
   const read = (given: string): Reading<string> => {
-    if (!isUrl(given)) return { rule, shown: '(not shown, it may hold a password)' };
-    if (schemes.some((scheme) => given.startsWith(`${scheme}://`))) return { value: given };
-    return {
-      rule: `must begin with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`,
-      shown: withoutSecrets(given),
-    };
+    const unshown = { rule, shown: '(not shown, it may hold a password)' };
+    if (!isUrl(given)) return unshown;
+    if (!schemes.some((scheme) => given.startsWith(`${scheme}://`))) {
+      return {
+        rule: `must begin with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`,
+        shown: withoutSecrets(given),
+      };
+    }
+    return path.test(new URL(given).pathname) ? { value: given } : unshown;
   };
   return { initial, meaning, read };
 }

@@ -28,7 +28,10 @@ const database = {
 const bus = {
   BUS: oneOf('memory', ['memory', 'kafka', 'redis', 'sqs'], 'what carries the facts; `memory` within one process'),
 };
-const broker = /^[\w.-]+:\d{1,5}$/;
+const broker = (given: string) => {
+  const [, port = 0] = /^[\w.-]+:(\d{1,5})$/.exec(given) ?? [];
+  return Number(port) >= 1 && Number(port) <= 65_535;
+};
 const kafka = {
   KAFKA_BROKERS: list(['127.0.0.1:9092'], broker, 'host:port, several separated by commas', 'where Kafka is'),
   KAFKA_TOPIC_LAYOUT: oneOf('by-stream', ['by-stream', 'by-type'], 'topics per stream, or one for each type of fact'),
@@ -45,7 +48,8 @@ const kafka = {
   KAFKA_SASL_USERNAME: text(null, /./, 'a name', 'who signs in'),
   KAFKA_SASL_PASSWORD: secret('with what'),
 };
-const redisUrl = { schemes: ['redis', 'rediss'], example: 'redis://user:password@host:6379/0' };
+// What the path says is the number of a database; at anything else the client fails where nobody can see it.
+const redisUrl = { schemes: ['redis', 'rediss'], example: 'redis://user:password@host:6379/0', path: /^\/?\d*$/ };
 const redis = {
   REDIS_URL: url('redis://127.0.0.1:6379', redisUrl, 'where Redis is'),
 };

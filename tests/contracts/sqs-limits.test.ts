@@ -156,4 +156,17 @@ describe('a message of SQS that is held', () => {
     assert.deepEqual(handlesOf('ChangeMessageVisibilityBatchCommand'), []);
     await hold.close();
   });
+
+  it('is deleted also when it is done at the very moment at which a call for others ends', async () => {
+    for (let turns = 0; turns < 40; turns += 1) {
+      const { system, hold, handed, handlesOf } = setUp();
+      const [first, second] = [hold.take(handed('first')), hold.take(handed('second'))];
+      first.done();
+      for (let turn = 0; turn < turns; turn += 1) await null;
+      second.done();
+      await system.calm();
+      assert.deepEqual(handlesOf('DeleteMessageBatchCommand').sort(), ['first', 'second'], `after ${turns} turns`);
+      await hold.close();
+    }
+  });
 });

@@ -114,6 +114,19 @@ describe('a mistake in the settings', () => {
     assert.deepEqual(mistakes({ BUS: 'kafka' }), [], 'one process may have any bus');
   });
 
+  it('in the address of a broker is found at the start, not by a client in the middle of the work', () => {
+    for (const KAFKA_BROKERS of ['one', 'one:0', 'one:65536', 'one:99999', 'one:1,', 'kafka://one:1']) {
+      assert.match(mistakes({ KAFKA_BROKERS })[0] ?? '', /^KAFKA_BROKERS=.*: must be host:port, /, KAFKA_BROKERS);
+    }
+    assert.deepEqual(mistakes({ KAFKA_BROKERS: 'one:65535' }), []);
+    for (const path of ['/orders', '/1/2', '/0x1']) {
+      assert.match(mistakes({ REDIS_URL: `redis://host:6379${path}` })[0] ?? '', /must be a URL such as redis:/, path);
+    }
+    for (const path of ['', '/', '/15', '/0?family=6']) {
+      assert.deepEqual(mistakes({ REDIS_URL: `redis://host:6379${path}` }), [], path);
+    }
+  });
+
   it('may be half of a signature to Kafka', () => {
     const whole = { KAFKA_SASL_MECHANISM: 'PLAIN', KAFKA_SASL_USERNAME: 'u', KAFKA_SASL_PASSWORD: 'hunter2' };
     const { sasl } = read(whole).bus.kafka;

@@ -19,6 +19,7 @@ import { createMemoryLog, silentLog } from '../support/silent-log.ts';
 import { until } from '../support/until.ts';
 import { startReader } from './bus-groups.contract.ts';
 import { createWorld, idsOf, messagesOf, publishAll, read } from './bus-world.ts';
+import { startLine } from './line.ts';
 import { openBus } from './open-kafka.ts';
 
 process.env.KAFKA_BROKERS = await start('kafka');
@@ -77,6 +78,19 @@ describe('Kafka', { timeout: 300_000 }, () => {
     const refused = () => log.lines.filter((line) => line.includes('refused to create'));
     await until(() => refused().length > 0, 'the sentence in the log');
     assert.equal(refused().length, 1);
+  });
+
+  it('makes the topics and says that Kafka is back when it was away at the start, with nothing to publish or read', async (t) => {
+    const line = await startLine(`http://${process.env.KAFKA_BROKERS}`);
+    t.after(line.close);
+    await line.cut();
+    const world = createWorld();
+    const log = createMemoryLog();
+    open(world, log, { brokers: [new URL(line.url).host] });
+    await until(() => log.lines.some((text) => text.includes('cannot be used')), 'the warning', { patienceMs });
+    await line.mend();
+    await until(() => log.lines.some((text) => text.includes('is back')), 'the end of the outage', { patienceMs });
+    assert.equal((await partitionsOf(world.stream))?.length, 6);
   });
 
   it('gives each type a topic of its own when it is laid out so', async () => {

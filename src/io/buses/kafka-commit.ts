@@ -59,14 +59,16 @@ export function createCommitter(options: {
     }
   }
 
-  function now(): Promise<void> {
+  async function now(): Promise<void> {
+    // One that is under way has taken its positions; those that moved since need one more.
+    await running;
     timer?.cancel();
     timer = null;
     running ??= commit().finally(() => {
       running = null;
       if (lanes.hasMoved()) soon();
     });
-    return running;
+    await running;
   }
 
   return {

@@ -16,6 +16,8 @@ import { createOutage } from './outage.ts';
 
 // What asks here is asked again by its caller.
 const adminRetries = 1;
+// Between two tries to have all topics.
+const ensurePauseMs = 5_000;
 
 export type KafkaSettings = {
   readonly brokers: readonly string[];
@@ -62,13 +64,18 @@ export function createKafkaBus(settings: KafkaSettings): Bus & Required<Pick<Bus
 
   const closing = new AbortController();
   // Foreign readers want all topics, also those that none of our own has reason to open yet.
-  const ensureAll = async () => {
-    await topics.ensure(topicsOf(types), closing.signal);
-    outage.worked('topics');
-  };
-  void ensureAll().catch((error) => {
-    if (!closing.signal.aborted) outage.failed('topics', error);
-  });
+  async function ensureAll(): Promise<void> {
+    while (!closing.signal.aborted) {
+      try {
+        await topics.ensure(topicsOf(types), closing.signal);
+        return outage.worked('topics');
+      } catch (error) {
+        if (!closing.signal.aborted) outage.failed('topics', error);
+      }
+      await system.sleep(ensurePauseMs, closing.signal);
+    }
+  }
+  void ensureAll();
 
   return {
     capabilities: { ordered: true, durable: true, redelivers: true },

@@ -60,6 +60,8 @@ export function readQueue(options: {
 
   async function work(job: Job<unknown>, token: string | undefined): Promise<void> {
     untold.add(job.id);
+    // Of a job that somebody else has by now, or that was flushed, the end is never told.
+    if (untold.size > concurrency) untold.delete(untold.values().next().value);
     if (closed !== null) return giveBack(job, token);
     const body = toReceived(job.data);
     // The worker keeps the job until it is done; one copy of the body is enough.

@@ -58,8 +58,11 @@ export function createHold(options: {
   function createBatches<T>(send: (batch: readonly T[], signal: AbortSignal) => Promise<void>) {
     const waiting: T[] = [];
     const calls = new Set<Promise<void>>();
+    // Calls that will look at what waits once more.
+    let looking = 0;
     // The first call waits for this turn to end: what is done together leaves together.
     async function drain(): Promise<void> {
+      looking += 1;
       await null;
       while (waiting.length > 0) {
         const batch = waiting.splice(0, batchMax);
@@ -68,11 +71,12 @@ export function createHold(options: {
           log.debug({ group, error: String(error) }, 'messages could not be deleted or kept; they come again'),
         );
       }
+      looking -= 1;
     }
     return {
       add: (one: T) => {
         waiting.push(one);
-        if (calls.size > 0 && (calls.size === callsMax || waiting.length < batchMax)) return;
+        if (looking > 0 && (looking === callsMax || waiting.length < batchMax)) return;
         const call = drain().finally(() => calls.delete(call));
         calls.add(call);
       },

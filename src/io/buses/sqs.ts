@@ -45,7 +45,7 @@ export function createSqsBus(options: {
     ...(isEmulator ? { credentials: { accessKeyId: 'emulator', secretAccessKey: 'emulator' } } : {}),
   });
   const queues = createSqsQueues({ client, prefix, fifo });
-  const outage = createOutage({ server: 'SQS', address: endpoint ?? region, log });
+  const outage = createOutage({ server: 'SQS', address: endpoint === null ? region : new URL(endpoint).host, log });
   const subscriptions = new Set<Subscription>();
   const closing = new AbortController();
 
