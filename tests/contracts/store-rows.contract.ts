@@ -282,6 +282,10 @@ const tables: Record<string, Table> = {
     row: { consumer: 'c', type: 'T', xid: '1' },
     refuses: { watermarks_pkey: [{ xid: '2' }] },
   },
+  search_rebuilds: {
+    row: { kind: 'c', target: 'c-1', since: '1', after: id(1), token: id(2), alive_at: at },
+    refuses: { search_rebuilds_pkey: [{ target: 'c-2' }] },
+  },
   order_documents: {
     row: { order_id: id(1), version: 1, created_at: at, words: "'phone'" },
     refuses: { order_documents_pkey: [{}], order_documents_version_check: [{ version: 0 }] },
@@ -315,6 +319,7 @@ export function constraintContract(open: () => Store): void {
       }
       await sql('DELETE FROM deliveries WHERE event_id = $1', [id(1)]);
       await sql(`DELETE FROM watermarks WHERE consumer = 'c'`);
+      await sql(`DELETE FROM search_rebuilds WHERE kind = 'c'`);
       await sql(`DELETE FROM analytics WHERE value = 'c'`);
     });
 

@@ -27,6 +27,13 @@ describe('a process frozen past its lease', slowestTest, () => {
       const frozen = await start();
       const placed = await Promise.all(Array.from({ length: orders }, () => client.place()));
       await hanging(orders);
+      // A transaction that freezes would hold its locks until the server ends it.
+      await until(async () => {
+        const [row] = await sql(
+          "SELECT count(*)::integer AS ended FROM deliveries WHERE consumer = 'search' AND due_at IS NULL",
+        );
+        return row?.ended === orders;
+      }, 'the end of what else was to be done');
       frozen.signal('SIGSTOP');
 
       const other = await start();
