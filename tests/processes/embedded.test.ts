@@ -66,7 +66,7 @@ async function auditDirectory(client: Client, directory: string): Promise<void> 
   const database = await openEmbedded({ directory, log: silentLog });
   const ledger = openLedger({ directory: join(directory, 'partners') });
   try {
-    await awaitRest(database.query, 0);
+    await awaitRest(database.query, 0, ['search']);
     const entries = ledger.entries({ orderId: null, afterPosition: 0, limit: 1_000_000 });
     await audit({ client, sql: database.query, ledger: entries });
     assert.ok((await countTakeovers(database.query)) > 0, 'no kill met an order in the middle of a step');
