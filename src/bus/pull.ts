@@ -21,6 +21,8 @@ const missedRoundMs = 50;
 // Per statement: enough to keep the slots busy while the next one is read; what has no slot yet waits for
 // one here, a few ids in memory.
 const batchMax = 500;
+// Four looks a second, of every consumer, while the database is away: who reads along is told this often.
+const complaintMs = 10_000;
 
 export type Pull = {
   readonly run: (signal: AbortSignal) => Promise<void>;
@@ -71,6 +73,7 @@ export function createPull(options: {
   };
 
   async function repeat({ name, once, roundMs, pause }: Loop, signal: AbortSignal): Promise<void> {
+    let complainedAtMs = Number.NEGATIVE_INFINITY;
     while (!signal.aborted) {
       // Only with capacity to spare: what the bus has brought goes first.
       await consumer.slotFree(signal);
@@ -80,10 +83,12 @@ export function createPull(options: {
         else await pause();
       } catch (error) {
         if (signal.aborted) return;
-        log.warn(
-          { consumer: consumer.consumer, error: String(error) },
-          `${name} could not be read or claimed; next try follows`,
-        );
+        const nowMs = system.monotonicMs();
+        if (nowMs - complainedAtMs >= complaintMs) {
+          complainedAtMs = nowMs;
+          const fields = { consumer: consumer.consumer, error: String(error) };
+          log.warn(fields, `${name} could not be read or claimed; tries follow until it can`);
+        }
         await pause();
       }
     }

@@ -161,7 +161,17 @@ describe('the pull', { timeout: 20_000 }, () => {
     };
     await running(() => system.advance(600));
     assert.equal(asked.length, 3);
-    assert.deepEqual(log.lines, ['warn: due work could not be read or claimed; next try follows']);
+    assert.deepEqual(log.lines, ['warn: due work could not be read or claimed; tries follow until it can']);
+  });
+
+  it('does not bury the log while the database is away, and keeps trying', async () => {
+    const { world, system, asked, log, running } = setUp();
+    world.due = async () => {
+      throw new Error('the database is away');
+    };
+    await running(() => system.advance(60_000));
+    assert.ok(asked.length > 200, `${asked.length} tries in a minute`);
+    assert.ok(log.lines.length >= 6 && log.lines.length <= 7, `${log.lines.length} lines in a minute`);
   });
 
   it('ends when it is stopped, without a word about what was refused then', async () => {
