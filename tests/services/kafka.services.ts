@@ -13,14 +13,17 @@ import {
 } from '@platformatic/kafka';
 import type { Bus } from '../../src/bus/ports.ts';
 import { readLag } from '../../src/io/buses/kafka-lag.ts';
+import { createMember } from '../../src/io/buses/kafka-member.ts';
+import { createTopics } from '../../src/io/buses/kafka-topics.ts';
+import { createOutage } from '../../src/io/buses/outage.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { start } from '../support/services.ts';
 import { createMemoryLog, silentLog } from '../support/silent-log.ts';
 import { until } from '../support/until.ts';
 import { startReader } from './bus-groups.contract.ts';
-import { createWorld, idsOf, messagesOf, publishAll, read } from './bus-world.ts';
+import { createWorld, idOf, idsOf, messagesOf, publishAll, read } from './bus-world.ts';
 import { startLine } from './line.ts';
-import { openBus } from './open-kafka.ts';
+import { brokers, openBus } from './open-kafka.ts';
 
 process.env.KAFKA_BROKERS = await start('kafka');
 const client = { clientId: 'orderly-test', bootstrapBrokers: [process.env.KAFKA_BROKERS] };
@@ -217,6 +220,41 @@ describe('Kafka', { timeout: 300_000 }, () => {
     await until(() => publishAll(bus, later).then(() => true), 'a publish', { patienceMs });
     await until(() => idsOf(later).every((id) => reader.taken.has(id)), 'the later ones', { patienceMs });
   });
+
+  for (const protocol of ['consumer', 'classic'] as const) {
+    it(`outlives topics that are deleted while it joins a ${protocol} group`, async () => {
+      const world = createWorld();
+      const [readers] = world.readers;
+      assert.ok(readers);
+      const system = createSystem();
+      const topics = createTopics({ admin: () => admin, partitions: 2, system });
+      // The worst moment: the member knows its topics to be there, and has not asked for them itself yet.
+      let deletionsLeft = 3;
+      const vanishing: typeof topics = {
+        ...topics,
+        ensure: async (names, signal) => {
+          await topics.ensure(names, signal);
+          if (deletionsLeft > 0) await admin.deleteTopics({ topics: [...names] });
+          deletionsLeft -= 1;
+        },
+      };
+      const taken = new Set<string>();
+      const member = createMember({
+        access: { brokers: brokers(), clientId: 'orderly-test', tls: false, sasl: null },
+        ...{ group: readers.group, types: readers.types, topicNames: [world.stream], topics: vanishing },
+        ...{ protocol, instanceId: null, system, log: silentLog },
+        outage: createOutage({ server: 'Kafka', address: brokers().join(), log: silentLog }),
+        receive: async (batch) => {
+          for (const received of batch) taken.add(idOf(received));
+        },
+      });
+      await until(() => deletionsLeft < 0, 'a session that is left its topic', { patienceMs });
+      const sent = messagesOf(world, 20);
+      await publishAll(open(world, silentLog), sent);
+      await until(() => idsOf(sent).every((id) => taken.has(id)), 'all messages', { patienceMs });
+      await member.close();
+    });
+  }
 
   it('takes a member back that was frozen for longer than its session', async (t) => {
     const world = createWorld();

@@ -46,7 +46,8 @@ export function createCommitter(options: {
     // A partition that moved away belongs to its new owner; a commit from here would set it back.
     const positions = lanes.takePositions().filter((position) => isOurs(consumer, position));
     if (positions.length === 0) return;
-    const committing = consumer.commit({ offsets: positions });
+    // Also what it throws at once is a refusal: from here it would end the process.
+    const committing = Promise.try(() => consumer.commit({ offsets: positions }));
     try {
       await bounded(committing, { ms: patienceMs, what: 'a commit', system });
     } catch (error) {

@@ -6,13 +6,14 @@
 // A session: topics ensured → joined → reading. Nothing of it survives into the next but what is under way.
 // Relies on readers that dedupe: after each rebalance some messages come twice.
 
-import { Consumer, type GroupOptions, MessagesStreamFallbackModes, MessagesStreamModes } from '@platformatic/kafka';
+import { Consumer, type GroupOptions } from '@platformatic/kafka';
 import { nameOf } from '../../bus/envelope.ts';
 import type { Log, Received, Subscription, System } from '../../bus/ports.ts';
 import { bounded } from './bounded.ts';
 import { clientOptions, type KafkaAccess, refusalOf, retryDelayMs } from './kafka-client.ts';
 import { createCommitter } from './kafka-commit.ts';
 import { createLanes } from './kafka-lanes.ts';
+import { join, leave, leaveMs, type Stream } from './kafka-session.ts';
 import type { Topics } from './kafka-topics.ts';
 import type { Outage } from './outage.ts';
 
@@ -25,8 +26,6 @@ const fetchWaitMs = 200;
 const fetchBytes = 1_048_576;
 // Messages that the stream reads ahead of the lanes.
 const readAheadMax = 256;
-// Leaving the group needs the broker; without an answer the session lapses by itself.
-const leaveMs = 1_000;
 // Between two sessions, doubled while they fail at once.
 const pauseMsMin = 250;
 const pauseMsMax = 5_000;
@@ -120,18 +119,17 @@ export function createMember(options: {
     const stop = () => end('the subscription is closed');
     closing.signal.addEventListener('abort', stop, { once: true });
     session = { end, commitSoon: committer.soon };
+    const joining = join(consumer, topicNames);
+    let reading = Promise.resolve();
     try {
-      const joining = consumer.consume({
-        topics: [...topicNames],
-        mode: MessagesStreamModes.COMMITTED,
-        // A new group reads what there is: most of it is answered already, and nothing is left out.
-        fallbackMode: MessagesStreamFallbackModes.EARLIEST,
-      });
       const stream = await untilAborted(joining, ending.signal);
       onReading();
-      await readAll(stream, ending.signal);
+      reading = readAll(stream, ending.signal);
+      await untilAborted(reading, ending.signal);
     } finally {
       closing.signal.removeEventListener('abort', stop);
+      // A stream that still asks where to begin, perhaps for a topic that is gone, does not end for us.
+      await bounded(reading, { ms: leaveMs, what: 'reading to the end', system }).catch(() => {});
       // What is under way may still be taken before we leave, if we leave in peace.
       if (closing.signal.aborted) await lanes.stop();
       session = null;
@@ -139,17 +137,18 @@ export function createMember(options: {
       committer.stop();
       lanes.reset();
       // A consumer without its stream would keep its partitions by heartbeats and starve them: leave.
-      await bounded(consumer.close(true), { ms: leaveMs, what: 'leaving the group', system }).catch(() => {});
+      await leave(consumer, joining, system);
     }
   }
 
   // Resolves when the stream was ended, rejects when it broke. Ended by us it is closed and read to its
   // end: leaving the loop early makes the library's close fail.
-  async function readAll(stream: Awaited<ReturnType<Consumer['consume']>>, ending: AbortSignal): Promise<void> {
-    // The loop below sees it too; without a listener it would end the process.
-    stream.on('error', () => {});
+  async function readAll(stream: Stream, ending: AbortSignal): Promise<void> {
     const close = () => {
-      void bounded(stream.close(), { ms: leaveMs, what: 'closing the stream', system }).catch(() => stream.destroy());
+      void bounded(
+        Promise.try(() => stream.close()),
+        { ms: leaveMs, what: 'closing the stream', system },
+      ).catch(() => stream.destroy());
     };
     if (ending.aborted) close();
     else ending.addEventListener('abort', close, { once: true });
