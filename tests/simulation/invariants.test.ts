@@ -501,6 +501,21 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
     },
     'it took longer': ({ orderOf }) => setFact(orderOf('paid'), 2, { time: new Date('2026-11-21T07:00:02Z') }),
   },
+  'a document tells the facts of its version and no others': {
+    'one is missing': ({ bring, documentOf }) => bring({ ...documentOf('paid'), version: 3, timeline: [] }),
+    'it shows another step': ({ bring, documentOf }) => bring({ ...documentOf('paid'), status: 'OrderCreated' }),
+  },
+  'an older document never replaces a newer one': {
+    'the first one comes last': ({ bring, documentOf }) => {
+      const { timeline, ...paid } = documentOf('paid');
+      bring({ ...paid, version: 1, status: 'OrderCreated', timeline: timeline.slice(0, 1) });
+    },
+  },
+  'each order has its document, unless a person was told': {
+    'its status is another': ({ orderOf }) => setRow(orderOf('paid'), { status: 'CANCELED' }),
+    'its customer is another': ({ orderOf }) => setRow(orderOf('paid'), { customer_email: 'b@example.com' }),
+    'its reason is another': ({ orderOf }) => setRow(orderOf('failed'), { reason_code: 'another' }),
+  },
   'every order ends': {
     'one is under way': ({ orderOf }) => setRow(orderOf('failed'), { status: 'PROCESSING' }),
   },

@@ -3,8 +3,9 @@
 
 import type { Order } from '../../../src/domain/order.ts';
 import type { PlaceCommand } from '../../../src/flow/ports.ts';
+import type { OrderDocument } from '../../../src/flow/search-ports.ts';
 import { type Act, createRecorder, type Moved, type OrderEvidence, type Placement } from '../evidence.ts';
-import { createModelPartners } from '../partners.ts';
+import { type Brought, createModelPartners } from '../partners.ts';
 import type { AttemptRow, Change, DeliveryRow, EffectRow, FactRow, LetterRow, OrderRow } from '../rows.ts';
 
 const epochMs = Date.UTC(2026, 10, 21, 7);
@@ -339,6 +340,28 @@ export function tellStories() {
     publish(id);
   }
 
+  // The document of an order as it is now.
+  function documentOf(id: string): OrderDocument {
+    const { facts } = orderOf(id);
+    const row = rowOf(id);
+    const steps = facts.map(({ type }) => type.replace(/V\d+$/, ''));
+    return {
+      ...{ id: id as Order['id'], version: row.version, state: row.status as Order['status'] },
+      ...{ status: steps.at(-1) ?? '', facts: [...new Set(steps)] },
+      reason: row.reason_code === null ? null : { code: row.reason_code, message: 'no' },
+      ...{ amount: row.amount, currency: row.currency, country: row.country, items: row.items },
+      ...{ customerEmail: row.customer_email, userId: row.user_id, productType: null },
+      correlationId: row.correlation_id,
+      timeline: facts.map(({ type, id: eventId, time, causation_id: causationId }) => ({
+        ...{ type, at: time.toISOString(), eventId, correlationId: row.correlation_id, causationId },
+      })),
+      ...{ createdAt: row.created_at.toISOString(), updatedAt: row.created_at.toISOString(), words: [] },
+    };
+  }
+  // As if the index had stored it, whatever was there.
+  const bring = (document: OrderDocument) =>
+    (partners.broughtOf(document.id) as Brought[]).push({ atMs: nowMs, document, isStored: true });
+
   const command = { customerEmail: 'a@example.com', amount: 1_999 };
 
   // `paid` goes all the way, and its request comes twice.
@@ -382,6 +405,8 @@ export function tellStories() {
   park('failed', 'fulfillment', 2, 'booking', { failure_class: 'non-retryable', code: 'partner-refused' });
   claim('failed', 'notification', 5, null);
   settle('failed', 'notification', 5, { state: 'skipped' });
+
+  for (const id of ['paid', 'canceled', 'failed']) partners.search.index([documentOf(id)]);
 
   // One key for two payloads; and an unread message that somebody sent to the topic.
   const late = ask('refused', 'key-1', { ...command, amount: 5 });
@@ -455,6 +480,8 @@ export function tellStories() {
     partners,
     commit,
     orderOf,
+    documentOf,
+    bring,
     claim,
     call,
     now: () => nowMs,
