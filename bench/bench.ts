@@ -1,7 +1,8 @@
 // `npm run bench`: measures Orderly over HTTP on this one machine, load and databases included, and
 // prints one table.
 //
-//   --only NAME   one measurement (may be repeated): postgres, postgres-full, embedded, cost
+//   --only NAME   one measurement (may be repeated): postgres, postgres-full, embedded, cost, and over the
+//                 real servers of `npm run services`: kafka, redis, sqs. Without it: the first four.
 //   --quick       small numbers that only show that everything works
 //   --save        writes the raw results to bench/results/
 //
@@ -11,9 +12,13 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { describeMachine, describePostgres } from './machine.ts';
-import { fullSizes, measurements, quickSizes, type Raw } from './measurements.ts';
+import { fullSizes, type Measurement, measurements as onDatabases, quickSizes, type Raw } from './measurements.ts';
+import { overKafka, overRedis, overSqs } from './over-buses.ts';
 import { createSubject } from './subject.ts';
 import { formatTable, type Row } from './table.ts';
+
+const overBuses = { kafka: overKafka, redis: overRedis, sqs: overSqs };
+const measurements: Readonly<Record<string, Measurement>> = { ...onDatabases, ...overBuses };
 
 process.exitCode = await main();
 
@@ -65,7 +70,7 @@ function readOptions() {
       },
     });
     const known = Object.keys(measurements);
-    const names = values.only ?? known;
+    const names = values.only ?? Object.keys(onDatabases);
     const unknown = names.find((name) => !known.includes(name));
     if (unknown !== undefined) return `There is no measurement "${unknown}": use ${known.join(', ')}.`;
     return { names, isQuick: values.quick, isSaved: values.save };

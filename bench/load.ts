@@ -11,14 +11,15 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { type Connection, connect, get, post } from './http.ts';
 import { createWatch, measuredSpan, patienceMs, rate, type Sample, type Watch } from './watch.ts';
 
-export type Plan =
+// `metricsPorts`: where the processes under load tell what they have done.
+export type Plan = Kind & { readonly port: number; readonly metricsPorts: readonly number[] };
+export type Kind =
   // As many orders as the connections carry, all at once, until all are finished.
-  | { readonly kind: 'burst'; readonly port: number; readonly orders: number; readonly connections: number }
+  | { readonly kind: 'burst'; readonly orders: number; readonly connections: number }
   // A bounded number of unfinished orders, for so long or for so many orders; what is measured begins
   // after the ramp.
   | {
       readonly kind: 'sustained';
-      readonly port: number;
       readonly seconds: number;
       readonly rampSeconds: number;
       readonly orders: number | null;
@@ -26,9 +27,9 @@ export type Plan =
       readonly unfinishedMax: number;
     }
   // One order at a time at a fixed pace, and no question after it.
-  | { readonly kind: 'paced'; readonly port: number; readonly orders: number; readonly everyMs: number }
+  | { readonly kind: 'paced'; readonly orders: number; readonly everyMs: number }
   // One order at a time, asked after until it is processed.
-  | { readonly kind: 'watched'; readonly port: number; readonly orders: number; readonly askEveryMs: number };
+  | { readonly kind: 'watched'; readonly orders: number; readonly askEveryMs: number };
 
 export type Quantiles = { readonly p50: number; readonly p99: number; readonly max: number };
 export type LoadReport = {
@@ -48,7 +49,7 @@ export type LoadReport = {
   readonly processedPerSecond: number | null;
   readonly postMs: Quantiles;
   readonly processedAfterMs: Quantiles | null;
-  // CPU in cores: of the process under load, of the load itself.
+  // CPU in cores: of the processes under load, of the load itself.
   readonly cores: number;
   readonly loadCores: number;
   readonly residentMbMax: number;
@@ -66,7 +67,7 @@ if (import.meta.main) {
 
 async function play(plan: Plan): Promise<LoadReport> {
   const counts = createCounts();
-  const watch = await createWatch(plan.port, () => counts.accepted);
+  const watch = await createWatch(plan.metricsPorts, () => counts.accepted);
   const cpu = process.cpuUsage();
   const started = performance.now();
   const startedAt = new Date();

@@ -60,9 +60,9 @@ export const measurements: Readonly<Record<string, Measurement>> = {
 // As many requests as keep a group commit busy.
 const connections = 64;
 // Less than a second of work: enough that no consumer runs dry between two looks of the load.
-const unfinishedMax = 2_000;
+export const unfinishedMax = 2_000;
 const unfinishedMaxEmbedded = 500;
-const idleEveryMs = 60;
+export const idleEveryMs = 60;
 const askEveryMs = 2;
 
 async function onPostgres(group: string, fill: number, sizes: Sizes, say: (text: string) => void): Promise<Result> {
@@ -224,14 +224,19 @@ async function withSubject(
   }
 }
 
-function sustain(subject: Subject, sizes: Sizes, unfinished: number, orders: number | null): Promise<LoadReport> {
+export function sustain(
+  subject: Subject,
+  sizes: Sizes,
+  unfinished: number,
+  orders: number | null,
+): Promise<LoadReport> {
   const { sustainedSeconds: seconds, rampSeconds } = sizes;
   return subject.load({ kind: 'sustained', seconds, rampSeconds, orders, connections, unfinishedMax: unfinished });
 }
 
 // From the rows themselves, after the load: nothing is asked while it runs. Both times are taken in the
 // process, the first before its commit, the second before its own.
-async function processedAfter({ sql }: Subject, { from, to }: LoadReport) {
+export async function processedAfter({ sql }: Subject, { from, to }: LoadReport) {
   const [row] = await sql(
     `SELECT count(*)::integer AS orders, percentile_disc(0.5) WITHIN GROUP (ORDER BY ms) AS p50,
             percentile_disc(0.99) WITHIN GROUP (ORDER BY ms) AS p99
@@ -242,7 +247,7 @@ async function processedAfter({ sql }: Subject, { from, to }: LoadReport) {
   return { orders: Number(row?.orders), p50: Number(row?.p50), p99: Number(row?.p99) };
 }
 
-async function assertAllProcessed({ sql }: Subject, reports: readonly LoadReport[]): Promise<void> {
+export async function assertAllProcessed({ sql }: Subject, reports: readonly LoadReport[]): Promise<void> {
   const accepted = reports.reduce((total, report) => total + report.accepted, 0);
   const statuses = await sql('SELECT status, count(*)::integer AS orders FROM orders GROUP BY status');
   const isWell = statuses.length === 1 && statuses[0]?.status === 'PROCESSED' && statuses[0].orders === accepted;

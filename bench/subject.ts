@@ -1,8 +1,8 @@
 // What is measured: Orderly `start` as a process of its own, on a real PostgreSQL server or on its
-// embedded database, with its simulated partners in process.
+// embedded database, with its simulated partners in process; or roles as processes, with the sandbox.
 //
 // Promises: a new server and a new, migrated database for each subject; settings are Orderly's defaults;
-// a load runs as a third process. `close` ends and removes all of it.
+// a load runs in yet another process. `close` ends and removes all of it.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,19 +10,24 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { Client } from 'pg';
 import { type Postgres, startPostgres } from '../tests/support/postgres.ts';
-import { createProcesses, type Running } from '../tests/support/process.ts';
+import { createProcesses, type RoleCommand, type Running, type Settings } from '../tests/support/process.ts';
 import { connect, get } from './http.ts';
-import type { LoadReport, Plan } from './load.ts';
+import type { Kind, LoadReport, Plan } from './load.ts';
 
 export type Rows = readonly Readonly<Record<string, unknown>>[];
-// A plan without the port, which only the subject knows.
-export type AnyPlan = Plan extends infer P ? (P extends Plan ? Omit<P, 'port'> : never) : never;
+export type Layout = {
+  // The first one is talked to.
+  readonly roles: readonly RoleCommand[];
+  readonly settings: Settings;
+};
+const oneProcess: Layout = { roles: ['start'], settings: {} };
 
 export type Subject = {
   readonly start: () => Promise<void>;
   // Gracefully, so that the database's statistics are complete.
   readonly stop: () => Promise<void>;
-  readonly load: (plan: AnyPlan) => Promise<LoadReport>;
+  readonly load: (plan: Kind) => Promise<LoadReport>;
+  // Of all its processes together.
   readonly residentMb: () => Promise<number>;
   // One statement on the subject's own database; not for the embedded one.
   readonly sql: (statement: string, values?: readonly unknown[]) => Promise<Rows>;
@@ -33,10 +38,13 @@ export type Subject = {
 export const postgresSettings = { shared_buffers: '256MB' } as const;
 
 // `extra` goes on top of `postgresSettings`; null = the embedded database.
-export async function createSubject(extra: Readonly<Record<string, string>> | null): Promise<Subject> {
+export async function createSubject(
+  extra: Readonly<Record<string, string>> | null,
+  { roles, settings: more }: Layout = oneProcess,
+): Promise<Subject> {
   const processes = createProcesses();
   let postgres: Postgres | null = null;
-  let running: Running | null = null;
+  let running: readonly Running[] = [];
   let client: Client | null = null;
 
   const close = async () => {
@@ -46,32 +54,46 @@ export async function createSubject(extra: Readonly<Record<string, string>> | nu
   };
 
   try {
-    const settings: Record<string, string> = { PORT: '0', ORDERLY_DATA_DIR: join(processes.directory, 'data') };
+    const settings: Record<string, string | number> = {
+      ...{ PORT: 0, SANDBOX_PORT: 0, ORDERLY_DATA_DIR: join(processes.directory, 'data') },
+      ...more,
+    };
     if (extra !== null) {
       postgres = await startPostgres({ settings: { ...postgresSettings, ...extra } });
-      settings.DATABASE_URL = await postgres.createDatabase();
+      const connectionString = await postgres.createDatabase();
+      settings.DATABASE_URL = connectionString;
       const migrated = await processes.run(['migrate'], settings);
-      if (migrated.code !== 0) throw new Error(`the schema could not be made:\n${migrated.stderr}`);
-      client = new Client({ connectionString: settings.DATABASE_URL, application_name: 'bench' });
+      if (migrated.code !== 0) throw new Error(`the schema could not be made:\n${migrated.stdout}${migrated.stderr}`);
+      client = new Client({ connectionString, application_name: 'bench' });
       await client.connect();
     }
-    const port = () => Number(new URL(running?.url ?? '').port);
+    if (!roles[0]?.startsWith('start')) {
+      settings.WORKER_PORT = 0;
+      settings.PARTNERS_URL = (await processes.start('sandbox', settings)).url;
+    }
+    const ports = () => running.map(({ url }) => Number(new URL(url).port));
 
     return {
       start: async () => {
-        running = await processes.start('start', settings);
+        running = await Promise.all(roles.map((role) => processes.start(role, settings)));
       },
       stop: async () => {
-        running?.signal('SIGTERM');
-        await running?.exit();
-        running = null;
+        for (const { signal } of running) signal('SIGTERM');
+        await Promise.all(running.map(({ exit }) => exit()));
+        running = [];
       },
-      load: (plan) => runLoad({ ...plan, port: port() } as Plan),
+      load: (kind) => {
+        const [port = 0, ...others] = ports();
+        return runLoad({ ...kind, port, metricsPorts: [port, ...others] });
+      },
       residentMb: async () => {
-        const connection = await connect(port());
-        const { body } = await connection.send(get('/metrics'));
-        connection.close();
-        return Number(/^process_resident_memory_bytes (\S+)/m.exec(body)?.[1]) / 1e6;
+        const each = ports().map(async (port) => {
+          const connection = await connect(port);
+          const { body } = await connection.send(get('/metrics'));
+          connection.close();
+          return Number(/^process_resident_memory_bytes (\S+)/m.exec(body)?.[1]) / 1e6;
+        });
+        return (await Promise.all(each)).reduce((total, mb) => total + mb, 0);
       },
       sql: async (statement, values = []) => {
         if (client === null) throw new Error('the embedded database cannot be asked from outside');

@@ -1,11 +1,11 @@
-// Watches a load from beside it: how many orders are finished, and what the process under load takes of
-// the machine, all from its metrics.
+// Watches a load from beside it: how many orders are finished, and what the processes under load take of
+// the machine, all from their metrics.
 //
 // Promises: counts are since the watch began. Somebody who waits for a number is told when nothing has
 // moved for too long.
 
 import { setTimeout as pause } from 'node:timers/promises';
-import { connect, get } from './http.ts';
+import { type Connection, connect, get } from './http.ts';
 
 // Counts since the start of the plan, `atMs` after it.
 export type Sample = {
@@ -14,7 +14,7 @@ export type Sample = {
   readonly processed: number;
   // Also the last consumer, which tells the customer, is done with these.
   readonly finished: number;
-  // Of the process under load: resident memory, and CPU since its start.
+  // Of the processes under load together: resident memory, and CPU since their start.
   readonly residentMb: number;
   readonly cpuSeconds: number;
 };
@@ -28,9 +28,9 @@ const counted = { processed: 'fulfillment', finished: 'notification' } as const;
 export type Watch = Awaited<ReturnType<typeof createWatch>>;
 
 // Reads how many orders are finished, every so often from `start`, and whenever somebody waits for it.
-export async function createWatch(port: number, acceptedNow: () => number) {
-  const connection = await connect(port);
-  const read = async () => {
+export async function createWatch(ports: readonly number[], acceptedNow: () => number) {
+  const connections = await Promise.all(ports.map(connect));
+  const readOne = async (connection: Connection) => {
     const { status, body } = await connection.send(get('/metrics'));
     if (status !== 200) throw new Error(`the metrics were answered with ${status}`);
     const valueIn = (name: string) => {
@@ -43,6 +43,16 @@ export async function createWatch(port: number, acceptedNow: () => number) {
       finished: doneBy(counted.finished),
       residentMb: valueIn('process_resident_memory_bytes') / 1e6,
       cpuSeconds: valueIn('process_cpu_seconds_total'),
+    };
+  };
+  const read = async () => {
+    const all = await Promise.all(connections.map(readOne));
+    const sum = (of: keyof (typeof all)[number]) => all.reduce((total, one) => total + one[of], 0);
+    return {
+      processed: sum('processed'),
+      finished: sum('finished'),
+      residentMb: sum('residentMb'),
+      cpuSeconds: sum('cpuSeconds'),
     };
   };
   const base = await read();
@@ -95,7 +105,7 @@ export async function createWatch(port: number, acceptedNow: () => number) {
     stop: async () => {
       isStopped = true;
       await repeating;
-      connection.close();
+      for (const connection of connections) connection.close();
     },
   };
 }
