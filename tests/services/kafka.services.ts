@@ -17,11 +17,11 @@ import { createMember } from '../../src/io/buses/kafka-member.ts';
 import { createTopics } from '../../src/io/buses/kafka-topics.ts';
 import { createOutage } from '../../src/io/buses/outage.ts';
 import { createSystem } from '../../src/io/system.ts';
-import { start } from '../support/services.ts';
+import { kill, start } from '../support/services.ts';
 import { createMemoryLog, silentLog } from '../support/silent-log.ts';
 import { until } from '../support/until.ts';
 import { startReader } from './bus-groups.contract.ts';
-import { createWorld, idOf, idsOf, messagesOf, publishAll, read } from './bus-world.ts';
+import { createWorld, idOf, idsOf, messagesOf, publishAll, read, signal } from './bus-world.ts';
 import { startLine } from './line.ts';
 import { brokers, openBus } from './open-kafka.ts';
 
@@ -74,7 +74,6 @@ describe('Kafka', { timeout: 300_000 }, () => {
     const world = createWorld();
     const log = createMemoryLog();
     const bus = open(world, log, { partitions: 0 });
-    const { signal } = new AbortController();
     await assert.rejects(bus.publish(messagesOf(world, 1), signal), {
       message: new RegExp(`refused to create the topic ${world.stream} .*: create it with 0 partitions, or allow`),
     });
@@ -207,6 +206,47 @@ describe('Kafka', { timeout: 300_000 }, () => {
       log.lines.filter((line) => /^(warn|error):/.test(line)),
       [],
     );
+  });
+
+  it('does not say that Kafka is back when it is closed while Kafka is away', async () => {
+    const world = createWorld();
+    const log = createMemoryLog();
+    const bus = open(world, log);
+    const reader = await read(bus, world, 'payment');
+    await publishAll(bus, messagesOf(world, 10));
+    await until(() => reader.taken.size === 10, 'all messages', { patienceMs });
+    await kill('kafka');
+    try {
+      await until(() => log.lines.some((line) => line.includes('cannot be used')), 'the warning', { patienceMs });
+      // By then a heartbeat is under way, which ends with its consumer.
+      for (let tries = 0; tries < 2; tries += 1) await assert.rejects(bus.publish(messagesOf(world, 1), signal));
+      await bus.close();
+      assert.deepEqual(
+        log.lines.filter((line) => line.includes('is back')),
+        [],
+      );
+    } finally {
+      await start('kafka');
+    }
+  });
+
+  it('ends a session that has no broker for a minute, so that its errors do not pile up, and reads again afterwards', async () => {
+    const world = createWorld();
+    const log = createMemoryLog();
+    const bus = open(world, log);
+    const reader = await read(bus, world, 'payment');
+    await publishAll(bus, messagesOf(world, 10));
+    await until(() => reader.taken.size === 10, 'all messages', { patienceMs });
+    await kill('kafka');
+    try {
+      const ended = () => log.lines.some((line) => line.includes('begins anew'));
+      await until(ended, 'the end of the session', { patienceMs: 2 * patienceMs });
+    } finally {
+      await start('kafka');
+    }
+    const later = messagesOf(world, 10);
+    await publishAll(bus, later);
+    await until(() => idsOf(later).every((id) => reader.taken.has(id)), 'the later ones', { patienceMs });
   });
 
   it('goes on when the topic is deleted in the middle', async () => {

@@ -26,6 +26,9 @@ const fetchWaitMs = 200;
 const fetchBytes = 1_048_576;
 // Messages that the stream reads ahead of the lanes.
 const readAheadMax = 256;
+// A minute of one question. The library keeps every error of what it repeats: after an hour, gigabytes. With a
+// broker that is away its heartbeats do not stall, they wait for a connection.
+const attemptsMax = 60_000 / retryDelayMs;
 // Between two sessions, doubled while they fail at once.
 const pauseMsMin = 250;
 const pauseMsMax = 5_000;
@@ -81,12 +84,13 @@ export function createMember(options: {
       // By default the stream is destroyed twelve seconds into an outage, and nothing reads again.
       retries: true,
       // The one place where the library shows every failure that it is about to hide by a retry.
-      retryDelay: (_client, _operation, _attempt, _retries, error) => {
+      retryDelay: (_client, _operation, attempt, _retries, error) => {
         const reason = refusalOf(error);
         // What breaks because we close it is no outage.
         if (reason === null && !ending.aborted) outage.failed(group, error);
         // The topic was deleted, perhaps created anew: the old one would be asked for, for ever.
         if (reason?.startsWith('UNKNOWN_TOPIC')) endSession('a topic is gone');
+        if (attempt >= attemptsMax) endSession('the brokers are away');
         return retryDelayMs;
       },
       minBytes: 1,
@@ -95,7 +99,10 @@ export function createMember(options: {
       maxBytesPerPartition: fetchBytes,
       highWaterMark: readAheadMax,
     });
-    consumer.on('consumer:heartbeat:end', () => outage.worked(group));
+    // A consumer that is closed calls its last heartbeat a success, whatever became of it.
+    consumer.on('consumer:heartbeat:end', () => {
+      if (!ending.aborted) outage.worked(group);
+    });
     // Frozen for longer than its session, or replaced: the library would go on as a member that is none.
     consumer.on('consumer:heartbeat:error', ({ error }) => {
       if (strangers.has(refusalOf(error) ?? '')) endSession('the group does not know this member any more');
