@@ -60,7 +60,10 @@ export function admit(claim: {
   // A message that somebody made up. A row is no message: it was entered by a release that reads this type.
   if (claim.knows === 'nothing' && delivery === null) return { answer: 'obsolete', row: null };
   if (delivery === null && claim.isBelowWatermark) return { answer: 'duplicate', row: null };
-  const isOwn = delivery?.state === 'running' && delivery.token === claim.token;
+  const isMine = delivery?.token === claim.token;
+  const isOwn = delivery?.state === 'running' && isMine;
+  // An earlier try of this very claim has held it, and its answer was lost; it may have become due since.
+  if (delivery?.state === 'waiting' && isMine) return { answer: 'waiting', row: null };
   if (delivery !== null && !isOwn) {
     if (delivery.state !== 'running' && delivery.state !== 'waiting') return { answer: 'duplicate', row: null };
     if (!delivery.isDue) return { answer: delivery.state === 'running' ? 'busy' : 'waiting', row: null };

@@ -31,6 +31,9 @@ const rows: Record<string, Row> = {
   'running, its lease is over for the eleventh time': { delivery: { ...held, isDue: true, takeovers: 10 } },
   'running under the very token of this claim': { delivery: { ...held, token: own } },
   'waiting, not due yet': { delivery: { ...held, state: 'waiting' } },
+  'waiting under the very token of this claim, due': {
+    delivery: { ...held, state: 'waiting', token: own, isDue: true },
+  },
   'waiting, due': { delivery: { ...held, state: 'waiting', isDue: true } },
   'waiting, due, for longer than anything may': {
     delivery: { ...held, state: 'waiting', isDue: true, waitedMs: maxWaitMs + 1 },
@@ -65,6 +68,7 @@ const expected: Record<string, readonly string[]> = {
   ],
   'running under the very token of this claim': ['run -', 'run -', 'run -', 'run -', 'run -'],
   'waiting, not due yet': ['waiting -', 'waiting -', 'waiting -', 'waiting -', 'waiting -'],
+  'waiting under the very token of this claim, due': ['waiting -', 'waiting -', 'waiting -', 'waiting -', 'waiting -'],
   'waiting, due': ['run 3/3', 'waiting 2/3', 'obsolete 2/3', 'waiting 2/3', 'waiting 2/3'],
   'waiting, due, for longer than anything may': [
     'run 3/3 waited-too-long',
