@@ -241,8 +241,10 @@ export const work: readonly Invariant[] = [
       const { consumer, outcome, code } = attempt;
       if (outcome !== 'retry' && outcome !== 'dead') continue;
       const end = endOf(order, index);
-      const call = end && lastCallOf(order, consumer, end.process, end.after?.token ?? null, end.atMs, evidence);
-      if (call?.trouble?.isInterrupted || code === 'interrupted') say(`had an interruption of ${consumer} charged`);
+      const its = end ? callsOf(order, consumer, end.process, end.after?.token ?? null, end.atMs, evidence) : [];
+      // Of two runs in one process nobody can tell whose call it was: one that was not interrupted will do.
+      const wasInterrupted = its.length > 0 && its.every(({ trouble }) => trouble?.isInterrupted);
+      if (wasInterrupted || code === 'interrupted') say(`had an interruption of ${consumer} charged`);
     }
   }),
 
@@ -333,7 +335,13 @@ function isAnswer({ trouble, endedMs = 0 }: Call, fromMs: number, toMs: number):
 }
 
 // The last call that the claim with this token has made.
-function lastCallOf(
+function lastCallOf(...which: Parameters<typeof callsOf>): Call | null {
+  return callsOf(...which).at(-1) ?? null;
+}
+
+// What a process has called for a consumer since this token was made: the calls of its claim, and those of
+// another run of the same work in the same process, if there was one.
+function callsOf(
   order: OrderEvidence,
   consumer: string,
   process: string,
@@ -341,7 +349,7 @@ function lastCallOf(
   // When its attempt ended.
   atMs: number,
   { tokens }: Evidence,
-): Call | null {
+): readonly Call[] {
   const sinceMs = tokens.get(token ?? '')?.monotonicMs ?? 0;
   const isIts = (call: Call) =>
     call.process === process &&
@@ -349,7 +357,7 @@ function lastCallOf(
     call.monotonicMs >= sinceMs &&
     call.atMs <= atMs &&
     call.trouble !== undefined;
-  return order.calls.findLast(isIts) ?? null;
+  return order.calls.filter(isIts);
 }
 
 // Whether the partner has answered this process lately; rather too often than too rarely.
