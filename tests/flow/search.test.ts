@@ -3,9 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { OutsideError, type Trouble } from '../../src/bus/ports.ts';
+import { type Fact, OutsideError, type Trouble } from '../../src/bus/ports.ts';
 import type { OrderId } from '../../src/domain/order.ts';
-import { createIndexing } from '../../src/flow/index-order.ts';
+import { createIndexing, indexOrder } from '../../src/flow/index-order.ts';
+import type { OrderRecord } from '../../src/flow/ports.ts';
 import type { OrderQuery, Search } from '../../src/flow/search-ports.ts';
 import { createPostgresSearch } from '../../src/io/postgres/documents.ts';
 import { createReadHistories } from '../../src/io/postgres/histories.ts';
@@ -33,6 +34,13 @@ const documentOf = async (world: World, id: OrderId) => {
 };
 
 describe('the search', { concurrency: 4 }, () => {
+  it('takes no fact that is not the latest of its order, for the newer one owes the document', () => {
+    const step = indexOrder(async () => undefined);
+    const record = { order: { version: 3 }, effects: {} } as OrderRecord;
+    const admitted = [1, 2, 3].map((version) => step.admits(record, { version } as Fact));
+    assert.deepEqual(admitted, [false, false, true]);
+  });
+
   test('finds each order as it is, and costs most of them one document', {}, async (world) => {
     const scenarios = ['success', 'failure', 'flaky', 'success', 'fatal'] as const;
     const placed = await Promise.all(scenarios.map((paymentScenario) => world.place({ paymentScenario })));
