@@ -37,7 +37,9 @@ export type RunSettings = {
   readonly skewMs: number;
   // After this long a partner may have forgotten a key.
   readonly keyWindowMs: number;
-  // Who is owed which facts.
+  // Those that run somewhere.
+  readonly consumers: readonly string[];
+  // Who of them is owed which facts.
   readonly subscribed: readonly { readonly consumer: string; readonly type: string }[];
 };
 

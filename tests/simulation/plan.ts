@@ -107,7 +107,10 @@ const noStandstill = {
   statementLate: 0,
   statementAnswerSilent: 0,
 };
-const allConsumers = subscriptions.map((row) => row.consumer);
+// Readers alone: orders come to their end without them. Most of a simulation's work is theirs where they are, so
+// that about half of the worlds do without the one or the other.
+const readers: ReadonlySet<ConsumerName> = new Set(['search', 'analytics']);
+const readerShare = 0.5;
 
 export function drawPlan(seed: number, draws: Draws): Plan {
   const luck = draws('plan');
@@ -127,7 +130,7 @@ export function drawPlan(seed: number, draws: Draws): Plan {
   const faults = { ...drawFaults(draws('plan faults')), ...(forgetsSoon ? noStandstill : {}) };
   return {
     seed,
-    machines: drawMachines(luck, skewMs),
+    machines: drawMachines(luck, skewMs, drawConsumers(draws('plan consumers'))),
     settings: {
       maxRetries: luck.whole(0, 4),
       retryDelayMs,
@@ -190,7 +193,11 @@ export function drawPlan(seed: number, draws: Draws): Plan {
   };
 }
 
-function drawMachines(luck: Stream, skewMs: number): MachinePlan[] {
+function drawConsumers(luck: Stream): ConsumerName[] {
+  return subscriptions.map((row) => row.consumer).filter((name) => !readers.has(name) || luck.isHit(readerShare));
+}
+
+function drawMachines(luck: Stream, skewMs: number, deployed: readonly ConsumerName[]): MachinePlan[] {
   const clockOf = () => ({
     skewMs: luck.between(-skewMs, skewMs),
     drift: skewMs === 0 ? 1 : luck.pick([1, 0.999, 1.001]),
@@ -199,18 +206,18 @@ function drawMachines(luck: Stream, skewMs: number): MachinePlan[] {
     name,
     isApi,
     relay,
-    consumers,
+    consumers: consumers.filter((consumer) => deployed.includes(consumer)),
     connections: luck.pick([1, 2, 4]),
     ...clockOf(),
   });
   const shape = luck.whole(0, 5);
-  if (shape === 0) return [make('all-1', true, true, allConsumers)];
-  if (shape === 1) return [make('all-1', true, true, allConsumers), make('all-2', true, true, allConsumers)];
+  if (shape === 0) return [make('all-1', true, true, deployed)];
+  if (shape === 1) return [make('all-1', true, true, deployed), make('all-2', true, true, deployed)];
   if (shape === 2) {
     return [
       make('api-1', true, true, []),
-      make('worker-1', false, false, allConsumers),
-      make('worker-2', false, false, allConsumers),
+      make('worker-1', false, false, deployed),
+      make('worker-2', false, false, deployed),
     ];
   }
   if (shape === 3) {
@@ -218,7 +225,7 @@ function drawMachines(luck: Stream, skewMs: number): MachinePlan[] {
       make('api-1', true, false, []),
       make('relay-1', false, true, []),
       make('relay-2', false, true, []),
-      make('worker-1', false, false, allConsumers),
+      make('worker-1', false, false, deployed),
     ];
   }
   if (shape === 4) {
@@ -231,7 +238,7 @@ function drawMachines(luck: Stream, skewMs: number): MachinePlan[] {
   }
   return [
     make('api-1', true, false, []),
-    make('all-1', true, true, allConsumers),
+    make('all-1', true, true, deployed),
     make('worker-1', false, false, ['payment', 'fulfillment', 'compensation']),
   ];
 }

@@ -101,6 +101,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
     forgetsAfterMs: plan.keyWindowMs + forgetsLaterMs,
   });
   const { settings } = plan;
+  const deployed = plan.machines.flatMap(({ consumers }) => consumers);
   const recorder = createRecorder(
     {
       epochMs,
@@ -112,7 +113,10 @@ export function createSimulation(options: SimulationOptions): Simulation {
       concurrency: settings.concurrency,
       skewMs: Math.max(0, ...plan.machines.map((machine) => 2 * Math.abs(machine.skewMs))),
       keyWindowMs: plan.keyWindowMs,
-      subscribed: subscriptions.flatMap((row) => row.on.map((type) => ({ consumer: row.consumer, type }))),
+      consumers: deployed,
+      subscribed: subscriptions
+        .filter(({ consumer }) => deployed.includes(consumer))
+        .flatMap(({ consumer, on }) => on.map((type) => ({ consumer, type }))),
     },
     partners,
   );

@@ -27,9 +27,9 @@ export const reading: readonly Invariant[] = [
     }
   }),
 
-  ofOrder('end', 'each order has its document, unless a person was told', (order, say, { ledger }) => {
+  ofOrder('end', 'each order has its document, unless a person was told', (order, say, { ledger, settings }) => {
     const { row } = order;
-    if (row === null) return;
+    if (row === null || !settings.consumers.includes('search')) return;
     const isParked = [...order.letters.values()].some(
       ({ consumer, closed_at }) => consumer === 'search' && closed_at === null,
     );

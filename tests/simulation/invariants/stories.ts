@@ -26,6 +26,7 @@ export function tellStories() {
   const settings = {
     ...{ epochMs, maxRetries: 1, retryDelayMs: 100, retryDelayMsMax: 1_000, maxWaitMs: 60_000, leaseMs: 1_000 },
     concurrency: 1,
+    consumers: ['payment', 'fulfillment', 'compensation', 'notification', 'search', 'analytics'],
     ...{ skewMs: 0, keyWindowMs: 86_400_000, subscribed: subscribed.map(([consumer, type]) => ({ consumer, type })) },
   };
   const recorder = createRecorder(settings, partners);
