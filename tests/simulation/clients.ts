@@ -9,11 +9,12 @@ import type { Order, OrderId, PaymentScenario } from '../../src/domain/order.ts'
 import { isRefusal, type Refusal } from '../../src/domain/refusals.ts';
 import type { OrderDesk, PlaceCommand } from '../../src/flow/ports.ts';
 import type { Stream } from './draws.ts';
-import type { Act, PlaceOutcome, Recorder } from './evidence.ts';
+import type { Act, PlaceOutcome } from './evidence.ts';
 import type { Life } from './life.ts';
 import type { Machine } from './machine.ts';
 import type { World } from './network.ts';
 import type { Plan } from './plan.ts';
+import type { Recorder } from './recorder.ts';
 
 export type Clients = {
   readonly start: () => void;

@@ -1,18 +1,16 @@
-// A pg.Pool as src/io/postgres/database.ts uses one, over the model of the server: what a process sees of its
-// database through a network.
+// One connection to the database, as pg has it, over the model of the server: what a process sees of its database
+// through a network.
 //
 // Promises: statements that are sent at one moment travel together, in order, as over one socket; their answers
 // come back together. Whatever was sent is executed although its sender dies meanwhile; then the server sees the
 // socket close and rolls back what is open. A connection that broke answers everything with the errors of pg.
 
-import type pg from 'pg';
 import type { Stream } from './draws.ts';
 import { type Life, never } from './life.ts';
 import type { ModelServer, ModelSession, Outcome } from './model/server.ts';
 import type { Mishap, World } from './network.ts';
 
 // As src/io/postgres/database.ts sets them for pg and for its transactions.
-const connectTimeoutMs = 3_000;
 const answerTimeoutMs = 15_000;
 
 type Answer = { readonly rows: readonly unknown[] };
@@ -37,15 +35,9 @@ export type StoreEvents = {
   ) => void;
 };
 
-export type SimulatedServer = {
-  readonly poolFor: (life: Life, size: number) => pg.Pool;
-  // Immediate stop of the database; it is back after `ms`.
-  readonly crash: (ms: number) => void;
-};
-
 const isNeverRefused = (label: string | undefined) => label === 'BEGIN' || label === 'ROLLBACK';
 const brokenError = () => new Error('Connection terminated unexpectedly');
-const codedError = (code: string, message: string) => Object.assign(new Error(message), { code });
+export const codedError = (code: string, message: string) => Object.assign(new Error(message), { code });
 
 // `/* lock-orders */ SELECT …` is lock-orders; BEGIN, COMMIT and ROLLBACK are themselves.
 export function labelOf(text: string): string {
@@ -53,350 +45,221 @@ export function labelOf(text: string): string {
   return text.startsWith('BEGIN') ? 'BEGIN' : text;
 }
 
-export function createSimulatedServer(options: {
+export type Connection = ReturnType<typeof createConnection>;
+
+export function createConnection(options: {
   readonly world: World;
   readonly model: ModelServer;
   readonly latencyMs: readonly [number, number];
   // The share of packets whose statements run one by one, with those of others in between.
   readonly splitting: number;
   readonly events: StoreEvents;
-}): SimulatedServer {
-  const { world, model, latencyMs, events } = options;
-  const { clock, draws, trace, counters, faults } = world;
+  readonly life: Life;
+  readonly stream: Stream;
+  // It is closed or broken; and its process, where there still is one, knows that it broke.
+  readonly onGone: () => void;
+  readonly onBroken: () => void;
+}) {
+  const { world, model, latencyMs, events, life, stream, onGone, onBroken } = options;
+  const { clock, trace, counters, faults } = world;
   const [minMs, maxMs] = latencyMs;
-  const connections = new Set<Connection>();
-  let isDown = false;
+  let isBroken = false;
+  let isSessionOver = false;
+  // The server ends the session of a client that stood still inside a transaction.
+  const session: ModelSession = model.connect((error) => {
+    isSessionOver = true;
+    breakNow(error);
+  });
+  events.onConnected(life);
+  let sendingUntilMs = 0;
+  let answeringUntilMs = 0;
+  let sent: Packet | null = null;
+  let inTransaction = false;
+  // Statements of a transaction that this network has aborted in the server's name.
+  let isAborted = false;
+  let first = '';
+  const waiting = new Set<Asked>();
+  let running: Promise<void> = Promise.resolve();
 
-  type Connection = ReturnType<typeof openConnection>;
+  function endSession(): void {
+    if (isSessionOver) return;
+    isSessionOver = true;
+    inTransaction = false;
+    session.terminate();
+  }
 
-  function openConnection(life: Life, stream: Stream, onBroken: (connection: Connection) => void) {
-    let isBroken = false;
-    let isSessionOver = false;
-    // The server ends the session of a client that stood still inside a transaction.
-    const session: ModelSession = model.connect((error) => {
-      isSessionOver = true;
-      breakNow(error);
+  // The client's side: everything that waits is told so when it gets to know.
+  function breakNow(error: Error = brokenError(), isHalfOpen = false): void {
+    if (isBroken) return;
+    isBroken = true;
+    onGone();
+    // A server that hears nothing of it ends the transaction by its own timeout.
+    if (!isHalfOpen || !inTransaction) endSession();
+    life.resume(() => {
+      let next = error;
+      for (const asked of waiting) {
+        asked.reject(next);
+        next = brokenError();
+      }
+      waiting.clear();
+      onBroken();
     });
-    events.onConnected(life);
-    let sendingUntilMs = 0;
-    let answeringUntilMs = 0;
-    let sent: Packet | null = null;
-    let inTransaction = false;
-    // Statements of a transaction that this network has aborted in the server's name.
-    let isAborted = false;
-    let first = '';
-    const waiting = new Set<Asked>();
-    let running: Promise<void> = Promise.resolve();
+  }
 
-    function endSession(): void {
-      if (isSessionOver) return;
-      isSessionOver = true;
-      inTransaction = false;
-      session.terminate();
-    }
-
-    // The client's side: everything that waits is told so when it gets to know.
-    function breakNow(error: Error = brokenError(), isHalfOpen = false): void {
-      if (isBroken) return;
-      isBroken = true;
-      connections.delete(connection);
-      // A server that hears nothing of it ends the transaction by its own timeout.
-      if (!isHalfOpen || !inTransaction) endSession();
-      life.resume(() => {
-        let next = error;
-        for (const asked of waiting) {
-          asked.reject(next);
-          next = brokenError();
-        }
-        waiting.clear();
-        onBroken(connection);
+  function query(text: string, values?: readonly unknown[]): Promise<Answer> {
+    if (life.isOver()) return never();
+    if (isBroken) return Promise.reject(new Error('Client has encountered a connection error and is not queryable'));
+    return new Promise((resolve, reject) => {
+      const asked: Asked = { text, values, label: labelOf(text), resolve, reject, outcome: null };
+      waiting.add(asked);
+      if (sent !== null && !sent.hasArrived && sent.sentAtMs === clock.nowMs()) return void sent.asked.push(asked);
+      const packet: Packet = { sentAtMs: clock.nowMs(), asked: [asked], hasArrived: false };
+      sent = packet;
+      sendingUntilMs = Math.max(sendingUntilMs, clock.nowMs() + stream.between(minMs, maxMs));
+      clock.after(sendingUntilMs - clock.nowMs(), () => {
+        packet.hasArrived = true;
+        // One socket is read in order: a packet waits for the one before it.
+        running = running.then(() => arrive(packet));
       });
-    }
+    });
+  }
 
-    function query(text: string, values?: readonly unknown[]): Promise<Answer> {
-      if (life.isOver()) return never();
-      if (isBroken) return Promise.reject(new Error('Client has encountered a connection error and is not queryable'));
-      return new Promise((resolve, reject) => {
-        const asked: Asked = { text, values, label: labelOf(text), resolve, reject, outcome: null };
-        waiting.add(asked);
-        if (sent !== null && !sent.hasArrived && sent.sentAtMs === clock.nowMs()) return void sent.asked.push(asked);
-        const packet: Packet = { sentAtMs: clock.nowMs(), asked: [asked], hasArrived: false };
-        sent = packet;
-        sendingUntilMs = Math.max(sendingUntilMs, clock.nowMs() + stream.between(minMs, maxMs));
-        clock.after(sendingUntilMs - clock.nowMs(), () => {
-          packet.hasArrived = true;
-          // One socket is read in order: a packet waits for the one before it.
-          running = running.then(() => arrive(packet));
-        });
-      });
-    }
-
-    async function arrive(packet: Packet): Promise<void> {
+  async function arrive(packet: Packet): Promise<void> {
+    if (isSessionOver) return;
+    const labels = packet.asked.map((asked) => (asked.label === 'COMMIT' ? `COMMIT of ${first}` : named(asked.label)));
+    const drawn = life.isOver() || life.isFrozen() || isBroken ? null : faults.atStatements(life, labels);
+    // A server has no reason to refuse a BEGIN or a ROLLBACK.
+    const mishap = drawn?.what === 'refuse' && isNeverRefused(labels[drawn.index]) ? null : drawn;
+    const isSplit = mishap === null && packet.asked.length > 1 && stream.isHit(options.splitting);
+    for (let index = 0; index < packet.asked.length; index += 1) {
+      const asked = packet.asked[index] as Asked;
+      const label = labels[index] as string;
+      if (isSplit && index > 0) await new Promise<void>((resolve) => clock.after(stream.between(0, maxMs), resolve));
       if (isSessionOver) return;
-      const labels = packet.asked.map((asked) =>
-        asked.label === 'COMMIT' ? `COMMIT of ${first}` : named(asked.label),
-      );
-      const drawn = life.isOver() || life.isFrozen() || isBroken ? null : faults.atStatements(life, labels);
-      // A server has no reason to refuse a BEGIN or a ROLLBACK.
-      const mishap = drawn?.what === 'refuse' && isNeverRefused(labels[drawn.index]) ? null : drawn;
-      const isSplit = mishap === null && packet.asked.length > 1 && stream.isHit(options.splitting);
-      for (let index = 0; index < packet.asked.length; index += 1) {
-        const asked = packet.asked[index] as Asked;
-        const label = labels[index] as string;
-        if (isSplit && index > 0) await new Promise<void>((resolve) => clock.after(stream.between(0, maxMs), resolve));
-        if (isSessionOver) return;
-        if (mishap !== null && mishap.index === index) {
-          const goesOn = await befall(mishap, asked, label);
-          if (!goesOn) return;
-        } else {
-          const done = execute(asked, label);
-          if (done !== null) await done;
-        }
-        if (isSessionOver) return;
+      if (mishap !== null && mishap.index === index) {
+        const goesOn = await befall(mishap, asked, label);
+        if (!goesOn) return;
+      } else {
+        const done = execute(asked, label);
+        if (done !== null) await done;
       }
-      answer(packet.asked);
+      if (isSessionOver) return;
     }
+    answer(packet.asked);
+  }
 
-    // The first named statement of a transaction names its COMMIT.
-    function named(label: string): string {
-      if (label === 'BEGIN') first = '';
-      else if (first === '') first = label;
-      return label;
-    }
+  // The first named statement of a transaction names its COMMIT.
+  function named(label: string): string {
+    if (label === 'BEGIN') first = '';
+    else if (first === '') first = label;
+    return label;
+  }
 
-    // Null where nothing had to be waited for.
-    function execute(asked: Asked, label: string): Promise<void> | null {
-      if (isAborted) {
-        const isEnd = label.startsWith('COMMIT') || label === 'ROLLBACK';
-        if (isEnd) isAborted = false;
-        asked.outcome = isEnd
-          ? { answer: { rows: [] } }
-          : {
-              error: codedError(
-                '25P02',
-                'current transaction is aborted, commands ignored until end of transaction block',
-              ),
-            };
-        return null;
-      }
-      const outcome = session.perform(asked.text, asked.values);
-      if (outcome instanceof Promise) return outcome.then((late) => conclude(asked, label, late));
-      conclude(asked, label, outcome);
+  // Null where nothing had to be waited for.
+  function execute(asked: Asked, label: string): Promise<void> | null {
+    if (isAborted) {
+      const isEnd = label.startsWith('COMMIT') || label === 'ROLLBACK';
+      if (isEnd) isAborted = false;
+      asked.outcome = isEnd
+        ? { answer: { rows: [] } }
+        : {
+            error: codedError(
+              '25P02',
+              'current transaction is aborted, commands ignored until end of transaction block',
+            ),
+          };
       return null;
     }
+    const outcome = session.perform(asked.text, asked.values);
+    if (outcome instanceof Promise) return outcome.then((late) => conclude(asked, label, late));
+    conclude(asked, label, outcome);
+    return null;
+  }
 
-    function conclude(asked: Asked, label: string, outcome: Outcome): void {
-      if (outcome instanceof Error) {
-        asked.outcome = { error: outcome };
-        const code = String((outcome as { code?: unknown }).code ?? '');
-        trace.note(life.name, label, code);
-        events.onNoted(life, 'database-error', label, code);
-      } else {
-        asked.outcome = { answer: { rows: outcome } };
-        trace.note(life.name, label, 'ok', null, () => JSON.stringify(asked.values ?? []).slice(0, 200));
-      }
-      if (asked.label === 'BEGIN') inTransaction = true;
-      if (asked.label === 'COMMIT' || asked.label === 'ROLLBACK') inTransaction = false;
+  function conclude(asked: Asked, label: string, outcome: Outcome): void {
+    if (outcome instanceof Error) {
+      asked.outcome = { error: outcome };
+      const code = String((outcome as { code?: unknown }).code ?? '');
+      trace.note(life.name, label, code);
+      events.onNoted(life, 'database-error', label, code);
+    } else {
+      asked.outcome = { answer: { rows: outcome } };
+      trace.note(life.name, label, 'ok', null, () => JSON.stringify(asked.values ?? []).slice(0, 200));
     }
+    if (asked.label === 'BEGIN') inTransaction = true;
+    if (asked.label === 'COMMIT' || asked.label === 'ROLLBACK') inTransaction = false;
+  }
 
-    // Answers whether the packet goes on.
-    async function befall(mishap: Mishap, asked: Asked, label: string): Promise<boolean> {
-      const { at, what, ms } = mishap;
-      if (at === 'before') {
-        trace.note(life.name, label, `before: ${what}`);
-        counters.count(`fault: ${what} before a statement`);
-      }
-      if (at === 'before' && what === 'freeze') {
-        // It stood still with the statement in its hands; what it had sent before is there.
-        life.freeze(ms ?? 0);
-        await new Promise<void>((resolve) => life.resume(() => void clock.after(minMs, resolve)));
-        if (isSessionOver) return false;
-      } else if (at === 'before' && what === 'silence') {
-        await new Promise<void>((resolve) => void clock.after(ms ?? 0, resolve));
-        if (isSessionOver || isBroken) return false;
-      } else if (at === 'before') {
-        events.onNoted(life, 'never-arrived', label, null);
-        if (what === 'crash') world.kill(life, ms);
-        if (what === 'lose') breakNow(mishap.error?.(), mishap.isHalfOpen);
-        if (what !== 'refuse') return false;
-        const error = mishap.error?.() ?? brokenError();
-        asked.outcome = { error };
-        // A refused COMMIT has ended its transaction; after another refusal it waits for its end.
-        isAborted = inTransaction && asked.label !== 'COMMIT';
-        if (inTransaction) await session.perform('ROLLBACK');
-        inTransaction = false;
-        return true;
-      }
-      await execute(asked, label);
-      if (at === 'before' || isSessionOver) return !isSessionOver;
-      trace.note(life.name, label, `after: ${what}`);
-      counters.count(`fault: ${what} after a statement`);
-      if (what !== 'freeze') events.onNoted(life, 'answer-lost', label, null);
+  // Answers whether the packet goes on.
+  async function befall(mishap: Mishap, asked: Asked, label: string): Promise<boolean> {
+    const { at, what, ms } = mishap;
+    if (at === 'before') {
+      trace.note(life.name, label, `before: ${what}`);
+      counters.count(`fault: ${what} before a statement`);
+    }
+    if (at === 'before' && what === 'freeze') {
+      // It stood still with the statement in its hands; what it had sent before is there.
+      life.freeze(ms ?? 0);
+      await new Promise<void>((resolve) => life.resume(() => void clock.after(minMs, resolve)));
+      if (isSessionOver) return false;
+    } else if (at === 'before' && what === 'silence') {
+      await new Promise<void>((resolve) => void clock.after(ms ?? 0, resolve));
+      if (isSessionOver || isBroken) return false;
+    } else if (at === 'before') {
+      events.onNoted(life, 'never-arrived', label, null);
       if (what === 'crash') world.kill(life, ms);
-      if (mishap.freezesMs !== undefined) life.freeze(mishap.freezesMs);
       if (what === 'lose') breakNow(mishap.error?.(), mishap.isHalfOpen);
-      if (what === 'freeze') life.freeze(ms ?? 0);
-      if (what === 'silence') {
-        clock.after(answerTimeoutMs, () => breakNow(new Error('Query read timeout')));
-        return false;
-      }
-      return what === 'freeze' || what === 'refuse';
+      if (what !== 'refuse') return false;
+      const error = mishap.error?.() ?? brokenError();
+      asked.outcome = { error };
+      // A refused COMMIT has ended its transaction; after another refusal it waits for its end.
+      isAborted = inTransaction && asked.label !== 'COMMIT';
+      if (inTransaction) await session.perform('ROLLBACK');
+      inTransaction = false;
+      return true;
     }
-
-    function answer(answered: readonly Asked[]): void {
-      answeringUntilMs = Math.max(answeringUntilMs, clock.nowMs() + stream.between(minMs, maxMs));
-      clock.after(answeringUntilMs - clock.nowMs(), () =>
-        life.resume(() => {
-          for (const asked of answered) {
-            if (!waiting.delete(asked) || asked.outcome === null) continue;
-            if ('answer' in asked.outcome) asked.resolve(asked.outcome.answer);
-            else asked.reject(asked.outcome.error);
-          }
-        }),
-      );
+    await execute(asked, label);
+    if (at === 'before' || isSessionOver) return !isSessionOver;
+    trace.note(life.name, label, `after: ${what}`);
+    counters.count(`fault: ${what} after a statement`);
+    if (what !== 'freeze') events.onNoted(life, 'answer-lost', label, null);
+    if (what === 'crash') world.kill(life, ms);
+    if (mishap.freezesMs !== undefined) life.freeze(mishap.freezesMs);
+    if (what === 'lose') breakNow(mishap.error?.(), mishap.isHalfOpen);
+    if (what === 'freeze') life.freeze(ms ?? 0);
+    if (what === 'silence') {
+      clock.after(answerTimeoutMs, () => breakNow(new Error('Query read timeout')));
+      return false;
     }
-
-    // The socket is closed by its owner, or by the operating system of a dead process: what was sent arrives.
-    function close(): void {
-      if (isBroken) return;
-      isBroken = true;
-      connections.delete(connection);
-      clock.after(Math.max(0, sendingUntilMs - clock.nowMs()) + minMs, () => {
-        running = running.then(() => {
-          isSessionOver = true;
-          session.hangUp();
-        });
-      });
-    }
-    life.onEnd(close);
-
-    const connection = { query, close, breakNow, isBroken: () => isBroken };
-    connections.add(connection);
-    return connection;
+    return what === 'freeze' || what === 'refuse';
   }
 
-  function poolFor(life: Life, size: number): pg.Pool {
-    const stream = draws(`${life.machine} store`);
-    const idle: Client[] = [];
-    const queue: {
-      readonly resolve: (client: Client) => void;
-      readonly reject: (error: Error) => void;
-      isOver: boolean;
-    }[] = [];
-    let opened = 0;
-
-    type Client = {
-      connection: Connection;
-      query: Connection['query'];
-      on: () => void;
-      off: () => void;
-      release: (broken?: boolean) => void;
-    };
-
-    function toClient(connection: Connection): Client {
-      const client: Client = {
-        connection,
-        query: connection.query,
-        on: () => {},
-        off: () => {},
-        release: (broken) => {
-          if (broken || connection.isBroken()) {
-            connection.close();
-            opened -= 1;
-            serveNext();
-            return;
-          }
-          const next = queue.shift();
-          if (next === undefined) return void idle.push(client);
-          next.isOver = true;
-          next.resolve(client);
-        },
-      };
-      return client;
-    }
-
-    // A place is free: whoever waits opens a connection of its own.
-    function serveNext(): void {
-      const next = queue.shift();
-      if (next === undefined) return;
-      next.isOver = true;
-      open().then(next.resolve, next.reject);
-    }
-
-    function open(): Promise<Client> {
-      opened += 1;
-      return new Promise((resolve, reject) => {
-        const fail = (error: Error, afterMs: number) =>
-          clock.after(afterMs, () =>
-            life.resume(() => {
-              opened -= 1;
-              reject(error);
-              serveNext();
-            }),
-          );
-        const mishap = isDown ? 'refused' : faults.atConnect(life);
-        if (mishap === 'refused') {
-          const code = stream.isHit(0.3) ? '57P03' : 'ECONNREFUSED';
-          return void fail(codedError(code, 'the database cannot be reached'), stream.between(minMs, maxMs));
+  function answer(answered: readonly Asked[]): void {
+    answeringUntilMs = Math.max(answeringUntilMs, clock.nowMs() + stream.between(minMs, maxMs));
+    clock.after(answeringUntilMs - clock.nowMs(), () =>
+      life.resume(() => {
+        for (const asked of answered) {
+          if (!waiting.delete(asked) || asked.outcome === null) continue;
+          if ('answer' in asked.outcome) asked.resolve(asked.outcome.answer);
+          else asked.reject(asked.outcome.error);
         }
-        if (mishap === 'silence')
-          return void fail(new Error('timeout exceeded when trying to connect'), connectTimeoutMs);
-        clock.after(2 * stream.between(minMs, maxMs), () => {
-          if (isDown) return void fail(codedError('ECONNREFUSED', 'the database cannot be reached'), 0);
-          if (life.isOver()) return;
-          const connection = openConnection(life, stream, (broken) => {
-            const index = idle.findIndex((client) => client.connection === broken);
-            if (index < 0) return;
-            idle.splice(index, 1);
-            opened -= 1;
-            serveNext();
-          });
-          life.resume(() => resolve(toClient(connection)));
-        });
-      });
-    }
-
-    function connect(): Promise<Client> {
-      if (life.isOver()) return never();
-      const client = idle.pop();
-      if (client !== undefined) return Promise.resolve(client);
-      if (opened < size) return open();
-      return new Promise((resolve, reject) => {
-        const waiter = { resolve, reject, isOver: false };
-        queue.push(waiter);
-        clock.after(connectTimeoutMs, () =>
-          life.resume(() => {
-            if (waiter.isOver) return;
-            queue.splice(queue.indexOf(waiter), 1);
-            reject(new Error('timeout exceeded when trying to connect'));
-          }),
-        );
-      });
-    }
-
-    const pool = {
-      on: () => pool,
-      connect,
-      end: async () => {
-        for (const client of idle.splice(0)) client.connection.close();
-      },
-    };
-    return pool as unknown as pg.Pool;
+      }),
+    );
   }
 
-  return {
-    poolFor,
-    crash: (ms) => {
-      isDown = true;
-      trace.note('database', 'crash', `down for ${Math.round(ms)} ms`);
-      counters.count('fault: the database crashes');
-      model.crash();
-      for (const connection of [...connections])
-        connection.breakNow(codedError('57P02', 'terminating connection because of crash of another server process'));
-      clock.after(ms, () => {
-        isDown = false;
-        trace.note('database', 'start', 'ok');
+  // The socket is closed by its owner, or by the operating system of a dead process: what was sent arrives.
+  function close(): void {
+    if (isBroken) return;
+    isBroken = true;
+    onGone();
+    clock.after(Math.max(0, sendingUntilMs - clock.nowMs()) + minMs, () => {
+      running = running.then(() => {
+        isSessionOver = true;
+        session.hangUp();
       });
-    },
-  };
+    });
+  }
+  life.onEnd(close);
+
+  return { query, close, breakNow, isBroken: () => isBroken };
 }

@@ -3,9 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Act, keyOfDelivery, type OrderEvidence, type PlaceOutcome } from './evidence.ts';
-import { moved, type Stories, tellStories } from './invariants/stories.ts';
+import { moved, type Stories, tellStories } from './clean-evidence.ts';
+import type { Act, OrderEvidence, PlaceOutcome } from './evidence.ts';
 import { checkAll, invariants } from './invariants.ts';
+import { keyOfDelivery } from './recorder.ts';
 import type { DeliveryRow, EffectRow, FactRow, LetterRow, OrderRow } from './rows.ts';
 import { missingOf, sometimes, tally } from './sometimes.ts';
 

@@ -6,6 +6,7 @@
 
 import type { Evidence } from './evidence.ts';
 import { books } from './invariants/books.ts';
+import { breakers } from './invariants/breakers.ts';
 import { facts } from './invariants/facts.ts';
 import type { Invariant, Violation } from './invariants/law.ts';
 import { money } from './invariants/money.ts';
@@ -23,6 +24,7 @@ export const invariants: readonly Invariant[] = [
   ...money,
   ...state,
   ...work,
+  ...breakers,
   ...facts,
   ...people,
   ...reading,

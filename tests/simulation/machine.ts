@@ -3,22 +3,15 @@
 // Promises: a start builds every object anew, so what a process kept in memory is gone with it. Of the engine
 // nothing is replaced; only its clock, its pool, its bus and its partners are the simulation's.
 
-import { lockedPauseMs } from '../../src/bus/group-commit.ts';
-import { type Log, OutsideError, type System } from '../../src/bus/ports.ts';
-import { duePollMs, missedPollMs } from '../../src/bus/pull.ts';
-import { idlePollMs } from '../../src/bus/relay.ts';
-import type { OrderDesk, Partners } from '../../src/flow/ports.ts';
-import type { Search } from '../../src/flow/search-ports.ts';
-import { broken, timedOut } from '../../src/io/partners/troubles.ts';
+import type { Log, System } from '../../src/bus/ports.ts';
+import type { OrderDesk } from '../../src/flow/ports.ts';
 import { createDatabase, type Database } from '../../src/io/postgres/database.ts';
 import { createEngine, type Engine, type EngineSettings } from '../../src/main/wire.ts';
 import type { SimulatedBus } from './bus.ts';
-import type { SimulatedServer } from './connection.ts';
-import type { Call as PartnerCall, Recorder } from './evidence.ts';
 import { createLife, createLifeSystem, type Laziness, type Life } from './life.ts';
-import type { createNetwork, World } from './network.ts';
-import type { ModelPartners, silence } from './partners.ts';
-import type { MachinePlan, Plan } from './plan.ts';
+import { createOutside, type OutsideParts } from './outside.ts';
+import type { MachinePlan } from './plan.ts';
+import type { SimulatedServer } from './pool.ts';
 import { asNewerRelease, withNewerType } from './releases.ts';
 
 export type Machine = {
@@ -35,19 +28,11 @@ export type Machine = {
   readonly runsNewer: () => boolean;
 };
 
-export type MachineParts = {
-  readonly world: World;
-  readonly network: ReturnType<typeof createNetwork>;
+export type MachineParts = OutsideParts & {
   readonly server: SimulatedServer;
   readonly bus: SimulatedBus;
-  readonly partners: ModelPartners;
-  readonly recorder: Recorder;
   readonly settings: EngineSettings;
-  readonly partnerLatencyMs: Plan['partnerLatencyMs'];
-  readonly keyWindowMs: number;
   readonly timer: Laziness;
-  // Somebody is calling a partner about an order.
-  readonly onCall: (call: PartnerCall['call'], orderId: string) => void;
   // Which release a start runs.
   readonly isNewer: (machine: string) => boolean;
   // What a test puts between the engine and its database, to break it on purpose.
@@ -94,7 +79,7 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
     engine = createEngine({
       database: runsNewer ? asNewerRelease(spoiled, onOlder) : spoiled,
       bus: runsNewer ? withNewerType(ownBus) : ownBus,
-      ...outsideOf(born, system),
+      ...createOutside(parts, born, system),
       simulatedPartners: true,
       settings,
       roles: { relay: plan.relay, consumers: plan.consumers },
@@ -163,98 +148,6 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
     };
   }
 
-  function outsideOf(born: Life, system: System): { partners: Partners; search: Search } {
-    const { payments, carrier, mail, search } = parts.partners;
-    const lost = () => broken('connection-lost', 'The connection to the partner broke.');
-
-    async function call<A>(
-      asked: Pick<PartnerCall, 'dependency' | 'call' | 'key' | 'orderId'>,
-      signal: AbortSignal,
-      act: () => A | typeof silence,
-      gaveUp: () => Error = () => timedOut('success'),
-    ): Promise<A> {
-      const atMs = clock.nowMs();
-      const told = recorder.called({ ...asked, atMs, monotonicMs: system.monotonicMs(), process: born.name });
-      const label = `${asked.dependency}.${asked.call}`;
-      if (asked.orderId !== null) parts.onCall(asked.call, asked.orderId);
-      try {
-        const latencyMs = parts.partnerLatencyMs[asked.call];
-        const answer = await parts.network.call<A>({
-          life: born,
-          label,
-          subject: asked.orderId,
-          latencyMs,
-          signal,
-          act,
-          lost,
-          gaveUp,
-        });
-        told.trouble = null;
-        told.endedMs = system.monotonicMs();
-        return answer;
-      } catch (error) {
-        const trouble = error instanceof OutsideError ? error.trouble : { class: 'unknown', dependencyDown: false };
-        // The bound of the call aborts too, and says so.
-        const isInterrupted = signal.aborted && !String(signal.reason).includes('no answer within');
-        told.trouble = { class: trouble.class, dependencyDown: trouble.dependencyDown, isInterrupted };
-        told.endedMs = system.monotonicMs();
-        throw error;
-      }
-    }
-
-    const partners: Partners = {
-      payments: {
-        keyWindowMs: parts.keyWindowMs,
-        authorize: (request, signal) => {
-          const { key, orderId, scenario } = request;
-          const asked = { dependency: 'payments', call: 'authorize', key, orderId } as const;
-          return call(
-            asked,
-            signal,
-            () => payments.authorize(request),
-            () => timedOut(scenario),
-          );
-        },
-        void: (request, signal) => {
-          const { key, orderId } = request;
-          return call({ dependency: 'payments', call: 'void', key, orderId }, signal, () => payments.void(request));
-        },
-        lookup: (key, signal) =>
-          call({ dependency: 'payments', call: 'lookup', key, orderId: null }, signal, () => payments.lookup(key)),
-      },
-      carrier: {
-        keyWindowMs: parts.keyWindowMs,
-        book: (request, signal) => {
-          const { key, orderId } = request;
-          return call({ dependency: 'carrier', call: 'book', key, orderId }, signal, () => carrier.book(request));
-        },
-        recall: (request, signal) => {
-          const { key, orderId } = request;
-          return call({ dependency: 'carrier', call: 'recall', key, orderId }, signal, () => carrier.recall(request));
-        },
-        lookup: (key, signal) =>
-          call({ dependency: 'carrier', call: 'lookup', key, orderId: null }, signal, () => carrier.lookup(key)),
-      },
-      mail: {
-        send: (request, signal) => {
-          const { key, orderId } = request;
-          return call({ dependency: 'mail', call: 'send', key, orderId }, signal, () => mail.send(request));
-        },
-      },
-    };
-    return {
-      partners,
-      search: {
-        prepare: async () => {},
-        index: (documents, signal) => {
-          const asked = { dependency: 'search', call: 'index', key: '', orderId: null } as const;
-          return call(asked, signal, () => search.index(documents));
-        },
-        find: async () => ({ ids: [], next: null }),
-      },
-    };
-  }
-
   return {
     plan,
     start,
@@ -281,55 +174,6 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
           end(who, startsAgainAfterMs);
         });
       });
-    },
-  };
-}
-
-// How much later than asked the looks of an engine that finds nothing may come: their rounds are most of what a
-// simulation computes. A timer may be late on any machine. What it waits for wakes it: a fact that is owed, or
-// the end of any transaction.
-type Doze = { readonly ms: number; readonly until: 'a fact' | 'a commit' | null };
-const dozes: ReadonlyMap<number, Doze> = new Map([
-  [idlePollMs, { ms: 1_500, until: 'a fact' }],
-  [lockedPauseMs, { ms: 200, until: 'a commit' }],
-  [duePollMs, { ms: 1_500, until: null }],
-  [missedPollMs, { ms: 3_000, until: null }],
-]);
-
-export function createLaziness(clock: World['clock'], isLazyFromTheStart: boolean) {
-  let isLazy = isLazyFromTheStart;
-  type Dozing = { readonly dueMs: number; timer: { cancel: () => void }; readonly fire: () => void };
-  const dozing = { 'a fact': new Set<Dozing>(), 'a commit': new Set<Dozing>() };
-  const wake = (what: keyof typeof dozing) => {
-    for (const one of dozing[what]) {
-      one.timer.cancel();
-      one.timer = clock.after(one.dueMs - clock.nowMs(), one.fire);
-    }
-    dozing[what].clear();
-  };
-  const timer: Laziness = (ms, fire) => {
-    const doze = isLazy ? dozes.get(ms) : undefined;
-    if (doze === undefined) return clock.after(ms, fire);
-    const waiting = doze.until === null ? null : dozing[doze.until];
-    const run = () => {
-      waiting?.delete(one);
-      fire();
-    };
-    const one: Dozing = { dueMs: clock.nowMs() + ms, timer: clock.after(ms + doze.ms, run), fire: run };
-    waiting?.add(one);
-    return {
-      cancel: () => {
-        one.timer.cancel();
-        waiting?.delete(one);
-      },
-    };
-  };
-  return {
-    timer,
-    wake,
-    // Where nothing goes wrong any more, a look that finds nothing shows nothing.
-    rest: () => {
-      isLazy = true;
     },
   };
 }

@@ -10,16 +10,18 @@ import { subscribedTypes } from '../../src/main/open-database.ts';
 import { createSimulatedBus, type SimulatedBus } from './bus.ts';
 import { type Clients, createClients } from './clients.ts';
 import { type Clock, createClock } from './clock.ts';
-import { createSimulatedServer, type SimulatedServer } from './connection.ts';
 import { createDraws, type Draws } from './draws.ts';
-import { createRecorder, type Recorder } from './evidence.ts';
 import { checkAll, checkOrder, checkSafety, type Violation } from './invariants.ts';
+import { createLaziness } from './laziness.ts';
 import { epochMs, type Life } from './life.ts';
-import { createLaziness, createMachine, type Machine } from './machine.ts';
+import { createMachine, type Machine } from './machine.ts';
 import { createModelServer, type ModelServer, type RowChange, type StatementSeen } from './model/server.ts';
 import { createCounters, createNetwork, type Faults, type World } from './network.ts';
+import { owedIn } from './owed.ts';
 import { createModelPartners, type ModelPartners } from './partners.ts';
 import type { Plan } from './plan.ts';
+import { createSimulatedServer, type SimulatedServer } from './pool.ts';
+import { createRecorder, type Recorder } from './recorder.ts';
 import { newerType, olderType } from './releases.ts';
 import type { Change } from './rows.ts';
 import { createTrace, rowInWords } from './trace.ts';
@@ -240,30 +242,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
   }
   const clients: Clients = createClients({ world, plan, machines, recorder });
 
-  function* owed(): Generator<string> {
-    if (clients.areBusy()) yield 'a client still waits';
-    const { lanes, tokens, settings: seen } = recorder.evidence;
-    for (const { lane, token, lease_until } of lanes.values()) {
-      const holder = token === null ? undefined : tokens.get(token)?.process;
-      const isAlive = holder === undefined || machines.some((machine) => machine.life()?.name === holder);
-      if (!isAlive && Number(lease_until) > seen.epochMs + clock.nowMs()) yield `lane ${lane} is held by the dead`;
-    }
-    for (const order of [...recorder.evidence.orders.values(), recorder.evidence.unread]) {
-      if (order.row?.status === 'PENDING' || order.row?.status === 'PROCESSING')
-        yield `order ${order.id} is ${order.row.status}`;
-      for (const version of order.owed.keys()) yield `version ${version} of ${order.id} is unpublished`;
-      for (const { consumer, event_id, state } of order.deliveries.values()) {
-        if (state === 'running' || state === 'waiting') yield `${consumer} of ${event_id} is ${state} (${order.id})`;
-      }
-      for (const fact of order.facts) {
-        for (const { consumer, type } of recorder.evidence.settings.subscribed) {
-          if (type === fact.type.replace(newerType, olderType) && !order.deliveries.has(`${consumer} ${fact.id}`))
-            yield `${consumer} was not given ${type} of ${order.id}`;
-        }
-      }
-    }
-  }
-
+  const owed = () => owedIn({ recorder, clients, machines, nowMs: clock.nowMs });
   const runFor = (ms: number) => {
     const untilMs = clock.nowMs() + ms;
     let isOver = false;

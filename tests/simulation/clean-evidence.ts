@@ -1,12 +1,13 @@
-// Four orders and an unread message as they should go, told to a recorder step by step: the clean evidence
-// that the tests of the invariants then spoil, one detail at a time.
+// Three orders, a refused request and an unread message as they should go, told to a recorder step by step: the clean
+// evidence that the tests of the invariants then spoil, one detail at a time.
 
-import type { Order } from '../../../src/domain/order.ts';
-import type { PlaceCommand } from '../../../src/flow/ports.ts';
-import type { OrderDocument } from '../../../src/flow/search-ports.ts';
-import { type Act, createRecorder, type Moved, type OrderEvidence, type Placement } from '../evidence.ts';
-import { type Brought, createModelPartners } from '../partners.ts';
-import type { AttemptRow, Change, DeliveryRow, EffectRow, FactRow, LetterRow, OrderRow } from '../rows.ts';
+import type { Order } from '../../src/domain/order.ts';
+import type { PlaceCommand } from '../../src/flow/ports.ts';
+import type { OrderDocument } from '../../src/flow/search-ports.ts';
+import type { Act, Moved, OrderEvidence, Placement } from './evidence.ts';
+import { type Brought, createModelPartners } from './partners.ts';
+import { createRecorder } from './recorder.ts';
+import type { AttemptRow, Change, DeliveryRow, EffectRow, FactRow, LetterRow, OrderRow } from './rows.ts';
 
 const epochMs = Date.UTC(2026, 10, 21, 7);
 const subscribed = [

@@ -1,0 +1,39 @@
+// What is still owed: to clients, to the bus, to consumers, and orders that have not ended.
+//
+// Promises: empty only when nothing is under way any more. Each thing is a sentence, for whoever reads why a world
+// has not come to its end; asked for the first one alone, it looks no further.
+
+import type { Clients } from './clients.ts';
+import type { Machine } from './machine.ts';
+import type { Recorder } from './recorder.ts';
+import { newerType, olderType } from './releases.ts';
+
+export function* owedIn(world: {
+  readonly recorder: Recorder;
+  readonly clients: Clients;
+  readonly machines: readonly Machine[];
+  readonly nowMs: () => number;
+}): Generator<string> {
+  const { recorder, clients, machines, nowMs } = world;
+  const { lanes, tokens, settings, orders, unread } = recorder.evidence;
+  if (clients.areBusy()) yield 'a client still waits';
+  for (const { lane, token, lease_until } of lanes.values()) {
+    const holder = token === null ? undefined : tokens.get(token)?.process;
+    const isAlive = holder === undefined || machines.some((machine) => machine.life()?.name === holder);
+    if (!isAlive && Number(lease_until) > settings.epochMs + nowMs()) yield `lane ${lane} is held by the dead`;
+  }
+  for (const order of [...orders.values(), unread]) {
+    if (order.row?.status === 'PENDING' || order.row?.status === 'PROCESSING')
+      yield `order ${order.id} is ${order.row.status}`;
+    for (const version of order.owed.keys()) yield `version ${version} of ${order.id} is unpublished`;
+    for (const { consumer, event_id, state } of order.deliveries.values()) {
+      if (state === 'running' || state === 'waiting') yield `${consumer} of ${event_id} is ${state} (${order.id})`;
+    }
+    for (const fact of order.facts) {
+      for (const { consumer, type } of settings.subscribed) {
+        if (type === fact.type.replace(newerType, olderType) && !order.deliveries.has(`${consumer} ${fact.id}`))
+          yield `${consumer} was not given ${type} of ${order.id}`;
+      }
+    }
+  }
+}

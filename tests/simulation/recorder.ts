@@ -1,0 +1,265 @@
+// Keeps the evidence: is told of everything that stands outside the system, and files it by order, key and token.
+//
+// Promises: nothing is forgotten or judged here; a table that it does not know is an error.
+// Relies on being told everything in the order in which it took effect.
+
+import type {
+  Act,
+  BreakerChange,
+  Call,
+  Ended,
+  Evidence,
+  Happening,
+  Ledger,
+  Moved,
+  Noted,
+  OrderEvidence,
+  Placement,
+  PlaceOutcome,
+  Publication,
+  RunSettings,
+} from './evidence.ts';
+import type { AnalyticsRow, Change, KeyRow, LaneRow } from './rows.ts';
+
+export type Recorder = ReturnType<typeof createRecorder>;
+
+export function createRecorder(settings: RunSettings, ledger: Ledger) {
+  const orders = new Map<string, OrderEvidence>();
+  const unread = emptyOrder('');
+  const placements: Placement[] = [];
+  const placementsByKey = new Map<string, Placement[]>();
+  const placementOf = new Map<string, Placement>();
+  const acts: Act[] = [];
+  const actOf = new Map<string, Act>();
+  const keys = new Map<string, KeyRow>();
+  const books = new Map<string, AnalyticsRow>();
+  const lanes = new Map<number, LaneRow>();
+  const laneMoves: Moved<LaneRow>[] = [];
+  const calls: Call[] = [];
+  const breakers: BreakerChange[] = [];
+  const happenings: Happening[] = [];
+  const noted: Noted[] = [];
+  const ended: Ended[] = [];
+  const tokens = new Map<string, { process: string; monotonicMs: number }>();
+  const complaints: { process: string; message: string; error: string }[] = [];
+  let sequence = 0;
+  let nowMs = 0;
+
+  function orderOf(id: string | null): OrderEvidence {
+    if (id === null) return unread;
+    let order = orders.get(id);
+    if (order === undefined) {
+      order = emptyOrder(id);
+      orders.set(id, order);
+    }
+    return order;
+  }
+
+  function apply(process: string, atMs: number, change: Change): string | null {
+    const { label, before, after } = change;
+    const moved = { sequence, atMs, process, label, token: change.token ?? null };
+    switch (change.table) {
+      case 'orders': {
+        const order = orderOf((change.after ?? change.before)?.id ?? null);
+        order.row = change.after;
+        order.moves.push({ ...moved, before: change.before, after: change.after });
+        return order.id;
+      }
+      case 'idempotency_keys':
+        if (change.after !== null) keys.set(change.after.key, change.after);
+        else if (change.before !== null) keys.delete(change.before.key);
+        return null;
+      case 'events': {
+        if (change.after === null) return null;
+        const order = orderOf(change.after.order_id);
+        order.facts.push(change.after);
+        order.factSequences.push(sequence);
+        return order.id;
+      }
+      case 'outbox': {
+        const row = change.after ?? change.before;
+        if (row === null) return null;
+        const order = orderOf(row.order_id);
+        if (change.after === null) order.owed.delete(row.version);
+        else order.owed.set(row.version, row);
+        order.owedMoves.push({ ...moved, before: change.before, after: change.after });
+        return order.id;
+      }
+      case 'relay_lanes':
+        if (change.after !== null) lanes.set(change.after.lane, change.after);
+        laneMoves.push({ ...moved, before: change.before, after: change.after });
+        return null;
+      case 'deliveries': {
+        const row = change.after ?? change.before;
+        if (row === null) return null;
+        const order = orderOf(row.order_id);
+        const key = keyOfDelivery(row);
+        if (change.after === null) order.deliveries.delete(key);
+        else order.deliveries.set(key, change.after);
+        order.deliveryMoves.push({ ...moved, before: change.before, after: change.after });
+        return order.id;
+      }
+      case 'effects': {
+        if (change.after === null) return null;
+        const order = orderOf(change.after.order_id);
+        order.effects.set(change.after.name, change.after);
+        order.effectMoves.push({ ...moved, before: change.before, after: change.after });
+        return order.id;
+      }
+      case 'dead_letters': {
+        const row = change.after ?? change.before;
+        if (row === null) return null;
+        const order = orderOf(row.order_id);
+        if (change.after === null) order.letters.delete(row.id);
+        else order.letters.set(row.id, change.after);
+        return order.id;
+      }
+      case 'attempts': {
+        if (change.after === null) return null;
+        const order = orderOf(change.after.order_id);
+        order.attempts.push(change.after);
+        order.attemptSequences.push(sequence);
+        return order.id;
+      }
+      case 'audit_log': {
+        if (change.after === null) return null;
+        const order = orderOf(change.after.order_id);
+        order.audits.push(change.after);
+        return order.id;
+      }
+      case 'analytics': {
+        if (change.after === null) return null;
+        const { day, measure, value, currency, country } = change.after;
+        books.set([day, measure, value, currency, country].join('\n'), change.after);
+        return null;
+      }
+      default:
+        throw new Error(`no oracle knows this table: ${JSON.stringify({ before, after })}`);
+    }
+  }
+
+  const evidence: Evidence = {
+    settings,
+    orders,
+    unread,
+    placements,
+    placementsByKey,
+    placementOf,
+    acts,
+    actOf,
+    keys,
+    books,
+    lanes,
+    laneMoves,
+    calls,
+    breakers,
+    happenings,
+    noted,
+    ended,
+    tokens,
+    complaints,
+    ledger,
+    get nowMs() {
+      return nowMs;
+    },
+  };
+
+  return {
+    evidence,
+    // A transaction has committed, `atMs` by the clock of the database, from the beginning. Answers the orders it touched ('' =
+    // what belongs to none).
+    committed: (process: string, atMs: number, changes: readonly Change[]): ReadonlySet<string> => {
+      sequence += 1;
+      nowMs = atMs;
+      const touched = new Set<string>();
+      for (const change of changes) {
+        const id = apply(process, atMs, change);
+        if (id !== null) touched.add(id);
+      }
+      return touched;
+    },
+    // The caller keeps the object and calls `answered` once, or never.
+    asked: (placement: Omit<Placement, 'answer'>): Placement => {
+      const kept: Placement = { ...placement, answer: null };
+      placements.push(kept);
+      placementOf.set(kept.correlationId, kept);
+      if (kept.key !== null) {
+        const equal = placementsByKey.get(kept.key);
+        if (equal === undefined) placementsByKey.set(kept.key, [kept]);
+        else equal.push(kept);
+      }
+      return kept;
+    },
+    answered: (placement: Placement, answer: PlaceOutcome, atMs: number = nowMs): void => {
+      placement.answer = answer;
+      placement.answeredMs = atMs;
+      if ('order' in answer) orderOf(answer.order.id).acknowledged.push(placement);
+    },
+    // As `asked`, for a cancel or a reprocess; the caller sets `answer` on what it gets.
+    acted: (act: Omit<Act, 'answer'>): Act => {
+      const kept = { ...act, answer: null };
+      acts.push(kept);
+      actOf.set(kept.correlationId, kept);
+      // An id that nobody has is no order.
+      if (kept.orderId !== null) orders.get(kept.orderId)?.acts.push(kept);
+      return kept;
+    },
+    // The caller sets `trouble` on what it gets when the call has ended for it.
+    called: (call: Omit<Call, 'effect' | 'trouble'>): Call => {
+      const order = call.orderId === null ? undefined : orders.get(call.orderId);
+      const effects = order === undefined ? [] : [...order.effects.values()];
+      const kept: Call = { ...call, effect: effects.find((effect) => effect.key === call.key) ?? null };
+      calls.push(kept);
+      order?.calls.push(kept);
+      return kept;
+    },
+    isClaimed: (consumer: string, eventId: string, orderId: string): boolean =>
+      orders.get(orderId)?.deliveries.has(keyOfDelivery({ consumer, event_id: eventId })) === true,
+    // A message was acknowledged to the bus that came for the first time.
+    acknowledged: (process: string, consumer: string, eventId: string, orderId: string): void => {
+      const delivery = orders.get(orderId)?.deliveries.get(keyOfDelivery({ consumer, event_id: eventId }));
+      const token = delivery?.state === 'running' ? (delivery.token ?? '') : '';
+      if (tokens.get(token)?.process !== process) return;
+      noted.push({ atMs: nowMs, process, what: 'acknowledged-at-work', label: token, code: null });
+    },
+    published: (publication: Publication): void => {
+      orderOf(publication.orderId).publications.push(publication);
+    },
+    tokenMade: (process: string, token: string, monotonicMs: number): void => {
+      tokens.set(token, { process, monotonicMs });
+    },
+    breakerChanged: (change: BreakerChange) => void breakers.push(change),
+    happened: (happening: Happening) => void happenings.push(happening),
+    note: (note: Noted) => void noted.push(note),
+    ended: (end: Ended) => void ended.push(end),
+    complained: (process: string, message: string, error: string) => void complaints.push({ process, message, error }),
+  };
+}
+
+export function keyOfDelivery(row: { readonly consumer: string; readonly event_id: string }): string {
+  return `${row.consumer} ${row.event_id}`;
+}
+
+export function emptyOrder(id: string): OrderEvidence {
+  return {
+    id,
+    row: null,
+    moves: [],
+    facts: [],
+    factSequences: [],
+    owed: new Map(),
+    owedMoves: [],
+    deliveries: new Map(),
+    deliveryMoves: [],
+    effects: new Map(),
+    effectMoves: [],
+    letters: new Map(),
+    attempts: [],
+    attemptSequences: [],
+    audits: [],
+    publications: [],
+    calls: [],
+    acknowledged: [],
+    acts: [],
+  };
+}
