@@ -13,7 +13,8 @@ import { createSystem } from '../../src/io/system.ts';
 import type { Faults, Mishap } from './network.ts';
 import { createSimulation, type Simulation } from './simulation.ts';
 import { sometimes } from './sometimes.ts';
-import { labelCounter, leaseMs, quietPlan, type Story, stories } from './stories.ts';
+import { labelCounter, leaseMs, quietPlan, type Story } from './stories/story.ts';
+import { stories } from './stories.ts';
 
 // Files whose statements no running engine sends.
 const exemptFiles: Readonly<Record<string, string>> = {

@@ -1,0 +1,162 @@
+// What an order may go through: its partners' answers, cancels, letters, and what nobody knows for a while.
+//
+// Promises: each story comes to its end in a world without faults as it says, and by the engine alone.
+
+import type { Simulation } from '../simulation.ts';
+import { alone, consumers, goods, machine, notNow, type Story, seen, silence, withSettings } from './story.ts';
+
+async function cancelWhileBooking(simulation: Simulation): Promise<void> {
+  const { insist } = simulation.clients;
+  const order = await insist.place('a', goods);
+  if (order === null) return;
+  await seen(simulation, order.id, ({ fulfillment }) => fulfillment !== 'none');
+  await simulation.clients.pause(50);
+  await insist.cancel(order.id);
+}
+
+export const ofOrders: readonly Story[] = [
+  {
+    name: 'a paid order is shipped, and its request repeated',
+    tell: async ({ clients: { insist } }) => {
+      const order = await insist.place('a', goods);
+      await insist.place('a', goods);
+      if (order !== null) await insist.timeline(order.id);
+    },
+  },
+  {
+    name: 'a declined order',
+    tell: async ({ clients: { insist } }) => void (await insist.place('a', { ...goods, paymentScenario: 'failure' })),
+  },
+  {
+    name: 'a flaky payment is tried again',
+    tell: async ({ clients: { insist } }) => void (await insist.place('a', { ...goods, paymentScenario: 'flaky' })),
+  },
+  {
+    name: 'an outage ends in a letter, which is sent back',
+    plan: withSettings({ maxRetries: 1 }),
+    tell: async (simulation) => {
+      const { insist } = simulation.clients;
+      const order = await insist.place('a', { ...goods, paymentScenario: 'outage' });
+      if (order === null) return;
+      await seen(simulation, order.id, ({ status }) => status === 'FAILED');
+      await insist.operate();
+    },
+  },
+  {
+    name: 'an answer that was lost is not forgotten over a certain failure after it',
+    plan: withSettings({ maxRetries: 1 }),
+    trouble: (label, before) => {
+      if (label !== 'payments.authorize' || before > 1) return null;
+      return before === 0 ? silence : { at: 'before', what: 'refuse', error: notNow };
+    },
+    tell: async (simulation) => {
+      const { insist } = simulation.clients;
+      const order = await insist.place('a', goods);
+      if (order === null) return;
+      await seen(simulation, order.id, ({ status }) => status === 'FAILED');
+      await insist.operate();
+    },
+  },
+  {
+    name: 'a letter of a core step is closed by a cancel',
+    plan: withSettings({ maxRetries: 0 }),
+    tell: async (simulation) => {
+      const { insist } = simulation.clients;
+      const order = await insist.place('a', { ...goods, paymentScenario: 'timeout' });
+      if (order === null) return;
+      await seen(simulation, order.id, ({ status }) => status === 'FAILED');
+      await insist.cancel(order.id);
+    },
+  },
+  ...(['PaymentFailed', 'FulfillmentRejected'] as const).map(
+    (fact): Story => ({
+      name: `a partner says no to what was canceled meanwhile: ${fact}`,
+      // Whoever undoes it sleeps until the answer is settled.
+      plan: (plan) => ({
+        ...plan,
+        machines: [
+          { ...machine('one'), consumers: consumers.filter((consumer) => consumer !== 'compensation') },
+          { ...machine('two'), isApi: false, relay: false, consumers: ['compensation'] },
+        ],
+        partnerLatencyMs: { ...plan.partnerLatencyMs, authorize: [150, 180], book: [150, 180] },
+      }),
+      rejects: true,
+      meets: [`transition CANCELED ${fact}`],
+      tell: async (simulation) => {
+        const { clients, machines } = simulation;
+        machines[1]?.freeze(2_000);
+        const isDeclined = fact === 'PaymentFailed';
+        const order = await clients.insist.place('a', {
+          ...goods,
+          paymentScenario: isDeclined ? 'failure' : 'success',
+        });
+        if (order === null) return;
+        await seen(simulation, order.id, ({ payment, fulfillment }) => (isDeclined ? payment : fulfillment) !== 'none');
+        await clients.insist.cancel(order.id);
+      },
+    }),
+  ),
+  {
+    name: 'a cancel while the shipment is booked',
+    trouble: (label, before) => (label === 'carrier.book' && before < 2 ? silence : null),
+    tell: cancelWhileBooking,
+  },
+  {
+    name: 'a cancel that comes too late for the carrier',
+    refusesRecall: true,
+    trouble: (label, before) => (label === 'carrier.book' && before < 2 ? silence : null),
+    tell: async (simulation) => {
+      await cancelWhileBooking(simulation);
+      await simulation.clients.pause(1_000);
+      // The carrier says no again: it ships, whoever asks.
+      await simulation.clients.insist.operate();
+    },
+  },
+  {
+    name: 'undos without an answer, which are left to a person',
+    plan: (plan) => alone(withSettings({ maxRetries: 1 })(plan)),
+    trouble: (label, before) => {
+      if (label === 'carrier.book') return before === 1 || before === 2 ? silence : null;
+      return (label === 'carrier.recall' || label === 'payments.void') && before < 2 ? silence : null;
+    },
+    tell: async (simulation) => {
+      const { insist } = simulation.clients;
+      // Both partners have answered somebody lately, so none is taken to be away.
+      const well = await insist.place('z', goods);
+      if (well !== null) await seen(simulation, well.id, ({ status }) => status === 'PROCESSED');
+      // Of the first the carrier says nothing, of the second the provider.
+      for (const key of ['a', 'b']) {
+        const order = await insist.place(key, goods);
+        if (order === null) return;
+        await seen(simulation, order.id, ({ fulfillment }) => fulfillment !== 'none');
+        await insist.cancel(order.id);
+        await simulation.clients.pause(2_000);
+      }
+    },
+  },
+  {
+    name: 'outcomes that are asked for after the partners forgot their keys',
+    plan: (plan) => ({ ...withSettings({ maxRetries: 0 })(plan), keyWindowMs: 2_000 }),
+    trouble: (label, before) => (label === 'carrier.book' && before === 0 ? silence : null),
+    tell: async (simulation) => {
+      const { insist } = simulation.clients;
+      const order = await insist.place('a', { ...goods, paymentScenario: 'lost-answer' });
+      if (order === null) return;
+      await seen(simulation, order.id, ({ status }) => status === 'FAILED');
+      await simulation.clients.pause(2_500);
+      await insist.operate();
+      await seen(simulation, order.id, ({ status }) => status === 'FAILED');
+      await simulation.clients.pause(2_500);
+      await insist.operate();
+    },
+  },
+  {
+    name: 'several clients at once, some of whom repeat themselves',
+    plan: alone,
+    about: 'read-key-winners',
+    tell: async ({ clients: { insist } }) => {
+      await insist.place('a', goods);
+      await Promise.all(['b', 'a', 'c', 'a', 'd', 'a', 'e'].map((key) => insist.place(key, goods)));
+    },
+  },
+];

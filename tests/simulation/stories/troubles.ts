@@ -1,0 +1,154 @@
+// What may befall those who work: partners that stay away, a bus that brings nothing, deploys, deaths and stops.
+//
+// Promises: what is wrong in a story is wrong in every one of its cells of the matrix; `meets` says what it shows.
+
+import { alone, away, goods, notNow, type Story, seen, silence, withSettings } from './story.ts';
+
+const deployMs = 1_500;
+
+export const ofTroubles: readonly Story[] = [
+  {
+    name: 'a provider that is away for some, and silent to others',
+    plan: (plan) => alone(withSettings({ concurrency: 16 })(plan)),
+    // The silent calls end long after the others have opened the breaker.
+    trouble: (label, before) => {
+      if (label !== 'payments.authorize' || before >= 12) return null;
+      return before < 6 ? { ...silence, at: 'before' } : { at: 'before', what: 'refuse', error: away };
+    },
+    tell: async ({ clients: { insist } }) => {
+      await Promise.all(Array.from({ length: 12 }, (_, nth) => insist.place(`away-${nth}`, goods)));
+    },
+  },
+  {
+    name: 'a provider that is away for longer than anything may wait',
+    plan: (plan) => alone(withSettings({ maxWaitMs: 3_000 })(plan)),
+    meets: ['waited too long', 'hold while a breaker is open'],
+    trouble: (label, before) =>
+      label === 'payments.authorize' && before < 30 ? { at: 'before', what: 'refuse', error: away } : null,
+    tell: async ({ clients: { insist, pause } }) => {
+      await Promise.all(Array.from({ length: 16 }, (_, nth) => insist.place(`long-${nth}`, goods)));
+      await pause(1_000);
+      await insist.place('e', goods);
+    },
+  },
+  {
+    name: 'money goes back while the carrier is away',
+    plan: alone,
+    meets: ['authorization voided', 'breaker closed'],
+    trouble: (label, before) => {
+      if (label === 'carrier.book' && before < 9) return { at: 'before', what: 'refuse', error: away };
+      return label === 'payments.void' && before < 1 ? { at: 'before', what: 'refuse', error: notNow } : null;
+    },
+    tell: async (simulation) => {
+      const { insist, pause } = simulation.clients;
+      await Promise.all(['a', 'b', 'c'].map((key) => insist.place(key, goods)));
+      await pause(800);
+      // Nobody begins to book these: the breaker of the carrier is open.
+      const cancel = async (key: string) => {
+        const order = await insist.place(key, goods);
+        if (order === null) return;
+        await seen(simulation, order.id, ({ payment }) => payment === 'authorized');
+        await insist.cancel(order.id);
+      };
+      await Promise.all(['d', 'e', 'f'].map(cancel));
+    },
+  },
+  {
+    name: 'an old message that comes when a probe may leave',
+    plan: alone,
+    trouble: (label, before) => {
+      const isAway = label === 'payments.authorize' && before > 0 && before <= 7;
+      return isAway ? { at: 'before', what: 'refuse', error: away } : null;
+    },
+    tell: async ({ bus, clients, recorder }) => {
+      const done = await clients.insist.place('a', goods);
+      await clients.pause(500);
+      await Promise.all(['b', 'c', 'd'].map((key) => clients.insist.place(key, goods)));
+      const [fact] = recorder.evidence.orders.get(done?.id ?? '')?.facts ?? [];
+      const again = Buffer.from(JSON.stringify({ specversion: '1.0', id: fact?.id, type: fact?.type }));
+      for (let times = 0; times < 50; times += 1) {
+        bus.inject(again);
+        await clients.pause(60);
+      }
+    },
+  },
+  {
+    name: 'a deploy, in which the older release meets a fact of the newer',
+    plan: (plan) => ({ ...plan, bus: { ...plan.bus, filters: 'name', doubles: 1 } }),
+    isNewer: (machine, nowMs) => machine === 'one' || nowMs > deployMs,
+    tell: async ({ machines, clients: { insist, pause } }) => {
+      await Promise.all(Array.from({ length: 6 }, (_, nth) => insist.place(`new-${nth}`, goods)));
+      await pause(deployMs);
+      machines[1]?.stop(100, 50);
+    },
+  },
+  {
+    name: 'a fact that is committed long after its number was taken',
+    plan: alone,
+    // Meanwhile the relay goes past its number.
+    stall: (label, before) =>
+      label === 'COMMIT of lock-orders' && before === 0 ? { at: 'before', what: 'silence', ms: 600 } : null,
+    tell: async ({ clients: { insist, pause } }) => {
+      await Promise.all(
+        Array.from({ length: 12 }, (_, nth) => pause(nth * 60).then(() => insist.place(`late-${nth}`, goods))),
+      );
+    },
+  },
+  {
+    name: 'work that its workers die of',
+    meets: ['worker lost', 'takeover'],
+    trouble: (label, before) =>
+      label === 'payments.authorize' && before < 11 ? { at: 'before', what: 'crash', ms: 1 } : null,
+    tell: async (simulation) => {
+      const { insist } = simulation.clients;
+      const order = await insist.place('a', goods);
+      if (order === null) return;
+      await seen(simulation, order.id, ({ status }) => status === 'FAILED');
+      await insist.operate();
+    },
+  },
+  {
+    name: 'a bus that brings nothing',
+    plan: (plan) => ({ ...plan, bus: { ...plan.bus, loses: 1 } }),
+    tell: async ({ clients: { insist } }) => void (await insist.place('a', goods)),
+  },
+  {
+    name: 'work that takes longer than a third of its lease',
+    plan: withSettings({ processingDelayMs: 700 }),
+    meets: ['message acknowledged while its work runs', 'lease renewed'],
+    tell: async ({ clients: { insist } }) => void (await insist.place('a', goods)),
+  },
+  {
+    name: 'messages that nobody can read, and one of no fact, are parked and read again',
+    tell: async ({ bus, clients }) => {
+      await clients.pause(20);
+      bus.inject(Buffer.from('no json'));
+      const unknown = { specversion: '1.0', id: '00000000-0000-4000-8000-000000000000', type: 'OrderCreatedV1' };
+      bus.inject(Buffer.from(JSON.stringify(unknown)));
+      await clients.pause(500);
+      await clients.insist.operate();
+      // The fact has come meanwhile: read again, its message is finished.
+      await clients.insist.place('a', goods);
+    },
+  },
+  {
+    name: 'a machine is told to stop in the middle of a call',
+    plan: alone,
+    meets: ['graceful stop released uncharged'],
+    trouble: (label, before) => (label === 'payments.authorize' && before === 0 ? { ...silence, at: 'before' } : null),
+    tell: async ({ machines, clients }) => {
+      await clients.insist.place('a', goods);
+      await clients.pause(60);
+      machines[0]?.stop(100, 50);
+    },
+  },
+  {
+    name: 'a machine is told to stop',
+    tell: async ({ machines, clients }) => {
+      await clients.insist.place('a', goods);
+      await clients.pause(30);
+      machines[0]?.stop(100, 50);
+      await clients.insist.place('b', goods);
+    },
+  },
+];
