@@ -15,7 +15,7 @@ import type { Search } from './search-ports.ts';
 
 export function createOrderDesk(options: {
   readonly store: OrderStore;
-  readonly search: Pick<Search, 'find'>;
+  readonly search: Pick<Search, 'find' | 'count'>;
   readonly system: System;
   readonly simulatedPartners: boolean;
 }): OrderDesk {
@@ -52,6 +52,8 @@ export function createOrderDesk(options: {
       const found = ids.map((id) => orders.get(id)).filter((order) => order !== undefined);
       return { items: found.filter(({ status }) => query.status === null || status === query.status), next };
     },
+
+    count: search.count,
 
     cancel: (id, reason, correlationId) =>
       store.change(id, (record, letters, now) => cancelOrder(record, letters, { reason, correlationId }, now)),

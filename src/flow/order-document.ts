@@ -4,6 +4,7 @@
 // release is a step like any other. Relies on the facts to be those of one moment, oldest first.
 
 import { nameOf } from '../bus/envelope.ts';
+import type { Status } from '../domain/order.ts';
 import type { OrderDocument, OrderHistory } from './search-ports.ts';
 import { wordsOf } from './search-words.ts';
 
@@ -19,7 +20,7 @@ export function toDocument({ order, facts }: OrderHistory): OrderDocument {
     id: order.id,
     version: latest.version,
     status,
-    state: order.status,
+    state: stateOf(order.status, status),
     reason: order.reason,
     amount: order.amount,
     currency: order.currency,
@@ -35,6 +36,12 @@ export function toDocument({ order, facts }: OrderHistory): OrderDocument {
     timeline: facts.slice(-timelineMax).map(({ type, time, id, correlationId, causationId }) => ({
       ...{ type, at: time.toISOString(), eventId: id, correlationId, causationId },
     })),
-    words: wordsOf(order, [order.status, status]),
+    words: wordsOf(order, [stateOf(order.status, status), status]),
   };
 }
+
+// Taking an order up writes no fact: whether it was before or after this reading must not show.
+function stateOf(now: Status, step: string): Status {
+  return now === 'PROCESSING' && beforeTakingUp.includes(step) ? 'PENDING' : now;
+}
+const beforeTakingUp = ['OrderCreated', 'OrderReprocessed'];

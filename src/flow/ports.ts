@@ -11,7 +11,7 @@ import type { ProductType } from '../domain/money.ts';
 import type { Item, Order, OrderId, PaymentScenario } from '../domain/order.ts';
 import type { Refusal } from '../domain/refusals.ts';
 import type { Books, Count } from './books.ts';
-import type { OrderPlace, OrderQuery } from './search-ports.ts';
+import type { OrderPlace, OrderQuery, Search } from './search-ports.ts';
 import type { TimelineEntry } from './sentences.ts';
 
 export type Authorization = { readonly authorizationId: string; readonly expiresAt: Date };
@@ -192,6 +192,7 @@ export type OrderDesk = {
   readonly timeline: (id: OrderId) => Promise<readonly TimelineEntry[] | Refusal>;
   // Newest first; `next` is null on the last page.
   readonly find: (query: OrderQuery) => Promise<{ readonly items: readonly Order[]; readonly next: OrderPlace | null }>;
+  readonly count: Search['count'];
   readonly cancel: (id: OrderId, reason: string | null, correlationId: string) => Promise<Order | Refusal>;
   readonly deadLetters: (filter: LetterFilter) => Promise<LetterPage>;
   readonly reprocess: (id: OrderId, correlationId: string) => Promise<Order | Refusal>;

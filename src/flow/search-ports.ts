@@ -6,7 +6,7 @@
 // the id, which never change: pages neither skip nor repeat an order, whatever arrives meanwhile.
 
 import type { Fact, Trouble } from '../bus/ports.ts';
-import type { Order, OrderId, Status } from '../domain/order.ts';
+import { type Order, type OrderId, type Status, statuses } from '../domain/order.ts';
 
 // One document per order, as readers of the index see it. All of it follows from the order's fixed fields and
 // its facts up to `version`; what moves without a fact (retries, `pending`) is not in it.
@@ -24,7 +24,7 @@ export type OrderDocument = Pick<
   | 'reason'
   | 'correlationId'
 > & {
-  // The latest step, by its fact's name without version; `state` is the order's status.
+  // The latest step, by its fact's name without version; `state` is the order's status, as the facts have it.
   readonly status: string;
   readonly state: Status;
   // The names of all steps, each once.
@@ -54,6 +54,7 @@ export type OrderPlace = { readonly createdAt: Date; readonly id: string };
 export type OrderQuery = {
   // Each must be found.
   readonly words: readonly SoughtWord[];
+  // Found is every order that may be in it; see `statesOf`.
   readonly status: Status | null;
   // In lower case.
   readonly customerEmail: string | null;
@@ -68,12 +69,27 @@ export type OrderQuery = {
 // `next` is null on the last page.
 export type Hits = { readonly ids: readonly OrderId[]; readonly next: OrderPlace | null };
 
+// What documents may say of an order that is in this status: taking an order up writes no fact, so the document
+// of one that its first step works on still says PENDING.
+export const statesOf = (status: Status): readonly Status[] =>
+  status === 'PROCESSING' ? ['PENDING', 'PROCESSING'] : [status];
+
+// How many documents match, by their state; each number is exact below `countMax`, which stands for that many or more.
+export type Counts = Readonly<Record<Status, number>>;
+export type CountQuery = Omit<OrderQuery, 'status' | 'limit' | 'after'>;
+// Far more than anybody pages through, and few enough to be counted while a person waits.
+export const countMax = 10_000;
+export const toCounts = (found: ReadonlyMap<string, number>): Counts =>
+  Object.fromEntries(statuses.map((status) => [status, Math.min(found.get(status) ?? 0, countMax)])) as Counts;
+
 export type Search = {
   // Makes what the adapter needs, where it is missing. May be repeated, by many at once.
   readonly prepare: (signal: AbortSignal) => Promise<void>;
   readonly index: (documents: readonly OrderDocument[], signal: AbortSignal) => Promise<readonly IndexAnswer[]>;
   // Throws UnavailableError when there is no answer.
   readonly find: (query: OrderQuery) => Promise<Hits>;
+  // The same for numbers instead of orders.
+  readonly count: (query: CountQuery) => Promise<Counts>;
 };
 
 // An order with all of its facts, oldest first, as one moment had them.

@@ -6,7 +6,14 @@ import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type Order, type OrderId, statuses } from '../../src/domain/order.ts';
 import { toDocument } from '../../src/flow/order-document.ts';
-import type { Hits, OrderDocument, OrderQuery, Search } from '../../src/flow/search-ports.ts';
+import {
+  countMax,
+  type Hits,
+  type OrderDocument,
+  type OrderQuery,
+  type Search,
+  statesOf,
+} from '../../src/flow/search-ports.ts';
 import { wordsOfQuestion } from '../../src/flow/search-words.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { orderWith } from '../support/orders.ts';
@@ -38,7 +45,7 @@ function matches(document: OrderDocument, query: OrderQuery): boolean {
   const { words, status, customerEmail, productType, country, from, to } = query;
   const createdAt = new Date(document.createdAt);
   return (
-    (status === null || document.state === status) &&
+    (status === null || statesOf(status).includes(document.state)) &&
     (customerEmail === null || document.customerEmail?.toLowerCase() === customerEmail) &&
     (productType === null || document.productType === productType) &&
     (country === null || document.country === country) &&
@@ -49,6 +56,9 @@ function matches(document: OrderDocument, query: OrderQuery): boolean {
     )
   );
 }
+
+const expectedCounts = (documents: readonly OrderDocument[]) =>
+  Object.fromEntries(statuses.map((status) => [status, documents.filter(({ state }) => state === status).length]));
 
 const newestFirst = (one: OrderDocument, other: OrderDocument) =>
   one.createdAt === other.createdAt ? (one.id < other.id ? 1 : -1) : one.createdAt < other.createdAt ? 1 : -1;
@@ -68,7 +78,7 @@ async function pagesOf(search: Search, query: OrderQuery, between = async () => 
 const words = ['lamp', 'Lamp-9', 'Straße', 'ﬁne', 'a', 'us', 'jane.doe', 'x_y.z', "o'neil", 'a\\b', "''", '東京', 'Ω'];
 const anyOrder = fc.record(
   {
-    status: fc.constantFrom('PENDING' as const, 'PROCESSING' as const),
+    status: fc.constantFrom(...statuses),
     customerEmail: fc.constantFrom('jane.doe@example.com', 'Jane.Doe@Example.com', 'bob@example.org', null),
     userId: fc.constantFrom(...words, 'u-1', 'u-12'),
     productType: fc.constantFrom('Phone', 'Laptop', null),
@@ -132,6 +142,7 @@ export function searchContract(name: string, open: () => Promise<OpenedSearch>):
 
     it('finds nothing before anything was stored', async () => {
       assert.deepEqual(await search.find(everything), { ids: [], next: null });
+      assert.deepEqual(await search.count(everything), expectedCounts([]));
     });
 
     it('gives the answers that a list gives, whatever is asked, page by page', async () => {
@@ -148,9 +159,29 @@ export function searchContract(name: string, open: () => Promise<OpenedSearch>):
             expected.map(({ id }) => id),
             `asked for ${q}`,
           );
+          const everyStatus = expectedCounts(documents.filter((one) => matches(one, { ...query, status: null })));
+          assert.deepEqual(await search.count(query), everyStatus, `counted for ${q}`);
         }),
         { numRuns: 70, seed: 11 },
       );
+    });
+
+    it('counts what it has of each status, and counts no further than is told', async () => {
+      const range = { from: new Date('2024-01-01'), to: new Date('2024-01-02') };
+      const sku = (status: string) => [{ sku: `counted ${status}`, quantity: 1, unitPrice: 1 }];
+      const many = Array.from({ length: countMax + 5 }, () =>
+        documentWith({ status: 'PROCESSED', createdAt: range.from, items: sku('much') }, 3),
+      );
+      for (let from = 0; from < many.length; from += 1_000) await search.index(many.slice(from, from + 1_000), patient);
+      const few = [
+        documentWith({ status: 'FAILED', createdAt: range.from, items: sku('little') }, 2),
+        documentWith({ status: 'FAILED', createdAt: range.to, items: sku('little') }, 2),
+      ];
+      await store(...few);
+      const counts = { PENDING: 0, PROCESSING: 0, PROCESSED: countMax, FAILED: 1, CANCELED: 0 };
+      assert.deepEqual(await search.count({ ...everything, ...range }), counts);
+      const words = wordsOfQuestion('counted little') ?? [];
+      assert.deepEqual(await search.count({ ...everything, words }), { ...counts, PROCESSED: 0, FAILED: 2 });
     });
 
     it('stores a document over an older one of the order alone', async () => {

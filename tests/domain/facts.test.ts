@@ -14,6 +14,7 @@ import { cancelOrder } from '../../src/flow/cancel-order.ts';
 import { createOrderDesk } from '../../src/flow/order-desk.ts';
 import type { OrderRecord, OrderStore, PlaceRequest } from '../../src/flow/ports.ts';
 import { reprocessOrder } from '../../src/flow/reprocess-order.ts';
+import { toCounts } from '../../src/flow/search-ports.ts';
 import { type ConsumerName, type Outside, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
 import { effectWith, orderWith, personal, someTime, someToken, workOn } from '../support/orders.ts';
 import { createVirtualSystem } from '../support/virtual-system.ts';
@@ -64,7 +65,7 @@ const written: Record<string, () => readonly Happened[] | Promise<readonly Happe
         return { answer: 'placed', order: placed.order };
       },
     } as unknown as OrderStore;
-    const search = { find: async () => ({ ids: [], next: null }) };
+    const search = { find: async () => ({ ids: [], next: null }), count: async () => toCounts(new Map()) };
     const command = { customerEmail: personal.customerEmail, userId: personal.userId, amount: 1_999 };
     const input = { command, received: command, key: null, correlationId: 'c-1', traceparent: null };
     await createOrderDesk({ store, search, system, simulatedPartners: true }).place(input);

@@ -6,6 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { type Fact, OutsideError, type Trouble } from '../../src/bus/ports.ts';
 import type { OrderId } from '../../src/domain/order.ts';
 import { createIndexing, indexOrder } from '../../src/flow/index-order.ts';
+import { toDocument } from '../../src/flow/order-document.ts';
 import type { OrderRecord } from '../../src/flow/ports.ts';
 import type { OrderQuery, Search } from '../../src/flow/search-ports.ts';
 import { createPostgresSearch } from '../../src/io/postgres/documents.ts';
@@ -78,6 +79,27 @@ describe('the search', { concurrency: 4 }, () => {
     await world.cancel(id);
     assert.deepEqual(await world.desk.find(asked), { items: [], next: null });
     assert.equal((await world.desk.find(everything)).items[0]?.status, 'CANCELED');
+  });
+
+  test('finds an order whose payment is under way, though its document cannot know', {
+    start: false,
+    check: false,
+  }, async (world) => {
+    const { id } = await world.place();
+    const readHistories = createReadHistories(world.database);
+    const [before] = await readHistories([id]);
+    await world.takeByHand('payment', id, 1);
+    assert.equal((await world.order(id)).status, 'PROCESSING');
+    const [after] = await readHistories([id]);
+    assert.ok(before && after);
+    assert.deepEqual(toDocument(after), toDocument(before), 'a document follows from the facts alone');
+    await createPostgresSearch(world.database).index([toDocument(before)], new AbortController().signal);
+    const found = await world.desk.find({ ...everything, status: 'PROCESSING' });
+    assert.deepEqual(
+      found.items.map((order) => order.id),
+      [id],
+    );
+    assert.deepEqual((await world.desk.find({ ...everything, status: 'PENDING' })).items, []);
   });
 
   test('brings the same document whatever came late, doubled or in another order', { start: false }, async (world) => {

@@ -89,12 +89,13 @@ describe('a refusal', () => {
   for (const code of refusalCodes) {
     it(`of code ${code} becomes its problem on every route`, async () => {
       const no = async () => refuse(code, 'Because.');
-      const { deadLetters, find, books } = createStubDesk().desk;
+      const { deadLetters, find, count, books } = createStubDesk().desk;
       const desk: OrderDesk = {
         place: no,
         read: no,
         timeline: no,
         find,
+        count,
         cancel: no,
         deadLetters,
         books,

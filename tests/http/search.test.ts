@@ -36,6 +36,14 @@ describe('finding orders', () => {
     });
   });
 
+  it('counts by status where that is asked for, of all that match in any status', async () => {
+    const { counts } = (await find('q=lamp&status=FAILED&counts=true')).json();
+    assert.deepEqual(counts, { PENDING: 1, PROCESSING: 0, PROCESSED: 10_000, FAILED: 0, CANCELED: 2 });
+    const [counted] = (calls.findLast(({ name }) => name === 'count')?.args ?? []) as OrderQuery[];
+    assert.deepEqual([counted?.words.map(({ word }) => word), counted?.status], [['lamp'], undefined]);
+    for (const query of ['', 'counts=false']) assert.ok(!('counts' in (await find(query)).json()), query);
+  });
+
   it('goes on page by page to the last one', async () => {
     for (let count = 0; count < 5; count += 1) {
       await app.inject({ method: 'POST', url: '/orders', payload: { userId: `u-${count}`, amount: 1 } });
@@ -69,6 +77,7 @@ describe('finding orders', () => {
       ['limit=0', 'limit'],
       ['limit=101', 'limit'],
       ['cursor=bm90IG91cnM', 'cursor'],
+      ['counts=yes', 'counts'],
       ['sort=asc', 'sort'],
     ] as const) {
       const answer = await find(query);

@@ -94,6 +94,10 @@ export function createStubDesk(simulatedPartners = true) {
       return [entry];
     },
     // Every order, newest first, whatever was asked; the words are counted with the call.
+    count: async (query) => {
+      called('count', query);
+      return { PENDING: 1, PROCESSING: 0, PROCESSED: 10_000, FAILED: 0, CANCELED: 2 };
+    },
     find: async (query) => {
       called('find', query);
       const { after, limit } = query;

@@ -6,7 +6,7 @@
 
 import { OutsideError, type System } from '../../src/bus/ports.ts';
 import type { Partners } from '../../src/flow/ports.ts';
-import type { Search } from '../../src/flow/search-ports.ts';
+import { type Search, toCounts } from '../../src/flow/search-ports.ts';
 import { broken, timedOut } from '../../src/io/partners/troubles.ts';
 import type { Call as PartnerCall } from './evidence.ts';
 import type { Life } from './life.ts';
@@ -119,6 +119,7 @@ export function createOutside(
         return call(asked, signal, () => search.index(documents));
       },
       find: async () => ({ ids: [], next: null }),
+      count: async () => toCounts(new Map()),
     },
   };
 }

@@ -7,6 +7,7 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { fulfillmentStates, type Order, paymentStates, statuses } from '../../domain/order.ts';
 import type { DeadLetter } from '../../flow/ports.ts';
+import { countMax } from '../../flow/search-ports.ts';
 import type { TimelineEntry } from '../../flow/sentences.ts';
 import { type ProblemCode, problemMediaType, statusOf, titleOf } from './problems.ts';
 
@@ -89,6 +90,16 @@ export function toOrderBody(order: Order): Static<typeof orderSchema> {
   };
 }
 
+const counted = integer();
+export const countsSchema = Type.Object(
+  { PENDING: counted, PROCESSING: counted, PROCESSED: counted, FAILED: counted, CANCELED: counted },
+  {
+    description:
+      `How many orders match in each status; ${countMax} = that many or more. By the facts, a moment behind: an order ` +
+      'whose payment is under way counts as PENDING',
+  },
+);
+
 export const letterSchema = Type.Object(
   {
     id: id(),
@@ -114,7 +125,7 @@ export const timelineEntrySchema = Type.Object(
   {
     at: time,
     type: text(
-      'A fact, an attempt that failed (retry, wait, dead) or succeeded (done), a takeover, a dead letter, an act of an operator; and at the end, as of now, what is running, waiting or unclaimed',
+      'A fact, an attempt that failed (retry, wait, dead) or succeeded (done), work that was left out (skipped), a takeover, a dead letter, an act of an operator; and at the end, as of now, what is running, waiting or unclaimed',
     ),
     consumer: orNull(text()),
     attempt: orNull(integer()),

@@ -186,6 +186,13 @@ export const ordersQuery = Type.Object(
       ),
     ),
     status: Type.Optional(Type.Enum([...statuses], { type: 'string' })),
+    counts: Type.Optional(
+      Type.Enum(['true', 'false'], {
+        type: 'string',
+        default: 'false',
+        description: 'true adds how many orders match in each status, whatever `status` and `cursor` are',
+      }),
+    ),
     customerEmail: Type.Optional(
       Type.String({ format: 'email', maxLength: 254, description: 'In any case of letters' }),
     ),

@@ -3,10 +3,11 @@
 // Promises: what cannot be asked is refused by name, and nothing of what was asked is syntax; pages go by the
 // time of creation, which never changes. Relies on the desk to show every order as the database has it.
 
+import { Type } from 'typebox';
 import type { OrderDesk } from '../../flow/ports.ts';
 import type { OrderPlace, SoughtWord } from '../../flow/search-ports.ts';
 import { questionWordsMax, wordsOfQuestion } from '../../flow/search-words.ts';
-import { described, orderRef, page, problemAnswers, toOrderBody } from './answers.ts';
+import { countsSchema, described, orderRef, page, problemAnswers, toOrderBody } from './answers.ts';
 import type { App } from './app.ts';
 import { encodeCursor } from './cursor.ts';
 import { readLimit, toPlace } from './pages.ts';
@@ -29,27 +30,33 @@ export function addSearchRoutes(app: App, desk: OrderDesk): void {
         headers: requestHeaders,
         querystring: ordersQuery,
         response: {
-          200: described(page(orderRef), 'One page of the orders'),
+          200: described(
+            Type.Object({ ...page(orderRef).properties, counts: Type.Optional(countsSchema) }),
+            'One page of the orders',
+          ),
           ...problemAnswers('invalid-parameter', 'unavailable'),
         },
       },
     },
     async (request) => {
-      const { q, status, customerEmail, productType, country, from, to, limit, cursor } = request.query;
-      const { items, next } = await desk.find({
+      const { q, status, counts, customerEmail, productType, country, from, to, limit, cursor } = request.query;
+      const matching = {
         words: q === undefined ? [] : toWords(q),
-        status: status ?? null,
         customerEmail: customerEmail?.toLowerCase() ?? null,
         productType: productType ?? null,
         country: country ?? null,
         from: toMoment('from', from),
         to: toMoment('to', to),
-        limit: limit ?? pageSizeDefault,
-        after: cursor === undefined ? null : toAfter(cursor),
-      });
+      };
+      const after = cursor === undefined ? null : toAfter(cursor);
+      const [{ items, next }, counted] = await Promise.all([
+        desk.find({ ...matching, status: status ?? null, limit: limit ?? pageSizeDefault, after }),
+        counts === 'true' ? desk.count(matching) : null,
+      ]);
       return {
         items: items.map(toOrderBody),
         nextCursor: next === null ? null : encodeCursor({ at: next.createdAt, id: next.id }),
+        ...(counted === null ? {} : { counts: { ...counted } }),
       };
     },
   );

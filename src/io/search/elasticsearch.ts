@@ -8,7 +8,17 @@
 import { Client, type estypes } from '@elastic/elasticsearch';
 import { type Log, OutsideError, UnavailableError } from '../../bus/ports.ts';
 import type { OrderId } from '../../domain/order.ts';
-import type { Hits, IndexAnswer, OrderDocument, OrderQuery, Search } from '../../flow/search-ports.ts';
+import {
+  type CountQuery,
+  type Counts,
+  type Hits,
+  type IndexAnswer,
+  type OrderDocument,
+  type OrderQuery,
+  type Search,
+  statesOf,
+  toCounts,
+} from '../../flow/search-ports.ts';
 import { defaultAlias, indexName, isOurShape, mappings, settings } from './index-shape.ts';
 import { statusOf, toOutside, troubleOf } from './troubles.ts';
 
@@ -78,19 +88,22 @@ export function connectElasticsearch(options: {
         throw toOutside(error);
       }
     },
-    find: async (query) => {
-      try {
-        return await find(client, alias, query);
-      } catch (error) {
-        // Nothing was ever written.
-        if (statusOf(error) === 404) return { ids: [], next: null };
-        const outside = toOutside(error);
-        if (!(outside instanceof OutsideError) || outside.trouble.class === 'non-retryable') throw error;
-        throw new UnavailableError('nothing', 'the search does not answer', undefined, { cause: error });
-      }
-    },
+    find: (query) => answered(() => find(client, alias, query), { ids: [], next: null }),
+    count: (query) => answered(() => count(client, alias, query), toCounts(new Map())),
   };
   return { search, client, close: () => client.close() };
+}
+
+async function answered<A>(ask: () => Promise<A>, ofNothing: A): Promise<A> {
+  try {
+    return await ask();
+  } catch (error) {
+    // Nothing was ever written.
+    if (statusOf(error) === 404) return ofNothing;
+    const outside = toOutside(error);
+    if (!(outside instanceof OutsideError) || outside.trouble.class === 'non-retryable') throw error;
+    throw new UnavailableError('nothing', 'the search does not answer', undefined, { cause: error });
+  }
 }
 
 const isHomeless = (answer: IndexAnswer) =>
@@ -145,7 +158,7 @@ async function find(client: Client, alias: string, query: OrderQuery): Promise<H
     _source: false,
     sort: [{ createdAt: { order: 'desc', format: 'epoch_millis' } }, { id: 'desc' }],
     ...(after === null ? {} : { search_after: [String(after.createdAt.getTime()), after.id] }),
-    query: { bool: { filter: filtersOf(query) } },
+    query: { bool: { filter: [...filtersOf(query), ...stateFilter(query)] } },
   });
   const page = hits.hits.slice(0, limit);
   const [ms, id] = page.at(-1)?.sort ?? [];
@@ -155,12 +168,28 @@ async function find(client: Client, alias: string, query: OrderQuery): Promise<H
   };
 }
 
-function filtersOf({ words, status, customerEmail, productType, country, from, to }: OrderQuery) {
+// Exact: the states are few, and of one shard.
+async function count(client: Client, alias: string, query: CountQuery): Promise<Counts> {
+  type States = { readonly states: estypes.AggregationsStringTermsAggregate };
+  const { aggregations } = await client.search<unknown, States>({
+    index: alias,
+    size: 0,
+    track_total_hits: false,
+    query: { bool: { filter: filtersOf(query) } },
+    aggs: { states: { terms: { field: 'state' } } },
+  });
+  const buckets = (aggregations?.states.buckets ?? []) as estypes.AggregationsStringTermsBucket[];
+  return toCounts(new Map(buckets.map(({ key, doc_count: found }) => [String(key), found])));
+}
+
+const stateFilter = ({ status }: OrderQuery) => (status === null ? [] : [{ terms: { state: [...statesOf(status)] } }]);
+
+function filtersOf({ words, customerEmail, productType, country, from, to }: CountQuery) {
   const filters: estypes.QueryDslQueryContainer[] = words.map(({ word, isBeginning, orId }) => {
     const found = isBeginning ? { prefix: { words: word } } : { term: { words: word } };
     return orId === null ? found : { bool: { should: [found, { term: { words: orId } }] } };
   });
-  const fields = { state: status, customerEmail, productType, country };
+  const fields = { customerEmail, productType, country };
   for (const [field, value] of Object.entries(fields)) {
     if (value !== null) filters.push({ term: { [field]: value } });
   }
