@@ -131,6 +131,8 @@ export type Step<S, C> = {
   // then worth the work, and who waits for the others is not in their way. Absent = at once.
   readonly restMs?: number;
   readonly admits: (subject: S, fact: Fact) => boolean;
+  // Why a fact is not admitted, where somebody will ask; kept with the attempts. Absent or null = nobody will.
+  readonly skipped?: (subject: S, fact: Fact) => Skipped | null;
   // What a claim changes at once (an intent before the call). `takenOver`: a worker before this one died or
   // froze, and nobody knows what it had done.
   readonly claimed: (subject: S, fact: Fact, now: Date, takenOver: boolean) => C | null;
@@ -146,6 +148,8 @@ export type Step<S, C> = {
   readonly retried: (subject: S, work: Work<S>, trouble: Trouble, charged: boolean, now: Date) => C | null | 'obsolete';
   readonly parked: (subject: S, work: Work<S>, trouble: Trouble, now: Date) => C | null | 'obsolete';
 };
+
+export type Skipped = { readonly code: string; readonly message: string };
 
 // A claim that was won: the right to perform and to settle once, until the lease ends.
 export type Work<S> = {

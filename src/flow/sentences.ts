@@ -58,6 +58,7 @@ export function sentenceFor(row: TimelineRow): string {
     case 'audit':
       return auditSentence(row.type);
     default:
+      if (row.outcome === 'skipped') return `The consumer ${consumer} did nothing: ${causeOf(detail)} (${code}).`;
       return failureSentence(row.outcome, `Attempt ${attempt} of ${consumer}`, detail, code);
   }
 }

@@ -43,6 +43,8 @@ function toEntry(row: SeenRow & { at: Date }): TimelineEntry {
   return {
     ...shared(row),
     at: row.at,
+    // What was left out is no attempt.
+    attempt: row.outcome === 'skipped' ? null : row.attempt,
     text: row.kind === 'delivery' ? attemptSentence(row) : sentenceFor(row),
     until: typeof dueInMs === 'number' ? new Date(row.at.getTime() + dueInMs) : null,
     waitsFor: isOpen ? 'person' : null,

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { OutsideError } from '../../src/bus/ports.ts';
+import type { OrderId } from '../../src/domain/order.ts';
+import { isRefusal } from '../../src/domain/refusals.ts';
 import { mailText } from '../../src/flow/mail-text.ts';
 import { mailKinds, type Partners } from '../../src/flow/ports.ts';
+import type { TimelineEntry } from '../../src/flow/sentences.ts';
 import { orderWith } from '../support/orders.ts';
 import type { Postgres } from '../support/postgres.ts';
 import { startServer } from '../support/store.ts';
 import { until } from '../support/until.ts';
-import { inWorld } from '../support/world.ts';
+import { inWorld, type World } from '../support/world.ts';
 
 let postgres: Postgres;
 before(async () => {
@@ -36,6 +39,15 @@ function forgetful(lostAnswers: number, given: Partial<Partners['mail']> = {}) {
     },
   });
   return { sent, partners: around };
+}
+
+async function told(world: World, id: OrderId): Promise<TimelineEntry> {
+  const entries = await world.desk.timeline(id);
+  assert.ok(!isRefusal(entries));
+  const [skipped, ...more] = entries.filter(({ type }) => type === 'skipped');
+  assert.ok(skipped !== undefined && more.length === 0);
+  assert.equal(skipped.consumer, 'notification');
+  return skipped;
 }
 
 describe('mail by a partner that knows no keys', { timeout: 60_000 }, () => {
@@ -77,6 +89,36 @@ describe('mail by a partner that knows no keys', { timeout: 60_000 }, () => {
       await world.settled();
       assert.equal((await world.delivery('notification', answer.order.id)).state, 'skipped');
       assert.deepEqual(sent, []);
+      const { attempt, durationMs, code, text } = await told(world, answer.order.id);
+      assert.deepEqual([attempt, durationMs, code], [null, null, 'mail-without-address']);
+      assert.equal(
+        text,
+        'The consumer notification did nothing: no e-mail address of the customer is known (mail-without-address).',
+      );
+    });
+  });
+
+  it('that is no news any more is not sent, and the timeline says so', async () => {
+    await inWorld(postgres, { start: false }, async (world) => {
+      const { id } = await world.place({ paymentScenario: 'failure' });
+      const late = await world.takeByHand('payment', id);
+      const declined = await late.perform();
+      await world.cancel(id);
+      assert.equal(await late.settle(declined), 'settled');
+      await world.engine.start();
+      await world.settled();
+      assert.equal((await told(world, id)).code, 'mail-outdated');
+    });
+  });
+
+  it('of a decline is told once, without a line on the other fact of it', async () => {
+    await inWorld(postgres, {}, async (world) => {
+      const { id } = await world.place({ paymentScenario: 'failure' });
+      await world.ended(id, 'CANCELED');
+      await world.settled();
+      const entries = await world.desk.timeline(id);
+      assert.ok(!isRefusal(entries));
+      assert.ok(entries.every(({ type }) => type !== 'skipped'));
     });
   });
 });

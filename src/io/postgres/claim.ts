@@ -81,9 +81,12 @@ export function createClaim(options: {
       mayRepeat: step.mayRepeat !== false,
     });
     const at = system.now();
-    if (admission.answer === 'run' && admission.takenOver) writes.attempts.push(takeoverOf(claim, fact, admission, at));
+    if (admission.answer === 'run' && admission.takenOver)
+      writes.attempts.push({ ...noteOf(claim, fact, admission, at), ...takenOver });
     if (admission.answer !== 'run') {
       if (admission.row !== null) writes.deliveries.push(toWrite(claim, fact, admission, admission.answer));
+      const left = admission.answer === 'obsolete' && admission.row !== null ? step.skipped?.(record, fact) : null;
+      if (left != null) writes.attempts.push({ ...noteOf(claim, fact, admission, at), outcome: 'skipped', ...left });
       return { answer: admission.answer };
     }
     let subject = record;
@@ -132,16 +135,19 @@ export function createClaim(options: {
 
 const sameName = (type: string) => (other: string) => nameOf(other) === nameOf(type);
 
-function takeoverOf(claim: OrderClaim, fact: Fact, admission: Admission, at: Date): AttemptWrite {
+const takenOver = {
+  outcome: 'takeover',
+  code: 'lease-over',
+  message: 'the worker that held this died or froze; another one took over',
+} as const;
+
+function noteOf(claim: OrderClaim, fact: Fact, admission: Admission, at: Date) {
   return {
     orderId: fact.subject,
     consumer: claim.step.consumer,
     eventId: claim.eventId,
     epoch: admission.row?.epoch ?? 0,
     attempt: admission.row?.attempt ?? 0,
-    outcome: 'takeover',
-    code: 'lease-over',
-    message: 'the worker that held this died or froze; another one took over',
     dueInMs: null,
     at,
   };

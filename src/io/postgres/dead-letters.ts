@@ -50,7 +50,7 @@ export type AttemptWrite = {
   readonly eventId: string;
   readonly epoch: number;
   readonly attempt: number;
-  readonly outcome: 'retry' | 'wait' | 'takeover' | 'dead';
+  readonly outcome: 'retry' | 'wait' | 'takeover' | 'dead' | 'skipped';
   readonly code: string;
   readonly message: string;
   readonly dueInMs: number | null;
@@ -60,10 +60,10 @@ export type AttemptWrite = {
 export async function writeAttempts(query: Query, attempts: readonly AttemptWrite[]): Promise<void> {
   if (attempts.length === 0) return;
   await query(
-    // How long it took is known to the database; of a dead worker's attempt nobody knows.
+    // How long it took is known to the database; of a dead worker's attempt nobody knows, and what was left out took none.
     `/* write-attempts */ INSERT INTO attempts
        (order_id, consumer, event_id, epoch, attempt, outcome, code, message, due_in_ms, at, duration_ms)
-     SELECT a.*, CASE WHEN a.outcome <> 'takeover' THEN (
+     SELECT a.*, CASE WHEN a.outcome NOT IN ('takeover', 'skipped') THEN (
               SELECT extract(epoch FROM clock_timestamp() - d.started_at) * 1000 FROM deliveries d
               WHERE d.event_id = a.event_id AND d.consumer = a.consumer)::integer END
      FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::integer[], $5::integer[], $6::text[], $7::text[], $8::text[],

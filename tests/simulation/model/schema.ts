@@ -154,7 +154,7 @@ const fulfillments = among('none', 'pending', 'scheduled', 'rejected', 'canceled
 const deliveryStates = among('running', 'waiting', 'done', 'skipped', 'dead');
 const effectNames = among('authorization', 'booking');
 const effectStates = among('intent', 'unknown', 'none', 'done', 'declined', 'undone', 'stuck');
-const outcomes = among('retry', 'wait', 'takeover', 'dead');
+const outcomes = among('retry', 'wait', 'takeover', 'dead', 'skipped');
 const measures = among('status', 'declined', 'canceled', 'failed', 'duration');
 const closings = among('reprocessed', 'canceled');
 // PostgreSQL counts code points.

@@ -59,7 +59,7 @@ function* writeAttempts({ tables, tx, nowMs }: Ask, values: readonly unknown[]) 
       ...{ order_id, consumer: consumers[i] as string, event_id: eventIds[i] as string, epoch: epochs[i] as number },
       ...{ attempt: attempts[i] as number, outcome: outcomes[i] as string, code: codes[i] as string },
       ...{ message: messages[i] as string, due_in_ms: dues[i] as number | null, at: moments[i] as Date },
-      duration_ms: outcomes[i] === 'takeover' ? null : tookMs(i),
+      duration_ms: ['takeover', 'skipped'].includes(outcomes[i] as string) ? null : tookMs(i),
     });
   }
   return [];
