@@ -1,17 +1,18 @@
-// Mail by SMTP against a real server on a real socket, read back by a parser that is not ours.
+// Mail by SMTP against a real server, in a process of its own, read back by a parser that is not ours.
 
 import assert from 'node:assert/strict';
-import type { AddressInfo } from 'node:net';
-import { buffer } from 'node:stream/consumers';
-import { after, describe, it } from 'node:test';
-import PostalMime, { type Email } from 'postal-mime';
-import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import PostalMime from 'postal-mime';
 import { OutsideError } from '../../src/bus/ports.ts';
 import type { OrderId } from '../../src/domain/order.ts';
 import { mailText } from '../../src/flow/mail-text.ts';
 import { createSmtpMail } from '../../src/io/partners/smtp.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { orderWith } from '../support/orders.ts';
+import { type SmtpBehavior, type SmtpProcess, type SmtpSeen, startSmtp } from '../support/smtp.ts';
 import { until } from '../support/until.ts';
 
 const system = createSystem();
@@ -19,29 +20,32 @@ const from = 'Orderly <orders@shop.example>';
 const closings: (() => unknown)[] = [];
 after(() => Promise.all(closings.map((close) => close())));
 
-async function listening(options: SMTPServerOptions = {}, auth = '') {
-  const mails: Email[] = [];
-  let connections = 0;
-  const server = new SMTPServer({
-    authOptional: true,
-    disabledCommands: ['STARTTLS'],
-    closeTimeout: 10,
-    onConnect: (_session, done) => {
-      connections += 1;
-      done();
-    },
-    onData: (stream, _session, done) => {
-      const kept = async () => void mails.push(await PostalMime.parse(await buffer(stream)));
-      kept().then(() => done(), done);
-    },
-    ...options,
-  });
-  server.on('error', () => {});
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
-  const { port } = server.server.address() as AddressInfo;
+function mailTo(port: number, auth = '') {
   const mail = createSmtpMail({ url: `smtp://${auth}127.0.0.1:${port}`, from, system });
-  closings.push(mail.close, () => new Promise<void>((resolve) => server.close(() => resolve())));
-  return { mail, server, mails, connections: () => connections };
+  closings.push(mail.close);
+  return mail;
+}
+async function ownServer(behavior: SmtpBehavior): Promise<SmtpProcess> {
+  const server = await startSmtp(behavior);
+  closings.push(server.kill9);
+  return server;
+}
+
+// The server that most tests share, one after the other; a sender that no other test has.
+let shared: SmtpProcess;
+before(async () => {
+  shared = await ownServer({});
+});
+async function listening(behavior: SmtpBehavior = {}) {
+  await shared.behave(behavior);
+  const before = await shared.seen();
+  const since = async (): Promise<SmtpSeen> => {
+    const seen = await shared.seen();
+    const messages = seen.messages.slice(before.messages.length);
+    return { ...seen, messages, connections: seen.connections - before.connections };
+  };
+  const mails = async () => Promise.all((await since()).messages.map(({ raw }) => PostalMime.parse(raw)));
+  return { mail: mailTo(shared.port), since, mails };
 }
 
 const order = orderWith({ items: [{ sku: `<b>"lamp" & 'shade'</b>`, quantity: 2, unitPrice: 1_250 }] });
@@ -53,11 +57,7 @@ const request = (given: { key?: string; to?: string } = {}) => ({
   ...mailText('processed', order),
   ...given,
 });
-// The server's own view of who is connected.
-type Session = { readonly close: () => void; readonly _socket: { readonly destroy: () => void } };
-const sessionsOf = (server: SMTPServer) => (server as unknown as { connections: Set<Session> }).connections;
 const patient = () => new AbortController().signal;
-const refusal = (code: number, text: string) => Object.assign(new Error(text), { responseCode: code });
 
 async function troubleOf(call: Promise<unknown>) {
   const error = await call.then(
@@ -76,7 +76,7 @@ describe('mail by SMTP', { timeout: 30_000 }, () => {
   it('arrives with text and HTML, and what customers wrote is no markup', async () => {
     const { mail, mails } = await listening();
     await mail.send(request(), patient());
-    const [arrived] = mails;
+    const [arrived] = await mails();
     assert.deepEqual(arrived?.from, { address: 'orders@shop.example', name: 'Orderly' });
     assert.deepEqual(
       arrived?.to?.map(({ address }) => address),
@@ -93,18 +93,19 @@ describe('mail by SMTP', { timeout: 30_000 }, () => {
     for (const key of ['an-order:mail:failed', 'an-order:mail:failed', 'an-order:mail:canceled']) {
       await mail.send(request({ key }), patient());
     }
-    const ids = mails.map(({ messageId }) => messageId);
+    const ids = (await mails()).map(({ messageId }) => messageId);
     assert.deepEqual(ids.slice(0, 2), Array(2).fill('<an-order.mail.failed@shop.example>'));
     assert.notEqual(ids[2], ids[0]);
   });
 
   it('keeps its connection, and makes a new one when the server has let go of it', async () => {
-    const { mail, mails, server, connections } = await listening();
+    const { mail, since } = await listening();
     for (let nth = 0; nth < 3; nth += 1) await mail.send(request(), patient());
-    assert.equal(connections(), 1);
-    for (const session of sessionsOf(server)) session.close();
+    assert.equal((await since()).connections, 1);
+    await shared.hangUp();
     await mail.send(request(), patient());
-    assert.deepEqual([mails.length, connections()], [4, 2]);
+    const { messages, connections } = await since();
+    assert.deepEqual([messages.length, connections], [4, 2]);
   });
 
   for (const [code, expected] of [
@@ -113,82 +114,85 @@ describe('mail by SMTP', { timeout: 30_000 }, () => {
     [421, 'retryable partner-unavailable down'],
   ] as const) {
     it(`takes a ${code} for the recipient, and for the message, as ${expected}`, async () => {
-      const no = refusal(code, 'no');
-      const atRecipient = await listening({ onRcptTo: (_address, _session, done) => done(no) });
+      const atRecipient = await listening({ recipient: code });
       assert.equal(await inWords(atRecipient.mail.send(request(), patient())), expected);
-      const atMessage = await listening({
-        onData: (stream, _session, done) => void stream.resume().on('end', () => done(no)),
-      });
+      assert.deepEqual((await atRecipient.since()).messages, []);
+      const atMessage = await listening({ message: code });
       assert.equal(await inWords(atMessage.mail.send(request(), patient())), expected);
     });
   }
 
   it('takes a server that refuses us for all, and one that is not there, as down', async () => {
-    const sender = await listening({ onMailFrom: (_address, _session, done) => done(refusal(550, 'who are you')) });
+    const sender = await listening({ sender: 550 });
     assert.equal(await inWords(sender.mail.send(request(), patient())), 'retryable partner-unavailable down');
-    const gone = createSmtpMail({ url: 'smtp://127.0.0.1:1', from, system });
-    assert.equal(await inWords(gone.send(request(), patient())), 'retryable partner-unavailable down');
+    assert.equal(await inWords(mailTo(1).send(request(), patient())), 'retryable partner-unavailable down');
   });
 
   it('does not know what became of a message whose answer was lost', async () => {
-    let arrived = 0;
-    const opened = await listening({
-      onData: (stream) =>
-        void stream.resume().on('end', () => {
-          arrived += 1;
-          for (const { _socket } of sessionsOf(opened.server)) _socket.destroy();
-        }),
-    });
-    assert.equal(await inWords(opened.mail.send(request(), patient())), 'unknown connection-lost down');
-    assert.equal(arrived, 1);
+    const { mail, since } = await listening({ message: 'cut' });
+    assert.equal(await inWords(mail.send(request(), patient())), 'unknown connection-lost down');
+    assert.equal((await since()).messages.length, 1);
+  });
+
+  it('does not know what became of a message whose server died with it', async () => {
+    const server = await ownServer({ message: 'silence' });
+    const call = inWords(mailTo(server.port).send(request(), patient()));
+    await until(async () => (await server.seen()).last === 'message', 'the message at the server');
+    await server.kill9();
+    assert.equal(await call, 'unknown connection-lost down');
+  });
+
+  it('knows that nothing was sent where the connection broke before the message', async () => {
+    const { mail, since } = await listening({ recipient: 'cut' });
+    assert.equal(await inWords(mail.send(request(), patient())), 'retryable partner-unavailable down');
+    assert.deepEqual((await since()).messages, []);
   });
 
   it('says of a call that was given up whether the message was under way', async () => {
-    let inMessage = false;
-    const silent = await listening({
-      onData: (stream) =>
-        void stream.resume().on('end', () => {
-          inMessage = true;
-        }),
-    });
+    const silent = await listening({ message: 'silence' });
     const late = new AbortController();
     const call = inWords(silent.mail.send(request(), late.signal));
-    await until(() => inMessage, 'the message at the server');
+    await until(async () => (await silent.since()).messages.length === 1, 'the message at the server');
     late.abort();
     assert.equal(await call, 'unknown timeout down');
 
-    let greeted = false;
-    const mute = await listening({
-      onRcptTo: () => {
-        greeted = true;
-      },
-    });
+    const mute = await listening({ recipient: 'silence' });
     const early = new AbortController();
     const second = inWords(mute.mail.send(request(), early.signal));
-    await until(() => greeted, 'the recipient at the server');
+    await until(async () => (await mute.since()).last === 'recipient', 'the recipient at the server');
     early.abort();
     assert.equal(await second, 'retryable partner-unavailable down');
     assert.equal(await inWords(mute.mail.send(request(), AbortSignal.abort())), 'retryable partner-unavailable down');
   });
 
-  it('signs in, and never says with what', async () => {
-    const onAuth: SMTPServerOptions['onAuth'] = ({ username, password }, _session, done) =>
-      username === 'a user' && password === 'p@ss:word' ? done(null, { user: 1 }) : done(refusal(535, 'no p@ss:word'));
-    const options = { onAuth, authOptional: false, allowInsecureAuth: true };
-    const right = await listening(options, 'a%20user:p%40ss%3Aword@');
-    await right.mail.send(request(), patient());
-    assert.equal(right.mails.length, 1);
-    const wrong = await listening(
-      { ...options, onAuth: (_auth, _session, done) => done(refusal(535, 'not p@ss:word')) },
-      'a:p%40ss%3Aword@',
+  it('speaks TLS with a server that offers it, and says nothing to one that nobody vouches for', async () => {
+    const read = (name: string) => readFileSync(join(import.meta.dirname, '../fixtures/smtp', name), 'utf8');
+    const cert = read('cert.pem');
+    const server = await ownServer({ starttls: { key: read('key.pem'), cert } });
+    const stranger = mailTo(server.port).send(request(), patient());
+    assert.equal(await inWords(stranger), 'retryable partner-unavailable down');
+    assert.deepEqual((await server.seen()).last, null);
+    setDefaultCACertificates([...getCACertificates(), cert]);
+    await mailTo(server.port).send(request(), patient());
+    const { messages } = await server.seen();
+    assert.deepEqual(
+      messages.map(({ secure }) => secure),
+      [true],
     );
-    const trouble = await troubleOf(wrong.mail.send(request(), patient()));
+  });
+
+  it('signs in, and never says with what', async () => {
+    const server = await ownServer({ login: 'a user:p@ss:word' });
+    await mailTo(server.port, 'a%20user:p%40ss%3Aword@').send(request(), patient());
+    assert.equal((await server.seen()).messages.length, 1);
+    const wrong = mailTo(server.port, 'another:p%40ss%3Aword@');
+    const trouble = await troubleOf(wrong.send(request(), patient()));
     assert.deepEqual([trouble.class, trouble.dependencyDown], ['retryable', true]);
     assert.doesNotMatch(JSON.stringify(trouble), /p@ss/);
   });
 
   it('lets no address become a header or a second recipient', async () => {
-    const { mail, mails } = await listening();
+    const { mail, mails, since } = await listening();
     const hostile = [
       'ada@customer.example\r\nBcc: eve@evil.example',
       'ada@customer.example, eve@evil.example',
@@ -201,11 +205,8 @@ describe('mail by SMTP', { timeout: 30_000 }, () => {
       );
       assert.ok(trouble === null || trouble.class === 'non-retryable', to);
     }
-    for (const one of mails) assert.doesNotMatch(JSON.stringify([one.bcc, one.to?.length]), /eve|2/);
-    const recipients = mails.flatMap(({ to = [], cc = [], bcc = [] }) => [...to, ...cc, ...bcc]);
-    assert.equal(
-      recipients.some(({ address }) => address === 'eve@evil.example'),
-      false,
-    );
+    for (const one of await mails()) assert.doesNotMatch(JSON.stringify([one.bcc, one.to?.length]), /eve|2/);
+    const recipients = (await since()).messages.flatMap((message) => message.recipients);
+    assert.ok(!recipients.includes('eve@evil.example'));
   });
 });
