@@ -5,7 +5,7 @@
 // The last tests take the server away; they need hands on it.
 
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import type { Bus, Log } from '../../src/bus/ports.ts';
 import { silentLog } from '../support/silent-log.ts';
@@ -13,6 +13,7 @@ import { until } from '../support/until.ts';
 import { faultContract } from './bus-faults.contract.ts';
 import { groupContract } from './bus-groups.contract.ts';
 import { createWorld, idsOf, messagesOf, publishAll, read, signal, type World } from './bus-world.ts';
+import { closedAfterwards } from './opened.ts';
 
 // What the tests may do to the server; `start` resolves when it answers again.
 export type ServerHands = {
@@ -43,25 +44,18 @@ export type BusOfTest = BusUnderTest & {
 const bytesMax = 65_536;
 
 export function busContract(tested: BusUnderTest): void {
-  const opened: Bus[] = [];
-  const open = (world: World, log: Log = silentLog) => {
-    const bus = tested.openBus(world, log);
-    opened.push(bus);
-    return bus;
-  };
   // Creating cannot fail, so the capabilities can be read from any. It is closed here: hooks of a suite that
   // is filtered out do not run.
   const any = tested.openBus(createWorld(), silentLog);
   const { capabilities } = any;
   void any.close();
   const module = tested.file === null ? null : pathToFileURL(tested.file).href;
-  const ofTest: BusOfTest = { ...tested, open, capabilities, module };
 
   describe(`the bus on ${tested.name}`, { timeout: 600_000 }, () => {
     before(() => tested.server?.start());
-    after(async () => {
-      await Promise.all(opened.map((bus) => bus.close()));
-    });
+    const opened = closedAfterwards(tested.openBus);
+    const open = (world: World, log: Log = silentLog) => opened(world, log);
+    const ofTest: BusOfTest = { ...tested, open, capabilities, module };
     messageContract(ofTest);
     groupContract(ofTest);
     faultContract(ofTest);

@@ -1,114 +1,28 @@
-// What only Kafka has: topics, keys, foreign writers, members that freeze, a lag that can be read.
+// What only Kafka has, beside its topics: keys, foreign writers, members that freeze, a lag that can be read.
 
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import {
-  Admin,
-  type ConfigDescription,
-  ConfigResourceTypes,
-  Consumer,
-  MessagesStreamModes,
-  Producer,
-} from '@platformatic/kafka';
-import type { Bus } from '../../src/bus/ports.ts';
+import { Admin, Consumer, MessagesStreamModes, Producer } from '@platformatic/kafka';
 import { readLag } from '../../src/io/buses/kafka-lag.ts';
-import { createMember } from '../../src/io/buses/kafka-member.ts';
-import { createTopics } from '../../src/io/buses/kafka-topics.ts';
-import { createOutage } from '../../src/io/buses/outage.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { kill, start } from '../support/services.ts';
 import { createMemoryLog, silentLog } from '../support/silent-log.ts';
 import { until } from '../support/until.ts';
 import { startReader } from './bus-groups.contract.ts';
-import { createWorld, idOf, idsOf, messagesOf, publishAll, read, signal } from './bus-world.ts';
-import { startLine } from './line.ts';
-import { brokers, openBus } from './open-kafka.ts';
+import { createWorld, idsOf, messagesOf, publishAll, read, signal } from './bus-world.ts';
+import { openBus } from './open-kafka.ts';
+import { closedAfterwards } from './opened.ts';
 
 process.env.KAFKA_BROKERS = await start('kafka');
 const client = { clientId: 'orderly-test', bootstrapBrokers: [process.env.KAFKA_BROKERS] };
 // A session lasts ten seconds on the broker of the tests, and the machine may be busy.
 const patienceMs = 60_000;
-const retentionMs = '604800000';
 
 describe('Kafka', { timeout: 300_000 }, () => {
-  const buses: Bus[] = [];
-  let admin: Admin;
-  const open = (...args: Parameters<typeof openBus>) => {
-    const bus = openBus(...args);
-    buses.push(bus);
-    return bus;
-  };
-  before(() => {
-    admin = new Admin(client);
-  });
-  after(async () => {
-    await Promise.all(buses.map((bus) => bus.close()));
-    await admin.close();
-  });
-  const partitionsOf = async (topic: string) =>
-    (await admin.metadata({ topics: [topic] })).topics.get(topic)?.partitions;
-
-  it('gets the topics that are missing, with the set partitions and a retention of a week', async () => {
-    const world = createWorld();
-    open(world, silentLog, { partitions: 3 });
-    await until(async () => (await partitionsOf(world.stream))?.length === 3, 'three partitions');
-    const asked = {
-      resourceType: ConfigResourceTypes.TOPIC,
-      resourceName: world.stream,
-      configurationKeys: ['retention.ms'],
-    };
-    const described: ConfigDescription[] = await admin.describeConfigs({ resources: [asked] });
-    assert.equal(described[0]?.configs[0]?.value, retentionMs);
-  });
-
-  it('leaves a topic as it is that is there already', async () => {
-    const world = createWorld();
-    await admin.createTopics({ topics: [world.stream], partitions: 2, replicas: 1 });
-    const bus = open(world, silentLog);
-    await publishAll(bus, messagesOf(world, 1));
-    assert.equal((await partitionsOf(world.stream))?.length, 2);
-  });
-
-  it('says in one sentence what to do when a topic may not be created', async () => {
-    const world = createWorld();
-    const log = createMemoryLog();
-    const bus = open(world, log, { partitions: 0 });
-    await assert.rejects(bus.publish(messagesOf(world, 1), signal), {
-      message: new RegExp(`refused to create the topic ${world.stream} .*: create it with 0 partitions, or allow`),
-    });
-    const refused = () => log.lines.filter((line) => line.includes('refused to create'));
-    await until(() => refused().length > 0, 'the sentence in the log');
-    assert.equal(refused().length, 1);
-  });
-
-  it('makes the topics and says that Kafka is back when it was away at the start, with nothing to publish or read', async (t) => {
-    const line = await startLine(`http://${process.env.KAFKA_BROKERS}`);
-    t.after(line.close);
-    await line.cut();
-    const world = createWorld();
-    const log = createMemoryLog();
-    open(world, log, { brokers: [new URL(line.url).host] });
-    await until(() => log.lines.some((text) => text.includes('cannot be used')), 'the warning', { patienceMs });
-    await line.mend();
-    await until(() => log.lines.some((text) => text.includes('is back')), 'the end of the outage', { patienceMs });
-    assert.equal((await partitionsOf(world.stream))?.length, 6);
-  });
-
-  it('gives each type a topic of its own when it is laid out so', async () => {
-    const world = createWorld({ payment: ['OrderCreatedV1'], audit: ['OrderCreatedV1', 'PaymentAuthorizedV12'] });
-    const bus = open(world, silentLog, { layout: 'by-type' });
-    const reader = await read(bus, world, 'payment');
-    const audit = await read(bus, world, 'audit');
-    const created = messagesOf(world, 5);
-    await publishAll(bus, [...created, ...messagesOf(world, 5, () => ({ type: 'PaymentAuthorizedV12' }))]);
-    await until(() => audit.ids().size === 10 && reader.ids().size === 5, 'all messages');
-    assert.deepEqual([...reader.ids()].sort(), idsOf(created).sort());
-    const prefix = world.stream.split('.')[0];
-    const topics = (await admin.listTopics()).filter((topic) => topic.startsWith(`${prefix}.`));
-    assert.deepEqual(topics.sort(), [`${prefix}.order-created.v1`, `${prefix}.payment-authorized.v12`]);
-  });
-
+  const open = closedAfterwards(openBus);
+  const admin = new Admin(client);
+  after(() => admin.close());
   it('puts a key where its own clients put it, and says in the headers what a message is', async () => {
     const world = createWorld();
     // What Kafka's own hash of these keys is, as its tests have it, and the partition of six that follows.
@@ -248,53 +162,6 @@ describe('Kafka', { timeout: 300_000 }, () => {
     await publishAll(bus, later);
     await until(() => idsOf(later).every((id) => reader.taken.has(id)), 'the later ones', { patienceMs });
   });
-
-  it('goes on when the topic is deleted in the middle', async () => {
-    const world = createWorld();
-    const bus = open(world, silentLog);
-    const reader = await read(bus, world, 'payment');
-    await publishAll(bus, messagesOf(world, 500));
-    await until(() => reader.taken.size === 500, 'the first messages');
-    await admin.deleteTopics({ topics: [world.stream] });
-    const later = messagesOf(world, 50);
-    await until(() => publishAll(bus, later).then(() => true), 'a publish', { patienceMs });
-    await until(() => idsOf(later).every((id) => reader.taken.has(id)), 'the later ones', { patienceMs });
-  });
-
-  for (const protocol of ['consumer', 'classic'] as const) {
-    it(`outlives topics that are deleted while it joins a ${protocol} group`, async () => {
-      const world = createWorld();
-      const [readers] = world.readers;
-      assert.ok(readers);
-      const system = createSystem();
-      const topics = createTopics({ admin: () => admin, partitions: 2, system });
-      // The worst moment: the member knows its topics to be there, and has not asked for them itself yet.
-      let deletionsLeft = 3;
-      const vanishing: typeof topics = {
-        ...topics,
-        ensure: async (names, signal) => {
-          await topics.ensure(names, signal);
-          if (deletionsLeft > 0) await admin.deleteTopics({ topics: [...names] });
-          deletionsLeft -= 1;
-        },
-      };
-      const taken = new Set<string>();
-      const member = createMember({
-        access: { brokers: brokers(), clientId: 'orderly-test', tls: false, sasl: null },
-        ...{ group: readers.group, types: readers.types, topicNames: [world.stream], topics: vanishing },
-        ...{ protocol, instanceId: null, system, log: silentLog },
-        outage: createOutage({ server: 'Kafka', address: brokers().join(), log: silentLog }),
-        receive: async (batch) => {
-          for (const received of batch) taken.add(idOf(received));
-        },
-      });
-      await until(() => deletionsLeft < 0, 'a session that is left its topic', { patienceMs });
-      const sent = messagesOf(world, 20);
-      await publishAll(open(world, silentLog), sent);
-      await until(() => idsOf(sent).every((id) => taken.has(id)), 'all messages', { patienceMs });
-      await member.close();
-    });
-  }
 
   it('takes a member back that was frozen for longer than its session', async (t) => {
     const world = createWorld();

@@ -9,21 +9,13 @@ import { createMemoryLog, silentLog } from '../support/silent-log.ts';
 import { until } from '../support/until.ts';
 import { createWorld, idsOf, messagesOf, publishAll, read, signal, type World } from './bus-world.ts';
 import { openBus as open } from './open-redis.ts';
+import { closedAfterwards } from './opened.ts';
 
 const url = await start('redis');
 process.env.REDIS_URL = url;
 const redis = new Redis(url);
-// Also what a test that failed has left open.
-const opened: ReturnType<typeof open>[] = [];
-const openBus: typeof open = (...how) => {
-  const bus = open(...how);
-  opened.push(bus);
-  return bus;
-};
-after(async () => {
-  await Promise.all(opened.map((bus) => bus.close()));
-  redis.disconnect();
-});
+const openBus = closedAfterwards(open);
+after(() => redis.disconnect());
 
 const groupOf = (world: World) => world.readers[0]?.group ?? '';
 const waitingIn = async (bus: ReturnType<typeof openBus>, world: World) => (await bus.lag?.())?.get(groupOf(world));

@@ -17,6 +17,7 @@ import { createMemoryLog, silentLog } from '../support/silent-log.ts';
 import { until } from '../support/until.ts';
 import { createWorld, idsOf, messagesOf, publishAll, read, signal, type World } from './bus-world.ts';
 import { openBus as open } from './open-sqs.ts';
+import { closedAfterwards } from './opened.ts';
 import { startTamperer, type Tamper } from './tamperer.ts';
 
 const endpoint = await start('sqs');
@@ -26,15 +27,8 @@ const sqs = new SQSClient({ endpoint, region: 'us-east-1', credentials });
 let tamper: Tamper = () => null;
 const tamperer = await startTamperer(endpoint, (call, body) => tamper(call, body));
 process.env.AWS_ENDPOINT_URL_SQS = tamperer.url;
-// Also what a test that failed has left open.
-const opened: ReturnType<typeof open>[] = [];
-const openBus: typeof open = (...how) => {
-  const bus = open(...how);
-  opened.push(bus);
-  return bus;
-};
+const openBus = closedAfterwards(open);
 after(async () => {
-  await Promise.all(opened.map((bus) => bus.close()));
   sqs.destroy();
   await tamperer.close();
 });

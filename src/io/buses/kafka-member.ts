@@ -6,7 +6,7 @@
 // A session: topics ensured → joined → reading. Nothing of it survives into the next but what is under way.
 // Relies on readers that dedupe: after each rebalance some messages come twice.
 
-import { Consumer, type GroupOptions } from '@platformatic/kafka';
+import { Consumer, type GroupAssignment, type GroupOptions } from '@platformatic/kafka';
 import { nameOf } from '../../bus/envelope.ts';
 import type { Log, Received, Subscription, System } from '../../bus/ports.ts';
 import { bounded } from './bounded.ts';
@@ -75,6 +75,11 @@ export function createMember(options: {
       : { sessionTimeout: sessionMs, heartbeatInterval: heartbeatMs, rebalanceTimeout: sessionMs };
 
   function openConsumer(endSession: (why: string) => void, ending: AbortSignal): Consumer {
+    const endWithoutTopic = () => {
+      // Places in the topic that was, committed now, would let its successor begin in the middle.
+      lanes.reset();
+      endSession('a topic is gone');
+    };
     const consumer = new Consumer({
       ...clientOptions(access),
       ...membership,
@@ -89,7 +94,7 @@ export function createMember(options: {
         // What breaks because we close it is no outage.
         if (reason === null && !ending.aborted) outage.failed(group, error);
         // The topic was deleted, perhaps created anew: the old one would be asked for, for ever.
-        if (reason?.startsWith('UNKNOWN_TOPIC')) endSession('a topic is gone');
+        if (reason?.startsWith('UNKNOWN_TOPIC')) endWithoutTopic();
         if (attempt >= attemptsMax) endSession('the brokers are away');
         return retryDelayMs;
       },
@@ -101,7 +106,12 @@ export function createMember(options: {
     });
     // A consumer that is closed calls its last heartbeat a success, whatever became of it.
     consumer.on('consumer:heartbeat:end', () => {
-      if (!ending.aborted) outage.worked(group);
+      if (ending.aborted) return;
+      outage.worked(group);
+      // Partitions are assigned by the id of their topic. One that was created anew has an id that the library
+      // does not know: it would hold them by heartbeats, under no name, and never read them.
+      const isUnknown = ({ topic }: GroupAssignment) => !topicNames.includes(topic);
+      if (consumer.assignments?.some(isUnknown)) endWithoutTopic();
     });
     // Frozen for longer than its session, or replaced: the library would go on as a member that is none.
     consumer.on('consumer:heartbeat:error', ({ error }) => {

@@ -1,24 +1,23 @@
 // The topics: how they are called, and that they are there.
 //
-// Promises: `ensure` creates what is missing and resolves when a leader answers for each; it asks the
-// broker once, and again only after `forget`. A topic that exists is left as it is, whatever its
-// partitions. Refused: one sentence that says what to create by hand.
+// Promises: `ensure` creates what is missing and resolves when a leader answers for each, or rejects within
+// bounded time; it asks the broker once, and again only after `forget`. A topic that exists is left as it
+// is, whatever its partitions. Refused: one sentence that says what to create by hand.
 
 import type { Admin } from '@platformatic/kafka';
 import type { System } from '../../bus/ports.ts';
-import { bounded } from './bounded.ts';
 import { refusalOf } from './kafka-client.ts';
+import { within } from './within.ts';
 
 export type TopicLayout = 'by-stream' | 'by-type';
 
 // A week, as the broker's own default: the facts stay in the database for as long as they are wanted; on
 // the topic they serve readers that are behind, ours for seconds and foreign ones perhaps over a weekend.
 const retentionMs = 7 * 24 * 60 * 60 * 1_000;
-// Each question to the broker.
-const answerMs = 5_000;
+// All questions together, below the patience of a publish: whoever wants topics meanwhile waits for it.
+const ensureMs = 4_000;
 // After a topic was created the brokers learn of it a moment later.
 const lookEveryMs = 50;
-const looksMax = 100;
 
 // `orders.events.v1` holds all of a stream; by type OrderCreatedV1 of it is in `orders.order-created.v1`.
 export function topicOf(type: string, stream: string, layout: TopicLayout): string {
@@ -47,13 +46,23 @@ export function createTopics(options: {
   async function ensure(names: readonly string[], signal: AbortSignal): Promise<void> {
     const missing = names.filter((name) => !known.has(name));
     if (missing.length === 0) return;
-    const limits = { ms: answerMs, what: 'asking for the topics', system, signal };
-    const existing = new Set(await bounded(admin().listTopics(), limits));
-    for (const name of missing) {
-      if (!existing.has(name)) await bounded(create(name), { ...limits, what: `creating the topic ${name}` });
-    }
-    await untilLed(missing, signal);
+    const limits = { ms: ensureMs, what: `making sure of the topics ${missing.join(', ')}`, system, signal };
+    await within(limits, (inner) => make(missing, inner));
     for (const name of missing) known.add(name);
+  }
+
+  // Looks from the start each time: what was there, or was made, may have been deleted a moment later, and
+  // nobody else would make it.
+  async function make(names: readonly string[], signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const existing = new Set(await admin().listTopics());
+      for (const name of names) {
+        signal.throwIfAborted();
+        if (!existing.has(name)) await create(name);
+      }
+      if (await areLed(names)) return;
+      await system.sleep(lookEveryMs, signal);
+    }
   }
 
   // One at a time, so that the answer belongs to it.
@@ -71,21 +80,14 @@ export function createTopics(options: {
     }
   }
 
-  async function untilLed(names: readonly string[], signal: AbortSignal): Promise<void> {
-    for (let looks = 0; looks < looksMax && !signal.aborted; looks += 1) {
-      try {
-        const asked = admin().metadata({ topics: [...names], forceUpdate: true });
-        const limits = { ms: answerMs, what: 'asking for the leaders of the topics', system, signal };
-        const { topics } = await bounded(asked, limits);
-        const isLed = (name: string) => topics.get(name)?.partitions.every(({ leader }) => leader >= 0) ?? false;
-        if (names.every(isLed)) return;
-      } catch (error) {
-        // Not known yet; anything else shows in the next question as well, and ends the last one.
-        if (looks === looksMax - 1) throw error;
-      }
-      await system.sleep(lookEveryMs, signal);
+  async function areLed(names: readonly string[]): Promise<boolean> {
+    try {
+      const { topics } = await admin().metadata({ topics: [...names], forceUpdate: true });
+      return names.every((name) => topics.get(name)?.partitions.every(({ leader }) => leader >= 0) ?? false);
+    } catch {
+      // Created a moment ago, or deleted again. A broker that is away shows in the next question as well.
+      return false;
     }
-    throw new Error(`the topics ${names.join(', ')} have no leader`);
   }
 
   return {
