@@ -6,10 +6,11 @@ import { describe, it } from 'node:test';
 import type { Message as Handed, SQSClient } from '@aws-sdk/client-sqs';
 import fc from 'fast-check';
 import type { Message } from '../../src/bus/ports.ts';
+import { createOutage } from '../../src/io/buses/outage.ts';
 import { createHold } from '../../src/io/buses/sqs-hold.ts';
 import { sendAll } from '../../src/io/buses/sqs-sender.ts';
 import { toBody, toText } from '../../src/io/buses/text.ts';
-import { silentLog } from '../support/silent-log.ts';
+import { createMemoryLog, silentLog } from '../support/silent-log.ts';
 import { createVirtualSystem } from '../support/virtual-system.ts';
 
 type Entry = { readonly Id: string; readonly [name: string]: unknown };
@@ -124,11 +125,14 @@ describe('a message of SQS that is held', () => {
   const setUp = () => {
     const system = createVirtualSystem();
     const { client, calls } = createClient();
-    const hold = createHold({ client, urlOf: async () => 'a queue', group: 'payment', system, log: silentLog });
+    const log = createMemoryLog();
+    const outage = createOutage({ server: 'SQS', address: 'a test', log });
+    const urlOf = async () => 'a queue';
+    const hold = createHold({ client, urlOf, group: 'payment', outage, system, log: silentLog });
     const handed = (name: string): Handed => ({ ReceiptHandle: name });
     const handlesOf = (name: string) =>
       calls.filter((call) => call.name === name).flatMap(({ entries }) => entries.map((entry) => entry.ReceiptHandle));
-    return { system, calls, hold, handed, handlesOf };
+    return { system, client, calls, hold, handed, handlesOf, said: log.lines };
   };
 
   it('is kept invisible until twelve hours have passed, and then let go', async () => {
@@ -143,6 +147,21 @@ describe('a message of SQS that is held', () => {
     await system.advance(hourMs);
     assert.equal(handlesOf('ChangeMessageVisibilityBatchCommand').length, until);
     await hold.close();
+  });
+
+  it('is told of to the log, once, when it may not be deleted', async () => {
+    const { client, hold, handed, said } = setUp();
+    client.send = async () => {
+      throw new Error('not authorized to perform: sqs:DeleteMessage');
+    };
+    for (const name of ['a', 'b']) {
+      hold.take(handed(name)).done();
+      await new Promise(setImmediate);
+    }
+    assert.equal(said.length, 1);
+    assert.match(said[0] ?? '', /^warn: .*sqs:DeleteMessage/);
+    await hold.close();
+    assert.equal(said.length, 1);
   });
 
   it('is deleted when it is done, with others that are done at the same time', async () => {

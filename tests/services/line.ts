@@ -1,18 +1,20 @@
 // A line to a server that can be cut and mended, for servers that would lose their memory if they were
 // stopped: an SQS-compatible server is not as durable as the real one.
 //
-// Promises: cut, every connection breaks and none is made; mended, the same address works again.
+// Promises: cut, every connection breaks and none is made; hushed, every connection stays and nothing passes
+// any more, as behind a router that forgot them; mended, the same address works again, for new connections.
 
 import { connect, createServer, type Socket } from 'node:net';
 
 export async function startLine(url: string) {
   const target = new URL(url);
   const sockets = new Set<Socket>();
-  let isCut = false;
+  let state: 'whole' | 'cut' | 'hushed' = 'whole';
+  const hush = (socket: Socket) => void socket.unpipe().pause();
   const server = createServer((client) => {
-    if (isCut) return void client.resetAndDestroy();
+    if (state === 'cut') return void client.resetAndDestroy();
     const upstream = connect(Number(target.port), target.hostname);
-    client.pipe(upstream).pipe(client);
+    if (state === 'whole') client.pipe(upstream).pipe(client);
     for (const socket of [client, upstream]) {
       sockets.add(socket);
       socket.on('error', () => {});
@@ -28,8 +30,8 @@ export async function startLine(url: string) {
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('the line has no port');
   own.port = String(address.port);
-  const end = (how: (socket: Socket) => void) => {
-    isCut = true;
+  const end = (how: (socket: Socket) => void, next: typeof state = 'cut') => {
+    state = next;
     for (const socket of sockets) how(socket);
   };
   return {
@@ -37,8 +39,9 @@ export async function startLine(url: string) {
     // In good order, or in the middle of whatever was on its way.
     cut: async () => end((socket) => void socket.end()),
     tear: async () => end((socket) => void socket.resetAndDestroy()),
+    hush: async () => end(hush, 'hushed'),
     mend: async () => {
-      isCut = false;
+      state = 'whole';
     },
     close: async () => {
       end((socket) => void socket.destroy());

@@ -26,6 +26,8 @@ const backlogLookMs = 1_000;
 // Reconnects follow quickly at first, for a restarted server is back within a second or two.
 const reconnectMsMin = 50;
 const reconnectMsMax = 1_000;
+// Without an answer for this long a connection fell silent, and ends. A worker waits for ten seconds at most.
+const socketTimeoutMs = 15_000;
 // Jobs of one reader in this process that are not claimed yet. More win nothing: a flush of claims takes them all.
 const concurrencyDefault = 128;
 
@@ -53,7 +55,10 @@ export function createRedisBus(options: {
   const retryStrategy = (times: number) => Math.min(reconnectMsMax, reconnectMsMin * 2 ** Math.min(times, 10));
 
   function connect(way: string, how: object): Redis {
-    const client = new Redis(url, { retryStrategy, maxRetriesPerRequest: null, ...how });
+    const client = new Redis(url, {
+      ...{ retryStrategy, maxRetriesPerRequest: null, socketTimeout: socketTimeoutMs },
+      ...how,
+    });
     client.on('error', (error) => outage.failed(way, error));
     client.on('ready', () => outage.worked(way));
     return client;

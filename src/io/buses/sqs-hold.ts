@@ -12,7 +12,8 @@ import {
   type SQSClient,
 } from '@aws-sdk/client-sqs';
 import type { Log, System } from '../../bus/ports.ts';
-import { heldMsMax, visibilityS } from './sqs-queues.ts';
+import type { Outage } from './outage.ts';
+import { heldMsMax, isMissing, visibilityS } from './sqs-queues.ts';
 import { within } from './within.ts';
 
 const batchMax = 10;
@@ -29,10 +30,12 @@ export function createHold(options: {
   readonly client: SQSClient;
   readonly urlOf: () => Promise<string>;
   readonly group: string;
+  readonly outage: Outage;
   readonly system: System;
   readonly log: Log;
 }): { readonly take: (message: Message) => Held; readonly close: () => Promise<void> } {
-  const { client, urlOf, group, system, log } = options;
+  const { client, urlOf, group, outage, system, log } = options;
+  const way = `${group} acknowledging`;
   const closing = new AbortController();
   const held = new Map<Message, number>();
   let timer = system.after(extendEveryMs, extend);
@@ -67,9 +70,7 @@ export function createHold(options: {
       while (waiting.length > 0) {
         const batch = waiting.splice(0, batchMax);
         const bounds = { what: 'a call of SQS', ms: callTimeoutMs, signal: closing.signal, system };
-        await within(bounds, (signal) => send(batch, signal)).catch((error) =>
-          log.debug({ group, error: String(error) }, 'messages could not be deleted or kept; they come again'),
-        );
+        await within(bounds, (signal) => send(batch, signal)).then(() => outage.worked(way), failed);
       }
       looking -= 1;
     }
@@ -82,6 +83,13 @@ export function createHold(options: {
       },
       drained: () => Promise.all(calls),
     };
+  }
+
+  // What is not allowed to be deleted comes again for ever: a person must hear of it. A queue that is gone
+  // took the messages with it.
+  function failed(error: unknown): void {
+    log.debug({ group, error: String(error) }, 'messages could not be deleted or kept; they come again');
+    if (!closing.signal.aborted && !isMissing(error)) outage.failed(way, error);
   }
 
   async function tell(
@@ -122,6 +130,7 @@ export function createHold(options: {
       farewell.abort();
       closing.abort(new Error('the subscription was closed'));
       await told;
+      outage.left(way);
     },
   };
 }

@@ -12,12 +12,15 @@ import type { Outage } from './outage.ts';
 import { createHold } from './sqs-hold.ts';
 import { isMissing, type SqsQueues } from './sqs-queues.ts';
 import { toBody } from './text.ts';
+import { within } from './within.ts';
 
 // Long polls under way: one waits, the others keep up while batches are being claimed.
 const pollsMax = 4;
 const batchMax = 10;
 // SQS' maximum: an idle reader makes three calls a minute per poll.
 const waitS = 20;
+// An answer that comes later than this does not come: the connection fell silent.
+const pollTimeoutMs = (waitS + 5) * 1_000;
 // What SQS is just handing out arrives within this; a poll that waits longer has nothing and is cut off.
 const farewellMs = 200;
 const retryPauseMsMin = 100;
@@ -36,7 +39,7 @@ export function readSqs(options: {
   const closing = new AbortController();
   const { signal } = closing;
   const cutting = new AbortController();
-  const hold = createHold({ client, urlOf: () => queues.urlOf(group), group, system, log });
+  const hold = createHold({ client, urlOf: () => queues.urlOf(group), group, outage, system, log });
 
   async function poll(way: string): Promise<void> {
     let failures = 0;
@@ -59,15 +62,17 @@ export function readSqs(options: {
   }
 
   async function next(): Promise<Message[]> {
+    const finding = { what: 'finding the queue', ms: pollTimeoutMs, signal: cutting.signal, system };
     const command = new ReceiveMessageCommand({
-      QueueUrl: await queues.urlOf(group),
+      QueueUrl: await within(finding, () => queues.urlOf(group)),
       MaxNumberOfMessages: batchMax,
       WaitTimeSeconds: waitS,
       MessageAttributeNames: ['encoding'],
       MessageSystemAttributeNames: ['ApproximateReceiveCount', 'MessageGroupId'],
     });
     // What a cut answer would have brought is invisible until its timeout, then comes again.
-    return (await client.send(command, { abortSignal: cutting.signal })).Messages ?? [];
+    const options = { abortSignal: cutting.signal, requestTimeout: pollTimeoutMs };
+    return (await client.send(command, options)).Messages ?? [];
   }
 
   async function handOver(messages: readonly Message[]): Promise<void> {

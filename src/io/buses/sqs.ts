@@ -18,6 +18,8 @@ import { within } from './within.ts';
 const publishTimeoutMs = 10_000;
 const lagTimeoutMs = 5_000;
 const connectTimeoutMs = 2_000;
+// A connection that fell silent never ends by itself; a long poll gets its wait on top.
+const answerTimeoutMs = 5_000;
 // Long polls hold their sockets: four per reader, and what is sent and deleted meanwhile.
 const socketsMax = 128;
 const attemptsMax = 2;
@@ -38,6 +40,8 @@ export function createSqsBus(options: {
     maxAttempts: attemptsMax,
     requestHandler: {
       connectionTimeout: connectTimeoutMs,
+      requestTimeout: answerTimeoutMs,
+      throwOnRequestTimeout: true,
       httpAgent: { keepAlive: true, maxSockets: socketsMax },
       httpsAgent: { keepAlive: true, maxSockets: socketsMax },
     },
