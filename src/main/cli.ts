@@ -14,13 +14,7 @@ import { createLog } from '../io/telemetry/log.ts';
 import { readCommand } from './arguments.ts';
 import { type Config, readEnvironment } from './config.ts';
 import { helpText } from './help.ts';
-import { runMigrate } from './migrate.ts';
-import { runProcesses } from './processes.ts';
-import { runReindex } from './reindex.ts';
-import { runSandbox } from './sandbox.ts';
-import { runApart, runStart } from './start.ts';
 import { StartError } from './start-error.ts';
-import { runVerify } from './verify.ts';
 import { readVerifyOptions, verifyHelp } from './verify-options.ts';
 
 const say = (text: string) => void process.stdout.write(`${text}\n`);
@@ -51,26 +45,38 @@ async function main(args: readonly string[]): Promise<number> {
   const signal = stopSignal(config.shutdownTimeoutMs, command.run === 'verify' ? 2 : 0);
   const running = { config, system, log, signal, say };
   try {
+    // Each role loads what it needs and no more: half a second of a start would go to what others need.
     switch (command.run) {
-      case 'start':
+      case 'start': {
+        const { runStart } = await import('./start.ts');
         await runStart({ ...running, onReady: tellReady });
         break;
-      case 'start --processes':
+      }
+      case 'start --processes': {
+        const { runProcesses } = await import('./processes.ts');
         await runProcesses({ ...running, complain, isTerminal, scale: command.scale });
         break;
+      }
       case 'api':
       case 'relay':
-      case 'worker':
+      case 'worker': {
+        const { runApart } = await import('./start.ts');
         await runApart(command, { ...running, onReady: tellReady });
         break;
-      case 'migrate':
+      }
+      case 'migrate': {
+        const { runMigrate } = await import('./migrate.ts');
         await runMigrate(config, log, say);
         break;
+      }
       case 'verify':
         return await verify(config, command.given, system, signal);
-      case 'reindex':
+      case 'reindex': {
+        const { runReindex } = await import('./reindex.ts');
         return (await runReindex(config, { ...running, progress: progressOf() })) === 'ok' ? 0 : 1;
-      case 'sandbox':
+      }
+      case 'sandbox': {
+        const { runSandbox } = await import('./sandbox.ts');
         await runSandbox({
           dataDir: config.dataDir,
           host: config.http.host,
@@ -81,6 +87,7 @@ async function main(args: readonly string[]): Promise<number> {
           onReady: tellReady,
         });
         break;
+      }
     }
     return 0;
   } catch (error) {
@@ -96,6 +103,7 @@ async function main(args: readonly string[]): Promise<number> {
       say(verifyHelp());
       return 0;
     }
+    const { runVerify } = await import('./verify.ts');
     try {
       return (await runVerify(config, options, { system, signal, progress: progressOf(), say })) === 'ok' ? 0 : 1;
     } catch (error) {

@@ -12,7 +12,6 @@ import { subscriptions } from '../flow/subscriptions.ts';
 import { createHttpPartners } from '../io/partners/http.ts';
 import { openLedger } from '../io/partners/ledger.ts';
 import { createLocalPartners } from '../io/partners/local.ts';
-import { createSmtpMail } from '../io/partners/smtp.ts';
 import { createStage } from '../io/partners/stage.ts';
 import type { Config } from './config.ts';
 import { StartError } from './start-error.ts';
@@ -27,13 +26,14 @@ export function callsPartners(consumer: string): boolean {
 }
 
 // `isAlone`: no other process works on the same orders.
-export function openPartners(
+export async function openPartners(
   config: Config,
   duties: { readonly consumers: readonly string[]; readonly isAlone: boolean },
   system: System,
-): OpenPartners {
+): Promise<OpenPartners> {
   const partners = openSimulated(config, duties, system);
   if (config.smtp === null) return partners;
+  const { createSmtpMail } = await import('../io/partners/smtp.ts');
   const mail = createSmtpMail({ ...config.smtp, system });
   const close = () => {
     mail.close();

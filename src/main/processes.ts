@@ -12,8 +12,8 @@ import { CannotStartError, type Crew, createCrew, type Post } from '../io/crew.t
 import { readableLine } from '../io/telemetry/log.ts';
 import { allConsumers } from './arguments.ts';
 import { type Config, environmentWith } from './config.ts';
+import { greeting } from './greeting.ts';
 import { callsPartners } from './open-partners.ts';
-import { greeting } from './start.ts';
 import { StartError } from './start-error.ts';
 
 type ProcessesOptions = {

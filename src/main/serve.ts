@@ -46,7 +46,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   const unlock = config.database.url === null || hasLedger ? lockDirectory(config.dataDir) : () => {};
   try {
     // First what may be in use by somebody else: an open database would have to be closed again.
-    const partners = openPartners(config, duties, system);
+    const partners = await openPartners(config, duties, system);
     try {
       const database = await openDatabase(config, log);
       try {

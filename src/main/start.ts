@@ -5,6 +5,7 @@
 // holds for many; cleanup runs where the relay runs.
 
 import { allConsumers, type Command } from './arguments.ts';
+import { greeting } from './greeting.ts';
 import { type ServeOptions, serve } from './serve.ts';
 
 type StartOptions = Omit<ServeOptions, 'duties'> & { readonly say: (text: string) => void };
@@ -28,17 +29,4 @@ export async function runApart(command: ApartCommand, { say: _, ...options }: St
     options.onReady(url);
   };
   await serve({ ...options, onReady, duties });
-}
-
-export function greeting(url: string): string {
-  return `
-  Orderly is running at ${url}   (API documentation: ${url}/docs)
-
-  Place an order:
-
-    curl -s ${url}/orders -H 'content-type: application/json' -H 'Idempotency-Key: my-first-order' \\
-      -d '{"customerEmail":"user@example.com","productType":"Phone","country":"US","paymentScenario":"flaky"}'
-
-  Then look at ${url}/orders/<id>/timeline. Ctrl-C stops it; nothing is lost.
-`;
 }

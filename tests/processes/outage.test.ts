@@ -1,6 +1,6 @@
 // What a `start` process stands on goes away under load and comes back: the partners, then the database.
 //
-// OUTAGE_SECONDS says for how long the partners are away: 8 unless told; `.ci/run` asks for 30 as well.
+// OUTAGE_SECONDS says for how long the partners are away: 8 unless told; `.ci/run` asks for 30.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';

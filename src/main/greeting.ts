@@ -1,0 +1,17 @@
+// What the terminal shows once orders are taken: where, and what to do first.
+//
+// Promises: the command can be pasted as it stands. Relies on nothing: whoever greets need not load what it
+// greets for.
+
+export function greeting(url: string): string {
+  return `
+  Orderly is running at ${url}   (API documentation: ${url}/docs)
+
+  Place an order:
+
+    curl -s ${url}/orders -H 'content-type: application/json' -H 'Idempotency-Key: my-first-order' \\
+      -d '{"customerEmail":"user@example.com","productType":"Phone","country":"US","paymentScenario":"flaky"}'
+
+  Then look at ${url}/orders/<id>/timeline. Ctrl-C stops it; nothing is lost.
+`;
+}
