@@ -78,7 +78,8 @@ export function createSimulatedBus(options: {
   let epoch = 0;
 
   const befalls = (probability: number, name: string): boolean => {
-    if (isHealthy || !luck.isHit(probability)) return false;
+    // A stream each: with one of them switched off the others meet the same luck.
+    if (isHealthy || !draws(`the bus ${name}`).isHit(probability)) return false;
     counters.count(`fault: the bus ${name}`);
     return true;
   };
@@ -143,7 +144,7 @@ export function createSimulatedBus(options: {
           counters.count('the bus redelivered');
           hand(group, pending, onEnd);
         });
-      } else onEnd();
+      } else if (handedIn === epoch) onEnd();
     };
     member.life.onEnd(() => end(false));
     member.life.resume(() => {

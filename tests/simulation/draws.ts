@@ -17,7 +17,7 @@ export type Stream = {
 // The stream of a name; asked again it goes on where it was.
 export type Draws = (name: string) => Stream;
 
-// Murmur3's last step: every bit of the input reaches every bit of the output.
+// As the last steps of Murmur3: multiply and fold, until every bit of the input reaches every bit of the output.
 export function hashOf(seed: number, value: number): number {
   let hash = Math.imul(seed ^ Math.imul(value, 0x9e3779b1), 0x85ebca6b);
   hash ^= hash >>> 16;

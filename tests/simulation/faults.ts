@@ -1,7 +1,7 @@
 // The drawn faults: at each border the seed says whether something happens there, and what.
 //
-// Promises: one draw per border, out of a stream of its own per process and border, so that more faults in one
-// place do not move the others. Rounds in which an idle engine only looks meet a tenth of them: faults belong
+// Promises: one draw per border, out of a stream of its own per machine and call, and one for all its statements, so
+// that more faults in one place do not move the others. Rounds in which an idle engine only looks meet a tenth of them: faults belong
 // where something is at stake. After `heal` nothing happens any more.
 
 import { broken, refused, throttled, unavailable, withoutEffect } from '../../src/io/partners/troubles.ts';

@@ -64,7 +64,8 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
       tell(born, 'frozen', `for ${Math.round(ms)} ms`);
       counters.count('a process freezes');
       clock.after(ms, () => {
-        if (!born.isOver()) tell(born, 'woken');
+        // Another freeze may have come meanwhile.
+        if (!born.isOver() && !born.isFrozen()) tell(born, 'woken');
       });
     });
     const system = systemOf(born);

@@ -1,6 +1,7 @@
 // Worlds that once broke a promise, each with a sentence. A seed is a world only together with its commit: what a
 // later commit draws for it may be another one. So each of these is pinned to what the mistake needed, and has
-// several seeds; each mistake has a test beside its code as well. All of them were seen to fail without the fix.
+// several seeds, each of which was seen to fail without the fix; each mistake has a test beside its code as well. What a
+// statement had wrong is wrong here by its model alone: whether PostgreSQL agrees the differential test says.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -13,10 +14,11 @@ type Regression = {
   readonly change: (plan: Plan) => Plan;
 };
 
-// No fault but these, and no bursts.
+// No fault but these, also of the bus, and no bursts.
 function only(plan: Plan, faults: Partial<Plan['faults']>): Plan {
   const none = Object.fromEntries(Object.keys(faultClasses).map((name) => [name, 0])) as Record<FaultClass, number>;
-  return { ...plan, bursts: [], faults: { ...none, ...faults } };
+  const still = { loses: 0, doubles: 0, delays: 0, corrupts: 0, forges: 0, losesAcks: 0, publishesPart: 0 };
+  return { ...plan, bursts: [], bus: { ...plan.bus, ...still }, faults: { ...none, ...faults } };
 }
 
 const hourMs = 3_600_000;
@@ -26,7 +28,7 @@ const regressions: readonly Regression[] = [
     because:
       'A client was told that nothing is stored, and its order was: requests that travel together were accepted in ' +
       'two statements, and the failure of the second one, for the repeated keys, was taken for that of both.',
-    seeds: [13, 22, 15],
+    seeds: [7, 8, 11],
     change: (plan) => ({
       ...only(plan, { statementRefused: 0.6 }),
       chaosMs: 12_000,
@@ -40,7 +42,7 @@ const regressions: readonly Regression[] = [
     because:
       'After every answer to a void was lost the order went on showing its money as authorized, and the provider ' +
       'had released it: what may have been undone shows as unknown until a person has looked.',
-    seeds: [12, 22, 28, 29],
+    seeds: [6, 7, 13, 19],
     change: (plan) => ({
       ...only(plan, { partnerBreaks: 0.5 }),
       settings: { ...plan.settings, maxRetries: 1 },
@@ -52,11 +54,11 @@ const regressions: readonly Regression[] = [
       'The pull looked for facts that are old enough, and an API whose clock was an hour ahead wrote facts that ' +
       'were not old for an hour: what the bus had lost of them nobody found.',
     seeds: [1, 2, 3],
-    change: (plan) => ({
-      ...only(plan, {}),
-      machines: plan.machines.map((machine) => ({ ...machine, skewMs: machine.isApi ? hourMs : 0, drift: 1 })),
-      bus: { ...plan.bus, loses: 0.5 },
-    }),
+    change: (plan) => {
+      const machines = plan.machines.map((machine) => ({ ...machine, skewMs: machine.isApi ? hourMs : 0, drift: 1 }));
+      const still = only(plan, {});
+      return { ...still, machines, bus: { ...still.bus, loses: 0.5 } };
+    },
   },
 ];
 

@@ -39,10 +39,9 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<O
   const drawn = drawPlan(seed, createDraws(seed));
   const plan = options.change?.(drawn) ?? drawn;
   let drawnFaults: DrawnFaults | null = null;
-  const rejected = createDraws(seed)('carrier rejects');
-  const rejects = decidePerOrder(() => rejected.isHit(plan.faults.carrierRejects));
-  const irrevocable = createDraws(seed)('carrier refuses recalls');
-  const refusesRecall = decidePerOrder(() => irrevocable.isHit(plan.faults.recallRefused));
+  // The same for an order whenever it is asked, and whoever else was asked about before.
+  const decides = (name: string, share: number) => (orderId: string) =>
+    createDraws(seed)(`${name} ${orderId}`).isHit(share);
   const pauses = createDraws(seed)('restarts');
   const deploys = createDraws(seed)('deploys');
   const simulation: Simulation = createSimulation({
@@ -54,8 +53,8 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<O
       drawnFaults = createDrawnFaults(plan, draws, clock);
       return drawnFaults;
     },
-    rejects,
-    refusesRecall,
+    rejects: decides('the carrier rejects', plan.faults.carrierRejects),
+    refusesRecall: decides('the carrier recalls not', plan.faults.recallRefused),
     startsAgainAfterMs: () => (pauses.isHit(0.7) ? pauses.between(1, 100) : pauses.between(100, 2_500)),
     ...(options.spoil === undefined ? {} : { spoil: options.spoil }),
   });
@@ -143,14 +142,4 @@ function scheduleTroubles(simulation: Simulation, plan: Plan, faults: DrawnFault
   often(rates.partnerOutagesPerMinute, 'outages', (luck) => {
     faults.awayFor(luck.pick<Dependency>(['payments', 'carrier', 'mail', 'search']), luck.between(200, 6_000));
   });
-}
-
-// The same answer for an order, whenever it is asked.
-function decidePerOrder(decide: () => boolean): (orderId: string) => boolean {
-  const decided = new Map<string, boolean>();
-  return (orderId) => {
-    const known = decided.get(orderId) ?? decide();
-    decided.set(orderId, known);
-    return known;
-  };
 }
