@@ -4,7 +4,7 @@
 import type { Order } from '../../src/domain/order.ts';
 import type { PlaceCommand } from '../../src/flow/ports.ts';
 import type { OrderDocument } from '../../src/flow/search-ports.ts';
-import type { Act, Moved, OrderEvidence, Placement } from './evidence.ts';
+import type { Act, Look, Moved, OrderEvidence, Placement } from './evidence.ts';
 import { type Brought, createModelPartners } from './partners.ts';
 import { createRecorder } from './recorder.ts';
 import type { AttemptRow, Change, DeliveryRow, EffectRow, FactRow, LetterRow, OrderRow } from './rows.ts';
@@ -342,6 +342,11 @@ export function tellStories() {
     publish(id);
   }
 
+  function look(id: string, at: Look['at'], answer: Look['answer']): Look {
+    const told = recorder.looked({ atMs: nowMs, process: 'api#1', at, orderId: id });
+    return Object.assign(told, { answer, answeredMs: nowMs });
+  }
+
   // The document of an order as it is now.
   function documentOf(id: string): OrderDocument {
     const { facts } = orderOf(id);
@@ -372,6 +377,8 @@ export function tellStories() {
   authorize('paid');
   book('paid');
   mail('paid', 3, 'processed');
+  look('paid', 'order', { answer: 'seen', order: stateOf(rowOf('paid')) });
+  look('paid', 'timeline', { answer: 'seen', facts: orderOf('paid').facts.map(({ id }) => id) });
 
   // `canceled` has its money held when somebody cancels it.
   place('canceled', null, command);
@@ -486,6 +493,7 @@ export function tellStories() {
     bring,
     claim,
     call,
+    look,
     now: () => nowMs,
     skip: (ms: number) => (nowMs += ms),
   };
@@ -510,6 +518,12 @@ function firstAnswer(row: OrderRow): Order {
       updatedAt: new Date(epochMs),
     },
   };
+}
+
+// The order as somebody is shown it who asks now.
+function stateOf(row: OrderRow): Order {
+  const { status, payment, fulfillment, version, retry_count: retryCount } = row;
+  return { ...firstAnswer(row), ...({ status, payment, fulfillment, version, retryCount } as Partial<Order>) };
 }
 
 // A move of a row that the stories did not make.

@@ -5,7 +5,6 @@
 // Relies on requests.ts for one request and its answer.
 
 import type { Order, OrderId, PaymentScenario } from '../../src/domain/order.ts';
-import { isRefusal } from '../../src/domain/refusals.ts';
 import type { PlaceCommand } from '../../src/flow/ports.ts';
 import type { Stream } from './draws.ts';
 import { createInsist, type Insist } from './insist.ts';
@@ -56,7 +55,7 @@ export function createClients(options: {
   const { world, plan, machines, recorder } = options;
   const { clock, draws, counters } = world;
   const requests = createRequests({ world, machines, recorder });
-  const { ask, act, cancel } = requests;
+  const { act, cancel } = requests;
   const habits = plan.clients;
   let busy = 0;
   let isCalm = false;
@@ -136,16 +135,15 @@ export function createClients(options: {
     if (luck.isHit(0.05)) await cancel(luck, '00000000-0000-7000-8000-000000000000' as OrderId);
     if (luck.isHit(habits.reads)) {
       await pause(luck.between(0, 1_000));
-      await ask(luck, 1_000, (desk) => desk.read(id));
-      await ask(luck, 1_000, (desk) => desk.timeline(id));
+      await requests.read(luck, 1_000, id);
+      await requests.timeline(luck, 1_000, id);
     }
   }
 
   // Until the shipment is about to be booked: the last moment at which somebody can change their mind.
   async function watch(luck: Stream, id: OrderId): Promise<void> {
     for (let looks = 0; looks < looksMax; looks += 1) {
-      const heard = await ask(luck, 500, (desk) => desk.read(id));
-      const order = heard !== null && 'value' in heard && !isRefusal(heard.value) ? heard.value : null;
+      const order = await requests.read(luck, 500, id);
       if (order !== null && order.fulfillment !== 'none') break;
       await pause(luck.between(2, 150));
     }
@@ -153,11 +151,9 @@ export function createClients(options: {
   }
 
   async function operate(luck: Stream, share: number): Promise<boolean> {
-    const page = await ask(luck, 2_000, (desk) =>
-      desk.deadLetters({ limit: 50, after: null, consumer: null, code: null }),
-    );
-    if (page === null || 'error' in page) return false;
-    for (const letter of page.value.items) {
+    const page = await requests.letters(luck, 2_000);
+    if (page === null) return false;
+    for (const letter of page.items) {
       if (!luck.isHit(share)) continue;
       const orderId = letter.orderId as OrderId | null;
       const send =

@@ -29,7 +29,7 @@ export type StoreEvents = {
   readonly onConnected: (life: Life) => void;
   readonly onNoted: (
     life: Life,
-    what: 'answer-lost' | 'never-arrived' | 'database-error',
+    what: 'answer-lost' | 'never-arrived' | 'database-error' | 'guard-missed',
     label: string,
     code: string | null,
   ) => void;
@@ -77,6 +77,8 @@ export function createConnection(options: {
   let inTransaction = false;
   // Statements of a transaction that this network has aborted in the server's name.
   let isAborted = false;
+  // Of the transaction that is open: whether any statement of it has failed.
+  let hasFailed = false;
   let first = '';
   const waiting = new Set<Asked>();
   let running: Promise<void> = Promise.resolve();
@@ -170,6 +172,7 @@ export function createConnection(options: {
           };
       return null;
     }
+    if (label === 'ROLLBACK' && inTransaction && !hasFailed) events.onNoted(life, 'guard-missed', first, null);
     const outcome = session.perform(asked.text, asked.values);
     if (outcome instanceof Promise) return outcome.then((late) => conclude(asked, label, late));
     conclude(asked, label, outcome);
@@ -179,6 +182,7 @@ export function createConnection(options: {
   function conclude(asked: Asked, label: string, outcome: Outcome): void {
     if (outcome instanceof Error) {
       asked.outcome = { error: outcome };
+      hasFailed = true;
       const code = String((outcome as { code?: unknown }).code ?? '');
       trace.note(life.name, label, code);
       events.onNoted(life, 'database-error', label, code);
@@ -186,7 +190,7 @@ export function createConnection(options: {
       asked.outcome = { answer: { rows: outcome } };
       trace.note(life.name, label, 'ok', null, () => JSON.stringify(asked.values ?? []).slice(0, 200));
     }
-    if (asked.label === 'BEGIN') inTransaction = true;
+    if (asked.label === 'BEGIN') [inTransaction, hasFailed] = [true, false];
     if (asked.label === 'COMMIT' || asked.label === 'ROLLBACK') inTransaction = false;
   }
 

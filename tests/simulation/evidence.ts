@@ -54,7 +54,8 @@ export type Placement = {
   answer: PlaceOutcome | null;
   answeredMs?: number;
 };
-type Unanswered =
+// Refused, or without an answer that says what is.
+export type Unanswered =
   | { readonly answer: 'refused'; readonly code: string }
   | { readonly answer: 'unavailable'; readonly stored: 'nothing' | 'unknown' }
   // Anything else that was thrown.
@@ -72,6 +73,23 @@ export type Act = {
   readonly words?: string;
   readonly correlationId: string;
   answer: { readonly answer: 'done'; readonly order: Order | null } | Unanswered | null;
+  answeredMs?: number;
+};
+
+// What somebody looked at, and saw. `orderId` is null for the list of letters.
+export type Look = {
+  readonly atMs: number;
+  readonly process: string;
+  readonly at: 'order' | 'timeline' | 'letters';
+  readonly orderId: string | null;
+  answer: Seen | Unanswered | null;
+  answeredMs?: number;
+};
+export type Seen = {
+  readonly answer: 'seen';
+  readonly order?: Order;
+  // Of a timeline, in its order: the ids of its facts.
+  readonly facts?: readonly string[];
 };
 
 // A partner call as the calling process saw it; the ledger knows what came of it.
@@ -126,7 +144,7 @@ export type Noted = {
     | 'answer-lost' // it took effect, and nobody was told
     | 'never-arrived' // it took no effect
     | 'database-error' // with its SQLSTATE
-    | 'guard-missed' // rolled back by its author although every statement succeeded
+    | 'guard-missed' // rolled back by its author although every statement succeeded; `label` is its first one
     | 'rows-locked' // a lock statement passed rows by that somebody else had locked
     | 'old-version-read' // a fact of an older version was handed to a step
     | 'acknowledged-at-work'; // the bus has its acknowledgment while the claim with the token `label` runs
@@ -186,6 +204,7 @@ export type Evidence = {
   readonly placementsByKey: ReadonlyMap<string, readonly Placement[]>;
   readonly placementOf: ReadonlyMap<string, Placement>;
   readonly acts: readonly Act[];
+  readonly looks: readonly Look[];
   readonly actOf: ReadonlyMap<string, Act>;
   readonly keys: ReadonlyMap<string, KeyRow>;
   // Lines of analytics by what they are about.

@@ -1,9 +1,9 @@
 // Whoever tells a story step by step: asks again and again, until there is an answer.
 //
+// Promises: nobody gives up, so that a story whose answer never comes is one that does not end.
 // Relies on requests.ts for what is kept of each request.
 
 import type { Order, OrderId } from '../../src/domain/order.ts';
-import { isRefusal } from '../../src/domain/refusals.ts';
 import type { PlaceCommand } from '../../src/flow/ports.ts';
 import type { Stream } from './draws.ts';
 import type { Requests } from './requests.ts';
@@ -16,8 +16,6 @@ export type Insist = {
   readonly timeline: (id: OrderId) => Promise<void>;
 };
 
-// A machine is back within seconds; whoever insists gets an answer long before this many tries are over.
-const insistsMax = 100;
 // Longer than an accept is tried: whoever insists hears how it ended.
 const insistMs = 6_000;
 
@@ -29,12 +27,9 @@ export function createInsist(options: {
   readonly operate: (luck: Stream, share: number) => Promise<boolean>;
 }): Insist {
   const { requests, story, pause, operate } = options;
-  const { ask, cancel } = requests;
+  const { cancel } = requests;
   const until = async (isDone: () => Promise<boolean>) => {
-    for (let tries = 0; tries < insistsMax; tries += 1) {
-      if (await isDone()) return;
-      await pause(200);
-    }
+    while (!(await isDone())) await pause(200);
   };
   return {
     place: async (key, command) => {
@@ -51,13 +46,11 @@ export function createInsist(options: {
     read: async (id) => {
       let order: Order | null = null;
       await until(async () => {
-        const heard = await ask(story, 1_000, (desk) => desk.read(id));
-        if (heard === null || 'error' in heard || isRefusal(heard.value)) return false;
-        order = heard.value;
-        return true;
+        order = await requests.read(story, 1_000, id);
+        return order !== null;
       });
       return order;
     },
-    timeline: (id) => until(async () => (await ask(story, 1_000, (desk) => desk.timeline(id))) !== null),
+    timeline: (id) => until(async () => (await requests.timeline(story, 1_000, id)) !== null),
   };
 }

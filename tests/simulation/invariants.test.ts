@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { moved, type Stories, tellStories } from './clean-evidence.ts';
-import type { Act, OrderEvidence, PlaceOutcome } from './evidence.ts';
+import type { Act, Look, Noted, OrderEvidence, PlaceOutcome } from './evidence.ts';
 import { checkAll, invariants } from './invariants.ts';
 import { keyOfDelivery } from './recorder.ts';
 import type { DeliveryRow, EffectRow, FactRow, LetterRow, OrderRow } from './rows.ts';
@@ -108,6 +108,7 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
       assert.ok(placement);
       placement.answer = { answer: 'failed', message: 'boom' };
     },
+    'a look fails': ({ look }) => look('paid', 'timeline', { answer: 'failed', message: 'boom' }),
     'work cannot be settled': ({ recorder }) =>
       recorder.complained('worker#1', 'work could not be settled', 'Error: boom'),
   },
@@ -369,6 +370,16 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
   'a breaker opens and closes by what its partner answers': {
     'it opens, and nobody was called': ({ recorder }) =>
       recorder.breakerChanged({ process: 'worker#1', dependency: 'mail', state: 'open', monotonicMs: 1e9 }),
+    'it opens again by what it was opened by before': ({ recorder, evidence }) => {
+      const call = evidence.calls.find((one) => one.call === 'book');
+      assert.ok(call);
+      call.trouble = away;
+      const breaker = { process: 'worker#1', dependency: 'carrier' } as const;
+      recorder.breakerChanged({ ...breaker, state: 'open', monotonicMs: call.endedMs ?? 0 });
+      Object.assign(recorder.called({ ...call, monotonicMs: 1e9 }), { trouble: null, endedMs: 1e9 });
+      recorder.breakerChanged({ ...breaker, state: 'closed', monotonicMs: 1e9 });
+      recorder.breakerChanged({ ...breaker, state: 'open', monotonicMs: 1e9 + 1 });
+    },
     'it closes, and nobody was called': ({ recorder, evidence }) => {
       for (const call of evidence.calls) if (call.dependency === 'mail') call.trouble = away;
       const breaker = { process: 'worker#1', dependency: 'mail', monotonicMs: 1e9 } as const;
@@ -442,6 +453,11 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
   },
   'a fact is owed to the bus from its commit until the bus has it': {
     'a fact without its debt': ({ orderOf }) => orderOf('paid').owedMoves.splice(0, 1),
+    'forgotten before it was published': ({ orderOf }) => {
+      const [first] = orderOf('paid').publications;
+      assert.ok(first);
+      orderOf('paid').publications[0] = { ...first, atMs: 1e6 };
+    },
     'forgotten unpublished': ({ orderOf }) => orderOf('paid').publications.splice(2, 1),
   },
   'every fact reached every subscriber, once in effect': {
@@ -481,6 +497,18 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
   'an act is answered with what is true': {
     'a cancel that did nothing': ({ orderOf }) => setRow(orderOf('canceled'), { status: 'PROCESSED' }),
     'a reprocess that did nothing': ({ orderOf }) => orderOf('failed').audits.splice(0, 1),
+    'a reprocess that finds no letter, of an order that stays FAILED': ({ orderOf, evidence, now }) => {
+      const act = { atMs: now(), process: 'api#1', act: 'reprocess', orderId: 'failed', letterId: null } as const;
+      const answer = { answer: 'refused', code: 'no-dead-letter' } as const;
+      (evidence.acts as Act[]).push({ ...act, correlationId: 'act-late', answer, answeredMs: now() });
+      assert.equal(orderOf('failed').row?.status, 'FAILED');
+    },
+    'a reprocess that finds no letter, and it is open': ({ orderOf, evidence, now }) => {
+      const letterId = lastLetter(orderOf('failed')).id;
+      const act = { atMs: now(), process: 'api#1', act: 'reprocess-letter', orderId: 'failed', letterId } as const;
+      const answer = { answer: 'refused', code: 'no-dead-letter' } as const;
+      (evidence.acts as Act[]).push({ ...act, correlationId: 'act-late', answer, answeredMs: now() });
+    },
     'a refusal that contradicts the order': ({ orderOf }) => {
       (orderOf('failed').acts[0] as Act).answer = { answer: 'refused', code: 'order-not-failed' };
     },
@@ -501,6 +529,20 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
       setFact(orderOf('failed'), fact.version - 1, { data: { ...fact.data, reason: 'another' } });
     },
     'it took longer': ({ orderOf }) => setFact(orderOf('paid'), 2, { time: new Date('2026-11-21T07:00:02Z') }),
+  },
+  'what somebody is shown of an order is so when they ask': {
+    'as it was before': ({ look, orderOf }) =>
+      look('paid', 'order', { answer: 'seen', order: answerOf(orderOf('paid')).order }),
+    'as it never was': ({ evidence }) => {
+      const answer = evidence.looks[0]?.answer;
+      assert.ok(answer?.answer === 'seen' && answer.order !== undefined);
+      (evidence.looks[0] as Look).answer = { ...answer, order: { ...answer.order, payment: 'voided' } };
+    },
+    'as if it were not there': ({ look }) => look('paid', 'order', { answer: 'refused', code: 'order-not-found' }),
+    'a timeline without its last fact': ({ look }) =>
+      look('paid', 'timeline', { answer: 'seen', facts: ['paid-fact-1', 'paid-fact-2'] }),
+    'a timeline that tells a fact first that came later': ({ look }) =>
+      look('paid', 'timeline', { answer: 'seen', facts: ['paid-fact-2', 'paid-fact-1', 'paid-fact-3'] }),
   },
   'a document tells the facts of its version and no others': {
     'one is missing': ({ bring, documentOf }) => bring({ ...documentOf('paid'), version: 3, timeline: [] }),
@@ -576,5 +618,23 @@ describe('the counters of what must have happened', () => {
       assert.equal(missing.has(name), false, name);
     }
     for (const name of ['takeover', 'recall refused', 'zombie refused']) assert.equal(missing.has(name), true, name);
+  });
+
+  it('take no other transaction for a settle or an accept', () => {
+    const counted = (what: Noted['what'], label: string) => {
+      const { recorder, evidence, skip } = tellStories();
+      recorder.note({ atMs: 0, process: 'api#1', what, label, code: null });
+      recorder.committed('', skip(10_000), []);
+      return sometimes.flatMap(({ name, count }) => (count(evidence) > 0 && /settle|accept/.test(name) ? [name] : []));
+    };
+    const found = 'lost answer of a settle found by its token';
+    assert.deepEqual(counted('answer-lost', 'COMMIT of lock-orders'), [found]);
+    assert.deepEqual(counted('answer-lost', 'COMMIT of lock-orders-of-facts'), []);
+    assert.deepEqual(counted('answer-lost', 'COMMIT of accept-orders'), [
+      'lost answer of an accept found by its order',
+    ]);
+    assert.deepEqual(counted('answer-lost', 'accept-orders'), []);
+    assert.deepEqual(counted('guard-missed', 'lock-orders'), ['settle decided again']);
+    assert.deepEqual(counted('guard-missed', 'lock-orders-of-facts'), []);
   });
 });

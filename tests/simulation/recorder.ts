@@ -11,6 +11,7 @@ import type {
   Evidence,
   Happening,
   Ledger,
+  Look,
   Moved,
   Noted,
   OrderEvidence,
@@ -30,6 +31,7 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
   const placementsByKey = new Map<string, Placement[]>();
   const placementOf = new Map<string, Placement>();
   const acts: Act[] = [];
+  const looks: Look[] = [];
   const actOf = new Map<string, Act>();
   const keys = new Map<string, KeyRow>();
   const books = new Map<string, AnalyticsRow>();
@@ -146,6 +148,7 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
     placementsByKey,
     placementOf,
     acts,
+    looks,
     actOf,
     keys,
     books,
@@ -202,6 +205,12 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
       actOf.set(kept.correlationId, kept);
       // An id that nobody has is no order.
       if (kept.orderId !== null) orders.get(kept.orderId)?.acts.push(kept);
+      return kept;
+    },
+    // The same for somebody who only looks.
+    looked: (look: Omit<Look, 'answer'>): Look => {
+      const kept = { ...look, answer: null };
+      looks.push(kept);
       return kept;
     },
     // The caller sets `trouble` on what it gets when the call has ended for it.

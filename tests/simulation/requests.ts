@@ -8,7 +8,7 @@ import type { Order, OrderId } from '../../src/domain/order.ts';
 import { isRefusal, type Refusal } from '../../src/domain/refusals.ts';
 import type { OrderDesk, PlaceCommand } from '../../src/flow/ports.ts';
 import type { Stream } from './draws.ts';
-import type { Act, PlaceOutcome } from './evidence.ts';
+import type { Act, Look, PlaceOutcome, Seen, Unanswered } from './evidence.ts';
 import type { Life } from './life.ts';
 import type { Machine } from './machine.ts';
 import type { World } from './network.ts';
@@ -70,7 +70,7 @@ export function createRequests(options: {
     });
   }
 
-  function outcomeOf(error: unknown): PlaceOutcome {
+  function outcomeOf(error: unknown): Unanswered {
     if (error instanceof UnavailableError) return { answer: 'unavailable', stored: error.stored };
     return { answer: 'failed', message: String(error) };
   }
@@ -118,9 +118,10 @@ export function createRequests(options: {
     });
     const kept = told as ReturnType<Recorder['acted']> | null;
     if (heard === null || kept === null) return false;
-    if ('error' in heard) kept.answer = outcomeOf(heard.error) as NonNullable<typeof kept.answer>;
+    if ('error' in heard) kept.answer = outcomeOf(heard.error);
     else if (isRefusal(heard.value)) kept.answer = { answer: 'refused', code: heard.value.refused };
     else kept.answer = { answer: 'done', order: heard.value };
+    kept.answeredMs = clock.nowMs();
     trace.note('client', what.act, `was told: ${kept.answer.answer}`, what.orderId);
     return !('error' in heard);
   }
@@ -130,7 +131,60 @@ export function createRequests(options: {
       desk.cancel(id, words, correlationId),
     );
 
-  return { ask, place, act, cancel };
+  // Null where nobody answered, or could.
+  async function look<T>(
+    luck: Stream,
+    patienceMs: number,
+    what: Pick<Look, 'at' | 'orderId'>,
+    run: (desk: OrderDesk) => Promise<T | Refusal>,
+    toSeen: (value: T) => Seen,
+  ): Promise<T | null> {
+    let told: Look | null = null;
+    const heard = await ask(luck, patienceMs, (desk, life) => {
+      told = recorder.looked({ ...what, atMs: clock.nowMs(), process: life.name });
+      return run(desk);
+    });
+    const kept = told as Look | null;
+    if (heard === null || kept === null) return null;
+    kept.answeredMs = clock.nowMs();
+    if ('error' in heard) kept.answer = outcomeOf(heard.error);
+    else if (isRefusal(heard.value)) kept.answer = { answer: 'refused', code: heard.value.refused };
+    else kept.answer = toSeen(heard.value);
+    return 'error' in heard || isRefusal(heard.value) ? null : heard.value;
+  }
+
+  const read = (luck: Stream, patienceMs: number, orderId: OrderId): Promise<Order | null> =>
+    look(
+      luck,
+      patienceMs,
+      { at: 'order', orderId },
+      (desk) => desk.read(orderId),
+      (order) => ({ answer: 'seen', order }),
+    );
+
+  // Of its entries those of facts: what has an id and is nobody's work.
+  const timeline = (luck: Stream, patienceMs: number, orderId: OrderId) =>
+    look(
+      luck,
+      patienceMs,
+      { at: 'timeline', orderId },
+      (desk) => desk.timeline(orderId),
+      (entries) => ({
+        answer: 'seen',
+        facts: entries.flatMap(({ consumer, eventId }) => (consumer === null && eventId !== null ? [eventId] : [])),
+      }),
+    );
+
+  const letters = (luck: Stream, patienceMs: number) =>
+    look(
+      luck,
+      patienceMs,
+      { at: 'letters', orderId: null },
+      (desk) => desk.deadLetters({ limit: 50, after: null, consumer: null, code: null }),
+      () => ({ answer: 'seen' }),
+    );
+
+  return { place, act, cancel, read, timeline, letters };
 }
 
 export type Requests = ReturnType<typeof createRequests>;

@@ -135,7 +135,6 @@ export function createSimulation(options: SimulationOptions): Simulation {
   };
 
   const sessions: Life[] = [];
-  const failed = new Set<number>();
   const mistakes: string[] = [];
   let committed: readonly RowChange[] | null = null;
   const model = createModelServer({
@@ -157,14 +156,9 @@ export function createSimulation(options: SimulationOptions): Simulation {
 
   function onStatement(seen: StatementSeen): void {
     const process = sessions[seen.session - 1]?.name ?? '';
-    const note = (what: 'guard-missed' | 'rows-locked', label: string) =>
-      recorder.note({ atMs: clock.nowMs(), process, what, label, code: null });
-    if (seen.code !== null) failed.add(seen.session);
-    else if (seen.name === 'rollback' && !failed.has(seen.session)) note('guard-missed', seen.name);
-    else if (seen.name === 'read-known-facts' && seen.rows.length > 0) note('rows-locked', 'lock-orders-of-facts');
-    else if (seen.name === 'lock-orders' && seen.rows.length < countOf(seen.values[0]))
-      note('rows-locked', 'lock-orders');
-    if (seen.name === 'rollback' || seen.name === 'begin') failed.delete(seen.session);
+    const lockedRows = rowsPassedBy(seen);
+    if (lockedRows !== null)
+      recorder.note({ atMs: clock.nowMs(), process, what: 'rows-locked', label: lockedRows, code: null });
     if (seen.waited) counters.count('a statement waits for a lock');
     if (committed === null) return;
     // A watermark is a hint of the pull's own, and nobody's promise.
@@ -285,6 +279,13 @@ export function createSimulation(options: SimulationOptions): Simulation {
 
 // As src/main/wire.ts names the groups of the bus.
 const consumerOf = (group: string) => group.replace(/^orderly\./, '');
+
+// The lock statement that left out rows which somebody else had locked; null where none did.
+function rowsPassedBy({ name, rows, values, code }: StatementSeen): string | null {
+  if (code !== null) return null;
+  if (name === 'read-known-facts') return rows.length > 0 ? 'lock-orders-of-facts' : null;
+  return name === 'lock-orders' && rows.length < countOf(values[0]) ? 'lock-orders' : null;
+}
 
 // Elements of an array parameter as src/io/postgres/database.ts writes one.
 function countOf(value: unknown): number {

@@ -25,7 +25,7 @@ const transitions = [
 // For the carrier's no to come between the cancel and its undo takes a coincidence; a story of stories.ts has it.
 const coincidence = 'CANCELED FulfillmentRejected';
 
-// The status before each fact: that of the row before its commit, or what an earlier fact of the commit made.
+// The status before each fact: that of the row before its commit, which no fact but the last of a commit changes.
 function transitionsOf(order: OrderEvidence): string[] {
   return order.facts.flatMap((fact, index) => {
     const sequence = order.factSequences[index];

@@ -13,15 +13,17 @@ const throttled = 'partner-throttled';
 
 export const breakers: readonly Invariant[] = [
   ofAll('end', 'a breaker opens and closes by what its partner answers', (evidence, say) => {
-    const openedMs = new Map<string, number>();
+    const changedMs = new Map<string, number>();
     for (const { process, dependency, state, monotonicMs } of evidence.breakers) {
       const about = `${process} ${dependency}`;
-      const sinceMs = openedMs.get(about) ?? 0;
+      const sinceMs = changedMs.get(about) ?? Number.NEGATIVE_INFINITY;
+      changedMs.set(about, monotonicMs);
       const its = evidence.calls.filter((call) => call.process === process && call.dependency === dependency);
       if (state === 'open') {
-        openedMs.set(about, monotonicMs);
-        const wasAway = its.some(({ trouble, endedMs = 0 }) => trouble?.dependencyDown && endedMs <= monotonicMs);
-        if (!wasAway) say(`${about} was opened, and nobody had found it away`);
+        const wasAway = its.some(
+          ({ trouble, endedMs = 0 }) => trouble?.dependencyDown && endedMs >= sinceMs && endedMs <= monotonicMs,
+        );
+        if (!wasAway) say(`${about} was opened, and nobody had found it away since it was closed`);
       } else if (!its.some((call) => isAnswer(call, sinceMs, monotonicMs))) {
         say(`${about} was closed, and nobody had answered`);
       }

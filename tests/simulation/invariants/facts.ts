@@ -66,9 +66,9 @@ export const facts: readonly Invariant[] = [
         say(`has the fact ${fact.type} (version ${fact.version}) without its debt to the bus`);
       }
     }
-    for (const { before, after } of order.owedMoves) {
+    for (const { before, after, atMs } of order.owedMoves) {
       if (after !== null || before === null) continue;
-      const wasPublished = order.publications.some(({ eventId }) => eventId === before.event_id);
+      const wasPublished = order.publications.some((one) => one.eventId === before.event_id && one.atMs <= atMs);
       if (!wasPublished) say(`had version ${before.version} forgotten before it was published`);
     }
   }),

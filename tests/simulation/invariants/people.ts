@@ -1,6 +1,6 @@
 // What people asked for: cancels and reprocesses, against the audit log and the order.
 
-import type { OrderEvidence } from '../evidence.ts';
+import type { Act, OrderEvidence } from '../evidence.ts';
 import { type Invariant, nameOfType, ofAll, ofOrder } from './law.ts';
 
 const actOfAction: Readonly<Record<string, string>> = {
@@ -17,6 +17,14 @@ const refusalsOf: Readonly<Record<string, readonly string[]>> = {
 
 function commitsOf(order: OrderEvidence, label: string): number {
   return new Set(order.deliveryMoves.filter((move) => move.label === label).map((move) => move.sequence)).size;
+}
+
+// From the moment at which somebody asked until they had their answer; so it had an open letter.
+function wasFailed(order: OrderEvidence | undefined, { atMs, answeredMs = atMs }: Act): boolean {
+  const moves = order?.moves ?? [];
+  const before = moves.findLast((move) => move.atMs <= atMs);
+  const isStill = moves.every((move) => move.atMs <= atMs || move.atMs > answeredMs);
+  return before?.after?.status === 'FAILED' && isStill;
 }
 
 export const people: readonly Invariant[] = [
@@ -55,7 +63,8 @@ export const people: readonly Invariant[] = [
     const audited = new Set(
       [...orders.values(), unread].flatMap((order) => order.audits.map((row) => row.correlation_id)),
     );
-    for (const { act, answer, orderId, correlationId } of acts) {
+    for (const one of acts) {
+      const { act, answer, orderId, letterId, correlationId } = one;
       const status = orders.get(orderId ?? '')?.row?.status;
       if (answer?.answer === 'refused') {
         const { code } = answer;
@@ -64,6 +73,11 @@ export const people: readonly Invariant[] = [
           say(`${act} did not find an order that exists`, orderId);
         if (code === 'order-already-processed' && status !== 'PROCESSED')
           say(`a cancel came too late while ${status}`, orderId);
+        if (code === 'no-dead-letter' && act === 'reprocess' && wasFailed(orders.get(orderId ?? ''), one))
+          say('was not sent back, and was FAILED all the time', orderId);
+        const letter = (orderId === null ? unread : orders.get(orderId))?.letters.get(letterId ?? '');
+        if (code === 'no-dead-letter' && letter?.closed_at === null)
+          say(`the letter ${letterId} was not found, and is open`, orderId);
       }
       if (answer?.answer !== 'done') continue;
       if (act === 'cancel') {

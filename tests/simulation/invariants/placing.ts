@@ -112,12 +112,15 @@ export const placing: readonly Invariant[] = [
     }
   }),
 
-  ofAll('end', 'nobody is told of an error that nobody foresaw', ({ placements, acts, complaints }, say) => {
+  ofAll('end', 'nobody is told of an error that nobody foresaw', ({ placements, acts, looks, complaints }, say) => {
     for (const { answer, isImpossible, correlationId } of placements) {
       if (answer?.answer === 'failed' && !isImpossible) say(`request ${correlationId} failed: ${answer.message}`);
     }
     for (const { answer, act, orderId } of acts) {
       if (answer?.answer === 'failed') say(`${act} failed: ${answer.message}`, orderId);
+    }
+    for (const { answer, at, orderId } of looks) {
+      if (answer?.answer === 'failed') say(`a look at its ${at} failed: ${answer.message}`, orderId);
     }
     // What cannot be written because the database is away is foreseen, and says so.
     for (const { process, message, error } of complaints) {

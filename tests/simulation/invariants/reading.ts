@@ -1,11 +1,46 @@
-// What the search was given: a document tells what is so, and at the end each order has its own.
+// What is read: an answer about an order, its timeline, and what the search was given. Each tells what is so, and at
+// the end each order has its document.
 
+import type { Look, OrderEvidence } from '../evidence.ts';
 import type { Brought } from '../partners.ts';
-import { type Invariant, nameOfType, ofOrder } from './law.ts';
+import { type Invariant, nameOfType, ofAll, ofOrder } from './law.ts';
 
 const storedOf = (brought: readonly Brought[]) => brought.filter(({ isStored }) => isStored);
 
+// The states that the row had between a question and its answer; what is read is committed, and not older.
+function statesDuring({ moves }: OrderEvidence, { atMs, answeredMs = atMs }: Look) {
+  const first = moves.findLastIndex((move) => move.atMs < atMs);
+  return moves.slice(Math.max(0, first)).filter((move) => move.atMs <= answeredMs);
+}
+
 export const reading: readonly Invariant[] = [
+  ofAll('end', 'what somebody is shown of an order is so when they ask', ({ looks, orders, settings }, say) => {
+    // A timeline is sorted by the clocks of those who wrote it.
+    const inOrder = (ids: readonly string[]) => (settings.skewMs === 0 ? ids : ids.toSorted()).join();
+    for (const look of looks) {
+      const order = orders.get(look.orderId ?? '');
+      if (order === undefined || look.answer === null) continue;
+      const states = statesDuring(order, look);
+      if (look.answer.answer === 'refused' && (states[0]?.atMs ?? look.atMs) < look.atMs)
+        say(`is not found: ${look.answer.code}`, order.id);
+      if (look.answer.answer !== 'seen') continue;
+      const { order: seen, facts } = look.answer;
+      const isOne = states.some(
+        ({ after }) =>
+          after?.version === seen?.version &&
+          after?.status === seen?.status &&
+          after?.payment === seen?.payment &&
+          after?.fulfillment === seen?.fulfillment &&
+          after?.retry_count === seen?.retryCount &&
+          after?.reason_code === (seen?.reason?.code ?? null),
+      );
+      if (seen !== undefined && !isOne) say(`is shown as ${seen.status}, version ${seen.version}`, order.id);
+      const stories = states.map(({ after }) => order.facts.slice(0, after?.version).map(({ id }) => id));
+      if (facts !== undefined && !stories.some((ids) => inOrder(ids) === inOrder(facts)))
+        say(`is shown with a timeline of ${facts.length} facts`, order.id);
+    }
+  }),
+
   ofOrder('history', 'a document tells the facts of its version and no others', (order, say, { ledger }) => {
     const byVersion = order.facts.toSorted((one, other) => one.version - other.version);
     for (const { document } of ledger.broughtOf(order.id)) {

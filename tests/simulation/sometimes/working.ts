@@ -65,7 +65,14 @@ export const working: readonly Sometimes[] = [
   ofNotes(
     'settle decided again',
     'A settle misses a guard, or its order is locked, and is decided anew.',
-    (note) => note.what === 'guard-missed' || (note.what === 'rows-locked' && note.label === 'lock-orders'),
+    ({ what, label }) => (what === 'guard-missed' || what === 'rows-locked') && label === 'lock-orders',
+  ),
+  rare(
+    ofNotes(
+      'claim decided again',
+      'A claim misses a guard, for a lease was renewed meanwhile, and is decided anew.',
+      ({ what, label }) => what === 'guard-missed' && ['lock-orders-of-facts', 'read-facts'].includes(label),
+    ),
   ),
   ofNotes(
     'claim of a locked order',
@@ -81,12 +88,14 @@ export const working: readonly Sometimes[] = [
   ofNotes(
     'lost answer of a settle found by its token',
     'A settle commits, its answer is lost, and it is not repeated in effect.',
-    (note, evidence) => note.what === 'answer-lost' && note.label.includes('COMMIT') && livedOn(note, evidence),
+    (note, evidence) =>
+      note.what === 'answer-lost' && note.label === 'COMMIT of lock-orders' && livedOn(note, evidence),
   ),
   ofNotes(
     'lost answer of an accept found by its order',
     'Orders are written, the answer is lost, the identical write follows.',
-    (note, evidence) => note.what === 'answer-lost' && note.label.includes('accept-orders') && livedOn(note, evidence),
+    (note, evidence) =>
+      note.what === 'answer-lost' && note.label === 'COMMIT of accept-orders' && livedOn(note, evidence),
   ),
   ofNotes(
     'deadlock or lock timeout survived',
