@@ -25,7 +25,10 @@ export const recordAnalytics: OrderStep = {
   parked: () => null,
 };
 
-export function countsOf(fact: Fact, order: Order): readonly Count[] {
+// All that its books take of an order.
+export type Counted = Pick<Order, 'createdAt' | 'currency' | 'country' | 'amount'>;
+
+export function countsOf(fact: Pick<Fact, 'type' | 'data' | 'time'>, order: Counted): readonly Count[] {
   const { data } = fact;
   switch (fact.type) {
     case 'OrderCreatedV1':
@@ -51,14 +54,14 @@ export function countsOf(fact: Fact, order: Order): readonly Count[] {
 
 const aboutTime = { currency: '', country: '', amount: 0n };
 
-function move(order: Order, data: Fact['data']): Count[] {
+function move(order: Counted, data: Fact['data']): Count[] {
   const [from, to] = [underWay(data.previousStatus as Status), underWay(data.status as Status)];
   return [lineOf(order, 'status', from, -1), lineOf(order, 'status', to, 1)];
 }
 
 const underWay = (status: Status): Status => (status === 'PROCESSING' ? 'PENDING' : status);
 
-function lineOf(order: Order, measure: Measure, value: unknown, count: 1 | -1): Count {
+function lineOf(order: Counted, measure: Measure, value: unknown, count: 1 | -1): Count {
   const { createdAt, currency, country, amount } = order;
   return {
     day: createdAt.toISOString().slice(0, 10),

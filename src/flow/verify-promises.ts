@@ -9,7 +9,7 @@ type Promised = {
   readonly kind: Kind;
   // Whether it takes the partners' ledger to see.
   readonly byLedger: boolean;
-  readonly counted: 'orders' | 'rows' | 'debts' | 'keys' | 'entries';
+  readonly counted: 'orders' | 'rows' | 'debts' | 'keys' | 'days' | 'entries';
   readonly promise: string;
   readonly remedy: string;
 };
@@ -89,6 +89,12 @@ export const promises = {
     promise: 'no step has more attempts, and no order more retries, than the settings allow',
     remedy: 'Run verify with the workers’ ORDER_WORKER_MAX_RETRIES; if it was lowered since, nothing is wrong.',
   },
+  books: {
+    ...always,
+    counted: 'days',
+    promise: 'the books of a day are the sum of the facts that were counted into them, each once',
+    remedy: 'GET /analytics/orders shows a wrong sum for that day; the orders are not concerned. Report it.',
+  },
   'late publishing': {
     ...later,
     counted: 'debts',
@@ -141,5 +147,5 @@ export const promises = {
 export type PromiseName = keyof typeof promises;
 export const promiseNames = Object.keys(promises) as PromiseName[];
 
-// `subject` is the id of an order; of a message that could not be read, the id of its delivery.
+// `subject` is the id of an order; of the books, a day; of a message that could not be read, the id of its delivery.
 export type Finding = { readonly promise: PromiseName; readonly subject: string; readonly what: string };

@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Log, System } from '../bus/ports.ts';
 import type { SeenOrder } from '../flow/seen-order.ts';
+import { checkDay } from '../flow/verify-books.ts';
 import { createOrderJudge } from '../flow/verify-order.ts';
 import { lockDirectory } from '../io/directory-lock.ts';
 import { createLedgerReader, LedgerUnreadableError } from '../io/partners/ledger-reader.ts';
@@ -16,6 +17,7 @@ import type { Database } from '../io/postgres/database.ts';
 import { isAway } from '../io/postgres/errors.ts';
 import { schemaMistake } from '../io/postgres/health.ts';
 import { createVerifyOrders, firstId, lastId, type Range } from '../io/postgres/verify.ts';
+import { createVerifyBooks } from '../io/postgres/verify-books.ts';
 import { createVerifyRows, type Part } from '../io/postgres/verify-rows.ts';
 import type { Config } from './config.ts';
 import { openDatabase, openEmbedded, subscribedTypes } from './open-database.ts';
@@ -34,6 +36,8 @@ type Surroundings = {
 
 // The cleanup looks every ten minutes, by its own clock: what is about to be removed is not missed.
 const retentionMarginMs = 3_600_000;
+// A day whose books are written to while they are looked at is looked at again, in vain where orders keep coming.
+const looksPerDay = 3;
 // Often enough to see that it goes on.
 const progressMs = 200;
 
@@ -135,12 +139,32 @@ export async function verify(
     if (reconcile !== null) await reconciled(reconcile, range, orders, ledgerUrl ?? '');
     tell(`${report.orders()} orders`, report.orders());
   }
+  await booksOfDays();
   await all('keys', rows.keys(since));
   await all('debts', rows.debts(first));
   await all('rows', rows.deliveries(first));
   await all('rows', rows.letters(since));
   tell(null, 0);
   return report.verdict(since, system.monotonicMs() - startedMs);
+
+  async function booksOfDays(): Promise<void> {
+    const types = subscribedTypes.filter(({ consumer }) => consumer === 'analytics').map(({ type }) => type);
+    const books = createVerifyBooks(database, types);
+    for (const day of await books.days(since)) {
+      let found: Awaited<ReturnType<typeof checkDay>> = 'busy';
+      for (let looks = 0; found === 'busy' && looks < looksPerDay; looks += 1) {
+        found = await checkDay(books.reads, day, () => {
+          stopIfAsked(signal);
+          tell(`${report.orders()} orders, the books of ${day}`, report.orders());
+        });
+      }
+      if (found === 'busy') report.sawBusyDay();
+      else {
+        report.saw('days', 1);
+        report.addAll(found);
+      }
+    }
+  }
 
   async function all(unit: Counted, parts: AsyncIterable<Part>): Promise<void> {
     let seen = 0;

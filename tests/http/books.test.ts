@@ -31,7 +31,10 @@ describe('GET /analytics/orders', () => {
   });
 
   it('takes the ends of all days without a database that knows them', async () => {
-    assert.deepEqual(await rangeOf('?from=0000-01-01&to=9999-12-31T23:59:59Z'), [{ from: null, to: null }]);
+    const [first, last] = ['0001-01-01', '9999-12-31'];
+    assert.deepEqual(await rangeOf('?from=0000-01-01&to=9999-12-31T23:59:59Z'), [{ from: first, to: last }]);
+    assert.deepEqual(await rangeOf('?from=9999-12-31T23:59:59-23:59'), [{ from: last, to: null }]);
+    assert.deepEqual(await rangeOf('?to=0000-01-01T00:00:00%2B23:59'), [{ from: null, to: first }]);
   });
 
   it('refuses what is no day, what is no parameter, and a range that ends before it begins', async () => {

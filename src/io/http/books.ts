@@ -97,6 +97,8 @@ function bounded<L>(lines: L[]): L[] {
 }
 
 const dayMs = 86_400_000;
+const firstDayMs = Date.parse('0001-01-01');
+const lastDayMs = Date.parse('9999-12-31');
 
 // The days that the range touches: from the one that holds `from`, to the last one that begins before `to`.
 export function toRange({ from, to }: Static<typeof rangeQuery>): DayRange {
@@ -120,8 +122,7 @@ function toMs(name: 'from' | 'to', given: string): number {
   throw invalidParameter({ in: 'query', name, detail: 'must be a day or a time that exists' });
 }
 
-// Null = beyond the days that a database can name, where no order is.
-function toDay(ms: number): string | null {
-  const text = new Date(ms).toISOString();
-  return /^(?!0000)\d{4}-/.test(text) ? text.slice(0, 10) : null;
+// What lies beyond the days that a database can name is the first or the last of them: no order is there.
+function toDay(ms: number): string {
+  return new Date(Math.min(Math.max(ms, firstDayMs), lastDayMs)).toISOString().slice(0, 10);
 }

@@ -80,8 +80,11 @@ export function connectElasticsearch(options: {
       try {
         if (!isReady) await prepare(signal);
         const answers = await bulk(documents, signal);
-        // Somebody has removed index or alias since.
         if (!answers.some(isHomeless)) return answers;
+        log.warn(
+          { alias },
+          'index or alias was removed: until `npm run orderly -- reindex`, older orders are not found',
+        );
         await prepare(signal);
         return await bulk(documents, signal);
       } catch (error) {

@@ -1,0 +1,96 @@
+// What `verify` reads of the books of analytics: their lines, and the facts behind them, day by day.
+//
+// Promises: as verify.ts: short statements, no lock, flat memory. A fact was counted if its receipt says so, or was
+// removed by the retention, which removes none above the watermark.
+// Relies on ids to begin with the time of creation (UUIDv7) to find the orders of a day.
+
+import type { Order } from '../../domain/order.ts';
+import { upcast } from '../../domain/upcasts.ts';
+import { type Count, type Measure, measures } from '../../flow/books.ts';
+import { addedUp, countsOf } from '../../flow/record-analytics.ts';
+import type { BookLine, BookReads } from '../../flow/verify-books.ts';
+import { idBefore } from './cleanup.ts';
+import type { Database } from './database.ts';
+import { textOf } from './dead-letters.ts';
+import { createVerifyOrders, firstId } from './verify.ts';
+
+const dayMs = 86_400_000;
+// An id is made a moment after the time of its order was taken.
+const idMarginMs = 60_000;
+const lastDayMs = Date.UTC(9999, 11, 30);
+
+type LineRow = Omit<Count, 'amount'> & { readonly amount: string; readonly writer: string };
+type CountedRow = Pick<Order, 'currency' | 'country' | 'amount'> & {
+  readonly created_at: Date;
+  readonly type: string;
+  readonly data: Record<string, unknown>;
+  readonly time: Date;
+};
+
+export function createVerifyBooks(database: Database, types: readonly string[]) {
+  const read = async <R extends object>(text: string, values: readonly unknown[]) =>
+    database.once<R>(text, values, { durable: false });
+  const { rangeAfter } = createVerifyOrders(database);
+
+  // Of the orders, and of the lines: one of them may be missing.
+  async function days(since: Date | null): Promise<string[]> {
+    const lines = await read<{ day: string }>(
+      '/* verify-book-days */ SELECT DISTINCT day FROM analytics WHERE measure = ANY($1::text[])',
+      [measures],
+    );
+    const found = new Set(lines.map(({ day }) => day));
+    for (let after = firstId; ; ) {
+      const [next] = await read<{ id: string }>(
+        '/* verify-order-days */ SELECT id FROM orders WHERE id > $1 ORDER BY id LIMIT 1',
+        [after],
+      );
+      const startMs = next === undefined ? lastDayMs : Math.floor(timeOf(next.id) / dayMs) * dayMs;
+      if (startMs >= lastDayMs) break;
+      found.add(new Date(startMs).toISOString().slice(0, 10));
+      after = idBefore(new Date(startMs + dayMs));
+    }
+    // Of a day that is asked for in part, the lines tell nothing.
+    return [...found].filter((day) => since === null || new Date(day) >= since).sort();
+  }
+
+  const reads: BookReads = {
+    lines: async (day) => {
+      const rows = await read<LineRow>(
+        `/* verify-book-lines */ SELECT day, measure, value, currency, country, count, amount::text AS amount,
+           xmin::text AS writer FROM analytics WHERE measure = ANY($1::text[]) AND day = $2`,
+        [measures, day],
+      );
+      return rows.map((row): BookLine => ({ ...row, measure: row.measure as Measure, amount: BigInt(row.amount) }));
+    },
+    counted: (day) => counted(new Date(day)),
+  };
+
+  async function* counted(start: Date): AsyncGenerator<readonly Count[]> {
+    const end = new Date(start.getTime() + dayMs);
+    const last = idBefore(new Date(end.getTime() + idMarginMs));
+    for (let after = idBefore(start); after < last; ) {
+      const { upTo } = await rangeAfter(after);
+      const rows = await read<CountedRow>(
+        `/* verify-counted */ SELECT o.created_at, o.currency, o.country, o.amount, e.type, e.data, e.time
+         FROM orders o JOIN events e ON e.order_id = o.id
+         JOIN watermarks m ON m.consumer = 'analytics' AND m.type = e.type
+         LEFT JOIN deliveries d ON d.event_id = e.id AND d.consumer = 'analytics'
+         WHERE o.id > $1 AND o.id <= $2 AND o.created_at >= $3 AND o.created_at < $4 AND e.type = ANY($5::text[])
+           AND (d.state = 'done' OR (d.event_id IS NULL AND e.xid <= m.xid))`,
+        [after, upTo < last ? upTo : last, start, end, types],
+      );
+      yield addedUp(rows.flatMap(toCounts));
+      after = upTo;
+    }
+  }
+
+  return { days, reads };
+}
+
+function toCounts({ created_at: createdAt, currency, country, amount, type, data, time }: CountedRow): Count[] {
+  const counts = countsOf({ ...upcast(type, data), time }, { createdAt, currency, country, amount });
+  return counts.map((count) => ({ ...count, value: textOf(count.value) }));
+}
+
+// The first 48 bits, in milliseconds.
+const timeOf = (id: string) => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
