@@ -10,7 +10,13 @@ import { lockDirectory } from '../io/directory-lock.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { createPostgresSearch } from '../io/postgres/documents.ts';
 import { isAway } from '../io/postgres/errors.ts';
-import { createRebuildSource, createRebuilds, estimateOrders, RebuildLostError } from '../io/postgres/rebuilds.ts';
+import {
+  createRebuildSource,
+  createRebuilds,
+  estimateOrders,
+  quietMsMax,
+  RebuildLostError,
+} from '../io/postgres/rebuilds.ts';
 import type { Config } from './config.ts';
 import { openDatabase } from './open-database.ts';
 import { StartError } from './start-error.ts';
@@ -68,9 +74,9 @@ async function rebuildIndex(database: Database, config: Config, parts: Parts): P
       throw new StartError(`Elasticsearch at ELASTICSEARCH_URL cannot be used: ${String((error as Error).message)}.`);
     });
     let held = await take(database, parts, next);
-    // What an earlier run has filled may have been removed since.
-    const isThere = held.target !== next && (await indices.exists(held.target));
-    if (!isThere) {
+    // What an earlier run has filled may have been removed since, or be of another release.
+    const isFit = held.target !== next && (await indices.isOfThisRelease(held.target));
+    if (!isFit) {
       await indices.create(next);
       held = { ...held, ...(await held.rebuilds.restart(next)) };
     }
@@ -86,7 +92,10 @@ type Held = RebuildPlace & { readonly target: string; readonly rebuilds: ReturnT
 async function take(database: Database, { system, say }: Parts, name: string): Promise<Held> {
   const rebuilds = createRebuilds(database, system.newToken());
   const held = await rebuilds.take(name);
-  if (held === null) throw new StartError('Another process rebuilds the search: wait for it, or stop it first.');
+  if (held === null) {
+    const patience = `one that was killed is given up after ${quietMsMax / 1_000} seconds`;
+    throw new StartError(`Another process rebuilds the search: wait for it, or stop it first; ${patience}.`);
+  }
   say(`Rebuilding into ${held.target}${/^[0-]+$/.test(held.after) ? '' : ', from where an earlier run was'}.`);
   return { ...held, rebuilds };
 }

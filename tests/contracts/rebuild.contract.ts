@@ -6,6 +6,7 @@ import type { Order, OrderId } from '../../src/domain/order.ts';
 import { createIndexing } from '../../src/flow/index-order.ts';
 import { type RebuildPlace, type RebuildTarget, rebuild } from '../../src/flow/rebuild.ts';
 import type { OrderQuery, Search } from '../../src/flow/search-ports.ts';
+import { createPostgresSearch } from '../../src/io/postgres/documents.ts';
 import { createReadHistories } from '../../src/io/postgres/histories.ts';
 import { createRebuildSource, createRebuilds, RebuildLostError } from '../../src/io/postgres/rebuilds.ts';
 import { authorized, createStore, type Opened, type Store } from '../support/store.ts';
@@ -20,6 +21,19 @@ export type RebuildStand = {
   readonly forget: () => Promise<void>;
   readonly close: () => Promise<void>;
 };
+
+// The search on the database itself, which rebuilds in its place.
+export function standOn(opened: Opened): RebuildStand {
+  const search = createPostgresSearch(opened.database);
+  return {
+    opened,
+    search,
+    newTarget: async () => ({ write: search.rewrite, turn: null }),
+    settle: async () => {},
+    forget: async () => void (await opened.database.query('DELETE FROM order_documents')),
+    close: opened.close,
+  };
+}
 
 const everything: OrderQuery = {
   ...{ words: [], status: null, customerEmail: null, productType: null, country: null },

@@ -1,3 +1,6 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { mappings } from '../../src/io/search/index-shape.ts';
 import { createNewIndex } from '../../src/io/search/new-index.ts';
 import { rebuildContract } from '../contracts/rebuild.contract.ts';
 import { openElasticsearch } from '../support/elasticsearch.ts';
@@ -27,4 +30,20 @@ rebuildContract('Elasticsearch', async () => {
       await opened.close();
     },
   };
+});
+
+it('a rebuild of the search on Elasticsearch goes on with an index of this release alone', async () => {
+  const { client, alias, close } = await openElasticsearch();
+  try {
+    const indices = createNewIndex(client, alias);
+    const own = await indices.nextName();
+    assert.equal(await indices.isOfThisRelease(own), false, 'none is there');
+    await indices.create(own);
+    assert.equal(await indices.isOfThisRelease(own), true);
+    const other = await indices.nextName();
+    await client.indices.create({ index: other, mappings: { ...mappings, _meta: { shape: 0 } } });
+    assert.equal(await indices.isOfThisRelease(other), false, 'of another release');
+  } finally {
+    await close();
+  }
 });

@@ -10,7 +10,7 @@ import type { Database } from './database.ts';
 import { beforeAllOrders, createReadHistories, readHistoriesAfter } from './histories.ts';
 
 // A page takes a fraction of it; a cluster that is away is waited for in shorter pauses.
-const quietMsMax = 15_000;
+export const quietMsMax = 15_000;
 const changesPerLook = 1_000;
 
 export type HeldRebuild = RebuildPlace & { readonly target: string };

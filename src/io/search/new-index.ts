@@ -6,7 +6,7 @@
 import type { Client } from '@elastic/elasticsearch';
 import type { RebuildTarget } from '../../flow/rebuild.ts';
 import { writeDocuments } from './elasticsearch.ts';
-import { defaultAlias, indexName, mappings, numberOf, settings } from './index-shape.ts';
+import { defaultAlias, indexName, isOurShape, mappings, numberOf, settings } from './index-shape.ts';
 import { toOutside } from './troubles.ts';
 
 export function createNewIndex(client: Client, alias = defaultAlias) {
@@ -18,7 +18,11 @@ export function createNewIndex(client: Client, alias = defaultAlias) {
       const found = Object.keys(await client.indices.get({ index: all }));
       return indexName(alias, Math.max(0, ...found.map(numberOf)) + 1);
     },
-    exists: (index: string): Promise<boolean> => client.indices.exists({ index }),
+    // There, and with the mapping that we write.
+    isOfThisRelease: async (index: string): Promise<boolean> => {
+      if (!(await client.indices.exists({ index }))) return false;
+      return isOurShape((await client.indices.getMapping({ index }))[index]?.mappings);
+    },
     // Without copies and without refreshing, until it is searched.
     create: async (index: string): Promise<void> => {
       const { number_of_shards, sort } = settings;
