@@ -8,7 +8,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Client, createClient, type Scenario } from '../support/client.ts';
 import { customersDomain } from '../support/process.ts';
-import { createDraw, type Draw } from './schedule.ts';
+import { type Draw, drawFor } from './schedule.ts';
 import type { Seat } from './seat.ts';
 
 export type Customers = {
@@ -41,7 +41,7 @@ const thinksBetter = 0.12;
 const cancelsAfterMs = [0, 30, 90, 200, 1_500];
 
 export function createCustomers(seats: readonly Seat[], seed: number): Customers {
-  const doors = createDraw(seed + 1);
+  const doors = drawFor(seed, 'doors');
   // Any process that ever listened, dead or frozen ones too.
   const door = () => doors.pick(seats.map((seat) => seat.url()).filter((url) => url !== null));
   const client = createClient(door, () => doors.pick(patiencesMs));
@@ -49,7 +49,7 @@ export function createCustomers(seats: readonly Seat[], seed: number): Customers
   let isStopping = false;
 
   async function come(customer: number): Promise<void> {
-    const draw = createDraw(seed + 100 + customer);
+    const draw = drawFor(seed, `customer ${customer}`);
     const own: string[] = [];
     for (let turn = 1; !isStopping; turn += 1) {
       const key = `order-${customer}-${turn}`;

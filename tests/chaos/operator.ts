@@ -6,7 +6,7 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Query } from '../../src/io/postgres/database.ts';
-import { createDraw } from './schedule.ts';
+import { drawFor } from './schedule.ts';
 import type { Seat } from './seat.ts';
 
 export type Operator = {
@@ -21,7 +21,7 @@ const answerMs = 6_000;
 const allowed = [202, 404, 409, 503, 504];
 
 export function startOperator(seats: readonly Seat[], seed: number, onDefect: (what: string) => void): Operator {
-  const draw = createDraw(seed + 2);
+  const draw = drawFor(seed, 'operator');
   const door = () => draw.pick(seats.map((seat) => seat.url()).filter((url) => url !== null));
   let isStopping = false;
   let reprocessed = 0;

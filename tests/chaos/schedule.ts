@@ -3,6 +3,8 @@
 // Promises: the same seed and numbers give the same schedule. "When" is told in orders: so many more have
 // to be acknowledged before the next strike, whatever time that takes; within a strike, in milliseconds.
 
+import { hashOf, hashOfText } from '../simulation/draws.ts';
+
 // Of the `start` processes, by number.
 type Seat = { readonly seat: number };
 // Orders, in the middle of whose work it happens, are counted from the strike before.
@@ -72,8 +74,11 @@ export function drawSchedule(asked: Asked, seats: number, leaseMs: number): read
 
 export type Draw = ReturnType<typeof createDraw>;
 
+// For whoever is not the schedule: by name, so that the customers of one seed are not those of the next.
+export const drawFor = (seed: number, name: string): Draw => createDraw(hashOf(seed, hashOfText(name)));
+
 // Mulberry32: small, and good enough to be without a visible pattern.
-export function createDraw(seed: number) {
+function createDraw(seed: number) {
   let state = seed >>> 0;
   const next = () => {
     state = (state + 0x6d2b79f5) >>> 0;
