@@ -132,14 +132,18 @@ export function readQueue(options: {
     await worker.close(true);
   }
 
+  // Twice: a job that is given back wakes the call that waits for one, which fetches it though the worker pauses.
   async function farewell(): Promise<void> {
-    // The answer comes behind that of a fetch that was under way, whose job is then given back.
-    await client.ping();
-    await system.sleep(1);
-    if (untold.size === 0) return;
-    await new Promise<void>((resolve) => {
-      onTold = resolve;
-    });
+    for (let rounds = 0; rounds < 2; rounds += 1) {
+      await system.sleep(1);
+      // The answer comes behind that of a fetch that was under way, whose job is then given back.
+      await client.ping();
+      await system.sleep(1);
+      if (untold.size === 0) continue;
+      await new Promise<void>((resolve) => {
+        onTold = resolve;
+      });
+    }
   }
 
   return {

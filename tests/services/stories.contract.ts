@@ -1,5 +1,5 @@
-// The core story over each bus, with real servers and every role a process of its own: all scenarios, dead
-// letters and their way back, a cancel, a worker more, dead ones, a bus that forgets, another bus.
+// The core story over a bus, with real servers and every role a process of its own: all scenarios, dead
+// letters and their way back, a cancel, a worker more, dead ones, an outage, a bus that forgets.
 //
 // `verify --ledger`, a process of its own too, has the last word each time.
 
@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { coreConsumers, subscriptions } from '../../src/flow/subscriptions.ts';
-import { type Scenario, startLoad } from '../support/client.ts';
+import { type Client, type Scenario, startLoad } from '../support/client.ts';
 import { type Installation, inInstallation, slowestTest } from '../support/installation.ts';
 import type { Postgres } from '../support/postgres.ts';
 import type { Running, Settings } from '../support/process.ts';
@@ -15,14 +15,14 @@ import { readSamples } from '../support/prometheus.ts';
 import * as servers from '../support/services.ts';
 import { until } from '../support/until.ts';
 import { startServer } from '../support/world.ts';
-import { type BusServer, busKinds, openBusServer } from './bus-server.ts';
+import { type BusKind, type BusServer, openBusServer } from './bus-server.ts';
 
 // The core steps in processes of their own, the others together: what counts is that all of them are apart.
 const coreWorkers = coreConsumers.map((name) => `worker ${name}` as const);
 const others = subscriptions.filter((row) => !row.isCore).map((row) => row.consumer);
 const roles = ['api', 'relay', ...coreWorkers, `worker ${others.join(' ')}` as const] as const;
 type Role = (typeof roles)[number];
-const mixed: readonly Scenario[] = ['success', 'flaky', 'success', 'failure', 'success', 'lost-answer'];
+export const mixed: readonly Scenario[] = ['success', 'flaky', 'success', 'failure', 'success', 'lost-answer'];
 // What the contract says of each scenario: status, payment, the most attempts of payment, a letter or not.
 const contract: Readonly<Record<Scenario, readonly [string, string, number, boolean]>> = {
   success: ['PROCESSED', 'authorized', 1, false],
@@ -37,10 +37,10 @@ const scenarios = Object.keys(contract) as Scenario[];
 // OUTAGE_SECONDS says otherwise, as it does for the partners.
 const awayMs = Number(process.env.OUTAGE_SECONDS ?? 60) * 1_000;
 // A dozen processes and their servers share two cores here: a call that is well may take its time.
-const patient: Settings = { ORDER_WORKER_LEASE_MS: 8_000, ORDER_WORKER_TIMEOUT_MS: 5_000, DATABASE_POOL_MAX: 3 };
+export const patient: Settings = { ORDER_WORKER_LEASE_MS: 8_000, ORDER_WORKER_TIMEOUT_MS: 5_000, DATABASE_POOL_MAX: 3 };
 
-for (const kind of busKinds) {
-  describe(`orders over ${kind}, every role a process`, { timeout: 4 * slowestTest.timeout }, () => {
+export function storyContract(kind: BusKind): void {
+  describe(`orders over ${kind}, every role a process`, { timeout: 9 * slowestTest.timeout }, () => {
     let postgres: Postgres;
     let bus: BusServer;
     before(async () => {
@@ -52,10 +52,20 @@ for (const kind of busKinds) {
       await postgres.stop();
     });
 
-    it('end as their scenario says, and what gave up comes back by its letter', async () => {
-      await inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
-        const { client, audited, sql } = installation;
-        const { get, post, reaches, verified } = await startAll(installation);
+    // Ends when a stranger has looked at database and partners.
+    const story = (promise: string, tell: (stage: Installation & Cast) => Promise<void>) =>
+      it(promise, () =>
+        inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
+          await tell({ ...installation, ...(await startAll(installation)) });
+          const { processes, settings, sandbox } = installation;
+          const { code, stdout, stderr } = await processes.run(['verify', '--ledger', sandbox().url], settings);
+          assert.equal(code, 0, stdout + stderr);
+        }),
+      );
+
+    story(
+      'end as their scenario says, and what gave up comes back by its letter',
+      async ({ client, audited, sql, get, post, reaches }) => {
         const placed = await Promise.all(
           scenarios.map(async (scenario) => ({ scenario, ...(await client.place({ scenario })) })),
         );
@@ -82,27 +92,23 @@ for (const kind of busKinds) {
         assert.equal(await post(`/dlq/${idOf('fatal')}/reprocess`), 202);
         await reaches(idOf('outage'), 'PROCESSED');
         await reaches(idOf('fatal'), 'FAILED');
-        await verified();
-      });
-    });
+      },
+    );
 
-    it('hold nothing once they are canceled while the provider keeps silent', async () => {
-      await inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
-        const { client, direct, hanging, audited } = installation;
-        const { verified } = await startAll(installation);
+    story(
+      'hold nothing once they are canceled while the provider keeps silent',
+      async ({ client, direct, hanging, audited }) => {
         await direct({ call: 'authorize', act: 'hang-after' });
         const { orderId } = await client.place();
         await hanging(1);
         await client.cancel(orderId);
         await audited({ retriesMore: 1 });
-        await verified();
-      });
-    });
+      },
+    );
 
-    it('are shared by a worker that is started beside another, and go on when one of them is killed', async () => {
-      await inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
-        const { client, audited, startRole } = installation;
-        const { of, verified } = await startAll(installation);
+    story(
+      'are shared by a worker that is started beside another, and go on when one of them is killed',
+      async ({ client, audited, startRole, of }) => {
         const load = startLoad(client, { scenarios: mixed });
         await load.more(30);
         const second = await startRole('worker payment', { WORKER_PORT: 0 });
@@ -111,14 +117,12 @@ for (const kind of busKinds) {
         await load.more(40);
         await load.stop();
         await audited();
-        await verified();
-      });
-    });
+      },
+    );
 
-    it('lose nothing when their relay is killed: another one takes its lanes', async () => {
-      await inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
-        const { client, audited, startRole, sql } = installation;
-        const { of, verified } = await startAll(installation);
+    story(
+      'lose nothing when their relay is killed: another one takes its lanes',
+      async ({ client, audited, startRole, sql, of }) => {
         const owners = () =>
           sql<{ token: string }>('SELECT DISTINCT token FROM relay_lanes WHERE lease_until > clock_timestamp()');
         const [first] = await until(
@@ -134,14 +138,12 @@ for (const kind of busKinds) {
         await load.more(40);
         await load.stop();
         await audited();
-        await verified();
-      });
-    });
+      },
+    );
 
-    it('charge no attempt and fail nobody while all roles are replaced one after the other', async () => {
-      await inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
-        const { client, audited, startRole, sql } = installation;
-        const { of, verified } = await startAll(installation);
+    story(
+      'charge no attempt and fail nobody while all roles are replaced one after the other',
+      async ({ client, audited, startRole, sql, of }) => {
         const load = startLoad(client, { scenarios: ['success'] });
         await load.more(30);
         for (const role of roles) {
@@ -153,16 +155,15 @@ for (const kind of busKinds) {
           await load.more(20);
         }
         await load.stop();
+        assertNoneFailed(client);
         await audited();
         assert.deepEqual(await sql(`SELECT * FROM attempts WHERE outcome <> 'wait'`), []);
-        await verified();
-      });
-    });
+      },
+    );
 
-    it(`are taken while the broker is away for ${awayMs / 1_000} s, and all are worked off afterwards`, async () => {
-      await inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
-        const { client, audited, sql } = installation;
-        const { verified } = await startAll(installation);
+    story(
+      `are taken while the broker is away for ${awayMs / 1_000} s, and all are worked off afterwards`,
+      async ({ client, audited, sql }) => {
         const load = startLoad(client, { scenarios: ['success'], customers: 2, pauseMs: 200 });
         await load.more(10);
         await servers.stop(kind);
@@ -173,59 +174,28 @@ for (const kind of busKinds) {
         await servers.start(kind);
         await load.more(10);
         await load.stop();
-        for (const status of [0, 503, 504]) assert.equal(client.statuses.get(status), undefined, `answered ${status}`);
+        assertNoneFailed(client);
         await audited({ patienceMs: 60_000 });
         assert.deepEqual(await sql('SELECT consumer, code FROM dead_letters'), []);
-        await verified();
-      });
-    });
+      },
+    );
 
-    it('come to their end when the bus forgets everything on the way', async () => {
-      await inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
-        const { client, audited } = installation;
-        const { verified } = await startAll(installation);
-        const load = startLoad(client, { scenarios: mixed });
-        await load.more(40);
-        await bus.wipe();
-        await load.more(40);
-        await bus.wipe();
-        await load.stop();
-        await audited({ patienceMs: 60_000 });
-        await verified();
-      });
+    story('come to their end when the bus forgets everything on the way', async ({ client, audited }) => {
+      const load = startLoad(client, { scenarios: mixed });
+      await load.more(40);
+      await bus.wipe();
+      await load.more(40);
+      await bus.wipe();
+      await load.stop();
+      await audited({ patienceMs: 60_000 });
     });
   });
 }
 
-describe('orders that change their bus between two starts', { timeout: 4 * slowestTest.timeout }, () => {
-  it('all come to their end', async () => {
-    const postgres = await startServer();
-    const buses = await Promise.all(busKinds.map(openBusServer));
-    try {
-      await inInstallation(postgres, patient, async (installation) => {
-        const { client, startRole, audited, processes, settings, sandbox } = installation;
-        const load = startLoad(client, { scenarios: mixed });
-        for (const { settings: bus } of buses) {
-          const running = await Promise.all(
-            (['api', 'relay', 'worker'] as const).map((role) => startRole(role, { ...bus, WORKER_PORT: 0 })),
-          );
-          await load.more(25);
-          for (const role of running) await role.kill9();
-        }
-        await startRole('start');
-        await load.stop();
-        await audited();
-        assert.equal((await processes.run(['verify', '--ledger', sandbox().url], settings)).code, 0);
-      });
-    } finally {
-      await Promise.all(buses.map((bus) => bus.close()));
-      await postgres.stop();
-    }
-  });
-});
+type Cast = Awaited<ReturnType<typeof startAll>>;
 
 // All roles on one installation, each a process of its own.
-async function startAll({ startRole, settings, processes, sandbox }: Installation) {
+async function startAll({ startRole }: Installation) {
   const all = new Map<Role, Running>();
   await Promise.all(roles.map(async (role) => all.set(role, await startRole(role, { WORKER_PORT: 0 }))));
   const of = (role: Role): Running => {
@@ -241,12 +211,11 @@ async function startAll({ startRole, settings, processes, sandbox }: Installatio
     post: async (path: string) => (await fetch(`${url}${path}`, { method: 'POST' })).status,
     reaches: (orderId: string, status: string) =>
       until(async () => (await get(`/orders/${orderId}`)).status === status, `the order ${orderId} to be ${status}`),
-    // A stranger's look at database and partners: a process that knows nothing of what has happened here.
-    verified: async () => {
-      const { code, stdout, stderr } = await processes.run(['verify', '--ledger', sandbox().url], settings);
-      assert.equal(code, 0, stdout + stderr);
-    },
   };
+}
+
+function assertNoneFailed({ statuses }: Client): void {
+  for (const status of [0, 503, 504]) assert.equal(statuses.get(status), undefined, `answered ${status}`);
 }
 
 // How many attempts of payment this worker has ended.

@@ -1,0 +1,3 @@
+import { storyContract } from './stories.contract.ts';
+
+storyContract('kafka');
