@@ -1,7 +1,8 @@
 // Where is my order, on one page: what happened, how long each attempt took, and what is waited for now.
 //
-// Promises: pure; oldest first, with what is still owed at the end, as of now; a sentence beside each code.
-// Successful attempts of those who only keep books or documents are left out: they are not on an order's way.
+// Promises: pure; oldest first, facts as they were committed, with what is still owed at the end, as of now; a
+// sentence beside each code. Successful attempts of those who only keep books or documents are left out: they are
+// not on an order's way.
 // Relies on the rows of one moment.
 
 import { attemptSentence, sentenceFor, type TimelineEntry, type TimelineRow } from './sentences.ts';
@@ -18,6 +19,8 @@ const dependenciesOf = new Map(subscriptions.map((row) => [row.consumer as strin
 // A delivery has no time of its own where it is not over: it stands as of now.
 export type SeenRow = TimelineRow & {
   readonly at: Date | null;
+  // Which of several of one moment comes first; of a fact its version.
+  readonly position: number;
   readonly eventId: string | null;
   readonly correlationId: string | null;
   readonly causationId: string | null;
@@ -28,16 +31,30 @@ export type SeenRow = TimelineRow & {
 };
 
 export function toTimeline(rows: readonly SeenRow[], now: Date): TimelineEntry[] {
-  const past = rows.filter(isPast).map(toEntry);
-  past.sort((one, other) => one.at.getTime() - other.at.getTime());
-  const asOf = new Date(Math.max(now.getTime(), past.at(-1)?.at.getTime() ?? 0));
+  const past = inOrder(rows.filter(isPast)).map(toEntry);
+  const asOf = new Date(past.reduce((latestMs, { at }) => Math.max(latestMs, at.getTime()), now.getTime()));
   const owed = rows.filter((row) => !isPast(row)).map((row) => toOwed(row, rows, asOf));
   return [...past, ...owed];
 }
 
-const isPast = (row: SeenRow): row is SeenRow & { at: Date } => row.at !== null;
+type PastRow = SeenRow & { readonly at: Date };
+const isPast = (row: SeenRow): row is PastRow => row.at !== null;
 
-function toEntry(row: SeenRow & { at: Date }): TimelineEntry {
+// Each fact was timed by the clock of its writer, and clocks are apart: a fact stands no earlier than the one
+// before it.
+function inOrder(rows: readonly PastRow[]): PastRow[] {
+  const standsAtMs = new Map<PastRow, number>();
+  let latestMs = Number.NEGATIVE_INFINITY;
+  const facts = rows.filter(({ kind }) => kind === 'fact');
+  for (const fact of facts.toSorted((one, other) => one.position - other.position)) {
+    latestMs = Math.max(latestMs, fact.at.getTime());
+    standsAtMs.set(fact, latestMs);
+  }
+  const timeOf = (row: PastRow) => standsAtMs.get(row) ?? row.at.getTime();
+  return rows.toSorted((one, other) => timeOf(one) - timeOf(other) || one.position - other.position);
+}
+
+function toEntry(row: PastRow): TimelineEntry {
   const dueInMs = row.kind === 'attempt' ? row.detail.dueInMs : null;
   const isOpen = row.kind === 'letter' && row.detail.isOpen === true;
   return {

@@ -7,7 +7,15 @@ import { createCleanup } from '../../src/io/postgres/cleanup.ts';
 import { createSystem } from '../../src/io/system.ts';
 import type { Postgres } from '../support/postgres.ts';
 import { until } from '../support/until.ts';
-import { inWorld, silent, slowestTest, startServer, type World, type WorldOptions } from '../support/world.ts';
+import {
+  inWorld,
+  silent,
+  slowestTest,
+  startServer,
+  systemOfThePast,
+  type World,
+  type WorldOptions,
+} from '../support/world.ts';
 
 let postgres: Postgres;
 before(async () => {
@@ -141,6 +149,22 @@ describe('the timeline of an order', { concurrency: 4 }, () => {
     const entries = await timelineOf(world, answer.order.id);
     assert.equal(entries[0]?.traceId, '0af7651916cd43dd8448eb211c80319c');
     assert.equal(entries.find(({ type }) => type === 'dead-letter')?.waitsFor, 'person');
+  });
+
+  test('tells facts as they came about, also of a worker whose clock is an hour behind', {
+    start: false,
+  }, async (world) => {
+    const { id } = await world.place();
+    await world.newEngine({ system: systemOfThePast(3_600_000) }).start();
+    await world.ended(id, 'PROCESSED');
+    const entries = await world.desk.timeline(id);
+    assert.ok(!isRefusal(entries));
+    const facts = entries.filter(({ type }) => type.endsWith('V1'));
+    assert.deepEqual(typesOf(facts), ['OrderCreatedV1', 'PaymentAuthorizedV1', 'FulfillmentScheduledV1']);
+    assert.ok(
+      facts.every(({ at }, index) => index === 0 || at.getTime() < (facts[0]?.at.getTime() ?? 0)),
+      'as said',
+    );
   });
 
   test('of an order that does not exist is refused', {}, async (world) => {

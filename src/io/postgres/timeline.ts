@@ -21,6 +21,7 @@ type Row = {
   event_id: string | null;
   correlation_id: string | null;
   causation_id: string | null;
+  position: number;
   traceparent: string | null;
   duration_ms: number | null;
   due_at: Date | null;
