@@ -28,7 +28,7 @@ export type OpenedSearch = {
 const { newId } = createSystem();
 const patient = new AbortController().signal;
 const types = ['OrderCreatedV1', 'PaymentAuthorizedV1', 'FulfillmentScheduledV1', 'OrderCanceledV1'];
-const everything: OrderQuery = {
+export const everything: OrderQuery = {
   ...{ words: [], status: null, customerEmail: null, productType: null, country: null },
   ...{ from: null, to: null, limit: 100, after: null },
 };

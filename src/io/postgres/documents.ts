@@ -160,7 +160,7 @@ async function find(database: Database, query: OrderQuery): Promise<Hits> {
   return toHits(rows, limit);
 }
 
-// A state that most orders have is gathered from the index of words before it is cut: some 0.1 s of a million.
+// A state that most orders have is gathered from the index of words before it is cut: some 0.2 s of a million.
 async function count(database: Database, query: CountQuery): Promise<Counts> {
   const values: unknown[] = [statuses, statuses.map((status) => tsqueryOf(query, [status]))];
   const conditions = ['d.words @@ s.sought::tsquery', ...rangeOf(query, (value) => `$${values.push(value)}`)];

@@ -118,13 +118,14 @@ function* partsOf(documents: readonly OrderDocument[]): Generator<string[]> {
   let bytes = 0;
   for (const document of documents) {
     const text = JSON.stringify(document);
-    if (part.length > 0 && bytes + text.length > bulkBytesMax) {
+    const textBytes = Buffer.byteLength(text);
+    if (part.length > 0 && bytes + textBytes > bulkBytesMax) {
       yield part;
       [part, bytes] = [[], 0];
     }
     const action = { index: { _id: document.id, version: document.version, version_type: 'external' } };
     part.push(JSON.stringify(action), text);
-    bytes += text.length;
+    bytes += textBytes;
   }
   if (part.length > 0) yield part;
 }
