@@ -36,8 +36,14 @@ const contract: Readonly<Record<Scenario, readonly [string, string, number, bool
 const scenarios = Object.keys(contract) as Scenario[];
 // OUTAGE_SECONDS says otherwise, as it does for the partners.
 const awayMs = Number(process.env.OUTAGE_SECONDS ?? 60) * 1_000;
-// A dozen processes and their servers share two cores here: a call that is well may take its time.
-export const patient: Settings = { ORDER_WORKER_LEASE_MS: 8_000, ORDER_WORKER_TIMEOUT_MS: 5_000, DATABASE_POOL_MAX: 3 };
+// A dozen processes and their servers share two cores here: a call that is well may take its time. An API that
+// stops answers on for a moment, as one behind a balancer does.
+export const patient: Settings = {
+  ORDER_WORKER_LEASE_MS: 8_000,
+  ORDER_WORKER_TIMEOUT_MS: 5_000,
+  DATABASE_POOL_MAX: 3,
+  SHUTDOWN_DRAIN_MS: 1_000,
+};
 
 export function storyContract(kind: BusKind): void {
   describe(`orders over ${kind}, every role a process`, { timeout: 9 * slowestTest.timeout }, () => {
@@ -54,14 +60,16 @@ export function storyContract(kind: BusKind): void {
 
     // Ends when a stranger has looked at database and partners.
     const story = (promise: string, tell: (stage: Installation & Cast) => Promise<void>) =>
-      it(promise, () =>
-        inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
+      it(promise, async () => {
+        // Of an earlier story that failed: facts that are in no database any more.
+        await bus.wipe();
+        await inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
           await tell({ ...installation, ...(await startAll(installation)) });
           const { processes, settings, sandbox } = installation;
           const { code, stdout, stderr } = await processes.run(['verify', '--ledger', sandbox().url], settings);
           assert.equal(code, 0, stdout + stderr);
-        }),
-      );
+        });
+      });
 
     story(
       'end as their scenario says, and what gave up comes back by its letter',
@@ -144,7 +152,7 @@ export function storyContract(kind: BusKind): void {
     story(
       'charge no attempt and fail nobody while all roles are replaced one after the other',
       async ({ client, audited, startRole, sql, of }) => {
-        const load = startLoad(client, { scenarios: ['success'] });
+        const load = startLoad(client, { scenarios: ['success'], customers: 2, pauseMs: 100 });
         await load.more(30);
         for (const role of roles) {
           const old = of(role);
@@ -156,7 +164,7 @@ export function storyContract(kind: BusKind): void {
         }
         await load.stop();
         assertNoneFailed(client);
-        await audited();
+        await audited({ patienceMs: 60_000 });
         assert.deepEqual(await sql(`SELECT * FROM attempts WHERE outcome <> 'wait'`), []);
       },
     );
