@@ -51,24 +51,23 @@ export function storyContract(kind: BusKind): void {
     let bus: BusServer;
     before(async () => {
       postgres = await startServer();
-      bus = await openBusServer(kind);
     });
-    after(async () => {
-      await bus.close();
-      await postgres.stop();
-    });
+    after(() => postgres.stop());
 
-    // Ends when a stranger has looked at database and partners.
+    // A bus that holds nothing of the stories before. Ends when a stranger has looked at database and partners.
     const story = (promise: string, tell: (stage: Installation & Cast) => Promise<void>) =>
       it(promise, async () => {
-        // Of an earlier story that failed: facts that are in no database any more.
-        await bus.wipe();
-        await inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
-          await tell({ ...installation, ...(await startAll(installation)) });
-          const { processes, settings, sandbox } = installation;
-          const { code, stdout, stderr } = await processes.run(['verify', '--ledger', sandbox().url], settings);
-          assert.equal(code, 0, stdout + stderr);
-        });
+        bus = await openBusServer(kind);
+        try {
+          await inInstallation(postgres, { ...bus.settings, ...patient }, async (installation) => {
+            await tell({ ...installation, ...(await startAll(installation)) });
+            const { processes, settings, sandbox } = installation;
+            const { code, stdout, stderr } = await processes.run(['verify', '--ledger', sandbox().url], settings);
+            assert.equal(code, 0, stdout + stderr);
+          });
+        } finally {
+          await bus.close();
+        }
       });
 
     story(
