@@ -147,10 +147,10 @@ export function requestOf(key: string, scenario: Scenario = 'success'): string {
   return JSON.stringify({ customerEmail, amount: 1_999, paymentScenario: scenario });
 }
 
-// Customers who come one after the other, several at a time, until told to stop. What they order goes
-// round the list; every tenth thinks better of it at once.
+// Customers who come one after the other, several at a time, until told to stop or `ordersMax` have come. What they
+// order goes round the list; every tenth thinks better of it at once.
 export type Load = {
-  // Resolves when so many more orders are acknowledged; fails at once if anything is wrong.
+  // Resolves when so many more orders are acknowledged, or no more come; fails at once if anything is wrong.
   readonly more: (count: number) => Promise<void>;
   // Resolves when every order that was begun is acknowledged; fails if anything was wrong on the way.
   readonly stop: () => Promise<void>;
@@ -160,14 +160,19 @@ const everyNthCancels = 10;
 
 export function startLoad(
   client: Client,
-  options: { readonly scenarios: readonly Scenario[]; readonly customers?: number; readonly pauseMs?: number },
+  options: {
+    readonly scenarios: readonly Scenario[];
+    readonly customers?: number;
+    readonly pauseMs?: number;
+    readonly ordersMax?: number;
+  },
 ): Load {
-  const { scenarios, customers = 6, pauseMs: betweenMs = 40 } = options;
+  const { scenarios, customers = 6, pauseMs: betweenMs = 40, ordersMax = Number.POSITIVE_INFINITY } = options;
   let stopping = false;
   let begun = 0;
 
   async function come(): Promise<void> {
-    while (!stopping) {
+    while (!stopping && begun < ordersMax) {
       begun += 1;
       const turn = begun;
       const scenario = scenarios[turn % scenarios.length] ?? 'success';

@@ -151,6 +151,18 @@ export const ofOrders: readonly Story[] = [
     },
   },
   {
+    name: 'an order that is stored when the database goes away, for longer than its client waits',
+    // The answer is on its way for long enough to be lost.
+    plan: (plan) => ({ ...plan, storeLatencyMs: [20, 30] }),
+    meets: ['told that it may be stored'],
+    tell: async ({ clients, recorder, server }) => {
+      const placed = clients.insist.place('a', goods);
+      while (recorder.evidence.orders.size === 0) await clients.pause(1);
+      server.crash(7_000);
+      await placed;
+    },
+  },
+  {
     name: 'several clients at once, some of whom repeat themselves',
     plan: alone,
     about: 'read-key-winners',
