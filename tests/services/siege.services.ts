@@ -5,6 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { subscriptions } from '../../src/flow/subscriptions.ts';
 import { type Scenario, startLoad } from '../support/client.ts';
 import { inInstallation } from '../support/installation.ts';
 import type { Postgres } from '../support/postgres.ts';
@@ -23,6 +24,7 @@ const besieged: readonly RoleCommand[] = [
   'worker fulfillment',
   'worker fulfillment',
 ];
+const others = subscriptions.filter((row) => !row.isCore).map((row) => row.consumer);
 // Each of them is killed so often.
 const rounds = 5;
 const scenarios: readonly Scenario[] = ['success', 'success', 'success', 'failure', 'success', 'lost-answer', 'flaky'];
@@ -56,7 +58,7 @@ describe('a siege', { timeout: 900_000 }, () => {
       const { client, startRole, audited, processes, settings, sandbox, sql } = installation;
       const start = (role: RoleCommand) => startRole(role);
       await start('api');
-      await Promise.all(['relay', 'worker compensation notification'].map((role) => start(role as RoleCommand)));
+      await Promise.all((['relay', `worker ${others.join(' ')}`] as const).map(start));
       const workers: Running[] = await Promise.all(besieged.map(start));
 
       const load = startLoad(client, { scenarios, customers: 12, pauseMs: betweenMs, ordersMax: orders });
