@@ -68,12 +68,15 @@ export function unresolved(cause: string): Trouble {
   };
 }
 
+// Null: nobody was called in this claim.
 export function waitedTooLong(waitedMs: number, trouble: Trouble | null): Trouble {
   const cause = trouble === null ? '' : `; the last answer was ${trouble.code}: ${trouble.message}`;
   return {
-    class: 'retryable',
+    // What fell silent may have been done, whoever gives up then.
+    class: trouble?.class === 'unknown' ? 'unknown' : 'retryable',
     code: 'waited-too-long',
     message: `waited ${Math.round(waitedMs / 1000)} s without being tried${cause}`,
     dependencyDown: false,
+    ...(trouble?.dependency === undefined ? {} : { dependency: trouble.dependency }),
   };
 }

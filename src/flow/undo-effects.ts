@@ -89,8 +89,10 @@ function parked(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderCh
 }
 
 // The recall comes first: the carrier's word leaves the money alone, the provider's comes after a recall that
-// nobody has written down. Without anybody's word (the workers died of it) both are open.
+// nobody has written down. Without anybody's word (the workers died of it) both are open; where nobody was asked,
+// because it had waited for too long already, nothing is that was not before.
 function inDoubtAfter(trouble: Trouble): EffectName[] {
+  if (trouble.class === 'retryable' && trouble.dependency === undefined) return [];
   const spoken = spokenOf(trouble);
   if (trouble.dependency === 'carrier') return spoken === null ? ['booking'] : [];
   return spoken === null ? ['booking', 'authorization'] : ['booking'];

@@ -97,6 +97,21 @@ describe('the verdict on a failed attempt', () => {
     }
   }
 
+  it('does not forget, where it has waited for too long, whose last answer it was and that it may have been done', () => {
+    const waited = (failureClass: FailureClass) => {
+      const trouble = { ...troubleOf(failureClass), dependencyDown: true, dependency: 'payments' };
+      return verdict(trouble, { waitedMs: 86_400_001, isOut: true }).trouble;
+    };
+    for (const [failureClass, becomes] of [
+      ['unknown', 'unknown'],
+      ['retryable', 'retryable'],
+      ['throttled', 'retryable'],
+    ] as const) {
+      const { class: told, code, dependency } = waited(failureClass);
+      assert.deepEqual([told, code, dependency], [becomes, 'waited-too-long', 'payments']);
+    }
+  });
+
   it('charges exactly maxRetries retries before it gives up', () => {
     const ends = [1, 2, 3, 4].map((attempt) => verdict(troubleOf('retryable'), { attempt }).end);
     assert.deepEqual(ends, ['retry', 'retry', 'retry', 'park']);

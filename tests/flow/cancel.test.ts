@@ -395,6 +395,21 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
     },
   );
 
+  test('an undo that is given up before anybody was asked leaves the money as it is shown', {
+    start: false,
+    // Whatever comes has waited for too long.
+    settings: { maxWaitMs: -1 },
+    check: false,
+  }, async (world) => {
+    const id = await authorizedByHand(world);
+    await canceled(world, id);
+    await world.engine.start();
+    const letterOfUndo = async () => (await world.openLetters()).find(({ consumer }) => consumer === 'compensation');
+    assert.equal((await until(letterOfUndo, 'the letter of the undo')).code, 'waited-too-long');
+    assert.deepEqual(statesOf(world, id, 'payments'), ['authorized']);
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'authorized', 'none']);
+  });
+
   test('a void that is refused after the recall shows the parcel as unknown and the money as held', {}, async (world) => {
     world.stage.direct({ call: 'book', act: 'hang-after' });
     world.stage.direct({ call: 'void', act: 'refuse' });
