@@ -471,7 +471,7 @@ export function tellStories() {
 
   const asked = { atMs: nowMs, monotonicMs: 1e9, process: worker, dependency: 'payments', call: 'lookup' } as const;
   const lost = recorder.called({ ...asked, key: 'of nobody', orderId: null });
-  lost.trouble = { class: 'retryable', dependencyDown: true, isInterrupted: false };
+  lost.trouble = { class: 'retryable', code: 'partner-unavailable', dependencyDown: true, isInterrupted: false };
   lost.endedMs = 1e9;
   recorder.breakerChanged({ process: worker, dependency: 'payments', state: 'open', monotonicMs: 1e9 });
   recorder.committed('relay#1', nowMs, [

@@ -105,7 +105,12 @@ export type Call = {
   // The effect of this key as it was committed when the call left; null where there was none.
   readonly effect: EffectRow | null;
   // Undefined while it is on its way, null when it was answered.
-  trouble?: { readonly class: string; readonly dependencyDown: boolean; readonly isInterrupted: boolean } | null;
+  trouble?: {
+    readonly class: string;
+    readonly code: string;
+    readonly dependencyDown: boolean;
+    readonly isInterrupted: boolean;
+  } | null;
   // When that was, by the same clock as `monotonicMs`.
   endedMs?: number;
 };

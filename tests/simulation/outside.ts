@@ -61,10 +61,16 @@ export function createOutside(
       told.endedMs = system.monotonicMs();
       return answer;
     } catch (error) {
-      const trouble = error instanceof OutsideError ? error.trouble : { class: 'unknown', dependencyDown: false };
+      const unclassified = { class: 'unknown', code: 'defect', dependencyDown: false };
+      const trouble = error instanceof OutsideError ? error.trouble : unclassified;
       // The bound of the call aborts too, and says so.
       const isInterrupted = signal.aborted && !String(signal.reason).includes('no answer within');
-      told.trouble = { class: trouble.class, dependencyDown: trouble.dependencyDown, isInterrupted };
+      told.trouble = {
+        class: trouble.class,
+        code: trouble.code,
+        dependencyDown: trouble.dependencyDown,
+        isInterrupted,
+      };
       told.endedMs = system.monotonicMs();
       throw error;
     }

@@ -135,7 +135,8 @@ export const money: readonly Invariant[] = [
       if (dependency === 'mail' || call === 'lookup') continue;
       if (effect === null) say(`was sent to ${dependency} (${call}) under ${key} without an intent of that key`);
       else if (call === 'authorize' || call === 'book') {
-        const ageMs = epochMs + atMs - effect.first_used_at.getTime();
+        // A process reads its clock in whole milliseconds, so the last of the window lasts until the next one.
+        const ageMs = Math.floor(epochMs + atMs) - effect.first_used_at.getTime();
         if (effect.state === 'unknown' && ageMs > keyWindowMs + skewMs)
           say(`sent ${key} again when it may be forgotten`);
       }
