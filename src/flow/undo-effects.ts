@@ -71,7 +71,8 @@ function ownAndOwed(record: OrderRecord, work: OrderWork): Effect[] {
 const inDoubt = (effect: Effect): Effect => ({ ...effect, state: 'unknown' });
 
 // A person must look: until then the order shows `unknown` for what may have been undone although no answer
-// came, in this attempt or before it, and what is certain for the rest.
+// came, in this attempt or before it, and what is certain for the rest. A doubt of an earlier call outlives every
+// failure: also a definite no says only that its own call has done nothing.
 function parked(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderChange | null {
   if (trouble.code === recallRefused) {
     const booking = ownEffect(record, 'booking', work);
@@ -80,9 +81,8 @@ function parked(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderCh
     const order: Order = { ...record.order, fulfillment: 'scheduled' };
     return { order, facts: [], effects: [{ ...booking, state: 'stuck' }] };
   }
-  const isOpen = ({ name, state }: Effect) => state === 'unknown' && name !== spokenOf(trouble);
   const asked = inDoubtAfter(trouble);
-  const doubtful = ownAndOwed(record, work).filter((effect) => asked.includes(effect.name) || isOpen(effect));
+  const doubtful = ownAndOwed(record, work).filter(({ name, state }) => asked.includes(name) || state === 'unknown');
   if (doubtful.length === 0) return null;
   const order = doubtful.reduce((shown, { name }) => withSummary(shown, name, 'unknown'), record.order);
   return { order, facts: [], effects: doubtful.map(inDoubt) };
@@ -98,7 +98,7 @@ function inDoubtAfter(trouble: Trouble): EffectName[] {
   return spoken === null ? ['booking', 'authorization'] : ['booking'];
 }
 
-// The effect of which a partner's definite no says that it is still there.
+// The effect of which a partner's definite no says that this call has left it as it was.
 function spokenOf({ class: failureClass, dependency }: Trouble): EffectName | null {
   if (failureClass !== 'non-retryable') return null;
   return dependency === 'carrier' ? 'booking' : dependency === 'payments' ? 'authorization' : null;

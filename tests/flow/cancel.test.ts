@@ -55,6 +55,21 @@ const lostVoids: WorldOptions = {
   start: false,
   partners: (real) => ({ ...real, payments: { ...real.payments, void: losing(real.payments.void) } }),
 };
+// What was done before, the no to a later call says nothing of.
+const lostThenRefused: WorldOptions = {
+  start: false,
+  partners: (real) => {
+    const voiding = losing(real.payments.void);
+    let nth = 0;
+    const refusing: typeof voiding = async (request, signal) => {
+      nth += 1;
+      if (nth === 1) return voiding(request, signal);
+      if (nth > 2) return real.payments.void(request, signal);
+      throw new OutsideError({ class: 'non-retryable', code: 'not-today', message: 'no', dependencyDown: false });
+    };
+    return { ...real, payments: { ...real.payments, void: refusing } };
+  },
+};
 const lostBoth: WorldOptions = {
   partners: (real) => ({
     ...real,
@@ -422,6 +437,20 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
     assert.ok(!isRefusal(await world.desk.reprocess(id, 'test-again')));
     await world.settled();
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'canceled']);
+  });
+
+  test('a refused void does not make certain what became of an earlier one', lostThenRefused, async (world) => {
+    const id = await authorizedByHand(world);
+    await canceled(world, id);
+    await world.engine.start();
+    await until(async () => (await world.openLetters()).length > 0, 'the letter of the undo');
+    assert.equal((await world.openLetters())[0]?.code, 'not-today');
+    assert.deepEqual(statesOf(world, id, 'payments'), ['voided']);
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'unknown', 'none']);
+
+    assert.ok(!isRefusal(await world.desk.reprocess(id, 'test-again')));
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
   });
 
   test('a recall whose answers are lost leaves the money as it is shown', lostRecalls, async (world) => {

@@ -3,7 +3,18 @@
 // Promises: each story comes to its end in a world without faults as it says, and by the engine alone.
 
 import type { Simulation } from '../simulation.ts';
-import { alone, consumers, goods, machine, notNow, type Story, seen, silence, withSettings } from './story.ts';
+import {
+  alone,
+  consumers,
+  goods,
+  machine,
+  noForGood,
+  notNow,
+  type Story,
+  seen,
+  silence,
+  withSettings,
+} from './story.ts';
 
 async function cancelWhileBooking(simulation: Simulation): Promise<void> {
   const { insist } = simulation.clients;
@@ -116,16 +127,19 @@ export const ofOrders: readonly Story[] = [
     name: 'undos without an answer, which are left to a person',
     plan: (plan) => alone(withSettings({ maxRetries: 1 })(plan)),
     trouble: (label, before) => {
-      if (label === 'carrier.book') return before === 1 || before === 2 ? silence : null;
-      return (label === 'carrier.recall' || label === 'payments.void') && before < 2 ? silence : null;
+      if (label === 'carrier.book') return before >= 1 && before <= 3 ? silence : null;
+      if (label === 'payments.void' && before === 3) return { at: 'before', what: 'refuse', error: noForGood };
+      const silent = { 'carrier.recall': 2, 'payments.void': 3 }[label] ?? 0;
+      return before < silent ? silence : null;
     },
     tell: async (simulation) => {
       const { insist } = simulation.clients;
       // Both partners have answered somebody lately, so none is taken to be away.
       const well = await insist.place('z', goods);
       if (well !== null) await seen(simulation, well.id, ({ status }) => status === 'PROCESSED');
-      // Of the first the carrier says nothing, of the second the provider.
-      for (const key of ['a', 'b']) {
+      // Of the first the carrier says nothing, of the second the provider; of the third the provider says nothing
+      // of the void that it made, and a no to the next one.
+      for (const key of ['a', 'b', 'c']) {
         const order = await insist.place(key, goods);
         if (order === null) return;
         await seen(simulation, order.id, ({ fulfillment }) => fulfillment !== 'none');

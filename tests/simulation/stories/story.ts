@@ -3,7 +3,7 @@
 // Relies on quietPlan having two whole machines, so that whatever befalls one of them the other one can go on.
 
 import { subscriptions } from '../../../src/flow/subscriptions.ts';
-import { unavailable, withoutEffect } from '../../../src/io/partners/troubles.ts';
+import { refused, unavailable, withoutEffect } from '../../../src/io/partners/troubles.ts';
 import type { Life } from '../life.ts';
 import type { Mishap } from '../network.ts';
 import type { MachinePlan, Plan } from '../plan.ts';
@@ -107,6 +107,7 @@ export const goods = { customerEmail: 'customer@example.com', amount: 1_999 } as
 export const silence: Mishap = { at: 'after', what: 'silence' };
 export const away = () => unavailable('The provider is not available.');
 export const notNow = () => withoutEffect('partner-failed', 'The provider could not take the call.');
+export const noForGood = () => refused('partner-refused', 'The provider refuses this call for good.');
 // One machine, so that nobody else can help.
 export const alone = (plan: Plan): Plan => ({ ...plan, machines: [machine('one')] });
 export const withSettings = (settings: Partial<Plan['settings']>) => (plan: Plan) => ({
