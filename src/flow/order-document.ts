@@ -16,11 +16,12 @@ export function toDocument({ order, facts }: OrderHistory): OrderDocument {
   // Its first fact is written with the order.
   if (latest === undefined) throw new Error(`order ${order.id} has no facts`);
   const status = nameOf(latest.type);
+  const state = stateOf(order.status, status);
   return {
     id: order.id,
     version: latest.version,
     status,
-    state: stateOf(order.status, status),
+    state,
     reason: order.reason,
     amount: order.amount,
     currency: order.currency,
@@ -36,7 +37,7 @@ export function toDocument({ order, facts }: OrderHistory): OrderDocument {
     timeline: facts.slice(-timelineMax).map(({ type, time, id, correlationId, causationId }) => ({
       ...{ type, at: time.toISOString(), eventId: id, correlationId, causationId },
     })),
-    words: wordsOf(order, [stateOf(order.status, status), status]),
+    words: wordsOf(order, [state, status]),
   };
 }
 

@@ -1,23 +1,16 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { OutsideError } from '../../src/bus/ports.ts';
 import type { OrderId } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
 import type { AuthorizeAnswer, Partners } from '../../src/flow/ports.ts';
 import { createSystem } from '../../src/io/system.ts';
-import type { Postgres } from '../support/postgres.ts';
+import { storiesOnServer } from '../support/stories.ts';
 import { until } from '../support/until.ts';
-import { inWorld, slowestTest, startServer, type World, type WorldOptions } from '../support/world.ts';
+import type { World, WorldOptions } from '../support/world.ts';
 
-let postgres: Postgres;
-before(async () => {
-  postgres = await startServer();
-});
-after(() => postgres.stop());
-
-const test = (name: string, options: WorldOptions, story: (world: World) => Promise<void>) =>
-  it(name, slowestTest, () => inWorld(postgres, options, story));
+const test = storiesOnServer();
 
 // A retry that will not come while the test looks: its time passes when the test says so.
 const slowRetries = {

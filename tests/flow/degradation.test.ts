@@ -1,31 +1,15 @@
 // Partners that are away, slow, throttling or unlucky with one order, while work flows.
 
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe } from 'node:test';
 import { probeIntervalMs } from '../../src/bus/breaker.ts';
 import type { OrderId } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
-import type { Postgres } from '../support/postgres.ts';
+import { storiesOnServer } from '../support/stories.ts';
 import { until } from '../support/until.ts';
-import {
-  inWorld,
-  type PartnerCall,
-  slowestTest,
-  startServer,
-  systemOfThePast,
-  type World,
-  type WorldEngine,
-  type WorldOptions,
-} from '../support/world.ts';
+import { type PartnerCall, systemOfThePast, type World, type WorldEngine } from '../support/world.ts';
 
-let postgres: Postgres;
-before(async () => {
-  postgres = await startServer();
-});
-after(() => postgres.stop());
-
-const test = (name: string, options: WorldOptions, story: (world: World) => Promise<void>) =>
-  it(name, slowestTest, () => inWorld(postgres, options, story));
+const test = storiesOnServer();
 
 const attempts = (world: World) =>
   world.sql<{ consumer: string; outcome: string; code: string }>(

@@ -1,7 +1,7 @@
 // A message is a hint: here they come twice, late, never, broken, forged and from other releases.
 
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe } from 'node:test';
 import { envelopeBytesMax, toMessage } from '../../src/bus/envelope.ts';
 import type { Bus } from '../../src/bus/ports.ts';
 import { factTypes, streamOf } from '../../src/domain/events.ts';
@@ -9,26 +9,11 @@ import type { OrderId } from '../../src/domain/order.ts';
 import { subscriptions } from '../../src/flow/subscriptions.ts';
 import { createMemoryBus } from '../../src/io/buses/memory.ts';
 import { createSystem } from '../../src/io/system.ts';
-import type { Postgres } from '../support/postgres.ts';
+import { storiesOnServer } from '../support/stories.ts';
 import { until } from '../support/until.ts';
-import {
-  inWorld,
-  silent,
-  slowestTest,
-  startServer,
-  systemOfThePast,
-  type World,
-  type WorldOptions,
-} from '../support/world.ts';
+import { silent, systemOfThePast, type World } from '../support/world.ts';
 
-let postgres: Postgres;
-before(async () => {
-  postgres = await startServer();
-});
-after(() => postgres.stop());
-
-const test = (name: string, options: WorldOptions, story: (world: World) => Promise<void>) =>
-  it(name, slowestTest, () => inWorld(postgres, options, story));
+const test = storiesOnServer();
 
 const { newId } = createSystem();
 const memory = () => createMemoryBus({ log: silent });

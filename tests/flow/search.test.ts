@@ -2,7 +2,7 @@
 // that is ill costs an order.
 
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { type Fact, OutsideError, type Trouble } from '../../src/bus/ports.ts';
 import type { OrderId } from '../../src/domain/order.ts';
 import { createIndexing, indexOrder } from '../../src/flow/index-order.ts';
@@ -12,18 +12,11 @@ import type { OrderQuery, Search } from '../../src/flow/search-ports.ts';
 import { createPostgresSearch } from '../../src/io/postgres/documents.ts';
 import { createReadHistories } from '../../src/io/postgres/histories.ts';
 import { createSystem } from '../../src/io/system.ts';
-import type { Postgres } from '../support/postgres.ts';
+import { storiesOnServer } from '../support/stories.ts';
 import { until } from '../support/until.ts';
-import { inWorld, slowestTest, startServer, type World, type WorldOptions } from '../support/world.ts';
+import type { World } from '../support/world.ts';
 
-let postgres: Postgres;
-before(async () => {
-  postgres = await startServer();
-});
-after(() => postgres.stop());
-
-const test = (name: string, options: WorldOptions, story: (world: World) => Promise<void>) =>
-  it(name, slowestTest, () => inWorld(postgres, options, story));
+const test = storiesOnServer();
 
 const everything: OrderQuery = {
   ...{ words: [], status: null, customerEmail: null, productType: null, country: null },

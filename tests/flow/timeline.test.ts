@@ -1,30 +1,15 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe } from 'node:test';
 import type { OrderId } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
 import type { TimelineEntry } from '../../src/flow/sentences.ts';
 import { createCleanup } from '../../src/io/postgres/cleanup.ts';
 import { createSystem } from '../../src/io/system.ts';
-import type { Postgres } from '../support/postgres.ts';
+import { storiesOnServer } from '../support/stories.ts';
 import { until } from '../support/until.ts';
-import {
-  inWorld,
-  silent,
-  slowestTest,
-  startServer,
-  systemOfThePast,
-  type World,
-  type WorldOptions,
-} from '../support/world.ts';
+import { silent, systemOfThePast, type World } from '../support/world.ts';
 
-let postgres: Postgres;
-before(async () => {
-  postgres = await startServer();
-});
-after(() => postgres.stop());
-
-const test = (name: string, options: WorldOptions, story: (world: World) => Promise<void>) =>
-  it(name, slowestTest, () => inWorld(postgres, options, story));
+const test = storiesOnServer();
 
 async function timelineOf(world: World, id: OrderId): Promise<readonly TimelineEntry[]> {
   const entries = await world.desk.timeline(id);

@@ -1,33 +1,18 @@
 // Workers that freeze, die, stop and work beside each other on one database.
 
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { System } from '../../src/bus/ports.ts';
 import { paymentScenarios } from '../../src/domain/order.ts';
 import type { Partners } from '../../src/flow/ports.ts';
 import { createMemoryBus } from '../../src/io/buses/memory.ts';
 import { createSystem } from '../../src/io/system.ts';
-import type { Postgres } from '../support/postgres.ts';
+import { storiesOnServer } from '../support/stories.ts';
 import { until } from '../support/until.ts';
-import {
-  inWorld,
-  silent,
-  slowestTest,
-  startServer,
-  systemOfThePast,
-  type World,
-  type WorldOptions,
-} from '../support/world.ts';
+import { silent, systemOfThePast } from '../support/world.ts';
 
-let postgres: Postgres;
-before(async () => {
-  postgres = await startServer();
-});
-after(() => postgres.stop());
-
-const test = (name: string, options: WorldOptions, story: (world: World) => Promise<void>) =>
-  it(name, slowestTest, () => inWorld(postgres, options, story));
+const test = storiesOnServer();
 
 // A machine that can be stopped: no timer of it ends until it is woken, as after SIGSTOP and SIGCONT.
 function createFreezer() {

@@ -6,6 +6,7 @@ import type { Simulation } from '../simulation.ts';
 import {
   alone,
   consumers,
+  failed,
   goods,
   machine,
   noForGood,
@@ -46,11 +47,8 @@ export const ofOrders: readonly Story[] = [
     name: 'an outage ends in a letter, which is sent back',
     plan: withSettings({ maxRetries: 1 }),
     tell: async (simulation) => {
-      const { insist } = simulation.clients;
-      const order = await insist.place('a', { ...goods, paymentScenario: 'outage' });
-      if (order === null) return;
-      await seen(simulation, order.id, ({ status }) => status === 'FAILED');
-      await insist.operate();
+      if ((await failed(simulation, { ...goods, paymentScenario: 'outage' })) !== null)
+        await simulation.clients.insist.operate();
     },
   },
   {
@@ -61,11 +59,7 @@ export const ofOrders: readonly Story[] = [
       return before === 0 ? silence : { at: 'before', what: 'refuse', error: notNow };
     },
     tell: async (simulation) => {
-      const { insist } = simulation.clients;
-      const order = await insist.place('a', goods);
-      if (order === null) return;
-      await seen(simulation, order.id, ({ status }) => status === 'FAILED');
-      await insist.operate();
+      if ((await failed(simulation, goods)) !== null) await simulation.clients.insist.operate();
     },
   },
   {
@@ -73,9 +67,8 @@ export const ofOrders: readonly Story[] = [
     plan: withSettings({ maxRetries: 0 }),
     tell: async (simulation) => {
       const { insist } = simulation.clients;
-      const order = await insist.place('a', { ...goods, paymentScenario: 'timeout' });
+      const order = await failed(simulation, { ...goods, paymentScenario: 'timeout' });
       if (order === null) return;
-      await seen(simulation, order.id, ({ status }) => status === 'FAILED');
       await insist.cancel(order.id);
     },
   },
@@ -154,9 +147,8 @@ export const ofOrders: readonly Story[] = [
     trouble: (label, before) => (label === 'carrier.book' && before === 0 ? silence : null),
     tell: async (simulation) => {
       const { insist } = simulation.clients;
-      const order = await insist.place('a', { ...goods, paymentScenario: 'lost-answer' });
+      const order = await failed(simulation, { ...goods, paymentScenario: 'lost-answer' });
       if (order === null) return;
-      await seen(simulation, order.id, ({ status }) => status === 'FAILED');
       await simulation.clients.pause(2_500);
       await insist.operate();
       await seen(simulation, order.id, ({ status }) => status === 'FAILED');

@@ -2,6 +2,7 @@
 //
 // Relies on quietPlan having two whole machines, so that whatever befalls one of them the other one can go on.
 
+import type { PlaceCommand } from '../../../src/flow/ports.ts';
 import { subscriptions } from '../../../src/flow/subscriptions.ts';
 import { refused, unavailable, withoutEffect } from '../../../src/io/partners/troubles.ts';
 import type { Life } from '../life.ts';
@@ -126,6 +127,13 @@ export async function seen(
     if (order !== null && isSo(order)) return;
     await clients.pause(100);
   }
+}
+
+// An order that its story makes fail, when it has failed.
+export async function failed(simulation: Simulation, command: PlaceCommand) {
+  const order = await simulation.clients.insist.place('a', command);
+  if (order !== null) await seen(simulation, order.id, ({ status }) => status === 'FAILED');
+  return order;
 }
 
 // How often a label was met before.

@@ -2,7 +2,7 @@
 //
 // Promises: what is wrong in a story is wrong in every one of its cells of the matrix; `meets` says what it shows.
 
-import { alone, away, goods, notNow, type Story, seen, silence, withSettings } from './story.ts';
+import { alone, away, failed, goods, notNow, type Story, seen, silence, withSettings } from './story.ts';
 
 const deployMs = 1_500;
 
@@ -100,11 +100,7 @@ export const ofTroubles: readonly Story[] = [
     trouble: (label, before) =>
       label === 'payments.authorize' && before < 11 ? { at: 'before', what: 'crash', ms: 1 } : null,
     tell: async (simulation) => {
-      const { insist } = simulation.clients;
-      const order = await insist.place('a', goods);
-      if (order === null) return;
-      await seen(simulation, order.id, ({ status }) => status === 'FAILED');
-      await insist.operate();
+      if ((await failed(simulation, goods)) !== null) await simulation.clients.insist.operate();
     },
   },
   {
