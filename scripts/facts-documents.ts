@@ -6,8 +6,8 @@
 // Relies on the stored fixtures for the data of the examples.
 
 import { readFileSync } from 'node:fs';
-import { envelopeBytesMax, toMessage } from '../src/bus/envelope.ts';
 import { type FactType, factSchemas, factTypes, streamOf } from '../src/domain/events.ts';
+import { envelopeBytesMax, toMessage } from '../src/engine/envelope.ts';
 import { subscriptions, typesOf } from '../src/flow/subscriptions.ts';
 
 type Json = { readonly [name: string]: unknown };

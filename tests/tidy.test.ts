@@ -8,11 +8,11 @@ import { dirname, join, normalize } from 'node:path';
 import { describe, it } from 'node:test';
 
 // A file of one of these imports only from its own folder or from one before it.
-const folders = ['bus', 'domain', 'flow', 'io', 'main'];
+const folders = ['domain', 'engine', 'flow', 'io', 'main'];
 
 // What may be imported from outside, and why it is no I/O; io and main may import what they need.
 const packagesOf: Record<string, readonly string[]> = {
-  bus: [],
+  engine: [],
   // Data and types without I/O: one schema per fact.
   domain: ['typebox'],
   // The fingerprint of a payload: its canonical JSON (RFC 8785), and SHA-256 of that.
@@ -52,8 +52,8 @@ describe('the source', () => {
     );
   });
 
-  it('keeps bus and domain to themselves', () => {
-    const closed = src.filter(({ file }) => ['bus', 'domain'].includes(folderOf(file)));
+  it('keeps domain and engine to themselves', () => {
+    const closed = src.filter(({ file }) => ['domain', 'engine'].includes(folderOf(file)));
     complain(closed, ({ file, imports }) =>
       imports
         .filter(({ target }) => target !== null && folderOf(target) !== folderOf(file))
@@ -61,7 +61,7 @@ describe('the source', () => {
     );
   });
 
-  it('brings no library for the outside world into bus, domain and flow', () => {
+  it('brings no library for the outside world into domain, engine and flow', () => {
     complain(src, ({ file, imports }) =>
       imports
         .filter(({ name, target }) => target === null && packagesOf[folderOf(file)]?.includes(name) === false)

@@ -5,14 +5,14 @@
 // done. `void` and `recall` claim the key for good: where nothing was done under it, nothing ever will
 // be ("not found" would prove nothing, for the first call may still be on its way).
 
-import type { Step } from '../bus/ports.ts';
 import type { Happened } from '../domain/events.ts';
 import type { ProductType } from '../domain/money.ts';
 import type { Item, Order, OrderId, PaymentScenario } from '../domain/order.ts';
 import type { Refusal } from '../domain/refusals.ts';
-import type { Books, Count } from './books.ts';
-import type { OrderPlace, OrderQuery, Search } from './search-ports.ts';
-import type { TimelineEntry } from './sentences.ts';
+import type { Step } from '../engine/ports.ts';
+import type { TimelineEntry } from './orders/sentences.ts';
+import type { Books, Count } from './projections/books.ts';
+import type { OrderPlace, OrderQuery, Search } from './projections/search-ports.ts';
 
 export type Authorization = { readonly authorizationId: string; readonly expiresAt: Date };
 

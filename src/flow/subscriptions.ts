@@ -6,16 +6,16 @@
 // order FAILED; the others leave it alone. `start` says where a consumer begins that is new to a
 // database: at the first fact ever, or with those to come.
 
-import type { Step, System } from '../bus/ports.ts';
 import { type FactType, factTypes } from '../domain/events.ts';
 import { versionsUpTo } from '../domain/upcasts.ts';
-import { authorizePayment } from './authorize-payment.ts';
-import { type IndexOrder, indexOrder } from './index-order.ts';
-import { notifyCustomer } from './notify-customer.ts';
+import type { Step, System } from '../engine/ports.ts';
 import type { OrderChange, OrderRecord, OrderStep, Partners } from './ports.ts';
-import { recordAnalytics } from './record-analytics.ts';
-import { scheduleFulfillment } from './schedule-fulfillment.ts';
-import { undoEffects } from './undo-effects.ts';
+import { type IndexOrder, indexOrder } from './projections/index-order.ts';
+import { recordAnalytics } from './projections/record-analytics.ts';
+import { authorizePayment } from './steps/authorize-payment.ts';
+import { notifyCustomer } from './steps/notify-customer.ts';
+import { scheduleFulfillment } from './steps/schedule-fulfillment.ts';
+import { undoEffects } from './steps/undo-effects.ts';
 
 export type ConsumerName = 'payment' | 'fulfillment' | 'compensation' | 'notification' | 'search' | 'analytics';
 export type Dependency = keyof Partners | 'search';

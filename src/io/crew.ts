@@ -8,7 +8,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import type { Log, System } from '../bus/ports.ts';
+import type { Log, System } from '../engine/ports.ts';
 import type { Ready } from './parent.ts';
 
 export type Post = {

@@ -5,7 +5,7 @@
 
 import { randomFillSync, randomUUID } from 'node:crypto';
 import { v7 } from 'uuid';
-import type { System } from '../bus/ports.ts';
+import type { System } from '../engine/ports.ts';
 
 // Random bytes are asked of the system for this many ids at once: one call costs as much as many ids.
 const idsPerFill = 512;

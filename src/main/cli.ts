@@ -5,7 +5,7 @@
 // nothing started; a stop by signal exits with 0 within SHUTDOWN_TIMEOUT_MS, and so does the end of a
 // parent that started this as one of its processes; a second signal ends at once.
 
-import type { System } from '../bus/ports.ts';
+import type { System } from '../engine/ports.ts';
 import { DirectoryInUseError } from '../io/directory-lock.ts';
 import { tellReady, whenParentGone } from '../io/parent.ts';
 import { LedgerInUseError } from '../io/partners/ledger.ts';

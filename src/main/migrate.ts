@@ -3,7 +3,7 @@
 //
 // Promises: running it twice changes nothing; a server that cannot be reached is one sentence.
 
-import type { Log } from '../bus/ports.ts';
+import type { Log } from '../engine/ports.ts';
 import { lockDirectory } from '../io/directory-lock.ts';
 import { connectServer } from '../io/postgres/database.ts';
 import { isAway } from '../io/postgres/errors.ts';

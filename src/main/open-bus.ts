@@ -5,8 +5,8 @@
 // Relies on every process of an installation having the same table of subscriptions: where a reader has
 // a queue of its own, who publishes must know who reads.
 
-import type { Bus, Log, ReaderGroup, System } from '../bus/ports.ts';
 import { factTypes } from '../domain/events.ts';
+import type { Bus, Log, ReaderGroup, System } from '../engine/ports.ts';
 import { subscriptions, typesOf } from '../flow/subscriptions.ts';
 import { createMemoryBus } from '../io/buses/memory.ts';
 import type { Config } from './config.ts';

@@ -4,7 +4,7 @@
 // embedded database is brought to this release's schema here. Its engine is loaded only when it is used:
 // a process on a server keeps those megabytes.
 
-import type { Log } from '../bus/ports.ts';
+import type { Log } from '../engine/ports.ts';
 import { subscriptions, typesOf } from '../flow/subscriptions.ts';
 import { connectServer, type Database } from '../io/postgres/database.ts';
 import { endAllLeases } from '../io/postgres/deliveries.ts';

@@ -6,7 +6,7 @@
 // partners that refuse.
 
 import { join } from 'node:path';
-import type { System } from '../bus/ports.ts';
+import type { System } from '../engine/ports.ts';
 import type { Partners } from '../flow/ports.ts';
 import { subscriptions } from '../flow/subscriptions.ts';
 import { createHttpPartners } from '../io/partners/http.ts';

@@ -2,8 +2,8 @@
 //
 // Promises: opening never fails because the server is away; its client is loaded only where it is used.
 
-import type { Log } from '../bus/ports.ts';
-import type { Search } from '../flow/search-ports.ts';
+import type { Log } from '../engine/ports.ts';
+import type { Search } from '../flow/projections/search-ports.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { createPostgresSearch } from '../io/postgres/documents.ts';
 import type { Config } from './config.ts';

@@ -7,7 +7,7 @@
 
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import type { System } from '../bus/ports.ts';
+import type { System } from '../engine/ports.ts';
 import { CannotStartError, type Crew, createCrew, type Post } from '../io/crew.ts';
 import { readableLine } from '../io/telemetry/log.ts';
 import { allConsumers } from './arguments.ts';

@@ -4,8 +4,8 @@
 // it is started again; what keeps it from going on is one sentence. On the embedded database it takes the
 // directory, as the product does.
 
-import type { Log, System } from '../bus/ports.ts';
-import { type RebuildPlace, type RebuildTarget, rebuild } from '../flow/rebuild.ts';
+import type { Log, System } from '../engine/ports.ts';
+import { type RebuildPlace, type RebuildTarget, rebuild } from '../flow/projections/rebuild.ts';
 import { lockDirectory } from '../io/directory-lock.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { createPostgresSearch } from '../io/postgres/documents.ts';

@@ -4,7 +4,7 @@
 // taken rejects before anything is served.
 
 import { join } from 'node:path';
-import type { Log, System } from '../bus/ports.ts';
+import type { Log, System } from '../engine/ports.ts';
 import { openLedger } from '../io/partners/ledger.ts';
 import { createSandboxServer } from '../io/partners/server.ts';
 import { createStage } from '../io/partners/stage.ts';

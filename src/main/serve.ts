@@ -5,9 +5,9 @@
 // not need it does not open: the API takes orders while the broker and the partners are away.
 
 import type { Logger } from 'pino';
-import type { System } from '../bus/ports.ts';
+import type { System } from '../engine/ports.ts';
 import type { Partners } from '../flow/ports.ts';
-import type { Search } from '../flow/search-ports.ts';
+import type { Search } from '../flow/projections/search-ports.ts';
 import { lockDirectory } from '../io/directory-lock.ts';
 import { createHttpServer } from '../io/http/server.ts';
 import type { Database } from '../io/postgres/database.ts';

@@ -4,9 +4,9 @@
 // database, and counts only if it still looks wrong. Memory is that of one range and one page, also
 // where the ledger has millions of orders that the database does not know.
 
-import type { SeenOrder } from '../flow/seen-order.ts';
-import { judgeLedger, type SeenEntry } from '../flow/verify-ledger.ts';
-import type { Finding } from '../flow/verify-promises.ts';
+import { judgeLedger, type SeenEntry } from '../flow/verify/ledger.ts';
+import type { Finding } from '../flow/verify/promises.ts';
+import type { SeenOrder } from '../flow/verify/seen-order.ts';
 import type { LedgerReader } from '../io/partners/ledger-reader.ts';
 
 type Options = {

@@ -3,7 +3,7 @@
 // Promises: an argument that is not understood is one sentence saying what is allowed; nothing is started.
 
 import { parseArgs } from 'node:util';
-import { promiseNames, promises } from '../flow/verify-promises.ts';
+import { promiseNames, promises } from '../flow/verify/promises.ts';
 import { quote } from './setting.ts';
 import { StartError } from './start-error.ts';
 

@@ -3,7 +3,7 @@
 // Promises: memory does not grow with the number of findings: the first of each promise are kept, the
 // others counted. Lines of the table have at most 120 columns, except where a finding is longer.
 
-import { type Finding, type PromiseName, promiseNames, promises } from '../flow/verify-promises.ts';
+import { type Finding, type PromiseName, promiseNames, promises } from '../flow/verify/promises.ts';
 
 // Findings that are named per promise.
 const namedMax = 20;

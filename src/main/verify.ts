@@ -6,10 +6,10 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Log, System } from '../bus/ports.ts';
-import type { SeenOrder } from '../flow/seen-order.ts';
-import { checkDay } from '../flow/verify-books.ts';
-import { createOrderJudge } from '../flow/verify-order.ts';
+import type { Log, System } from '../engine/ports.ts';
+import { checkDay } from '../flow/verify/books.ts';
+import { createOrderJudge } from '../flow/verify/order.ts';
+import type { SeenOrder } from '../flow/verify/seen-order.ts';
 import { lockDirectory } from '../io/directory-lock.ts';
 import { createLedgerReader, LedgerUnreadableError } from '../io/partners/ledger-reader.ts';
 import { idBefore } from '../io/postgres/cleanup.ts';

@@ -3,23 +3,23 @@
 // Promises: building starts nothing; `start` starts in the order in which work flows, `stop` ends in the
 // opposite one: intake, then what runs, then the relay. The database is its caller's to close.
 
-import { type Breaker, createBreaker } from '../bus/breaker.ts';
-import { createConsumer } from '../bus/consume.ts';
-import { createCourtesy } from '../bus/courtesy.ts';
-import { nameOf } from '../bus/envelope.ts';
-import { createGroupCommit } from '../bus/group-commit.ts';
-import { createLeases } from '../bus/leases.ts';
-import type { Bus, ClaimAnswer, Log, SettleAnswer, Subscription, System } from '../bus/ports.ts';
-import { createPull, type Pull } from '../bus/pull.ts';
-import { createRelay } from '../bus/relay.ts';
-import type { RetryPolicy } from '../bus/retry-policy.ts';
 import { factTypes, streamOf } from '../domain/events.ts';
-import { createIndexing } from '../flow/index-order.ts';
-import { createOrderDesk } from '../flow/order-desk.ts';
-import { boundPartners } from '../flow/outside.ts';
+import { createCourtesy } from '../engine/backpressure.ts';
+import { type Breaker, createBreaker } from '../engine/breaker.ts';
+import { createConsumer } from '../engine/consumer.ts';
+import { nameOf } from '../engine/envelope.ts';
+import { createGroupCommit } from '../engine/group-commit.ts';
+import { createLeases } from '../engine/leases.ts';
+import { createPull, type Pull } from '../engine/poller.ts';
+import type { Bus, ClaimAnswer, Log, SettleAnswer, Subscription, System } from '../engine/ports.ts';
+import { createRelay } from '../engine/relay.ts';
+import type { RetryPolicy } from '../engine/retry-policy.ts';
+import { createOrderDesk } from '../flow/orders/order-desk.ts';
 import type { OrderDesk, OrderRecord, Partners, PlaceAnswer, PlaceRequest } from '../flow/ports.ts';
-import { type Rehearsal, rehearse } from '../flow/rehearsal.ts';
-import type { Search } from '../flow/search-ports.ts';
+import { createIndexing } from '../flow/projections/index-order.ts';
+import type { Search } from '../flow/projections/search-ports.ts';
+import { boundPartners } from '../flow/steps/outside.ts';
+import { type Rehearsal, rehearse } from '../flow/steps/rehearsal.ts';
 import { type Dependency, subscriptions, toStep } from '../flow/subscriptions.ts';
 import { createAccept } from '../io/postgres/accept.ts';
 import { createClaim, type OrderClaim } from '../io/postgres/claim.ts';

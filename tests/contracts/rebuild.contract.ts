@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Order, OrderId } from '../../src/domain/order.ts';
-import { createIndexing } from '../../src/flow/index-order.ts';
-import { type RebuildPlace, type RebuildTarget, rebuild } from '../../src/flow/rebuild.ts';
-import type { OrderQuery, Search } from '../../src/flow/search-ports.ts';
+import { createIndexing } from '../../src/flow/projections/index-order.ts';
+import { type RebuildPlace, type RebuildTarget, rebuild } from '../../src/flow/projections/rebuild.ts';
+import type { OrderQuery, Search } from '../../src/flow/projections/search-ports.ts';
 import { createPostgresSearch } from '../../src/io/postgres/documents.ts';
 import { createReadHistories } from '../../src/io/postgres/histories.ts';
 import { createRebuildSource, createRebuilds, RebuildLostError } from '../../src/io/postgres/rebuilds.ts';

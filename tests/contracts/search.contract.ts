@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type Order, type OrderId, statuses } from '../../src/domain/order.ts';
-import { toDocument } from '../../src/flow/order-document.ts';
+import { toDocument } from '../../src/flow/projections/order-document.ts';
 import {
   countMax,
   type Hits,
@@ -13,8 +13,8 @@ import {
   type OrderQuery,
   type Search,
   statesOf,
-} from '../../src/flow/search-ports.ts';
-import { wordsOfQuestion } from '../../src/flow/search-words.ts';
+} from '../../src/flow/projections/search-ports.ts';
+import { wordsOfQuestion } from '../../src/flow/projections/search-words.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { orderWith } from '../support/orders.ts';
 

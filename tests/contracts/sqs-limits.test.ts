@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Message as Handed, SQSClient } from '@aws-sdk/client-sqs';
 import fc from 'fast-check';
-import type { Message } from '../../src/bus/ports.ts';
+import type { Message } from '../../src/engine/ports.ts';
 import { createOutage } from '../../src/io/buses/outage.ts';
 import { createHold } from '../../src/io/buses/sqs-hold.ts';
 import { sendAll } from '../../src/io/buses/sqs-sender.ts';

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createGroupCommit } from '../../src/bus/group-commit.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
+import { createGroupCommit } from '../../src/engine/group-commit.ts';
 import type { PlaceAnswer, PlaceRequest } from '../../src/flow/ports.ts';
 import { createAccept } from '../../src/io/postgres/accept.ts';
 import { failureOf, NotConnectedError } from '../../src/io/postgres/errors.ts';

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { takeoversMax } from '../../src/bus/admit.ts';
+import { takeoversMax } from '../../src/engine/admit.ts';
 import { answersOf, authorized, declined, type Store, troubleOf } from '../support/store.ts';
 
 export function claimContract(open: () => Store): void {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { FlushFailure } from '../../src/bus/group-commit.ts';
+import type { FlushFailure } from '../../src/engine/group-commit.ts';
 import { failureOf, GuardMissedError, isAway, NotConnectedError } from '../../src/io/postgres/errors.ts';
 
 // SQLSTATEs from appendix A of PostgreSQL's documentation, and the codes and words of sockets and pg.

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { envelopeBytesMax } from '../../src/bus/envelope.ts';
-import type { Unread } from '../../src/bus/ports.ts';
+import { envelopeBytesMax } from '../../src/engine/envelope.ts';
+import type { Unread } from '../../src/engine/ports.ts';
 import { createCleanup } from '../../src/io/postgres/cleanup.ts';
 import type { Query } from '../../src/io/postgres/database.ts';
 import { createInbox } from '../../src/io/postgres/inbox.ts';

@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Client } from 'pg';
-import { createGroupCommit } from '../../src/bus/group-commit.ts';
-import type { ClaimAnswer, Flush, SettleAnswer } from '../../src/bus/ports.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
+import { createGroupCommit } from '../../src/engine/group-commit.ts';
+import type { ClaimAnswer, Flush, SettleAnswer } from '../../src/engine/ports.ts';
 import type { OrderRecord, PlaceAnswer, PlaceRequest } from '../../src/flow/ports.ts';
 import type { OrderClaim } from '../../src/io/postgres/claim.ts';
 import type { Database } from '../../src/io/postgres/database.ts';

@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Client } from 'pg';
-import { createGroupCommit } from '../../src/bus/group-commit.ts';
-import type { ClaimAnswer, Flush, Message, Outbox, SettleAnswer, Step } from '../../src/bus/ports.ts';
-import { createRelay } from '../../src/bus/relay.ts';
 import type { OrderId } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
+import { createGroupCommit } from '../../src/engine/group-commit.ts';
+import type { ClaimAnswer, Flush, Message, Outbox, SettleAnswer, Step } from '../../src/engine/ports.ts';
+import { createRelay } from '../../src/engine/relay.ts';
 import type { OrderChange, OrderRecord } from '../../src/flow/ports.ts';
 import type { OrderClaim, OrderWork } from '../../src/io/postgres/claim.ts';
 import type { Database } from '../../src/io/postgres/database.ts';

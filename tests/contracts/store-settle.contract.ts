@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createGroupCommit } from '../../src/bus/group-commit.ts';
-import type { SettleAnswer } from '../../src/bus/ports.ts';
 import type { Order } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
+import { createGroupCommit } from '../../src/engine/group-commit.ts';
+import type { SettleAnswer } from '../../src/engine/ports.ts';
 import { failureOf } from '../../src/io/postgres/errors.ts';
 import type { OrderSettle } from '../../src/io/postgres/settle.ts';
 import { answersOf, authorized, booked, declined, type Store, troubleOf } from '../support/store.ts';

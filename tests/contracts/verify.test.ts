@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import type { Order, OrderId, PaymentScenario } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
-import { type PromiseName, promiseNames, promises } from '../../src/flow/verify-promises.ts';
+import { type PromiseName, promiseNames, promises } from '../../src/flow/verify/promises.ts';
 import { createMemoryBus } from '../../src/io/buses/memory.ts';
 import { type Entry, type NewEntry, openLedger } from '../../src/io/partners/ledger.ts';
 import { createLocalPartners } from '../../src/io/partners/local.ts';

@@ -8,8 +8,8 @@ import { Parser } from '@asyncapi/parser';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import { CloudEvent, HTTP, Kafka } from 'cloudevents';
-import { toMessage } from '../../src/bus/envelope.ts';
 import { type FactType, factTypes, streamOf } from '../../src/domain/events.ts';
+import { toMessage } from '../../src/engine/envelope.ts';
 
 const root = dirname(dirname(import.meta.dirname));
 const fixtures = join(root, 'tests/fixtures/facts');

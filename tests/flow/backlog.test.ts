@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type { Bus, Message, Outbox, System } from '../../src/bus/ports.ts';
-import { createRelay } from '../../src/bus/relay.ts';
+import type { Bus, Message, Outbox, System } from '../../src/engine/ports.ts';
+import { createRelay } from '../../src/engine/relay.ts';
 import type { Query } from '../../src/io/postgres/database.ts';
 import { createOutbox } from '../../src/io/postgres/outbox.ts';
 import { createSystem } from '../../src/io/system.ts';

@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
-import { probeIntervalMs } from '../../src/bus/breaker.ts';
 import type { OrderId } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
+import { probeIntervalMs } from '../../src/engine/breaker.ts';
 import { storiesOnServer } from '../support/stories.ts';
 import { until } from '../support/until.ts';
 import { type PartnerCall, systemOfThePast, type World, type WorldEngine } from '../support/world.ts';

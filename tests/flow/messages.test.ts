@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
-import { envelopeBytesMax, toMessage } from '../../src/bus/envelope.ts';
-import type { Bus } from '../../src/bus/ports.ts';
 import { factTypes, streamOf } from '../../src/domain/events.ts';
 import type { OrderId } from '../../src/domain/order.ts';
+import { envelopeBytesMax, toMessage } from '../../src/engine/envelope.ts';
+import type { Bus } from '../../src/engine/ports.ts';
 import { subscriptions } from '../../src/flow/subscriptions.ts';
 import { createMemoryBus } from '../../src/io/buses/memory.ts';
 import { createSystem } from '../../src/io/system.ts';

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { System } from '../../src/bus/ports.ts';
 import { paymentScenarios } from '../../src/domain/order.ts';
+import type { System } from '../../src/engine/ports.ts';
 import type { Partners } from '../../src/flow/ports.ts';
 import { createMemoryBus } from '../../src/io/buses/memory.ts';
 import { createSystem } from '../../src/io/system.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { linesMax } from '../../src/flow/books.ts';
+import { linesMax } from '../../src/flow/projections/books.ts';
 import { assertProblem } from './assert-problem.ts';
 import { createTestServer } from './stub-desk.ts';
 

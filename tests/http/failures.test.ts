@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, describe, it } from 'node:test';
-import { UnavailableError } from '../../src/bus/ports.ts';
 import { refusalCodes, refuse } from '../../src/domain/refusals.ts';
+import { UnavailableError } from '../../src/engine/ports.ts';
 import type { OrderDesk } from '../../src/flow/ports.ts';
 import { assertProblem } from './assert-problem.ts';
 import { createStubDesk, createTestServer } from './stub-desk.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { OrderQuery } from '../../src/flow/search-ports.ts';
+import type { OrderQuery } from '../../src/flow/projections/search-ports.ts';
 import { assertProblem } from './assert-problem.ts';
 import { createTestServer } from './stub-desk.ts';
 

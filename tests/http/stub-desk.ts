@@ -1,13 +1,13 @@
 // An order desk in memory, and a server in front of it: enough truth for the HTTP layer to show all its
 // answers. It counts every call, so that a test can promise that a refused request never gets here.
 
-import type { Log } from '../../src/bus/ports.ts';
 import { type Order, type OrderId, toFirstState } from '../../src/domain/order.ts';
 import { isRefusal, refuse } from '../../src/domain/refusals.ts';
-import type { Books } from '../../src/flow/books.ts';
-import { fingerprintOf, toOrder } from '../../src/flow/place-order.ts';
+import type { Log } from '../../src/engine/ports.ts';
+import { fingerprintOf, toOrder } from '../../src/flow/orders/place-order.ts';
+import type { TimelineEntry } from '../../src/flow/orders/sentences.ts';
 import type { DeadLetter, LetterFilter, OrderDesk, PlaceInput } from '../../src/flow/ports.ts';
-import type { TimelineEntry } from '../../src/flow/sentences.ts';
+import type { Books } from '../../src/flow/projections/books.ts';
 import type { HttpSettings } from '../../src/io/http/app.ts';
 import { createHttpServer, type HttpDependencies } from '../../src/io/http/server.ts';
 import { createSystem } from '../../src/io/system.ts';

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import type { System } from '../../src/bus/ports.ts';
+import type { System } from '../../src/engine/ports.ts';
 import { CannotStartError, type Crew, createCrew, type Post } from '../../src/io/crew.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { silentLog } from '../support/silent-log.ts';

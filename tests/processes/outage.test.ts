@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { probeIntervalMs } from '../../src/bus/breaker.ts';
+import { probeIntervalMs } from '../../src/engine/breaker.ts';
 import type { Query } from '../../src/io/postgres/database.ts';
 import { requestOf, startLoad } from '../support/client.ts';
 import { inInstallation, slowestTest } from '../support/installation.ts';

@@ -1,6 +1,6 @@
 // A bus on the Kafka of the test run, for the suite and for the processes that it starts.
 
-import type { Log } from '../../src/bus/ports.ts';
+import type { Log } from '../../src/engine/ports.ts';
 import { createKafkaBus, type KafkaSettings } from '../../src/io/buses/kafka.ts';
 import { createSystem } from '../../src/io/system.ts';
 import type { World } from './bus-world.ts';

@@ -1,6 +1,6 @@
 // As open-sqs.ts, with standard queues.
 
-import type { Log } from '../../src/bus/ports.ts';
+import type { Log } from '../../src/engine/ports.ts';
 import type { World } from './bus-world.ts';
 import { openBus as openFifo } from './open-sqs.ts';
 

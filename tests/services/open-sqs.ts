@@ -1,6 +1,6 @@
 // A bus on the SQS-compatible server of the test run, for the suite and for the processes that it starts.
 
-import type { Log } from '../../src/bus/ports.ts';
+import type { Log } from '../../src/engine/ports.ts';
 import { createSqsBus } from '../../src/io/buses/sqs.ts';
 import { createSystem } from '../../src/io/system.ts';
 import type { World } from './bus-world.ts';

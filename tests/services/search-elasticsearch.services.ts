@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { UnavailableError } from '../../src/bus/ports.ts';
+import { UnavailableError } from '../../src/engine/ports.ts';
 import { indexName } from '../../src/io/search/index-shape.ts';
 import { documentWith, everything, searchContract } from '../contracts/search.contract.ts';
 import { openElasticsearch } from '../support/elasticsearch.ts';

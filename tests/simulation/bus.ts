@@ -3,10 +3,10 @@
 //
 // Promises: a message goes to one member of each group. `ordered` hands the messages of a key over one after the
 // other; `redelivers` gives what a dead member has not acknowledged to another one. Without faults it is the port
-// of src/bus/ports.ts. Nothing it does may cost more than time, which is what the simulation is about.
+// of src/engine/ports.ts. Nothing it does may cost more than time, which is what the simulation is about.
 
-import { envelopeBytesMax } from '../../src/bus/envelope.ts';
-import type { Bus, Message, Received } from '../../src/bus/ports.ts';
+import { envelopeBytesMax } from '../../src/engine/envelope.ts';
+import type { Bus, Message, Received } from '../../src/engine/ports.ts';
 import { type Life, never } from './life.ts';
 import type { createNetwork, World } from './network.ts';
 

@@ -3,7 +3,7 @@
 
 import type { Order } from '../../src/domain/order.ts';
 import type { PlaceCommand } from '../../src/flow/ports.ts';
-import type { OrderDocument } from '../../src/flow/search-ports.ts';
+import type { OrderDocument } from '../../src/flow/projections/search-ports.ts';
 import type { Act, Look, Moved, OrderEvidence, Placement } from './evidence.ts';
 import { type Brought, createModelPartners } from './partners.ts';
 import { createRecorder } from './recorder.ts';

@@ -4,9 +4,9 @@
 // Promises: a timer is never early, and late only as any machine's may be. What a look waits for wakes it: a fact
 // that is owed, or the end of any transaction.
 
-import { lockedPauseMs } from '../../src/bus/group-commit.ts';
-import { duePollMs, missedPollMs } from '../../src/bus/pull.ts';
-import { idlePollMs } from '../../src/bus/relay.ts';
+import { lockedPauseMs } from '../../src/engine/group-commit.ts';
+import { duePollMs, missedPollMs } from '../../src/engine/poller.ts';
+import { idlePollMs } from '../../src/engine/relay.ts';
 import type { Clock } from './clock.ts';
 import type { Laziness } from './life.ts';
 

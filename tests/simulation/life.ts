@@ -4,7 +4,7 @@
 // comes for it is dropped. While it is frozen everything that comes for it is held back, timers too, and it
 // goes on with all of it when it wakes, not knowing that time has passed: a zombie.
 
-import type { System } from '../../src/bus/ports.ts';
+import type { System } from '../../src/engine/ports.ts';
 import type { Clock } from './clock.ts';
 import type { Draws } from './draws.ts';
 

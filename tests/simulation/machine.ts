@@ -3,7 +3,7 @@
 // Promises: a start builds every object anew, so what a process kept in memory is gone with it. Of the engine
 // nothing is replaced; only its clock, its pool, its bus and its partners are the simulation's.
 
-import type { Log, System } from '../../src/bus/ports.ts';
+import type { Log, System } from '../../src/engine/ports.ts';
 import type { OrderDesk } from '../../src/flow/ports.ts';
 import { createDatabase, type Database } from '../../src/io/postgres/database.ts';
 import { createEngine, type Engine, type EngineSettings } from '../../src/main/wire.ts';

@@ -6,8 +6,8 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { boundPartners } from '../../src/flow/outside.ts';
 import type { Partners } from '../../src/flow/ports.ts';
+import { boundPartners } from '../../src/flow/steps/outside.ts';
 import { unavailable } from '../../src/io/partners/troubles.ts';
 import { createSystem } from '../../src/io/system.ts';
 import type { Faults, Mishap } from './network.ts';

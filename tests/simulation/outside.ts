@@ -4,9 +4,9 @@
 // that the engine was told of; what the partner did is the ledger's to say. An interruption is one by the
 // caller's own signal, not by the bound of the call.
 
-import { OutsideError, type System } from '../../src/bus/ports.ts';
+import { OutsideError, type System } from '../../src/engine/ports.ts';
 import type { Partners } from '../../src/flow/ports.ts';
-import { type Search, toCounts } from '../../src/flow/search-ports.ts';
+import { type Search, toCounts } from '../../src/flow/projections/search-ports.ts';
 import { broken, timedOut } from '../../src/io/partners/troubles.ts';
 import type { Call as PartnerCall } from './evidence.ts';
 import type { Life } from './life.ts';

@@ -5,7 +5,7 @@
 // once and repeats its first answer; an undo takes the key for good; a failure without effect is no
 // answer. No fault and no latency lives here: what is lost on the way is the network's business.
 
-import { OutsideError } from '../../src/bus/ports.ts';
+import { OutsideError } from '../../src/engine/ports.ts';
 import type {
   AuthorizeAnswer,
   BookAnswer,
@@ -16,7 +16,7 @@ import type {
   RecallAnswer,
   VoidAnswer,
 } from '../../src/flow/ports.ts';
-import type { IndexAnswer, OrderDocument } from '../../src/flow/search-ports.ts';
+import type { IndexAnswer, OrderDocument } from '../../src/flow/projections/search-ports.ts';
 
 export type PartnerName = 'payments' | 'carrier' | 'mail';
 export type LedgerEntry = {

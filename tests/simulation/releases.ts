@@ -5,7 +5,7 @@
 // and must leave to the newer; what the older one wrote, the newer one reads. Relies on an upcast being a pure
 // function of a fact's contents, which are the same here.
 
-import type { Bus } from '../../src/bus/ports.ts';
+import type { Bus } from '../../src/engine/ports.ts';
 import type { Database, Query } from '../../src/io/postgres/database.ts';
 
 export const olderType = 'PaymentAuthorizedV1';

@@ -3,9 +3,9 @@
 // Promises: what was asked and told is the recorder's; a request to a machine that is dead or frozen has no answer,
 // and now and then an answer is lost on its way. Whoever asks decides how long they wait.
 
-import { UnavailableError } from '../../src/bus/ports.ts';
 import type { Order, OrderId } from '../../src/domain/order.ts';
 import { isRefusal, type Refusal } from '../../src/domain/refusals.ts';
+import { UnavailableError } from '../../src/engine/ports.ts';
 import type { OrderDesk, PlaceCommand } from '../../src/flow/ports.ts';
 import type { Stream } from './draws.ts';
 import type { Act, Look, PlaceOutcome, Seen, Unanswered } from './evidence.ts';

@@ -1,7 +1,7 @@
 // Orders, effects and claims of a test: complete and valid, stating only what the test is about.
 
-import type { Fact, Work } from '../../src/bus/ports.ts';
 import type { Order, OrderId } from '../../src/domain/order.ts';
+import type { Fact, Work } from '../../src/engine/ports.ts';
 import type { Effect, EffectName, OrderRecord } from '../../src/flow/ports.ts';
 
 export const someTime = new Date('2026-11-21T07:00:00.000Z');

@@ -1,6 +1,6 @@
 // Logs for tests: nothing is printed; `createMemoryLog` keeps the lines for a test that asks for them.
 
-import type { Log } from '../../src/bus/ports.ts';
+import type { Log } from '../../src/engine/ports.ts';
 
 const nothing = () => {};
 export const silentLog: Log = { debug: nothing, info: nothing, warn: nothing, error: nothing };

@@ -4,7 +4,7 @@
 // before the next, so that what a test sees depends on nothing but the code under test.
 
 import { setImmediate as turn } from 'node:timers/promises';
-import type { System } from '../../src/bus/ports.ts';
+import type { System } from '../../src/engine/ports.ts';
 
 export type VirtualSystem = System & {
   readonly advance: (ms: number) => Promise<void>;

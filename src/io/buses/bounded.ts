@@ -4,7 +4,7 @@
 // Promises: the answer settles with the promise, after `ms`, or when the signal aborts, whichever is
 // first. What was given up goes on by itself; its end is seen by nobody, and cannot crash the process.
 
-import type { System } from '../../bus/ports.ts';
+import type { System } from '../../engine/ports.ts';
 
 export function bounded<T>(
   promise: Promise<T>,

@@ -5,7 +5,7 @@
 // Process dies between two commits: what lies between comes again, and readers dedupe.
 
 import type { Consumer } from '@platformatic/kafka';
-import type { Log, System } from '../../bus/ports.ts';
+import type { Log, System } from '../../engine/ports.ts';
 import { bounded } from './bounded.ts';
 import { refusalOf } from './kafka-client.ts';
 import type { Lanes, Position } from './kafka-lanes.ts';

@@ -4,7 +4,7 @@
 // types that the group does not read count too: Kafka knows places, not types.
 
 import type { Admin } from '@platformatic/kafka';
-import type { System } from '../../bus/ports.ts';
+import type { System } from '../../engine/ports.ts';
 import { bounded } from './bounded.ts';
 
 // Metrics are scraped every few seconds; a late answer is worth less than none.

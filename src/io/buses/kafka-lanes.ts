@@ -7,7 +7,7 @@
 // refused and full drops what comes, to be read again from its position (`onDropped`).
 // Relies on messages of a partition coming in their order; what came before is skipped.
 
-import type { Log, Received, System } from '../../bus/ports.ts';
+import type { Log, Received, System } from '../../engine/ports.ts';
 
 // As in the memory bus: handed over at once, so that claims are committed in large groups …
 const batchMax = 128;

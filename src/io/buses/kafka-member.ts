@@ -7,8 +7,8 @@
 // Relies on readers that dedupe: after each rebalance some messages come twice.
 
 import { Consumer, type GroupAssignment, type GroupOptions } from '@platformatic/kafka';
-import { nameOf } from '../../bus/envelope.ts';
-import type { Log, Received, Subscription, System } from '../../bus/ports.ts';
+import { nameOf } from '../../engine/envelope.ts';
+import type { Log, Received, Subscription, System } from '../../engine/ports.ts';
 import { bounded } from './bounded.ts';
 import { clientOptions, type KafkaAccess, refusalOf, retryDelayMs } from './kafka-client.ts';
 import { createCommitter } from './kafka-commit.ts';

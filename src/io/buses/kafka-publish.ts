@@ -5,7 +5,7 @@
 // Relies on the relay to publish the same batch again after a failure: what is twice then, readers dedupe.
 
 import { compatibilityPartitioner, ProduceAcks, Producer } from '@platformatic/kafka';
-import type { Message, System } from '../../bus/ports.ts';
+import type { Message, System } from '../../engine/ports.ts';
 import { bounded } from './bounded.ts';
 import { clientOptions, type KafkaAccess, refusalOf } from './kafka-client.ts';
 import type { Topics } from './kafka-topics.ts';

@@ -6,7 +6,7 @@
 
 import type { Consumer } from '@platformatic/kafka';
 import { MessagesStreamFallbackModes, MessagesStreamModes } from '@platformatic/kafka';
-import type { System } from '../../bus/ports.ts';
+import type { System } from '../../engine/ports.ts';
 import { bounded } from './bounded.ts';
 
 // Leaving the group needs the broker; without an answer the session lapses by itself.

@@ -5,7 +5,7 @@
 // is, whatever its partitions. Refused: one sentence that says what to create by hand.
 
 import type { Admin } from '@platformatic/kafka';
-import type { System } from '../../bus/ports.ts';
+import type { System } from '../../engine/ports.ts';
 import { refusalOf } from './kafka-client.ts';
 import { within } from './within.ts';
 

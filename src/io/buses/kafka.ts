@@ -6,7 +6,7 @@
 // Process dies: what was not committed is read again by whoever gets its partitions.
 
 import { Admin } from '@platformatic/kafka';
-import type { Bus, Log, Subscription, System } from '../../bus/ports.ts';
+import type { Bus, Log, Subscription, System } from '../../engine/ports.ts';
 import { clientOptions, type KafkaSasl } from './kafka-client.ts';
 import { readLag } from './kafka-lag.ts';
 import { createMember, type GroupProtocol } from './kafka-member.ts';

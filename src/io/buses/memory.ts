@@ -4,7 +4,7 @@
 // not fit, and pulls those facts from the database later. One slow group never holds up the others.
 // Process dies: everything here is gone, and nothing is lost, for the database is the truth.
 
-import type { Bus, Log, Received } from '../../bus/ports.ts';
+import type { Bus, Log, Received } from '../../engine/ports.ts';
 
 // Messages kept per group, about a kilobyte each: a second or two of work at full speed.
 const capacity = 4_096;

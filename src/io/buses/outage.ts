@@ -4,7 +4,7 @@
 // repeats itself is said at most every ten seconds, with how often it came.
 // Clients retry in the background for as long as it takes, so a line per try would bury the log.
 
-import type { Log, System } from '../../bus/ports.ts';
+import type { Log, System } from '../../engine/ports.ts';
 
 // A person who reads along sees that it goes on; a day of it fills no disk.
 const complaintMs = 10_000;

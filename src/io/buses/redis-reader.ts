@@ -8,7 +8,7 @@
 
 import { type Job, WaitingError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
-import type { Log, Received, Subscription, System } from '../../bus/ports.ts';
+import type { Log, Received, Subscription, System } from '../../engine/ports.ts';
 import type { Complaint } from './outage.ts';
 import { toBody, toText } from './text.ts';
 import { within } from './within.ts';

@@ -4,7 +4,7 @@
 // where it does both well. Nothing depends on the answer: what Redis forgets is pulled from the database.
 
 import type { Redis } from 'ioredis';
-import type { Log } from '../../bus/ports.ts';
+import type { Log } from '../../engine/ports.ts';
 
 export async function warnIfForgetful(client: Redis, log: Log): Promise<void> {
   const known = new Map(

@@ -9,7 +9,7 @@
 import { once } from 'node:events';
 import { type JobsOptions, Queue } from 'bullmq';
 import { Redis } from 'ioredis';
-import type { Bus, Log, Message, ReaderGroup, Subscription, System } from '../../bus/ports.ts';
+import type { Bus, Log, Message, ReaderGroup, Subscription, System } from '../../engine/ports.ts';
 import { createComplaint, createOutage } from './outage.ts';
 import { type QueuedText, readQueue, toQueued } from './redis-reader.ts';
 import { warnIfForgetful } from './redis-warnings.ts';

@@ -11,7 +11,7 @@ import {
   type Message,
   type SQSClient,
 } from '@aws-sdk/client-sqs';
-import type { Log, System } from '../../bus/ports.ts';
+import type { Log, System } from '../../engine/ports.ts';
 import type { Outage } from './outage.ts';
 import { heldMsMax, isMissing, visibilityS } from './sqs-queues.ts';
 import { within } from './within.ts';

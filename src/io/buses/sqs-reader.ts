@@ -7,7 +7,7 @@
 // Process dies: what it held becomes visible again after the visibility timeout.
 
 import { type Message, ReceiveMessageCommand, type SQSClient } from '@aws-sdk/client-sqs';
-import type { Log, Received, Subscription, System } from '../../bus/ports.ts';
+import type { Log, Received, Subscription, System } from '../../engine/ports.ts';
 import type { Outage } from './outage.ts';
 import { createHold } from './sqs-hold.ts';
 import { isMissing, type SqsQueues } from './sqs-queues.ts';

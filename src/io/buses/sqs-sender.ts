@@ -8,7 +8,7 @@
 // then. A fact that is published anew may thus not come again; its reader pulls it from the database.
 
 import { SendMessageBatchCommand, type SendMessageBatchRequestEntry, type SQSClient } from '@aws-sdk/client-sqs';
-import type { Message, System } from '../../bus/ports.ts';
+import type { Message, System } from '../../engine/ports.ts';
 import { toText } from './text.ts';
 
 // SQS' limit, and its limit of all bodies and attributes of a call as it was longest. It takes four times

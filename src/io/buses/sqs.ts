@@ -7,7 +7,7 @@
 // Relies on the credentials that AWS' own rules find; a plain http endpoint is an emulator and gets any.
 
 import { GetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs';
-import type { Bus, Log, ReaderGroup, Subscription, System } from '../../bus/ports.ts';
+import type { Bus, Log, ReaderGroup, Subscription, System } from '../../engine/ports.ts';
 import { createOutage } from './outage.ts';
 import { createSqsQueues, isMissing } from './sqs-queues.ts';
 import { readSqs } from './sqs-reader.ts';

@@ -3,7 +3,7 @@
 // Promises: settles as `bounded` does; the signal aborts as soon as nobody waits any more. What was asked
 // may have been done all the same: everything that is asked through here may be repeated.
 
-import type { System } from '../../bus/ports.ts';
+import type { System } from '../../engine/ports.ts';
 import { bounded } from './bounded.ts';
 
 export async function within<T>(

@@ -6,9 +6,9 @@
 
 import { type Static, type TSchema, Type } from 'typebox';
 import { fulfillmentStates, type Order, paymentStates, statuses } from '../../domain/order.ts';
+import type { TimelineEntry } from '../../flow/orders/sentences.ts';
 import type { DeadLetter } from '../../flow/ports.ts';
-import { countMax } from '../../flow/search-ports.ts';
-import type { TimelineEntry } from '../../flow/sentences.ts';
+import { countMax } from '../../flow/projections/search-ports.ts';
 import { type ProblemCode, problemMediaType, statusOf, titleOf } from './problems.ts';
 
 const text = (description?: string) => Type.String(description === undefined ? {} : { description });

@@ -5,8 +5,8 @@
 // Relies on the compiled serializer to write a bigint as a JSON number.
 
 import { type Static, Type } from 'typebox';
-import { type Books, type DayRange, type DurationLine, linesMax } from '../../flow/books.ts';
-import { errorMax } from '../../flow/histogram.ts';
+import { type Books, type DayRange, type DurationLine, linesMax } from '../../flow/projections/books.ts';
+import { errorMax } from '../../flow/projections/histogram.ts';
 import { described, problemAnswers } from './answers.ts';
 import type { App } from './app.ts';
 import { invalidParameter } from './problems.ts';

@@ -8,7 +8,7 @@ import { Buffer } from 'node:buffer';
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type Log, UnavailableError } from '../../bus/ports.ts';
+import { type Log, UnavailableError } from '../../engine/ports.ts';
 import { parseTraceparent } from './headers.ts';
 import { type ProblemCode, ProblemError, problemMediaType, statusOf, toDocument, unavailable } from './problems.ts';
 

@@ -4,8 +4,8 @@
 // carries a stack, a path or SQL, because `detail` is only ever written by us for the caller.
 // A code is stable for ever and scripts branch on it; title and detail are for people.
 
-import type { UnavailableError } from '../../bus/ports.ts';
 import { isRefusal, type Refusal, type RefusalCode } from '../../domain/refusals.ts';
+import type { UnavailableError } from '../../engine/ports.ts';
 
 const problems = {
   'bad-request': [400, 'The request cannot be read'],

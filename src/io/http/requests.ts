@@ -9,7 +9,7 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { type ProductType, priceList } from '../../domain/money.ts';
 import { type OrderId, paymentScenarios, statuses } from '../../domain/order.ts';
-import { questionWordsMax } from '../../flow/search-words.ts';
+import { questionWordsMax } from '../../flow/projections/search-words.ts';
 import { correlationIdPattern, idempotencyKeyPattern } from './headers.ts';
 
 export const uuidPattern = '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$';

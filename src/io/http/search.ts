@@ -5,8 +5,8 @@
 
 import { Type } from 'typebox';
 import type { OrderDesk } from '../../flow/ports.ts';
-import type { OrderPlace, SoughtWord } from '../../flow/search-ports.ts';
-import { questionWordsMax, wordsOfQuestion } from '../../flow/search-words.ts';
+import type { OrderPlace, SoughtWord } from '../../flow/projections/search-ports.ts';
+import { questionWordsMax, wordsOfQuestion } from '../../flow/projections/search-words.ts';
 import { countsSchema, described, orderRef, page, problemAnswers, toOrderBody } from './answers.ts';
 import type { App } from './app.ts';
 import { encodeCursor } from './cursor.ts';

@@ -10,7 +10,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
-import type { Log, System } from '../../bus/ports.ts';
+import type { Log, System } from '../../engine/ports.ts';
 import type { OrderDesk } from '../../flow/ports.ts';
 import { sharedSchemas } from './answers.ts';
 import type { HttpSettings } from './app.ts';

@@ -5,8 +5,8 @@
 // as text there and as ids in the database.
 
 import { Compile } from 'typebox/compile';
-import type { System } from '../../bus/ports.ts';
-import type { SeenEntry } from '../../flow/verify-ledger.ts';
+import type { System } from '../../engine/ports.ts';
+import type { SeenEntry } from '../../flow/verify/ledger.ts';
 import { LedgerPage } from './messages.ts';
 
 const isPage = Compile(LedgerPage);

@@ -5,8 +5,8 @@
 // serves these same partners over HTTP, so both ways behave alike.
 // A call that is meant to hang settles only when its signal aborts; no timer runs here.
 
-import { OutsideError, type System } from '../../bus/ports.ts';
 import type { PaymentScenario } from '../../domain/order.ts';
+import { OutsideError, type System } from '../../engine/ports.ts';
 import type { Partners } from '../../flow/ports.ts';
 import { carrierKeyWindowMs, createCarrier } from './carrier.ts';
 import type { Ledger } from './ledger.ts';

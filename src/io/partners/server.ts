@@ -8,8 +8,8 @@
 
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyReply } from 'fastify';
-import { type Log, OutsideError, type System } from '../../bus/ports.ts';
 import type { OrderId } from '../../domain/order.ts';
+import { type Log, OutsideError, type System } from '../../engine/ports.ts';
 import type { Entry, Ledger } from './ledger.ts';
 import { createLocalPartners } from './local.ts';
 import * as messages from './messages.ts';

@@ -9,7 +9,7 @@
 import { Readable } from 'node:stream';
 import MailComposer from 'nodemailer/lib/mail-composer';
 import SMTPConnection from 'nodemailer/lib/smtp-connection';
-import type { System } from '../../bus/ports.ts';
+import type { System } from '../../engine/ports.ts';
 import type { Mail } from '../../flow/ports.ts';
 import { broken, refused, timedOut, unavailable, withoutEffect } from './troubles.ts';
 

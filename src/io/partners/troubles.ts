@@ -4,8 +4,8 @@
 // Promises: `dependencyDown` is set only where the partner itself is away or ill. A failure that was
 // played for one order never sets it, or a scenario of one order would stop all the others.
 
-import { OutsideError, type Trouble } from '../../bus/ports.ts';
 import type { PaymentScenario } from '../../domain/order.ts';
+import { OutsideError, type Trouble } from '../../engine/ports.ts';
 import type { Entry } from './ledger.ts';
 
 // Stands for an answer that will never arrive.

@@ -5,7 +5,7 @@
 // between. Ids are chosen before the first try, so a repeated flush finds its own orders.
 // Process dies after the commit: the client repeats its request and gets the first answer.
 
-import type { Flush } from '../../bus/ports.ts';
+import type { Flush } from '../../engine/ports.ts';
 import type { PlaceAnswer, PlaceRequest } from '../../flow/ports.ts';
 import { type Database, plainArray, type Query } from './database.ts';
 import { failureOf } from './errors.ts';

@@ -4,8 +4,8 @@
 // wait for each other in a circle.
 // Relies on its caller to write, in the same transaction, that the facts behind them were counted.
 
-import type { Count } from '../../flow/books.ts';
-import { addedUp } from '../../flow/record-analytics.ts';
+import type { Count } from '../../flow/projections/books.ts';
+import { addedUp } from '../../flow/projections/record-analytics.ts';
 import { plainArray, type Query } from './database.ts';
 import { textOf } from './dead-letters.ts';
 

@@ -12,8 +12,8 @@ import {
   type Measure,
   type ReasonLine,
   type StatusLine,
-} from '../../flow/books.ts';
-import { type Bucket, percentileOf } from '../../flow/histogram.ts';
+} from '../../flow/projections/books.ts';
+import { type Bucket, percentileOf } from '../../flow/projections/histogram.ts';
 import type { Database } from './database.ts';
 import { unavailable } from './errors.ts';
 

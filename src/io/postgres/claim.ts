@@ -7,11 +7,11 @@
 // with all that the fact changes; of two that write it at once one finds its guard missed and looks again.
 // Process dies after the commit: the lease ends, and the next claim counts a takeover, not an attempt.
 
-import { type Admission, admit, type Delivery } from '../../bus/admit.ts';
-import { nameOf } from '../../bus/envelope.ts';
-import type { ClaimAnswer, ClaimRequest, Fact, Flush, System, Work } from '../../bus/ports.ts';
-import type { Count } from '../../flow/books.ts';
+import { type Admission, admit, type Delivery } from '../../engine/admit.ts';
+import { nameOf } from '../../engine/envelope.ts';
+import type { ClaimAnswer, ClaimRequest, Fact, Flush, System, Work } from '../../engine/ports.ts';
 import type { OrderChange, OrderRecord } from '../../flow/ports.ts';
+import type { Count } from '../../flow/projections/books.ts';
 import { addCounts } from './analytics.ts';
 import type { Database, Query } from './database.ts';
 import { type AttemptWrite, writeAttempts } from './dead-letters.ts';

@@ -5,7 +5,7 @@
 // `duplicate`; so removing it can never let an effect happen again. Every statement is short, any number
 // of processes may run it. Process dies in between: the next run goes on.
 
-import type { Log, System } from '../../bus/ports.ts';
+import type { Log, System } from '../../engine/ports.ts';
 import type { Database } from './database.ts';
 
 // Rows per statement: some milliseconds of locks.

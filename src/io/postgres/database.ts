@@ -8,7 +8,7 @@
 
 import { Socket } from 'node:net';
 import pg from 'pg';
-import type { Log } from '../../bus/ports.ts';
+import type { Log } from '../../engine/ports.ts';
 import { failureOf, NotConnectedError } from './errors.ts';
 
 export type Row = Record<string, unknown>;

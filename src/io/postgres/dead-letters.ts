@@ -4,8 +4,8 @@
 // retention; an unread message is kept with its bytes, once however often it comes.
 
 import { createHash } from 'node:crypto';
-import { envelopeBytesMax } from '../../bus/envelope.ts';
-import type { Trouble, Unread } from '../../bus/ports.ts';
+import { envelopeBytesMax } from '../../engine/envelope.ts';
+import type { Trouble, Unread } from '../../engine/ports.ts';
 import type { DeadLetter, LetterFilter, LetterPage, OpenLetter } from '../../flow/ports.ts';
 import type { Query } from './database.ts';
 

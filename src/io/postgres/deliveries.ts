@@ -3,9 +3,9 @@
 // Promises: a row is claimed only while it is due, ended only by the token that holds it, renewed only
 // while its lease runs; each of these is the guard of one statement below. All times are the database's.
 
-import type { Delivery } from '../../bus/admit.ts';
-import type { Held } from '../../bus/leases.ts';
-import type { Due } from '../../bus/ports.ts';
+import type { Delivery } from '../../engine/admit.ts';
+import type { Held } from '../../engine/leases.ts';
+import type { Due } from '../../engine/ports.ts';
 import { plainArray, type Query } from './database.ts';
 
 type DeliveryRow = {

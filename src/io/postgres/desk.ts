@@ -5,9 +5,9 @@
 // chosen before the first try: a request whose commit got no answer finds it and is done.
 // Process dies before the commit: nothing happened; after it: the client repeats and sees the result.
 
-import type { System } from '../../bus/ports.ts';
 import type { Order, OrderId } from '../../domain/order.ts';
 import { isRefusal, type Refusal, refuse } from '../../domain/refusals.ts';
+import type { System } from '../../engine/ports.ts';
 import type { DeskChange, OrderStore } from '../../flow/ports.ts';
 import { createBooks } from './books.ts';
 import type { Database, Query } from './database.ts';

@@ -5,8 +5,8 @@
 // is rare. Documents are written in one statement, in the order of their ids, so that two writers never
 // deadlock; one that PostgreSQL refuses fails alone.
 
-import { OutsideError, type Trouble, UnavailableError } from '../../bus/ports.ts';
 import { type OrderId, type Status, statuses } from '../../domain/order.ts';
+import { OutsideError, type Trouble, UnavailableError } from '../../engine/ports.ts';
 import {
   type CountQuery,
   type Counts,
@@ -19,8 +19,8 @@ import {
   type Search,
   statesOf,
   toCounts,
-} from '../../flow/search-ports.ts';
-import { filterWord } from '../../flow/search-words.ts';
+} from '../../flow/projections/search-ports.ts';
+import { filterWord } from '../../flow/projections/search-words.ts';
 import { type Database, plainArray } from './database.ts';
 import { textOf } from './dead-letters.ts';
 import { failureOf } from './errors.ts';

@@ -11,7 +11,7 @@ import { setImmediate } from 'node:timers/promises';
 import { PGlite } from '@electric-sql/pglite';
 import { createPgConfig } from '@electric-sql/pglite/node-postgres';
 import pg from 'pg';
-import type { Log } from '../../bus/ports.ts';
+import type { Log } from '../../engine/ports.ts';
 import { createDatabase, type Database, types } from './database.ts';
 
 export async function openEmbedded(options: { directory: string; log: Log }): Promise<Database> {

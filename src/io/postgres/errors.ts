@@ -4,8 +4,8 @@
 // `absent` only when the statement certainly never reached it; everything doubtful is `lost`.
 // Source: PostgreSQL documentation, appendix A (SQLSTATE classes), and Node's system error codes.
 
-import type { FlushFailure } from '../../bus/group-commit.ts';
-import { UnavailableError } from '../../bus/ports.ts';
+import type { FlushFailure } from '../../engine/group-commit.ts';
+import { UnavailableError } from '../../engine/ports.ts';
 
 // Raised by our own statements when a guarded write missed: roll back, read afresh, run again.
 export class GuardMissedError extends Error {

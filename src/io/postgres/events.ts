@@ -3,8 +3,8 @@
 // Promises: append-only; a version of an order exists once (a second writer fails on the unique key); a
 // fact is read at the newest version of its type, and published as it was written.
 
-import type { Fact } from '../../bus/ports.ts';
 import { upcast } from '../../domain/upcasts.ts';
+import type { Fact } from '../../engine/ports.ts';
 import { plainArray, type Query } from './database.ts';
 
 export type FactRow = {

@@ -4,9 +4,9 @@
 // and hold back no vacuum. Relies on the planner settings of a transaction (database.ts): every row is
 // found by an index.
 
-import { UnavailableError } from '../../bus/ports.ts';
 import type { OrderId } from '../../domain/order.ts';
-import type { OrderHistory, PastFact, ReadHistories } from '../../flow/search-ports.ts';
+import { UnavailableError } from '../../engine/ports.ts';
+import type { OrderHistory, PastFact, ReadHistories } from '../../flow/projections/search-ports.ts';
 import type { Database } from './database.ts';
 import { failureOf } from './errors.ts';
 import { type OrderRow, orderColumns, toOrder } from './orders.ts';

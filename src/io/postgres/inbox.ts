@@ -4,7 +4,7 @@
 // processes may be given the same. The watermark of a consumer and type passes only facts of ended
 // transactions that have a delivery row; a fact that commits late can never be behind it.
 
-import type { Inbox, Missed, System } from '../../bus/ports.ts';
+import type { Inbox, Missed, System } from '../../engine/ports.ts';
 import type { Database } from './database.ts';
 import { finishUnreadIfWaiting, parkUnread } from './dead-letters.ts';
 import { readDue, renewLeases } from './deliveries.ts';

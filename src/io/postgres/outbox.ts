@@ -4,7 +4,7 @@
 // order it was written per order, and never a fact whose predecessor is still owed below the floor.
 // Forgetting is committed without waiting for the disk: losing it means a late duplicate, no more.
 
-import type { Outbox } from '../../bus/ports.ts';
+import type { Outbox } from '../../engine/ports.ts';
 import { type Database, plainArray } from './database.ts';
 import { type FactRow, factColumns, toFact } from './events.ts';
 

@@ -5,7 +5,7 @@
 // it learns so with its next page. Reads are short statements that hold back no vacuum.
 
 import type { OrderId } from '../../domain/order.ts';
-import type { RebuildPlace, RebuildSource } from '../../flow/rebuild.ts';
+import type { RebuildPlace, RebuildSource } from '../../flow/projections/rebuild.ts';
 import type { Database } from './database.ts';
 import { beforeAllOrders, createReadHistories, readHistoriesAfter } from './histories.ts';
 

@@ -6,7 +6,7 @@
 // A repeated flush finds its own token on a delivery that has ended, and answers `settled`.
 // Process dies before the commit: the lease ends and the work is performed again, under the same key.
 
-import type { Fact, Flush, SettleAnswer, SettleRequest, System, Trouble } from '../../bus/ports.ts';
+import type { Fact, Flush, SettleAnswer, SettleRequest, System, Trouble } from '../../engine/ports.ts';
 import type { OrderChange, OrderRecord } from '../../flow/ports.ts';
 import type { Database } from './database.ts';
 import { type AttemptWrite, type LetterWrite, writeAttempts, writeLetters } from './dead-letters.ts';

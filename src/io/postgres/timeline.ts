@@ -1,9 +1,9 @@
 // The rows behind an order's timeline: facts, attempts, dead letters, people's acts, and what is owed.
 //
-// Promises: read in one statement, hence one moment; bounded. See src/flow/timeline.ts for what becomes of them.
+// Promises: read in one statement, hence one moment; bounded. See src/flow/orders/timeline.ts for what becomes of them.
 
-import type { TimelineEntry } from '../../flow/sentences.ts';
-import { onTheWay, type SeenRow, toTimeline } from '../../flow/timeline.ts';
+import type { TimelineEntry } from '../../flow/orders/sentences.ts';
+import { onTheWay, type SeenRow, toTimeline } from '../../flow/orders/timeline.ts';
 import type { Query } from './database.ts';
 
 // An order that was retried, canceled and reprocessed has some dozens; more tells nobody more.

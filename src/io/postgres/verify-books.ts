@@ -6,9 +6,9 @@
 
 import type { Order } from '../../domain/order.ts';
 import { upcast } from '../../domain/upcasts.ts';
-import { type Count, type Measure, measures } from '../../flow/books.ts';
-import { addedUp, countsOf } from '../../flow/record-analytics.ts';
-import type { BookLine, BookReads } from '../../flow/verify-books.ts';
+import { type Count, type Measure, measures } from '../../flow/projections/books.ts';
+import { addedUp, countsOf } from '../../flow/projections/record-analytics.ts';
+import type { BookLine, BookReads } from '../../flow/verify/books.ts';
 import { idBefore } from './cleanup.ts';
 import type { Database } from './database.ts';
 import { textOf } from './dead-letters.ts';

@@ -5,7 +5,7 @@
 // answers how many rows it saw, how many offend, and the first of them.
 // Relies on keys being inserted and removed, never updated, so that they can be read by their place.
 
-import { type Finding, overdueMs, type PromiseName } from '../../flow/verify-promises.ts';
+import { type Finding, overdueMs, type PromiseName } from '../../flow/verify/promises.ts';
 import type { Database } from './database.ts';
 import { firstId, lastId } from './verify.ts';
 

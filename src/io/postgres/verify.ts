@@ -7,8 +7,8 @@
 
 import type { Order } from '../../domain/order.ts';
 import type { EffectName } from '../../flow/ports.ts';
-import type { SeenDelivery, SeenEffect, SeenFact, SeenLetter, SeenOrder } from '../../flow/seen-order.ts';
-import type { Finding } from '../../flow/verify-promises.ts';
+import type { Finding } from '../../flow/verify/promises.ts';
+import type { SeenDelivery, SeenEffect, SeenFact, SeenLetter, SeenOrder } from '../../flow/verify/seen-order.ts';
 import type { Database } from './database.ts';
 
 // Orders per statement: some 20 ms. Measured: 500 and 5 000 are no faster.

@@ -6,8 +6,8 @@
 // No call is repeated here: who asked does that, and knows for how long.
 
 import { Client, type estypes } from '@elastic/elasticsearch';
-import { type Log, OutsideError, UnavailableError } from '../../bus/ports.ts';
 import type { OrderId } from '../../domain/order.ts';
+import { type Log, OutsideError, UnavailableError } from '../../engine/ports.ts';
 import {
   type CountQuery,
   type Counts,
@@ -18,7 +18,7 @@ import {
   type Search,
   statesOf,
   toCounts,
-} from '../../flow/search-ports.ts';
+} from '../../flow/projections/search-ports.ts';
 import { defaultAlias, indexName, isOurShape, mappings, settings } from './index-shape.ts';
 import { statusOf, toOutside, troubleOf } from './troubles.ts';
 

@@ -4,7 +4,7 @@
 // indices or none. Indices that nothing leads to are removed at the end, those of broken-off runs too.
 
 import type { Client } from '@elastic/elasticsearch';
-import type { RebuildTarget } from '../../flow/rebuild.ts';
+import type { RebuildTarget } from '../../flow/projections/rebuild.ts';
 import { writeDocuments } from './elasticsearch.ts';
 import { defaultAlias, indexName, isOurShape, mappings, numberOf, settings } from './index-shape.ts';
 import { toOutside } from './troubles.ts';

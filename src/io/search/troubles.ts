@@ -4,7 +4,7 @@
 // what it refuses for the document's own sake is refused for good, and says why.
 
 import { errors } from '@elastic/elasticsearch';
-import { OutsideError, type Trouble } from '../../bus/ports.ts';
+import { OutsideError, type Trouble } from '../../engine/ports.ts';
 
 const shown = 300;
 // Said with a 400, as if of the document: the index is closed, or the alias leads to two.

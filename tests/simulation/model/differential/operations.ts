@@ -4,10 +4,10 @@
 // Promises: the same draws and the same answers give the same operations. What a worker may know of the
 // others (facts, letters, orders) is what they have sent to the database.
 
-import { nameOf } from '../../../../src/bus/envelope.ts';
-import type { Owed, System, Unread } from '../../../../src/bus/ports.ts';
 import type { OrderId } from '../../../../src/domain/order.ts';
 import { isRefusal } from '../../../../src/domain/refusals.ts';
+import { nameOf } from '../../../../src/engine/envelope.ts';
+import type { Owed, System, Unread } from '../../../../src/engine/ports.ts';
 import type { PlaceRequest } from '../../../../src/flow/ports.ts';
 import { type ConsumerName, subscriptions, typesOf } from '../../../../src/flow/subscriptions.ts';
 import { createBooks } from '../../../../src/io/postgres/books.ts';

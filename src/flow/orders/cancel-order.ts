@@ -1,0 +1,44 @@
+// Canceling: by the customer or an operator, while the order is not processed.
+//
+// Promises: a canceled order stays canceled, asking again changes nothing; what it has left outside is
+// owed to the consumer `compensation` by the very fact that is written here; open letters of core steps
+// are closed, for nobody needs them any more.
+
+import { record as recordFacts } from '../../domain/order-machine.ts';
+import { isRefusal, type Refusal } from '../../domain/refusals.ts';
+import type { DeskChange, Effect, OpenLetter, OrderRecord } from '../ports.ts';
+import { coreConsumers } from '../subscriptions.ts';
+
+export function cancelOrder(
+  record: OrderRecord,
+  letters: readonly OpenLetter[],
+  request: { readonly reason: string | null; readonly correlationId: string },
+  now: Date,
+): DeskChange | Refusal | null {
+  const { order, effects } = record;
+  if (order.status === 'CANCELED') return null;
+  const code = 'canceled-by-request';
+  const data = { amount: order.amount, currency: order.currency, reason: code };
+  // What a person wrote is kept with the order, and stays out of the fact.
+  const reason = { code, message: request.reason ?? 'canceled by request' };
+  const recorded = recordFacts(order, [{ type: 'OrderCanceledV1', data }], now, reason);
+  if (isRefusal(recorded)) return recorded;
+  const payment = isWithoutEffect(effects.authorization) ? 'none' : order.payment;
+  const fulfillment = isWithoutEffect(effects.booking) ? 'none' : order.fulfillment;
+  return {
+    order: { ...recorded.order, payment, fulfillment },
+    facts: recorded.facts,
+    effects: [],
+    causationId: null,
+    closes: letters.filter((letter) => coreConsumers.includes(letter.consumer)).map((letter) => letter.id),
+    redelivers: false,
+    action: 'canceled',
+    detail: { from: order.status },
+    correlationId: request.correlationId,
+  };
+}
+
+// Not even tried, or certainly in vain: what was pending is not any more.
+function isWithoutEffect(effect: Effect | undefined): boolean {
+  return effect === undefined || effect.state === 'none';
+}

@@ -1,0 +1,46 @@
+// Reprocessing: a person sends open dead letters of an order back to work.
+//
+// Promises: their deliveries are due again with all attempts, in a new epoch; a FAILED order is PENDING
+// again. The outside keys stay the same, so nothing is done twice; only where the last outcome is
+// certainly without effect a new generation is begun, because providers repeat a refusal for a used key.
+
+import { record as recordFacts } from '../../domain/order-machine.ts';
+import { isRefusal, type Refusal, refuse } from '../../domain/refusals.ts';
+import type { DeskChange, Effect, OpenLetter, OrderRecord } from '../ports.ts';
+import { keyOfEffect } from '../steps/core-step.ts';
+import { coreConsumers } from '../subscriptions.ts';
+
+export function reprocessOrder(
+  record: OrderRecord,
+  open: readonly OpenLetter[],
+  // All open letters, or the one with this id.
+  request: { readonly letterId: string | null; readonly correlationId: string },
+  now: Date,
+): DeskChange | Refusal {
+  const { order } = record;
+  const letters = open.filter((letter) => request.letterId === null || letter.id === request.letterId);
+  const first = letters[0];
+  if (first === undefined) return refuse('no-dead-letter', `order ${order.id} has no open dead letter`);
+  const change = {
+    causationId: first.deliveryId,
+    closes: letters.map((letter) => letter.id),
+    redelivers: true,
+    action: request.letterId === null ? ('reprocessed' as const) : ('letter-reprocessed' as const),
+    detail: { letters: letters.map(({ id, consumer }) => ({ id, consumer })) },
+    correlationId: request.correlationId,
+  };
+  if (!letters.some((letter) => coreConsumers.includes(letter.consumer))) {
+    return { ...change, order, facts: [], effects: [] };
+  }
+  const recorded = recordFacts(order, [{ type: 'OrderReprocessedV1', data: {} }], now);
+  if (isRefusal(recorded)) return recorded;
+  const effects = Object.values(record.effects)
+    .filter((effect) => effect.state === 'none')
+    .map((effect) => nextGeneration(effect, record, now));
+  return { ...change, order: recorded.order, facts: recorded.facts, effects };
+}
+
+function nextGeneration(effect: Effect, { order }: OrderRecord, now: Date): Effect {
+  const generation = effect.generation + 1;
+  return { ...effect, generation, key: keyOfEffect(order.id, effect.name, generation), firstUsedAt: now };
+}

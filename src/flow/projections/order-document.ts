@@ -1,0 +1,48 @@
+// The document of an order, built from its row and its facts, never from the message that told of them.
+//
+// Promises: the same order and facts make the same document, whoever builds it and when; a fact of a newer
+// release is a step like any other. Relies on the facts to be those of one moment, oldest first.
+
+import type { Status } from '../../domain/order.ts';
+import { nameOf } from '../../engine/envelope.ts';
+import type { OrderDocument, OrderHistory } from './search-ports.ts';
+import { wordsOf } from './search-words.ts';
+
+// An order that was sent back to work again and again has some dozens; the newest are kept.
+const timelineMax = 200;
+
+export function toDocument({ order, facts }: OrderHistory): OrderDocument {
+  const latest = facts.at(-1);
+  // Its first fact is written with the order.
+  if (latest === undefined) throw new Error(`order ${order.id} has no facts`);
+  const status = nameOf(latest.type);
+  const state = stateOf(order.status, status);
+  return {
+    id: order.id,
+    version: latest.version,
+    status,
+    state,
+    reason: order.reason,
+    amount: order.amount,
+    currency: order.currency,
+    country: order.country,
+    productType: order.productType,
+    customerEmail: order.customerEmail,
+    userId: order.userId,
+    items: order.items,
+    correlationId: order.correlationId,
+    createdAt: order.createdAt.toISOString(),
+    updatedAt: latest.time.toISOString(),
+    facts: [...new Set(facts.map((fact) => nameOf(fact.type)))],
+    timeline: facts.slice(-timelineMax).map(({ type, time, id, correlationId, causationId }) => ({
+      ...{ type, at: time.toISOString(), eventId: id, correlationId, causationId },
+    })),
+    words: wordsOf(order, [state, status]),
+  };
+}
+
+// Taking an order up writes no fact: whether it was before or after this reading must not show.
+function stateOf(now: Status, step: string): Status {
+  return now === 'PROCESSING' && beforeTakingUp.includes(step) ? 'PENDING' : now;
+}
+const beforeTakingUp = ['OrderCreated', 'OrderReprocessed'];

@@ -1,0 +1,90 @@
+// What the two core steps share: an effect with its intent, and what a retry or a dead letter of a core
+// step means for the order.
+//
+// Promises: the key of an effect is a pure function of order, effect and generation, the same over
+// retries, takeovers and most reprocessing. An effect that may exist stays `unknown` until a partner's
+// definite answer under the same key: a later failure without effect does not make it certain.
+
+import type { FactDraft } from '../../domain/events.ts';
+import type { Order, OrderId, Reason } from '../../domain/order.ts';
+import { isUnderWay, record as recordFacts, takeUp } from '../../domain/order-machine.ts';
+import { isRefusal } from '../../domain/refusals.ts';
+import type { Trouble, Work } from '../../engine/ports.ts';
+import type { Effect, EffectName, EffectState, OrderChange, OrderRecord } from '../ports.ts';
+
+export type OrderWork = Work<OrderRecord>;
+type Unowned = Omit<Effect, 'token'>;
+
+export function keyOfEffect(orderId: OrderId, name: EffectName, generation: number): string {
+  return `${orderId}:${name}:${generation}`;
+}
+
+// The intent, written with the claim and so before the call.
+export function intend(record: OrderRecord, name: EffectName, now: Date): OrderChange {
+  const { order } = record;
+  const before = record.effects[name];
+  const effect: Unowned = before
+    ? // A claim that finds an intent follows a worker that died or froze: its call may be on the way.
+      { ...before, state: before.state === 'none' ? 'intent' : 'unknown' }
+    : {
+        name,
+        key: keyOfEffect(order.id, name, 0),
+        generation: 0,
+        state: 'intent',
+        firstUsedAt: now,
+        reference: null,
+        expiresAt: null,
+      };
+  return { order: takeUp(withSummary(order, name, 'pending'), now), facts: [], effects: [effect] };
+}
+
+// The order itself where nothing changes: an equal copy would be written once more.
+export function withSummary(order: Order, name: EffectName, state: 'pending' | 'none' | 'unknown'): Order {
+  const field = name === 'authorization' ? 'payment' : 'fulfillment';
+  return order[field] === state ? order : { ...order, [field]: state };
+}
+
+// The effect, if this claim may still write it: an undo takes it away.
+export function ownEffect(record: OrderRecord, name: EffectName, work: OrderWork): Effect | null {
+  const effect = record.effects[name];
+  return effect !== undefined && effect.token === work.token ? effect : null;
+}
+
+// Facts and the effect's outcome as one change. A refusal here is a hole in the table of the machine.
+export function changeBy(
+  record: OrderRecord,
+  drafts: readonly FactDraft[],
+  effects: readonly Unowned[],
+  now: Date,
+  reason?: Reason,
+): OrderChange {
+  const recorded = recordFacts(record.order, drafts, now, reason);
+  if (isRefusal(recorded)) throw new Error(`${recorded.refused}: ${recorded.detail}`);
+  return { order: recorded.order, facts: recorded.facts, effects };
+}
+
+function afterFailure(effect: Effect, trouble: Trouble): EffectState {
+  return effect.state === 'unknown' || trouble.class === 'unknown' ? 'unknown' : 'none';
+}
+
+export function retriedCore(name: EffectName) {
+  return (record: OrderRecord, work: OrderWork, trouble: Trouble, charged: boolean): OrderChange | 'obsolete' => {
+    const effect = ownEffect(record, name, work);
+    // The order was canceled meanwhile: the undo owns what the call may have left behind.
+    if (!isUnderWay(record.order.status) || effect === null) return 'obsolete';
+    const order = charged ? { ...record.order, retryCount: record.order.retryCount + 1 } : record.order;
+    return { order, facts: [], effects: [{ ...effect, state: afterFailure(effect, trouble) }] };
+  };
+}
+
+export function parkedCore(name: EffectName) {
+  return (record: OrderRecord, work: OrderWork, trouble: Trouble, now: Date): OrderChange | 'obsolete' => {
+    if (!isUnderWay(record.order.status)) return 'obsolete';
+    const effect = ownEffect(record, name, work);
+    const state = effect === null ? 'none' : afterFailure(effect, trouble);
+    const summary = withSummary(record.order, name, state === 'unknown' ? 'unknown' : 'none');
+    const drafts: FactDraft[] = [{ type: 'OrderFailedV1', data: { reason: trouble.code, consumer: work.consumer } }];
+    const reason = { code: trouble.code, message: trouble.message };
+    return changeBy({ ...record, order: summary }, drafts, effect ? [{ ...effect, state }] : [], now, reason);
+  };
+}

@@ -1,0 +1,82 @@
+// Every call to a partner goes through here: bounded in time, abortable, and its failure named after the
+// dependency, so that the right breaker hears of it.
+//
+// Promises: a call ends within its timeout plus a moment, even if the adapter ignores its signal; a
+// timeout is an unknown outcome; a breaker hears of an answer of its own dependency and of no other.
+// Relies on the adapters to throw OutsideError.
+
+import { OutsideError, type System, type Trouble } from '../../engine/ports.ts';
+import type { Partners } from '../ports.ts';
+
+// An adapter that heeds its signal ends well within this, and knows better what the silence meant.
+const graceMs = 100;
+
+type Call<Q, A> = (request: Q, signal: AbortSignal) => Promise<A>;
+
+export function boundPartners(
+  partners: Partners,
+  timeoutMs: number,
+  system: System,
+  onAnswered: (dependency: keyof Partners) => void = () => {},
+): Partners {
+  const bound =
+    <Q, A>(dependency: keyof Partners, call: Call<Q, A>): Call<Q, A> =>
+    async (request, signal) => {
+      const answer = await callWithin({ dependency, timeoutMs, system, signal }, (inner) => call(request, inner));
+      onAnswered(dependency);
+      return answer;
+    };
+  const { payments, carrier, mail } = partners;
+  return {
+    payments: {
+      ...payments,
+      authorize: bound('payments', payments.authorize),
+      void: bound('payments', payments.void),
+      lookup: bound('payments', payments.lookup),
+    },
+    carrier: {
+      ...carrier,
+      book: bound('carrier', carrier.book),
+      recall: bound('carrier', carrier.recall),
+      lookup: bound('carrier', carrier.lookup),
+    },
+    mail: { ...mail, send: bound('mail', mail.send) },
+  };
+}
+
+type Bounds = {
+  readonly dependency: keyof Partners;
+  readonly timeoutMs: number;
+  readonly system: System;
+  readonly signal: AbortSignal;
+};
+
+async function callWithin<A>(bounds: Bounds, call: (signal: AbortSignal) => Promise<A>): Promise<A> {
+  const { dependency, timeoutMs, system, signal } = bounds;
+  signal.throwIfAborted();
+  const controller = new AbortController();
+  const abort = () => controller.abort(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  const timer = system.after(timeoutMs, () => controller.abort(new Error(`no answer within ${timeoutMs} ms`)));
+  let giveUp: { cancel: () => void } | undefined;
+  try {
+    const deaf = new Promise<never>((_, reject) => {
+      controller.signal.addEventListener('abort', () => {
+        giveUp = system.after(graceMs, () => reject(new OutsideError(silence(dependency, timeoutMs))));
+      });
+    });
+    return await Promise.race([call(controller.signal), deaf]);
+  } catch (error) {
+    if (!(error instanceof OutsideError)) throw error;
+    throw new OutsideError({ ...error.trouble, dependency }, { cause: error });
+  } finally {
+    timer.cancel();
+    giveUp?.cancel();
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+function silence(dependency: keyof Partners, timeoutMs: number): Trouble {
+  const message = `${dependency} did not answer within ${timeoutMs} ms`;
+  return { class: 'unknown', code: 'timeout', message, dependencyDown: true };
+}

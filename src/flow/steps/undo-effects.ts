@@ -1,0 +1,143 @@
+// The step of the consumer `compensation`: undoes what a canceled order has left outside.
+//
+// Promises: first the shipment, then, only when it certainly will not ship, the money. Every effect whose
+// intent exists is claimed by its key at the partner: what was done is undone, what was not done can
+// never be done any more. If the carrier refuses, the money stays and a person decides.
+// The claim takes the effects' tokens, so a late worker of the do cannot write over the outcome.
+// Process dies anywhere: both undos are idempotent by key and run again.
+
+import type { FactDraft } from '../../domain/events.ts';
+import type { Order } from '../../domain/order.ts';
+import { OutsideError, type Trouble } from '../../engine/ports.ts';
+import type {
+  Effect,
+  EffectName,
+  OrderChange,
+  OrderRecord,
+  OrderStep,
+  Partners,
+  RecallAnswer,
+  VoidAnswer,
+} from '../ports.ts';
+import { changeBy, type OrderWork, ownEffect, withSummary } from './core-step.ts';
+
+type Undone = { readonly recall: RecallAnswer | null; readonly voiding: VoidAnswer | null };
+
+// `none` and `declined` are certain; `stuck` is tried again when a person sends the letter back.
+function isOwed(effect: Effect | undefined): effect is Effect {
+  return effect !== undefined && ['intent', 'unknown', 'done', 'stuck'].includes(effect.state);
+}
+
+export function undoEffects(partners: Pick<Partners, 'payments' | 'carrier'>): OrderStep {
+  const { payments, carrier } = partners;
+  return {
+    admits: ({ order, effects }) =>
+      order.status === 'CANCELED' && (isOwed(effects.booking) || isOwed(effects.authorization)),
+    claimed: ({ order, effects }, _fact, _now, takenOver) => {
+      const owed = [effects.booking, effects.authorization].filter(isOwed);
+      return { order, facts: [], effects: takenOver ? owed.map(inDoubt) : owed };
+    },
+    perform: async (work, signal): Promise<Undone> => {
+      const { order, effects } = work.subject;
+      let recall: RecallAnswer | null = null;
+      if (isOwed(effects.booking)) {
+        recall = await carrier.recall({ key: effects.booking.key, orderId: order.id }, signal);
+        if (recall.outcome === 'refused') throw tooLate(recall);
+      }
+      if (!isOwed(effects.authorization)) return { recall, voiding: null };
+      const voiding = await payments.void({ key: effects.authorization.key, orderId: order.id }, signal);
+      return { recall, voiding };
+    },
+    decide: (record, work, result, now) => decide(record, work, result as Undone, now),
+    retried,
+    parked,
+  };
+}
+
+// What may have been undone although no answer came is remembered: a later attempt may fail before it asks.
+function retried(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderChange | null {
+  if (trouble.class !== 'unknown') return null;
+  const asked = inDoubtAfter(trouble);
+  const effects = ownAndOwed(record, work).filter(({ name, state }) => asked.includes(name) && state !== 'unknown');
+  if (effects.length === 0) return null;
+  return { order: record.order, facts: [], effects: effects.map(inDoubt) };
+}
+
+function ownAndOwed(record: OrderRecord, work: OrderWork): Effect[] {
+  const own = [ownEffect(record, 'booking', work), ownEffect(record, 'authorization', work)];
+  return own.filter((effect) => effect !== null).filter(isOwed);
+}
+
+const inDoubt = (effect: Effect): Effect => ({ ...effect, state: 'unknown' });
+
+// A person must look: until then the order shows `unknown` for what may have been undone although no answer
+// came, in this attempt or before it, and what is certain for the rest. A doubt of an earlier call outlives every
+// failure: also a definite no says only that its own call has done nothing.
+function parked(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderChange | null {
+  if (trouble.code === recallRefused) {
+    const booking = ownEffect(record, 'booking', work);
+    if (booking === null) return null;
+    // It ships: the customer and the operator should see that, whatever we knew before.
+    const order: Order = { ...record.order, fulfillment: 'scheduled' };
+    return { order, facts: [], effects: [{ ...booking, state: 'stuck' }] };
+  }
+  const asked = inDoubtAfter(trouble);
+  const doubtful = ownAndOwed(record, work).filter(({ name, state }) => asked.includes(name) || state === 'unknown');
+  if (doubtful.length === 0) return null;
+  const order = doubtful.reduce((shown, { name }) => withSummary(shown, name, 'unknown'), record.order);
+  return { order, facts: [], effects: doubtful.map(inDoubt) };
+}
+
+// The recall comes first: the carrier's word leaves the money alone, the provider's comes after a recall that
+// nobody has written down. Without anybody's word (the workers died of it) both are open; where nobody was asked,
+// because it had waited for too long already, nothing is that was not before.
+function inDoubtAfter(trouble: Trouble): EffectName[] {
+  if (trouble.class === 'retryable' && trouble.dependency === undefined) return [];
+  const spoken = spokenOf(trouble);
+  if (trouble.dependency === 'carrier') return spoken === null ? ['booking'] : [];
+  return spoken === null ? ['booking', 'authorization'] : ['booking'];
+}
+
+// The effect of which a partner's definite no says that this call has left it as it was.
+function spokenOf({ class: failureClass, dependency }: Trouble): EffectName | null {
+  if (failureClass !== 'non-retryable') return null;
+  return dependency === 'carrier' ? 'booking' : dependency === 'payments' ? 'authorization' : null;
+}
+
+const recallRefused = 'recall-refused';
+
+function tooLate(answer: RecallAnswer & { outcome: 'refused' }): OutsideError {
+  return new OutsideError({
+    class: 'non-retryable',
+    code: recallRefused,
+    message: `the carrier does not take back ${answer.bookingId} (${answer.code}); the money stays until you decide`,
+    dependencyDown: false,
+  });
+}
+
+function decide(record: OrderRecord, work: OrderWork, { recall, voiding }: Undone, now: Date) {
+  const booking = ownEffect(record, 'booking', work);
+  const authorization = ownEffect(record, 'authorization', work);
+  const drafts: FactDraft[] = [];
+  const effects: Omit<Effect, 'token'>[] = [];
+  let order = record.order;
+
+  if (booking !== null && recall !== null) {
+    effects.push({ ...booking, state: 'undone' });
+    if (recall.outcome === 'recalled') {
+      drafts.push({ type: 'FulfillmentCanceledV1', data: { bookingId: recall.bookingId } });
+    } else {
+      order = { ...order, fulfillment: 'none' };
+    }
+  }
+  if (authorization !== null && voiding !== null) {
+    effects.push({ ...authorization, state: 'undone' });
+    if (voiding.outcome === 'voided') {
+      const { amount, currency } = order;
+      drafts.push({ type: 'PaymentVoidedV1', data: { amount, currency, authorizationId: voiding.authorizationId } });
+    } else {
+      order = { ...order, payment: 'none' };
+    }
+  }
+  return changeBy({ ...record, order }, drafts, effects, now);
+}

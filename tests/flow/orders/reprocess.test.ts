@@ -1,0 +1,263 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { OrderId } from '../../../src/domain/order.ts';
+import { isRefusal } from '../../../src/domain/refusals.ts';
+import type { Partners } from '../../../src/flow/ports.ts';
+import type { Postgres } from '../../support/postgres.ts';
+import { until } from '../../support/until.ts';
+import { inWorld, slowestTest, startServer, type World, type WorldOptions } from '../../support/world.ts';
+
+let postgres: Postgres;
+before(async () => {
+  postgres = await startServer();
+});
+after(() => postgres.stop());
+
+const test = (name: string, options: WorldOptions, story: (world: World) => Promise<void>) =>
+  it(name, slowestTest, () => inWorld(postgres, { ...options, settings: quick }, story));
+const quick = { timeoutMs: 100 };
+
+async function reprocessed(world: World, id: OrderId) {
+  const order = await world.desk.reprocess(id, 'test-reprocess');
+  assert.ok(!isRefusal(order), JSON.stringify(order));
+  return order;
+}
+
+async function failed(world: World, id: OrderId) {
+  await world.ended(id, 'FAILED');
+  await world.settled();
+  return world.order(id);
+}
+
+const keysOf = (world: World, id: OrderId, call: 'authorize' | 'book') =>
+  world.calls.filter((one) => one.orderId === id && one.call === call).map(({ key }) => key);
+const lettersOf = async (world: World) => (await world.openLetters()).map(({ consumer }) => consumer).toSorted();
+
+describe('a failed order that is sent back', { concurrency: 6 }, () => {
+  test('is pending again, and processed with one authorization', {}, async (world) => {
+    const { id } = await world.place({ paymentScenario: 'outage' });
+    const before = await failed(world, id);
+    const [letter] = await world.openLetters();
+    const order = await reprocessed(world, id);
+    assert.deepEqual([order.status, order.retryCount, order.reason], ['PENDING', 0, null]);
+    assert.equal(order.version, before.version + 1);
+    const { payment, retryCount } = await world.ended(id, 'PROCESSED');
+    assert.deepEqual([payment, retryCount], ['authorized', 0]);
+    await world.settled();
+    assert.deepEqual(await world.openLetters(), []);
+    const facts = ['OrderCreatedV1', 'OrderFailedV1', 'OrderReprocessedV1'];
+    assert.deepEqual(await world.facts(id), [...facts, 'PaymentAuthorizedV1', 'FulfillmentScheduledV1']);
+    assert.deepEqual(await world.delivery('payment', id), { state: 'done', epoch: 1, attempt: 1, takeovers: 0 });
+
+    for (const again of [
+      await world.desk.reprocess(id, 'test-again'),
+      await world.desk.reprocessLetter(letter?.id ?? '', 'test-again'),
+    ]) {
+      assert.equal(isRefusal(again) && again.refused, 'no-dead-letter');
+    }
+  });
+
+  test('and fails again leaves a new letter', {}, async (world) => {
+    const { id } = await world.place({ paymentScenario: 'fatal' });
+    await failed(world, id);
+    const [first] = await world.openLetters();
+    await reprocessed(world, id);
+    await until(
+      async () => (await world.openLetters())[0]?.id !== first?.id && (await lettersOf(world))[0],
+      'a letter',
+    );
+    await failed(world, id);
+    const [second, ...more] = await world.openLetters();
+    assert.deepEqual(more, []);
+    assert.deepEqual([second?.code, second?.attempts], ['provider-refused', 1]);
+    assert.equal(second?.eventId, first?.eventId);
+    assert.notEqual(second?.id, first?.id);
+    const closed = await world.sql('SELECT closed_how FROM dead_letters WHERE id = $1', [first?.id]);
+    assert.deepEqual(closed, [{ closed_how: 'reprocessed' }]);
+  });
+
+  test('by two people at once is sent back once', {}, async (world) => {
+    const { id } = await world.place({ paymentScenario: 'outage' });
+    await failed(world, id);
+    const answers = await Promise.all([1, 2, 3, 4].map(() => world.desk.reprocess(id, 'test-reprocess')));
+    assert.equal(answers.filter((answer) => !isRefusal(answer)).length, 1);
+    await world.ended(id, 'PROCESSED');
+    assert.equal((await world.facts(id)).filter((type) => type === 'OrderReprocessedV1').length, 1);
+  });
+
+  test('is asked for under a new key only where nothing was done under the old one', {}, async (world) => {
+    const { id } = await world.place({ paymentScenario: 'outage' });
+    await failed(world, id);
+    await reprocessed(world, id);
+    await world.ended(id, 'PROCESSED');
+    const key = `${id}:authorization`;
+    assert.deepEqual(keysOf(world, id, 'authorize'), [...Array(4).fill(`${key}:0`), `${key}:1`]);
+  });
+
+  test('keeps its key and its authorization after the last outcomes were unknown', {}, async (world) => {
+    // The provider authorizes at once, and every answer of four attempts is lost.
+    world.stage.direct({ call: 'authorize', act: 'hang-after', times: 4 });
+    const { id } = await world.place({ paymentScenario: 'lost-answer' });
+    const { payment, reason } = await failed(world, id);
+    assert.deepEqual([payment, reason?.code], ['unknown', 'timeout']);
+    assert.equal(world.entries(id, 'payments')[0]?.state, 'authorized');
+    await reprocessed(world, id);
+    await world.ended(id, 'PROCESSED');
+    assert.deepEqual([...new Set(keysOf(world, id, 'authorize'))], [`${id}:authorization:0`]);
+  });
+
+  test('keeps its key where any outcome before a certain one was unknown', {}, async (world) => {
+    world.stage.direct({ call: 'authorize', act: 'hang-after' });
+    world.stage.direct({ call: 'authorize', act: 'fail', times: 3 });
+    const { id } = await world.place({ paymentScenario: 'lost-answer' });
+    const { payment, reason } = await failed(world, id);
+    assert.deepEqual([payment, reason?.code], ['unknown', 'partner-failed']);
+    await reprocessed(world, id);
+    await world.ended(id, 'PROCESSED');
+    assert.deepEqual([...new Set(keysOf(world, id, 'authorize'))], [`${id}:authorization:0`]);
+  });
+
+  test('books once where the booking had been made and its answers lost', {}, async (world) => {
+    // Somebody else's booking is answered in between, so the carrier is not taken for away.
+    world.stage.direct({ call: 'book', act: 'hang-after', country: 'DE', times: 4 });
+    const { id } = await world.place({ country: 'DE' });
+    const answered = setInterval(() => void world.place({ country: 'FR' }), 50);
+    await world.ended(id, 'FAILED').finally(() => clearInterval(answered));
+    const order = await failed(world, id);
+    assert.deepEqual([order.payment, order.fulfillment], ['authorized', 'unknown']);
+    await reprocessed(world, id);
+    await world.ended(id, 'PROCESSED');
+    assert.deepEqual([...new Set(keysOf(world, id, 'book'))], [`${id}:booking:0`]);
+    assert.equal(keysOf(world, id, 'authorize').length, 1);
+  });
+
+  test('after its workers died with it is processed with the authorization that one of them made', {
+    start: false,
+  }, async (world) => {
+    const { id } = await world.place();
+    const workers = [];
+    // One worker and ten that took over, each dead; the eleventh takeover is one too many.
+    for (let count = 0; count < 11; count += 1) workers.push(await world.takeByHand('payment', id, 1));
+    await world.engine.start();
+    const { reason, payment } = await failed(world, id);
+    assert.deepEqual([reason?.code, payment], ['worker-lost', 'unknown']);
+    // The first of them was only frozen.
+    const answer = await workers[0]?.perform();
+    assert.equal(await workers[0]?.settle(answer), 'stale');
+    await reprocessed(world, id);
+    const { retryCount } = await world.ended(id, 'PROCESSED');
+    assert.equal(retryCount, 0);
+    assert.equal((await world.delivery('payment', id)).takeovers, 0);
+  });
+
+  const forgetful = (real: Partners) => ({ ...real, payments: { ...real.payments, keyWindowMs: 0 } });
+  test('is looked up, never sent again, when the provider may have forgotten it', {
+    partners: forgetful,
+  }, async (world) => {
+    world.stage.direct({ call: 'authorize', act: 'hang-after' });
+    const { id } = await world.place();
+    await world.ended(id, 'PROCESSED');
+    assert.equal(keysOf(world, id, 'authorize').length, 1);
+    assert.deepEqual(
+      world.calls.filter(({ call }) => call === 'lookup').map(({ key }) => key),
+      [`${id}:authorization:0`],
+    );
+
+    // Where the provider knows nothing, silence proves nothing: a person must ask.
+    world.stage.direct({ call: 'authorize', act: 'hang-before' });
+    const other = await world.place();
+    const { payment, reason } = await failed(world, other.id);
+    assert.deepEqual([payment, reason?.code], ['unknown', 'outcome-unresolved']);
+    assert.equal(keysOf(world, other.id, 'authorize').length, 1);
+  });
+});
+
+describe('dead letters', { concurrency: 6 }, () => {
+  test('of one order are all sent back together', {}, async (world) => {
+    // A canceled order whose parcel cannot be recalled, and whose mail was refused.
+    world.stage.direct({ call: 'book', act: 'hang-after' });
+    world.stage.direct({ call: 'recall', act: 'refuse' });
+    world.stage.direct({ call: 'send', act: 'refuse' });
+    const { id } = await world.place();
+    await until(() => world.stage.state().hanging > 0, 'the booking on its way');
+    await world.cancel(id);
+    await world.settled();
+    assert.deepEqual(await lettersOf(world), ['compensation', 'notification']);
+    const order = await reprocessed(world, id);
+    assert.equal(order.status, 'CANCELED');
+    await world.settled();
+    assert.deepEqual(await lettersOf(world), []);
+    const states = world.entries(id).map(({ state }) => state);
+    assert.deepEqual(states.toSorted(), ['recalled', 'sent', 'voided']);
+  });
+
+  test('of a failed order and its mail are both closed, and nobody is told what is over', {}, async (world) => {
+    world.stage.direct({ call: 'send', act: 'refuse' });
+    const { id } = await world.place({ paymentScenario: 'outage' });
+    await failed(world, id);
+    assert.deepEqual(await lettersOf(world), ['notification', 'payment']);
+    await reprocessed(world, id);
+    await world.ended(id, 'PROCESSED');
+    await world.settled();
+    assert.deepEqual(await lettersOf(world), []);
+    const mails = world.entries(id, 'mail').map(({ key }) => key);
+    assert.deepEqual(mails, [`${id}:mail:processed`]);
+  });
+
+  test('are sent back one by one where a person says so', {}, async (world) => {
+    world.stage.direct({ call: 'send', act: 'refuse' });
+    const { id } = await world.place({ paymentScenario: 'outage' });
+    await failed(world, id);
+    const letter = (await world.openLetters()).find(({ consumer }) => consumer === 'notification');
+    assert.equal(letter?.code, 'mail-refused');
+    const order = await world.desk.reprocessLetter(letter?.id ?? '', 'test-letter');
+    assert.ok(order !== null && !isRefusal(order));
+    assert.equal(order.status, 'FAILED');
+    await world.settled();
+    assert.deepEqual(await lettersOf(world), ['payment']);
+    assert.deepEqual(
+      world.entries(id, 'mail').map(({ key }) => key),
+      [`${id}:mail:failed`],
+    );
+    const again = await world.desk.reprocessLetter(letter?.id ?? '', 'test-letter');
+    assert.equal(isRefusal(again) && again.refused, 'no-dead-letter');
+
+    const payment = (await world.openLetters())[0];
+    const pending = await world.desk.reprocessLetter(payment?.id ?? '', 'test-letter');
+    assert.ok(pending !== null && !isRefusal(pending));
+    assert.equal(pending.status, 'PENDING');
+    await world.ended(id, 'PROCESSED');
+  });
+
+  test('of no order are read anew, and parked again where nothing can be read', {}, async (world) => {
+    const message = { id: 'none', key: 'none', type: 'OrderCreatedV1', stream: 'orders.events.v1' };
+    await world.bus.publish([{ ...message, body: Buffer.from('{"half":') }], new AbortController().signal);
+    // Every reader of the type has a letter of its own.
+    const paymentLetter = async () => (await world.openLetters()).find(({ consumer }) => consumer === 'payment');
+    const first = await until(paymentLetter, 'the letter');
+    assert.deepEqual([first.orderId, first.order, first.code], [null, null, 'unreadable']);
+    assert.equal(await world.desk.reprocessLetter(first.id, 'test-letter'), null);
+    const second = await until(async () => {
+      const letter = await paymentLetter();
+      return letter?.id === first.id ? undefined : letter;
+    }, 'the next letter');
+    await world.settled();
+    assert.notEqual(second.id, first.id);
+    assert.deepEqual([second.orderId, second.code], [null, 'unreadable']);
+    const rows = await world.sql("SELECT state, epoch FROM deliveries WHERE consumer = 'payment'");
+    assert.deepEqual(rows, [{ state: 'dead', epoch: 1 }]);
+  });
+
+  test('are unknown to an order that has none, and to no order at all', {}, async (world) => {
+    const { id } = await world.place();
+    await world.ended(id, 'PROCESSED');
+    const { id: absent } = { id: id.replace(/.$/, (last) => (last === '0' ? '1' : '0')) as OrderId };
+    for (const answer of [
+      await world.desk.reprocess(id, 'test'),
+      await world.desk.reprocess(absent, 'test'),
+      await world.desk.reprocessLetter(id, 'test'),
+    ]) {
+      assert.equal(isRefusal(answer) && answer.refused, 'no-dead-letter');
+    }
+  });
+});
