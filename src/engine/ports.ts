@@ -1,4 +1,4 @@
-// What the engine asks of the world: a clock, a bus, and one durable inbox. The engine knows nothing
+// What the engine asks of the world: a clock, a bus, and jobs in a database. The engine knows nothing
 // of orders: `S` is the subject that facts are about, `C` a change of it; only flow/ and the store
 // look inside.
 //
@@ -52,30 +52,30 @@ export type Message = {
   readonly body: Buffer;
 };
 
-// What a bus hands over: the bytes, and nothing that would have to be trusted.
-export type Received = { readonly body: Buffer };
+// What a bus hands over: the bytes, and where they lay (topic, partition, offset, or a message's id).
+export type Received = { readonly body: Buffer; readonly at: string };
 
 // Who reads which types: a group shares its messages among its members, and every group gets them all.
 export type ReaderGroup = { readonly group: string; readonly types: readonly string[] };
 
+// A bus between processes. A message on it is a hint: losing one costs a fraction of a second, for the truth
+// is in the database.
 export type Bus = {
-  readonly capabilities: { readonly ordered: boolean; readonly durable: boolean; readonly redelivers: boolean };
-  // Resolves when the bus has every message. May be repeated: readers dedupe. Throws when any of them
-  // may be missing; then all are published again.
+  // Resolves when the bus has every message. May be repeated. Throws when any of them may be missing; then all
+  // are published again.
   readonly publish: (messages: readonly Message[], signal: AbortSignal) => Promise<void>;
-  // Hands batches to `receive`; its promise resolved means acknowledged. A pending promise is
-  // backpressure: the adapter holds further messages back, in bounded memory.
+  // Hands over what comes, and acknowledges what it has handed over: `receive` returns at once and never throws.
   readonly subscribe: (
     group: string,
     types: readonly string[],
-    receive: (batch: readonly Received[]) => Promise<void>,
+    receive: (batch: readonly Received[]) => void,
   ) => Promise<Subscription>;
-  // How many messages wait unacknowledged for each group that this bus knows. Absent where nothing waits
-  // on a server. Rejects when the server does not answer in time.
-  readonly lag?: () => Promise<ReadonlyMap<string, number>>;
+  // How many messages wait unacknowledged for each group that this bus knows. Rejects when the server does
+  // not answer in time.
+  readonly lag: () => Promise<ReadonlyMap<string, number>>;
   readonly close: () => Promise<void>;
 };
-// Resolves when no call of `receive` is running and none will follow.
+// Resolves when `receive` will not be called any more.
 export type Subscription = { readonly close: () => Promise<void> };
 
 // How the outside failed. `unknown` = it may have been done; every unclassified error is `retryable`.
@@ -117,28 +117,25 @@ export class UnavailableError extends Error {
   }
 }
 
-// One step of one consumer. `perform` meets the outside world and may run more than once for one fact;
+// There may be work: an event of this type was written. The id of the event is its subject and version.
+export type Hint = { readonly subject: string; readonly version: number; readonly type: string };
+
+// One step of one consumer. `perform` meets the outside world and may run more than once for one event;
 // the rest is pure and runs inside the store's transaction, on the subject as it stands there.
-// A change of `null` touches the delivery alone; `obsolete` says that the subject moved on and nobody
-// needs this work any more: the delivery ends as skipped, without a letter.
+// A change of `null` touches the job alone; `obsolete` says that the subject moved on and nobody needs this
+// work any more: the job is deleted, without a dead letter.
 export type Step<S, C> = {
   readonly consumer: string;
-  // The fact types it reads, older versions included; the store hands them over at their newest.
+  // The event types it reads, older versions included; the store hands them over at their newest.
   readonly types: readonly string[];
   // The dependencies whose breakers decide whether work is taken.
   readonly dependencies: readonly string[];
-  // A fact of the bus is left alone until it is this old: of several facts of one subject only the last is
-  // then worth the work, and who waits for the others is not in their way. Absent = at once.
-  readonly restMs?: number;
   readonly admits: (subject: S, fact: Fact) => boolean;
-  // Why a fact is not admitted, where somebody will ask; kept with the attempts. Absent or null = nobody will.
+  // Why an event is not admitted, where somebody will ask; kept with the attempts. Absent or null = nobody will.
   readonly skipped?: (subject: S, fact: Fact) => Skipped | null;
   // What a claim changes at once (an intent before the call). `takenOver`: a worker before this one died or
   // froze, and nobody knows what it had done.
   readonly claimed: (subject: S, fact: Fact, now: Date, takenOver: boolean) => C | null;
-  // True where that is all there is to do, and in the database alone: the delivery is written once, as done, in
-  // the transaction of the change, without a lock on the subject. Nothing is performed.
-  readonly endsAtClaim?: boolean;
   // False where what is called knows no keys: a call whose outcome is not known, a worker's that died included, is
   // not made again; it waits for a person as `outcome-unresolved`.
   readonly mayRepeat?: boolean;
@@ -157,30 +154,33 @@ export type Work<S> = {
   readonly fact: Fact;
   // As of the claim, with the claim's own change in it. `decide` gets the subject as of the settle.
   readonly subject: S;
+  // The fencing token: a settle with another one is stale.
   readonly token: string;
+  // Raised by each reprocess.
   readonly epoch: number;
   // 1 for the first charged attempt of this epoch.
   readonly attempt: number;
-  // How long this delivery has been waiting uncharged, in ms by the database's clock.
+  // How long this job has been waiting uncharged, in ms by the database's clock.
   readonly waitedMs: number;
-  // Set when the claim itself found that the delivery must end: nothing is performed.
+  // Set when the claim itself found that the job must end: nothing is performed.
   readonly exhausted: Trouble | null;
 };
 
+// This consumer still has to handle this event.
+export type JobKey = { readonly consumer: string; readonly subject: string; readonly version: number };
+
 export type ClaimRequest<S, C> = {
   readonly step: Step<S, C>;
-  readonly eventId: string;
+  readonly subject: string;
+  readonly version: number;
   // Chosen before the first try, so that a repeated claim recognizes its own.
   readonly token: string;
-  // True while the dependency is known to be down: a new fact is entered as waiting, nothing runs.
-  readonly hold: boolean;
 };
 
-// Every answer is durable; on each of them the bus is acknowledged.
+// `gone` = there is no such job: it was done, or never was. `obsolete` = the subject moved on; the job is deleted.
 export type ClaimAnswer<S> =
   | { readonly answer: 'run'; readonly work: Work<S> }
-  // `done` = the claim was all the work.
-  | { readonly answer: 'done' | 'duplicate' | 'busy' | 'waiting' | 'obsolete' | 'unknown-fact' };
+  | { readonly answer: 'gone' | 'busy' | 'not-due' | 'obsolete' };
 
 export type Ending<S, C> = {
   readonly state: 'done' | 'waiting' | 'dead';
@@ -192,42 +192,40 @@ export type Ending<S, C> = {
   readonly charged: boolean;
   // What to keep of a failure; null for `done` and for work released unharmed.
   readonly trouble: Trouble | null;
+  // How long the attempt took, in ms; null where none was made.
+  readonly durationMs: number | null;
 };
 export type SettleRequest<S, C> = { readonly work: Work<S>; readonly ending: Ending<S, C> };
 
-// `stale` = the token is not the delivery's any more: somebody else owns the work, nothing was written.
-export type SettleAnswer = 'settled' | 'stale';
+// `gone` = the job is not there any more, or waits: nothing is left to write, and nothing follows from it (an
+// earlier try of this settle may have committed). `stale` = somebody else has claimed it: nothing was written.
+export type SettleAnswer = 'settled' | 'gone' | 'stale';
 
 // `locked` = another transaction holds the row; the entry goes into a later flush.
 export type Flush<Entry, Answer> = (entries: readonly Entry[]) => Promise<readonly (Answer | 'locked')[]>;
 
-export type Missed = {
-  // Facts old enough that the bus should have brought them, oldest first.
-  readonly eventIds: readonly string[];
-  // True when the scan reached the newest visible fact.
-  readonly reachedEnd: boolean;
+// What a look at the jobs claims: work that is due by its consumer's own reckoning; what has waited for a
+// dependency longer than is allowed (since its creation or since the dependency is down, whichever is later); or
+// events of a version that no release knew for an hour.
+export type Sought = 'due' | 'waited-too-long' | 'unknown-version';
+
+export type Jobs<S, C> = {
+  // Claims up to `limit` jobs, longest due first, past those that somebody else has locked. Answers those that it
+  // picked; `nextDueInMs` is set where it has seen the end: when the next one is due, or null if none waits.
+  readonly claimDue: (
+    step: Step<S, C>,
+    limit: number,
+    sought: Sought,
+  ) => Promise<{ readonly answers: readonly ClaimAnswer<S>[]; readonly nextDueInMs: number | null | undefined }>;
+  // Extends the leases that still hold; answers the tokens that are lost.
+  readonly renew: (held: readonly (JobKey & { readonly token: string })[]) => Promise<readonly string[]>;
 };
 
-export type Inbox = {
-  // Extends the leases that still hold; answers the tokens that are lost.
-  readonly renew: (held: readonly { consumer: string; eventId: string; token: string }[]) => Promise<readonly string[]>;
-  // Deliveries that are due (retries, deferred work, leases that ended), longest due first. Reads only.
-  readonly due: (consumer: string, limit: number, only: 'all' | 'waited-too-long') => Promise<readonly Due[]>;
-  // Facts of a type without a delivery; moves the watermark over what certainly has one.
-  readonly missed: (consumer: string, type: string, olderThanMs: number, limit: number) => Promise<Missed>;
-  // Keeps what a reader could not use, with its bytes; repeated for the same bytes it keeps one letter.
-  readonly park: (consumer: string, unread: Unread) => Promise<void>;
-  // Ends a parked message that was read anew, unless it was parked again.
-  readonly finishUnread: (consumer: string, eventId: string) => Promise<void>;
-};
-// `raw` is set for a parked message that a person sent back: it is read again from its bytes.
-export type Due = { readonly eventId: string; readonly raw: Buffer | null };
-export type Unread = {
-  readonly body: Buffer;
-  readonly eventId: string | null;
-  readonly eventType: string | null;
-  readonly code: 'unreadable' | 'oversized' | 'unknown-fact';
-  readonly message: string;
+// Since when a dependency is down, shared by all processes: jobs that wait for it are not touched meanwhile.
+export type Dependencies = {
+  // Repeating it keeps the first time.
+  readonly down: (name: string) => Promise<void>;
+  readonly up: (name: string) => Promise<void>;
 };
 
 // What is owed to the bus. A lane is a share of the subjects; one relay owns a lane at a time.
