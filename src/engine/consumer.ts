@@ -1,145 +1,146 @@
-// One consumer: takes facts from the bus, from what is due and from what the bus forgot, and carries
-// each through claim → perform → settle.
+// One consumer: takes jobs by hint and by poll, and carries each through claim → perform → settle.
 //
-// Promises: a fact has its effect once, whatever is delivered how often; every message is acknowledged
-// as soon as its claim is answered, for from there the database owns the work; at most `concurrency`
-// claims are held, and a slot is free before a claim is made. The state is the inbox's alone: what this
-// file keeps in memory may be lost at any line.
+// Promises: an event has its effect once, however often it is hinted at; a slot is free before a claim is
+// made, so nothing is claimed that cannot start at once; what finds no slot stays a row in `jobs`, and the
+// poller comes to it. The state is the database's alone: what this file keeps in memory may be lost at any line.
 
 import type { Breaker } from './breaker.ts';
-import { type Envelope, isUnreadable, nameOf, readEnvelope } from './envelope.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Leases } from './leases.ts';
 import {
   type ClaimAnswer,
   type ClaimRequest,
-  type Due,
   type Ending,
-  type Inbox,
+  type Hint,
+  type Jobs,
   type Log,
   OutsideError,
-  type Received,
   type SettleAnswer,
   type SettleRequest,
+  type Sought,
   type Step,
   type System,
   type Trouble,
   type Work,
 } from './ports.ts';
-import { restLeftMs } from './rest.ts';
 import { type RetryPolicy, unresolved, verdictOn } from './retry-policy.ts';
-import { createSlots } from './semaphore.ts';
+import type { Semaphore } from './semaphore.ts';
 
 export type Consumer = {
   readonly consumer: string;
   readonly types: readonly string[];
-  // For Bus.subscribe. Resolves when every message is answered for. Rejects when one was not, because the
-  // database did not answer in time or this consumer stops: what has no claim is pulled later.
-  readonly receive: (batch: readonly Received[]) => Promise<void>;
-  // Work that came by another way than the bus. Resolves when the claim is answered.
-  readonly take: (due: Due) => Promise<void>;
-  // Resolves when a slot is free, or the signal aborts.
-  readonly slotFree: (signal: AbortSignal) => Promise<void>;
-  // True while a dependency is away: only probes and what waited too long should be offered.
+  // Claims the job if a slot is free. Returns at once and never throws.
+  readonly hint: (hint: Hint) => void;
+  // Claims what is due, for as many slots as are free, and at least one: waits for it. Answers how many jobs it
+  // picked, and when the next one is due where it saw the end. Throws when the database does not answer.
+  readonly claimDue: (sought: Sought, signal: AbortSignal) => Promise<Picked>;
+  // `probe` or `none` while a dependency is away.
   readonly mode: () => 'all' | 'probe' | 'none';
   // Takes nothing new; resolves when all that runs has settled.
   readonly stop: () => Promise<void>;
 };
+export type Picked = { readonly count: number; readonly nextDueInMs: number | null | undefined };
 
 export type ConsumerEvents = {
   readonly ended: (consumer: string, end: string) => void;
-  // A delivery of this consumer will be due in this many ms.
+  // A hint found no slot: there is work for the poller.
+  readonly left: (consumer: string) => void;
+  // A job of this consumer will be due in this many ms.
   readonly dueIn: (consumer: string, ms: number) => void;
 };
+
+// Per look: enough for all slots; a batch of a few milliseconds.
+const dueMax = 256;
 
 export function createConsumer<S, C>(options: {
   readonly step: Step<S, C>;
   readonly claims: GroupCommit<ClaimRequest<S, C>, ClaimAnswer<S>>;
   readonly settles: GroupCommit<SettleRequest<S, C>, SettleAnswer>;
-  readonly inbox: Pick<Inbox, 'park' | 'finishUnread'>;
+  readonly jobs: Pick<Jobs<S, C>, 'claimDue'>;
+  readonly semaphore: Semaphore;
   readonly leases: Leases;
   readonly breakers: readonly Breaker[];
   readonly policy: RetryPolicy;
-  readonly concurrency: number;
   readonly system: System;
   readonly log: Log;
   readonly events: ConsumerEvents;
 }): Consumer {
-  const { step, claims, settles, inbox, leases, breakers, policy, system, log, events } = options;
+  const { step, claims, settles, jobs, semaphore, leases, breakers, policy, system, log, events } = options;
   const { consumer } = step;
-  const names = new Set(step.types.map(nameOf));
-  const slots = createSlots(options.concurrency);
-  const stopping = new AbortController();
+  const types = new Set(step.types);
+  let isStopping = false;
 
-  async function receive(batch: readonly Received[]): Promise<void> {
-    await Promise.all(batch.map(receiveOne));
+  function hint({ subject, version, type }: Hint): void {
+    // A newer version is left to a release that knows it. While a dependency is away its jobs are not touched: the
+    // one that has waited longest is the probe, and the poller knows which.
+    if (isStopping || !types.has(type) || mode() !== 'all') return;
+    if (semaphore.tryAcquire()) void claimOne(subject, version);
+    else events.left(consumer);
   }
 
-  async function receiveOne(received: Received): Promise<void> {
-    const envelope = readEnvelope(received.body);
-    if (isUnreadable(envelope)) {
-      return inbox.park(consumer, { ...envelope, body: received.body, eventId: null, eventType: null });
-    }
-    if (!names.has(nameOf(envelope.type))) return;
-    const restMs = restLeftMs(envelope.id, step.restMs ?? 0, system.now());
-    if (restMs > 0) await system.sleep(restMs, stopping.signal);
-    const answer = await claimAndRun(envelope.id);
-    if (answer === 'unknown-fact') await parkUnknown(envelope, received.body);
-  }
-
-  // Somebody wrote to the topic who is not our relay, or a message of another installation got here.
-  async function parkUnknown(envelope: Envelope, body: Buffer): Promise<void> {
-    const message = `no fact has the id ${envelope.id}`;
-    await inbox.park(consumer, { body, eventId: envelope.id, eventType: envelope.type, code: 'unknown-fact', message });
-  }
-
-  // A slot is held from before the claim until the work has settled: nothing is claimed that cannot
-  // start at once, so a lease is not spent on queueing.
-  async function claimAndRun(eventId: string): Promise<ClaimAnswer<S>['answer']> {
-    await slots.acquire(stopping.signal);
-    const { hold, probes } = askBreakers();
-    let running = false;
+  // Never rejects. Process dies after the claim: the lease ends, another worker takes over.
+  async function claimOne(subject: string, version: number): Promise<void> {
     try {
-      const token = system.newToken();
-      const answered = await claims.add({ step, eventId, token, hold });
+      const answered = await claims.add({ step, subject, version, token: system.newToken() });
       events.ended(consumer, answered.answer);
-      if (answered.answer === 'run') {
-        running = true;
-        // The bus is acknowledged while this runs on. Process dies: the lease ends, another worker takes over.
-        void run(answered.work, probes).finally(slots.release);
-      }
-      return answered.answer;
+      if (answered.answer === 'run') await run(answered.work, []);
+    } catch (error) {
+      log.debug({ consumer, subject, version, error: String(error) }, 'a hint could not be claimed; the poller will');
     } finally {
-      if (!running) {
-        abandon(probes);
-        slots.release();
+      semaphore.release('hint');
+    }
+  }
+
+  async function claimDue(sought: Sought, signal: AbortSignal): Promise<Picked> {
+    const isProbe = sought === 'due' && mode() === 'probe';
+    const slots = await semaphore.acquireUpTo(isProbe ? 1 : dueMax, signal);
+    let running = 0;
+    let probes: readonly Breaker[] = [];
+    try {
+      if (slots === 0) return { count: 0, nextDueInMs: undefined };
+      if (sought === 'due') {
+        const asked = askBreakers();
+        if (asked === null) return { count: 0, nextDueInMs: undefined };
+        probes = asked;
       }
+      const { answers, nextDueInMs } = await jobs.claimDue(step, probes.length > 0 ? 1 : slots, sought);
+      for (const answered of answers) {
+        events.ended(consumer, answered.answer);
+        if (answered.answer !== 'run') continue;
+        running += 1;
+        void run(answered.work, probes).finally(() => semaphore.release('poller'));
+        probes = [];
+      }
+      return { count: answers.length, nextDueInMs };
+    } finally {
+      abandon(probes);
+      for (let unused = running; unused < slots; unused += 1) semaphore.release('poller');
     }
   }
 
   // Never rejects: what cannot be settled is left to its lease.
   async function run(work: Work<S>, probes: readonly Breaker[]): Promise<void> {
-    const { signal, drop } = leases.hold({ consumer, eventId: work.fact.id, token: work.token });
+    const held = { consumer, subject: work.fact.subject, version: work.fact.version, token: work.token };
+    const { signal, drop } = leases.hold(held);
+    const where = { consumer, eventId: work.fact.id };
     try {
+      const startedMs = system.monotonicMs();
       const ending = await performed(work, signal, probes);
-      const answer = await settles.add({ work, ending });
-      events.ended(consumer, answer === 'stale' ? 'stale' : ending.state);
-      if (answer === 'stale') {
-        log.warn({ consumer, eventId: work.fact.id }, 'a stale settle was refused: another worker owns the work');
-      } else if (ending.state === 'waiting') {
-        events.dueIn(consumer, ending.dueInMs);
-      }
+      const durationMs = work.exhausted === null ? Math.round(system.monotonicMs() - startedMs) : null;
+      const answer = await settles.add({ work, ending: { ...ending, durationMs } });
+      events.ended(consumer, answer === 'settled' ? ending.state : answer);
+      if (answer === 'stale') log.warn(where, 'a stale settle was refused: another worker owns the job');
+      else if (ending.state === 'waiting') events.dueIn(consumer, ending.dueInMs);
     } catch (error) {
-      log.error(
-        { consumer, eventId: work.fact.id, error: String(error) },
-        'work could not be settled; its lease will end',
-      );
+      log.error({ ...where, error: String(error) }, 'a job could not be settled; its lease will end');
     } finally {
       drop();
     }
   }
 
-  async function performed(work: Work<S>, signal: AbortSignal, probes: readonly Breaker[]): Promise<Ending<S, C>> {
+  type Ended = Omit<Ending<S, C>, 'durationMs'>;
+
+  async function performed(work: Work<S>, signal: AbortSignal, probes: readonly Breaker[]): Promise<Ended> {
     if (work.exhausted !== null) {
       abandon(probes);
       return dead(work, work.exhausted);
@@ -161,7 +162,7 @@ export function createConsumer<S, C>(options: {
     }
   }
 
-  function failed(work: Work<S>, error: unknown, signal: AbortSignal, probes: readonly Breaker[]): Ending<S, C> {
+  function failed(work: Work<S>, error: unknown, signal: AbortSignal, probes: readonly Breaker[]): Ended {
     const trouble = error instanceof OutsideError ? error.trouble : defect(error);
     // Anything else than an adapter's own word was thrown before its call.
     const isInDoubt = step.mayRepeat === false && error instanceof OutsideError && trouble.class === 'unknown';
@@ -195,23 +196,29 @@ export function createConsumer<S, C>(options: {
     return waiting(work, verdict.trouble, verdict.dueInMs, verdict.end === 'retry');
   }
 
-  function waiting(work: Work<S>, trouble: Trouble, dueInMs: number, charged: boolean): Ending<S, C> {
+  function waiting(work: Work<S>, trouble: Trouble, dueInMs: number, charged: boolean): Ended {
     const change = (subject: S, now: Date) => step.retried(subject, work, trouble, charged, now);
     return { state: 'waiting', change, dueInMs, charged, trouble };
   }
 
-  function dead(work: Work<S>, trouble: Trouble): Ending<S, C> {
+  function dead(work: Work<S>, trouble: Trouble): Ended {
     const change = (subject: S, now: Date) => step.parked(subject, work, trouble, now);
     return { state: 'dead', change, dueInMs: 0, charged: true, trouble };
   }
 
-  // The strictest answer counts; probes that are not used are given back.
-  function askBreakers(): { readonly hold: boolean; readonly probes: readonly Breaker[] } {
+  function mode(): 'all' | 'probe' | 'none' {
+    const answers = breakers.map((breaker) => breaker.peek(system.monotonicMs()));
+    if (answers.includes('no')) return 'none';
+    return answers.includes('probe') ? 'probe' : 'all';
+  }
+
+  // The strictest answer counts: null = nothing may be tried. Probes that are not used are given back.
+  function askBreakers(): readonly Breaker[] | null {
     const answers = breakers.map((breaker) => breaker.ask(system.monotonicMs()));
     const probes = breakers.filter((_, index) => answers[index] === 'probe');
-    if (!answers.includes('no')) return { hold: false, probes };
+    if (!answers.includes('no')) return probes;
     abandon(probes);
-    return { hold: true, probes: [] };
+    return null;
   }
 
   // A probe that is never ended would keep its breaker half-open, and everybody's work waiting, for ever.
@@ -222,23 +229,12 @@ export function createConsumer<S, C>(options: {
   return {
     consumer,
     types: step.types,
-    receive,
-    take: async ({ eventId, raw }) => {
-      if (raw === null) return void (await claimAndRun(eventId));
-      // Sent back by a person: read the bytes anew. It is parked again or claimed before it is finished,
-      // so a process that dies in between reads it once more.
-      await receiveOne({ body: raw });
-      await inbox.finishUnread(consumer, eventId);
-    },
-    slotFree: slots.whenFree,
-    mode: () => {
-      const answers = breakers.map((breaker) => breaker.peek(system.monotonicMs()));
-      if (answers.includes('no')) return 'none';
-      return answers.includes('probe') ? 'probe' : 'all';
-    },
+    hint,
+    claimDue,
+    mode,
     stop: async () => {
-      stopping.abort();
-      await slots.whenAllFree();
+      isStopping = true;
+      await semaphore.whenAllFree();
     },
   };
 }

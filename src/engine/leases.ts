@@ -5,9 +5,9 @@
 // the lease is never renewed at all.
 // Process dies here: the leases end by themselves and others take over.
 
-import type { Inbox, Log, System } from './ports.ts';
+import type { JobKey, Jobs, Log, System } from './ports.ts';
 
-export type Held = { readonly consumer: string; readonly eventId: string; readonly token: string };
+export type Held = JobKey & { readonly token: string };
 
 export type Leases = {
   // Answers the signal that aborts when the lease is lost, and how to give the lease up.
@@ -21,12 +21,12 @@ export type Leases = {
 };
 
 export function createLeases(options: {
-  readonly inbox: Pick<Inbox, 'renew'>;
+  readonly jobs: Pick<Jobs<never, never>, 'renew'>;
   readonly leaseMs: number;
   readonly system: System;
   readonly log: Log;
 }): Leases {
-  const { inbox, leaseMs, system, log } = options;
+  const { jobs, leaseMs, system, log } = options;
   const intervalMs = Math.floor(leaseMs / 3);
   type Entry = Held & { readonly sinceMs: number; readonly controller: AbortController };
   const entries = new Map<string, Entry>();
@@ -44,12 +44,13 @@ export function createLeases(options: {
       return;
     }
     try {
-      const lost = await inbox.renew(old);
+      const lost = await jobs.renew(old);
       renewedAtMs = nowMs;
       for (const token of lost) {
         const entry = entries.get(token);
         if (entry === undefined) continue;
-        log.warn({ consumer: entry.consumer, eventId: entry.eventId }, 'a lease is lost: the work is aborted');
+        const { consumer, subject, version } = entry;
+        log.warn({ consumer, subject, version }, 'a lease is lost: the work is aborted');
         entry.controller.abort(new Error('the lease is lost'));
       }
     } catch (error) {

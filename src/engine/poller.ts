@@ -1,112 +1,88 @@
-// What a consumer's workers fetch for themselves: deliveries that are due (retries, deferred work, ended
-// leases) and facts that the bus did not bring.
+// What a consumer's workers fetch for themselves: jobs that are due (retries, deferred work, leases that
+// ended, jobs whose hint was lost or found no slot). The look is the claim.
 //
-// Promises: a lost broker costs seconds, not orders; nothing is published again, so overload cannot feed
-// itself; both ways go through the normal claim, so several processes may pull the same and one wins.
-// Relies on the inbox's watermark, which passes only facts that certainly have a delivery.
+// Promises: a lost hint costs a fraction of a second, not an order; a process that knows all writers sleeps
+// until the next thing it knows to be due, so a system that does nothing costs nothing; of several processes on
+// one backlog each claims its own part. Relies on a free slot being there before a look.
 
 import { createBell } from './bell.ts';
+import { unknownVersionPatienceMs } from './admit.ts';
 import type { Consumer } from './consumer.ts';
-import type { Inbox, Log, System } from './ports.ts';
+import type { Log, Sought, System } from './ports.ts';
 
-// A retry of this process wakes the poll itself; the interval is for what other processes left behind.
-export const duePollMs = 250;
-// Old enough that the bus, were it well, would have brought it.
-const missedAfterMs = 3_000;
-export const missedPollMs = 1_000;
-// Between two rounds that found something: a backlog is read at up to batchMax per pause, and reading it
-// never takes more than a few percent of the database's time.
-const dueRoundMs = 20;
-const missedRoundMs = 50;
-// Per statement: enough to keep the slots busy while the next one is read; what has no slot yet waits for
-// one here, a few ids in memory.
-const batchMax = 500;
+// What other processes left behind is found within this; what this one knows of wakes the poller itself.
+export const pollMs = 250;
+// Where this process knows all writers: an upper bound, against a mistake of ours.
+export const quietPollMs = 60_000;
+// Between two looks that found something: slots and due jobs gather meanwhile, so that a backlog is claimed in
+// batches.
+const roundMs = 20;
+// What is looked for seldom: it has waited for an hour, or for a day.
+const seldomMs = Math.floor(unknownVersionPatienceMs / 60);
 // Four looks a second, of every consumer, while the database is away: who reads along is told this often.
 const complaintMs = 10_000;
 
-export type Pull = {
+export type Poller = {
   readonly run: (signal: AbortSignal) => Promise<void>;
-  // One look at what is due; answers how many were offered.
-  readonly dueOnce: () => Promise<number>;
-  // One look for missed facts of every type; answers how many were offered.
-  readonly missedOnce: (olderThanMs?: number) => Promise<number>;
-  // Something of this consumer is due in this many ms: look then.
+  // One look; answers how many jobs it picked.
+  readonly runOnce: (sought?: Sought) => Promise<number>;
+  // There is work now, or in this many ms.
+  readonly wake: () => void;
   readonly wakeIn: (ms: number) => void;
 };
 
-export function createPull(options: {
+export function createPoller(options: {
   readonly consumer: Consumer;
-  readonly inbox: Pick<Inbox, 'due' | 'missed'>;
+  // True where no other process writes jobs.
+  readonly knowsAllWriters: boolean;
+  // Resolves when work that can wait may go on (see backpressure.ts).
+  readonly turn: () => Promise<void>;
   readonly system: System;
   readonly log: Log;
-}): Pull {
-  const { consumer, inbox, system, log } = options;
+}): Poller {
+  const { consumer, knowsAllWriters, turn, system, log } = options;
   const bell = createBell(system);
+  const idleMs = knowsAllWriters ? quietPollMs : pollMs;
+  let soughtAtMs = system.monotonicMs();
+  let complainedAtMs = Number.NEGATIVE_INFINITY;
 
-  async function dueOnce(): Promise<number> {
-    const mode = consumer.mode();
-    // While a dependency is away only what must be parked is offered, and one probe when it is time:
-    // the one that waited longest, so that probes rotate over the orders.
-    const limit = mode === 'probe' ? 1 : batchMax;
-    const due = await inbox.due(consumer.consumer, limit, mode === 'none' ? 'waited-too-long' : 'all');
-    await Promise.all(due.map(consumer.take));
-    return due.length;
+  // Answers when to look again, in ms; a wake-up comes before.
+  async function look(signal: AbortSignal): Promise<number> {
+    await turn();
+    const nowMs = system.monotonicMs();
+    if (nowMs - soughtAtMs >= seldomMs) {
+      soughtAtMs = nowMs;
+      await consumer.claimDue('unknown-version', signal);
+      await consumer.claimDue('waited-too-long', signal);
+    }
+    // Its jobs are not touched while a dependency is away; when a probe is allowed, one is.
+    if (consumer.mode() === 'none') return pollMs;
+    const { count, nextDueInMs } = await consumer.claimDue('due', signal);
+    if (count > 0 || nextDueInMs === undefined) return consumer.mode() === 'all' ? roundMs : pollMs;
+    return Math.min(idleMs, nextDueInMs ?? idleMs);
   }
 
-  async function missedOnce(olderThanMs = missedAfterMs): Promise<number> {
-    let offered = 0;
-    for (const type of consumer.types) {
-      const { eventIds, reachedEnd } = await inbox.missed(consumer.consumer, type, olderThanMs, batchMax);
-      await Promise.all(eventIds.map((eventId) => consumer.take({ eventId, raw: null })));
-      offered += eventIds.length;
-      if (!reachedEnd) offered += 1;
-    }
-    return offered;
-  }
-
-  type Loop = {
-    readonly name: string;
-    // Answers how much it found; more than nothing means that there may be more.
-    readonly once: () => Promise<number>;
-    readonly roundMs: number;
-    readonly pause: () => Promise<void>;
-  };
-
-  async function repeat({ name, once, roundMs, pause }: Loop, signal: AbortSignal): Promise<void> {
-    let complainedAtMs = Number.NEGATIVE_INFINITY;
-    while (!signal.aborted) {
-      // Only with capacity to spare: what the bus has brought goes first.
-      await consumer.slotFree(signal);
-      if (signal.aborted) return;
-      try {
-        if ((await once()) > 0) await system.sleep(roundMs, signal);
-        else await pause();
-      } catch (error) {
-        if (signal.aborted) return;
-        const nowMs = system.monotonicMs();
-        if (nowMs - complainedAtMs >= complaintMs) {
-          complainedAtMs = nowMs;
-          const fields = { consumer: consumer.consumer, error: String(error) };
-          log.warn(fields, `${name} could not be read or claimed; tries follow until it can`);
-        }
-        await pause();
-      }
-    }
+  function complain(error: unknown): void {
+    const nowMs = system.monotonicMs();
+    if (nowMs - complainedAtMs < complaintMs) return;
+    complainedAtMs = nowMs;
+    const fields = { consumer: consumer.consumer, error: String(error) };
+    log.warn(fields, 'due jobs could not be claimed; tries follow until they can');
   }
 
   return {
-    dueOnce,
-    missedOnce,
+    wake: bell.ring,
     wakeIn: (ms) => void system.after(ms, bell.ring),
+    runOnce: async (sought = 'due') => (await consumer.claimDue(sought, new AbortController().signal)).count,
     run: async (signal) => {
-      const due = { name: 'due work', once: dueOnce, roundMs: dueRoundMs, pause: () => bell.sleep(duePollMs, signal) };
-      const missed = {
-        name: 'missed facts',
-        once: () => missedOnce(),
-        roundMs: missedRoundMs,
-        pause: () => system.sleep(missedPollMs, signal),
-      };
-      await Promise.all([repeat(due, signal), repeat(missed, signal)]);
+      while (!signal.aborted) {
+        const quietMs = await look(signal).catch((error) => {
+          if (!signal.aborted) complain(error);
+          return pollMs;
+        });
+        if (quietMs === roundMs) await system.sleep(roundMs, signal);
+        else await bell.sleep(quietMs, signal);
+      }
     },
   };
 }

@@ -150,17 +150,17 @@ export type PlaceAnswer =
 
 export type DeadLetter = {
   readonly id: string;
-  readonly orderId: string | null;
+  readonly orderId: string;
   readonly consumer: string;
-  readonly eventId: string | null;
-  readonly eventType: string | null;
+  readonly eventId: string;
+  readonly eventType: string;
   readonly failureClass: string;
   readonly code: string;
   readonly message: string;
   readonly attempts: number;
   readonly retryCount: number;
   readonly failedAt: Date;
-  readonly order: { readonly status: Order['status']; readonly amount: number; readonly currency: string } | null;
+  readonly order: { readonly status: Order['status']; readonly amount: number; readonly currency: string };
 };
 
 // One request to place an order, already of the right shape (the HTTP schema saw to that).
@@ -196,17 +196,25 @@ export type OrderDesk = {
   readonly cancel: (id: OrderId, reason: string | null, correlationId: string) => Promise<Order | Refusal>;
   readonly deadLetters: (filter: LetterFilter) => Promise<LetterPage>;
   readonly reprocess: (id: OrderId, correlationId: string) => Promise<Order | Refusal>;
-  // Null = the letter belonged to no order.
-  readonly reprocessLetter: (letterId: string, correlationId: string) => Promise<Order | null | Refusal>;
+  readonly reprocessLetter: (letterId: string, correlationId: string) => Promise<Order | Refusal>;
   readonly books: Books;
 };
-export type OpenLetter = { readonly id: string; readonly consumer: string; readonly deliveryId: string };
+// Of the job that ended in it.
+export type OpenLetter = {
+  readonly id: string;
+  readonly consumer: string;
+  // Of its event.
+  readonly version: number;
+  readonly eventId: string;
+  readonly eventType: string;
+  readonly epoch: number;
+};
 
 // What a person's request changes, written in one transaction with a row of the audit log.
 export type DeskChange = OrderChange & {
   // The fact that the new ones answer to.
   readonly causationId: string | null;
-  // Open letters that end here; `redelivers` makes their deliveries due again, in a new epoch.
+  // Open dead letters that end here; `redelivers` creates their jobs again, in a new epoch.
   readonly closes: readonly string[];
   readonly redelivers: boolean;
   readonly action: 'canceled' | 'reprocessed' | 'letter-reprocessed';
@@ -222,16 +230,14 @@ export type OrderStore = {
   readonly readAll: (ids: readonly OrderId[]) => Promise<readonly Order[]>;
   readonly timeline: (id: OrderId) => Promise<readonly TimelineEntry[]>;
   readonly letters: (filter: LetterFilter) => Promise<LetterPage>;
-  // `none` = the letter belongs to no order; null = there is no such open letter.
-  readonly orderOfLetter: (letterId: string) => Promise<OrderId | 'none' | null>;
+  // Null = there is no such open dead letter.
+  readonly orderOfLetter: (letterId: string) => Promise<OrderId | null>;
   // Decides under the order's lock; null changes nothing. `decide` may run again: it must be pure.
   readonly change: (
     id: OrderId,
     decide: (record: OrderRecord, letters: readonly OpenLetter[], now: Date) => DeskChange | Refusal | null,
   ) => Promise<Order | Refusal>;
   readonly books: Books;
-  // A letter without an order: its bytes are read again.
-  readonly redeliverUnread: (letterId: string, correlationId: string) => Promise<null | Refusal>;
 };
 
 export type LetterFilter = {

@@ -76,7 +76,6 @@ export function createOrderDesk(options: {
     reprocessLetter: async (letterId, correlationId) => {
       const orderId = await store.orderOfLetter(letterId);
       if (orderId === null) return refuse('no-dead-letter', `there is no open dead letter ${letterId}`);
-      if (orderId === 'none') return store.redeliverUnread(letterId, correlationId);
       return store.change(orderId, (record, letters, now) =>
         reprocessOrder(record, letters, { letterId, correlationId }, now),
       );

@@ -1,6 +1,6 @@
 // Reprocessing: a person sends open dead letters of an order back to work.
 //
-// Promises: their deliveries are due again with all attempts, in a new epoch; a FAILED order is PENDING
+// Promises: their jobs are created again with all attempts, in a new epoch; a FAILED order is PENDING
 // again. The outside keys stay the same, so nothing is done twice; only where the last outcome is
 // certainly without effect a new generation is begun, because providers repeat a refusal for a used key.
 
@@ -22,7 +22,7 @@ export function reprocessOrder(
   const first = letters[0];
   if (first === undefined) return refuse('no-dead-letter', `order ${order.id} has no open dead letter`);
   const change = {
-    causationId: first.deliveryId,
+    causationId: first.eventId,
     closes: letters.map((letter) => letter.id),
     redelivers: true,
     action: request.letterId === null ? ('reprocessed' as const) : ('letter-reprocessed' as const),

@@ -24,8 +24,8 @@ export type TimelineEntry = {
 };
 
 export type TimelineRow = {
-  // `delivery` = an attempt that succeeded, or one that is owed; `unclaimed` = a fact that its reader has not taken.
-  readonly kind: 'fact' | 'attempt' | 'letter' | 'audit' | 'delivery' | 'unclaimed';
+  // `job` = what is still to be done.
+  readonly kind: 'fact' | 'attempt' | 'letter' | 'audit' | 'job';
   readonly type: string;
   readonly consumer: string | null;
   readonly attempt: number | null;

@@ -5,21 +5,27 @@
 // not on an order's way.
 // Relies on the rows of one moment.
 
+import type { FactType } from '../../domain/events.ts';
 import { subscriptions, typesOf } from '../subscriptions.ts';
 import { attemptSentence, sentenceFor, type TimelineEntry, type TimelineRow } from './sentences.ts';
 
-// Nobody's order waits for them.
-const aside: readonly string[] = ['search', 'analytics'];
-export const onTheWay = subscriptions
-  .filter((row) => !aside.includes(row.consumer))
-  .flatMap((row) => typesOf(row).map((type) => ({ consumer: row.consumer, type })));
 const knownTypes = new Map(subscriptions.map((row) => [row.consumer as string, typesOf(row)]));
-const dependenciesOf = new Map(subscriptions.map((row) => [row.consumer as string, row.dependencies]));
+const dependenciesOf = new Map(subscriptions.map((row) => [row.consumer as string, row.dependencies as string[]]));
 
-// A delivery has no time of its own where it is not over: it stands as of now.
+// Whose attempt writes an event first; of the other events the writer is told by their own data, or nobody attempted.
+const writerOf: { readonly [T in FactType]?: string } = {
+  PaymentAuthorizedV1: 'payment',
+  PaymentFailedV1: 'payment',
+  FulfillmentScheduledV1: 'fulfillment',
+  FulfillmentRejectedV1: 'fulfillment',
+  FulfillmentCanceledV1: 'compensation',
+  PaymentVoidedV1: 'compensation',
+};
+
+// A job has no time of its own: it stands as of now.
 export type SeenRow = TimelineRow & {
   readonly at: Date | null;
-  // Which of several of one moment comes first; of a fact its version.
+  // Which of several of one moment comes first; of an event its version.
   readonly position: number;
   readonly eventId: string | null;
   readonly correlationId: string | null;
@@ -31,7 +37,7 @@ export type SeenRow = TimelineRow & {
 };
 
 export function toTimeline(rows: readonly SeenRow[], now: Date): TimelineEntry[] {
-  const past = inOrder(rows.filter(isPast)).map(toEntry);
+  const past = inOrder(rows.filter(isPast)).flatMap((row) => [...attemptBehind(row), toEntry(row)]);
   const asOf = new Date(past.reduce((latestMs, { at }) => Math.max(latestMs, at.getTime()), now.getTime()));
   const owed = rows.filter((row) => !isPast(row)).map((row) => toOwed(row, rows, asOf));
   return [...past, ...owed];
@@ -54,15 +60,25 @@ function inOrder(rows: readonly PastRow[]): PastRow[] {
   return rows.toSorted((one, other) => timeOf(one) - timeOf(other) || one.position - other.position);
 }
 
+// The attempt that wrote an event succeeded; the event it handled is the cause.
+function attemptBehind(row: PastRow): TimelineEntry[] {
+  const consumer = row.kind === 'fact' ? writerOf[row.type as FactType] : undefined;
+  if (consumer === undefined || row.attempt === null) return [];
+  const attempt = { ...row, kind: 'attempt' as const, type: 'done', outcome: 'done', consumer, detail: {} };
+  const entry = { ...shared({ ...attempt, eventId: row.causationId, causationId: null }), at: row.at };
+  return [{ ...entry, text: attemptSentence(attempt), until: null, waitsFor: null }];
+}
+
 function toEntry(row: PastRow): TimelineEntry {
   const dueInMs = row.kind === 'attempt' ? row.detail.dueInMs : null;
   const isOpen = row.kind === 'letter' && row.detail.isOpen === true;
   return {
     ...shared(row),
     at: row.at,
-    // What was left out is no attempt.
-    attempt: row.outcome === 'skipped' ? null : row.attempt,
-    text: row.kind === 'delivery' ? attemptSentence(row) : sentenceFor(row),
+    // What was left out is no attempt; an event tells of its own before it.
+    attempt: row.outcome === 'skipped' || row.kind === 'fact' ? null : row.attempt,
+    durationMs: row.kind === 'fact' ? null : row.durationMs,
+    text: row.outcome === 'done' ? attemptSentence(row) : sentenceFor(row),
     until: typeof dueInMs === 'number' ? new Date(row.at.getTime() + dueInMs) : null,
     waitsFor: isOpen ? 'person' : null,
   };
@@ -79,30 +95,27 @@ function toOwed(row: SeenRow, rows: readonly SeenRow[], at: Date): TimelineEntry
 type Wait = { readonly waitsFor: NonNullable<TimelineEntry['waitsFor']>; readonly text: string };
 
 function waitOf({ type, consumer, attempt, detail, until }: SeenRow, lastCode: string | null): Wait {
-  const partners = (dependenciesOf.get(consumer ?? '') ?? []).join(' and ') || 'the database';
+  const dependencies = dependenciesOf.get(consumer ?? '') ?? [];
+  const partners = dependencies.join(' and ') || 'the database';
   const time = until?.toISOString() ?? '';
   const after = lastCode === null ? '' : ` after ${lastCode}`;
-  if (type === 'unclaimed') {
-    return {
-      waitsFor: 'worker',
-      text: `The consumer ${consumer} has not taken ${detail.factType} yet: it waits for a worker.`,
-    };
-  }
   if (type === 'running' && detail.isDue !== true) {
     const text = `Attempt ${attempt} of ${consumer} is under way: it waits for ${partners}, and its worker answers for it until ${time}.`;
     return { waitsFor: 'answer', text };
   }
-  if (detail.isDue === true)
-    return { waitsFor: 'worker', text: `The consumer ${consumer} is due${after}: it waits for a worker.` };
-  if (knownTypes.get(consumer ?? '')?.includes(String(detail.factType)) === false) {
-    const text = `The consumer ${consumer} waits for a release that knows ${detail.factType}; it looks again at ${time}.`;
+  if (knownTypes.get(consumer ?? '')?.includes(String(detail.eventType)) === false) {
+    const text = `The consumer ${consumer} waits for a release that knows ${detail.eventType}.`;
     return { waitsFor: 'release', text };
   }
-  if (detail.isUncharged === true) {
-    return {
-      waitsFor: 'partner',
-      text: `The consumer ${consumer} waits for ${partners}${after}, uncharged; it looks again at ${time}.`,
-    };
+  const down = dependencies.filter((name) => Array.isArray(detail.isDown) && detail.isDown.includes(name));
+  if (down.length > 0 || detail.isUncharged === true) {
+    const again = detail.isDue === true ? 'it goes on when it is back' : `it looks again at ${time}`;
+    const text = `The consumer ${consumer} waits for ${down.join(' and ') || partners}${after}, uncharged; ${again}.`;
+    return { waitsFor: 'partner', text };
+  }
+  if (detail.isDue === true) {
+    const what = attempt === 0 ? `has not taken ${detail.eventType} yet` : `is due${after}`;
+    return { waitsFor: 'worker', text: `The consumer ${consumer} ${what}: it waits for a worker.` };
   }
   return { waitsFor: 'next-try', text: `The consumer ${consumer} waits${after} for its next attempt at ${time}.` };
 }

@@ -1,4 +1,4 @@
-// Accepting orders: key, order, first fact and outbox row of many requests in one statement.
+// Accepting orders: key, order, first event and its jobs, of many requests, in one statement.
 //
 // Promises: an order exists exactly when its request was answered with 201 or may be answered so when it
 // is repeated; of equal keys one wins, by the unique key and nothing else; there is no state of a key in
@@ -9,13 +9,15 @@ import type { Flush } from '../../engine/ports.ts';
 import type { PlaceAnswer, PlaceRequest } from '../../flow/ports.ts';
 import { type Database, plainArray, type Query } from './database.ts';
 import { failureOf } from './errors.ts';
-import { laneOf } from './events.ts';
 import { type OrderRow, orderColumns, toOrder } from './orders.ts';
 
-export function createAccept(database: Database, onCommitted: () => void): Flush<PlaceRequest, PlaceAnswer> {
+export function createAccept(
+  database: Database,
+  onCommitted: (placed: readonly PlaceRequest[]) => void,
+): Flush<PlaceRequest, PlaceAnswer> {
   return async (requests) => {
     const placed = await insertThatWon(database.once, requests);
-    if (placed.size > 0) onCommitted();
+    if (placed.size > 0) onCommitted(requests.filter((request) => placed.has(request.order.id)));
     const rest = requests.filter((request) => !placed.has(request.order.id));
     const winners = rest.length === 0 ? new Map() : await readWinners(database.query, rest).catch(laterOrThrow);
     return requests.map((request) => {
@@ -65,13 +67,14 @@ async function insertThatWon(once: Database['once'], requests: readonly PlaceReq
        FROM request WHERE key IS NULL OR id IN (SELECT order_id FROM won)
        ON CONFLICT (id) DO NOTHING
        RETURNING id
-     ), fact AS (
+     ), event AS (
        INSERT INTO events (id, order_id, version, type, data, correlation_id, traceparent, time)
        SELECT event_id, id, 1, event_type, event_data, correlation_id, traceparent, created_at
-       FROM request WHERE (id IN (SELECT id FROM placed)) IS TRUE
+       FROM request WHERE (id IN (SELECT id FROM placed)) IS TRUE ORDER BY id
      ), owed AS (
-       INSERT INTO outbox (order_id, version, event_id, lane)
-       SELECT id, 1, event_id, ${laneOf('id')} FROM request WHERE (id IN (SELECT id FROM placed)) IS TRUE
+       INSERT INTO jobs (order_id, version, consumer, event_type)
+       SELECT r.id, 1, s.consumer, r.event_type FROM request r JOIN subscriptions s ON s.event_type = r.event_type
+       WHERE (r.id IN (SELECT id FROM placed)) IS TRUE
      )
      SELECT id FROM placed`,
     [

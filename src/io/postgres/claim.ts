@@ -1,233 +1,225 @@
-// Claiming in groups: the durable write before any work.
+// Claiming: the durable write before any work, for jobs that were hinted at and for those that are due.
 //
-// Promises: an answer is given only after its row is committed; a core claim's intent and its PROCESSING
-// are in the same transaction. Locks go orders first, sorted; an order that somebody else has locked is
-// left for a later flush. A repeated flush finds its own tokens and gives the same answers.
-// A step that ends at its claim locks no order: its delivery's row is the arbiter, written once, as done,
-// with all that the fact changes; of two that write it at once one finds its guard missed and looks again.
+// Promises: an answer is given only after its row is committed; a core claim's intent and its PROCESSING are
+// in the same transaction. Three statements: lock the orders, leaving out what somebody else has locked; read
+// the jobs, in a snapshot of their own; write, guarded by what was read. A repeated claim finds its own token.
 // Process dies after the commit: the lease ends, and the next claim counts a takeover, not an attempt.
 
-import { type Admission, admit, type Delivery } from '../../engine/admit.ts';
-import { nameOf } from '../../engine/envelope.ts';
-import type { ClaimAnswer, ClaimRequest, Fact, Flush, System, Work } from '../../engine/ports.ts';
+import { admit, unknownVersionPatienceMs } from '../../engine/admit.ts';
+import type { GroupCommit } from '../../engine/group-commit.ts';
+import type { ClaimAnswer, ClaimRequest, Flush, JobKey, Jobs, Sought, System, Work } from '../../engine/ports.ts';
 import type { OrderChange, OrderRecord } from '../../flow/ports.ts';
-import type { Count } from '../../flow/projections/books.ts';
-import { addCounts } from './analytics.ts';
 import type { Database, Query } from './database.ts';
 import { type AttemptWrite, writeAttempts } from './dead-letters.ts';
-import { claimDeliveriesIfDue, type DeliveryWrite, keyOf, readDeliveries } from './deliveries.ts';
-import { type EffectWrite, readEffectsOfFacts, takeEffects } from './effects.ts';
-import { GuardMissedError, ofOneEntry } from './errors.ts';
-import { type FactRow, factColumns, toNewestFact } from './events.ts';
-import { type OrderRow, type OrderUpdate, orderColumns, toOrder, updateOrdersIfUnchanged } from './orders.ts';
+import { failureOf, GuardMissedError, ofOneEntry } from './errors.ts';
+import { toNewestFact } from './events.ts';
+import {
+  claimJobsIfUnchanged,
+  deleteJobsIfHeld,
+  type JobClaim,
+  type JobEnd,
+  type JobRow,
+  keyOf,
+  lockOrdersOfDueJobs,
+  readFloor,
+  readJobs,
+  readNextDue,
+  renewLeases,
+  toJob,
+} from './jobs.ts';
+import { lockOrdersById, type OrderUpdate, recordAfter, toRecord, updateOrdersIfUnchanged } from './orders.ts';
 
 export type OrderClaim = ClaimRequest<OrderRecord, OrderChange>;
+export type OrderClaimAnswer = ClaimAnswer<OrderRecord>;
 export type OrderWork = Work<OrderRecord>;
+type Step = OrderClaim['step'];
 
-type Found = { readonly fact: Fact; readonly record: OrderRecord; readonly isBelowWatermark: boolean };
+const keyOfClaim = ({ step, subject, version }: OrderClaim) => keyOf({ consumer: step.consumer, subject, version });
 
-export function createClaim(options: {
+type ClaimOptions = {
   readonly database: Database;
   readonly system: System;
   readonly leaseMs: number;
   readonly maxWaitMs: number;
-}): Flush<OrderClaim, ClaimAnswer<OrderRecord>> {
-  const { database, system, leaseMs, maxWaitMs } = options;
+};
 
+// For hints: many claims of any consumers in one transaction.
+export function createClaim({ database, ...options }: ClaimOptions): Flush<OrderClaim, OrderClaimAnswer> {
   return (claims) =>
     database.transaction(async (query) => {
-      const eventIds = claims.map((claim) => claim.eventId);
-      const keys = claims.map((claim) => ({ consumer: claim.step.consumer, eventId: claim.eventId }));
-      const isForOrders = claims.some(({ step }) => !step.endsAtClaim);
-      // Started together they travel together; each sees what was committed before the locks were had.
-      const [facts, deliveries, effects] = await Promise.all([
-        isForOrders ? lockOrdersOfFacts(query, keys) : readFacts(query, keys),
-        readDeliveries(query, keys),
-        readEffectsOfFacts(query, eventIds),
+      const keys = claims.map(({ step, subject, version }) => ({ consumer: step.consumer, subject, version }));
+      // Started together they travel together, and each has a snapshot of its own.
+      const [records, rows] = await Promise.all([
+        lockOrdersById(query, [...new Set(claims.map((claim) => claim.subject))]),
+        readJobs(query, keys),
       ]);
-      const absent = eventIds.filter((_, index) => !facts.has(keyOf(keys[index] as (typeof keys)[number])));
-      const known = absent.length === 0 ? new Set() : await readKnown(query, absent);
-      const writes = createWrites();
-      const taken = new Set<string>();
-      const answers = claims.map((claim): ClaimAnswer<OrderRecord> | 'locked' => {
-        const row = facts.get(keyOf({ consumer: claim.step.consumer, eventId: claim.eventId }));
-        if (row === undefined) return known.has(claim.eventId) ? 'locked' : { answer: 'unknown-fact' };
-        const fact = ofOneEntry(() => toNewestFact(row));
-        const key = keyOf({ consumer: claim.step.consumer, eventId: claim.eventId });
-        // Two entries of one order, or of one delivery, would not see each other's writes.
-        if (taken.has(fact.subject) || taken.has(key)) return 'locked';
-        const record = { order: toOrder(row), effects: effects.get(fact.subject) ?? {} };
-        const found = { fact, record, isBelowWatermark: row.is_below_watermark };
-        const answer = ofOneEntry(() => answerTo(claim, found, deliveries.get(key) ?? null, writes));
-        // One that does not run leaves the order as it is: the next entry of the order may have it.
-        taken.add(answer.answer === 'run' ? fact.subject : key);
-        return answer;
-      });
-      await writes.flush(query);
-      return answers;
+      return answerAll(query, claims, records, rows, options);
     });
-
-  function answerTo(claim: OrderClaim, found: Found, delivery: Delivery | null, writes: Writes) {
-    const { step, token } = claim;
-    const { fact, record } = found;
-    const admission = admit({
-      delivery,
-      token,
-      hold: claim.hold,
-      maxWaitMs,
-      isBelowWatermark: found.isBelowWatermark,
-      knows: step.types.includes(fact.type) ? 'type' : step.types.some(sameName(fact.type)) ? 'name' : 'nothing',
-      admits: step.admits(record, fact),
-      mayRepeat: step.mayRepeat !== false,
-    });
-    const at = system.now();
-    if (admission.answer === 'run' && admission.takenOver)
-      writes.attempts.push({ ...noteOf(claim, fact, admission, at), ...takenOver });
-    if (admission.answer !== 'run') {
-      if (admission.row !== null) writes.deliveries.push(toWrite(claim, fact, admission, admission.answer));
-      const left = admission.answer === 'obsolete' && admission.row !== null ? step.skipped?.(record, fact) : null;
-      if (left != null) writes.attempts.push({ ...noteOf(claim, fact, admission, at), outcome: 'skipped', ...left });
-      return { answer: admission.answer };
-    }
-    let subject = record;
-    const endsHere = step.endsAtClaim === true && admission.exhausted === null;
-    if (admission.row !== null) {
-      writes.deliveries.push(toWrite(claim, fact, admission, endsHere ? 'done' : 'run'));
-      // Also where nothing will run any more: whoever ends the delivery must own its effect. A step that ends at
-      // its claim has no other effect than this one, and what is exhausted shall have none.
-      const isChanged = step.admits(record, fact) && endsHere === (step.endsAtClaim === true);
-      const change = isChanged ? step.claimed(record, fact, at, admission.takenOver) : null;
-      if (change !== null) subject = writes.apply(record, change, token);
-      if (endsHere) return { answer: 'done' as const };
-    }
-    const work: OrderWork = {
-      consumer: step.consumer,
-      fact,
-      subject,
-      token,
-      epoch: admission.row?.epoch ?? delivery?.epoch ?? 0,
-      attempt: admission.row?.attempt ?? delivery?.attempt ?? 1,
-      waitedMs: delivery?.waitedMs ?? 0,
-      exhausted: admission.exhausted,
-    };
-    return { answer: 'run' as const, work };
-  }
-
-  function toWrite(
-    claim: OrderClaim,
-    fact: Fact,
-    admission: Admission,
-    how: 'run' | 'done' | 'waiting' | 'obsolete' | 'duplicate' | 'busy',
-  ): DeliveryWrite {
-    const row = admission.row;
-    if (row === null) throw new Error('only an admission with a row is written');
-    const end = {
-      run: { state: 'running', dueInMs: leaseMs, wait: 'keep' },
-      done: { state: 'done', dueInMs: null, wait: 'end' },
-      waiting: { state: 'waiting', dueInMs: 'dueInMs' in admission ? admission.dueInMs : 0, wait: 'start' },
-      obsolete: { state: 'skipped', dueInMs: null, wait: 'end' },
-    } as const;
-    const { consumer } = claim.step;
-    const key = { consumer, eventId: claim.eventId, orderId: fact.subject, token: claim.token };
-    return { ...key, ...row, ...end[how as keyof typeof end] };
-  }
 }
 
-const sameName = (type: string) => (other: string) => nameOf(other) === nameOf(type);
+// What the poller and the leases ask of the jobs.
+export function createJobs(
+  options: ClaimOptions & {
+    readonly claims: GroupCommit<OrderClaim, OrderClaimAnswer>;
+    // True where nobody needs to know when the next job is due: others write jobs too, so it is looked for anyway.
+    readonly knowsAllWriters: boolean;
+  },
+): Jobs<OrderRecord, OrderChange> {
+  const { database, claims, system, leaseMs, maxWaitMs, knowsAllWriters } = options;
+  const floors = new Map<string, { readonly floor: Date; readonly readAtMs: number }>();
 
-const takenOver = {
+  async function floorOf(consumer: string): Promise<Date> {
+    const known = floors.get(consumer);
+    const nowMs = system.monotonicMs();
+    if (known !== undefined && nowMs - known.readAtMs < floorLastsMs) return known.floor;
+    const floor = await readFloor(database.query, consumer);
+    floors.set(consumer, { floor, readAtMs: nowMs });
+    return floor;
+  }
+
+  return {
+    renew: (held) => renewLeases(database.query, held, leaseMs),
+
+    claimDue: async (step, limit, sought) => {
+      const floor = await floorOf(step.consumer);
+      const { consumer, types, dependencies } = step;
+      const patienceMs = sought === 'unknown-version' ? unknownVersionPatienceMs : maxWaitMs;
+      const look = { consumer, types, dependencies, sought, patienceMs, floor, limit };
+      let picked: readonly OrderClaim[] = [];
+      try {
+        const answers = await database.transaction(async (query) => {
+          const rows = await lockOrdersOfDueJobs(query, look);
+          if (rows.length === 0) return [];
+          picked = rows.map((row) => toClaim(step, row.order_id, row.job_version, system));
+          const records = new Map(rows.map((row) => [row.order_id, toRecord(row)]));
+          const jobs = await readJobs(query, picked.map(({ subject, version }) => ({ consumer, subject, version })));
+          return answerAll(query, picked, records, jobs, { ...options, sought });
+        });
+        const isEnd = answers.length < limit && !answers.includes('locked');
+        const nextDueInMs = !isEnd ? undefined : knowsAllWriters ? await readNextDue(database.query, consumer) : null;
+        return { answers: answers.filter((answer) => answer !== 'locked'), nextDueInMs };
+      } catch (error) {
+        if (failureOf(error) !== 'lost' || picked.length === 0) throw error;
+        // It may have been committed: the same claims by their keys, which find their tokens.
+        const repeated = await Promise.allSettled(picked.map(claims.add));
+        const answers = repeated.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+        return { answers, nextDueInMs: undefined };
+      }
+    },
+  };
+}
+
+// A full look once in a while, by index; then every look begins behind what was deleted before it.
+const floorLastsMs = 60_000;
+
+const toClaim = (step: Step, subject: string, version: number, system: System): OrderClaim => ({
+  step,
+  subject,
+  version,
+  token: system.newToken(),
+});
+
+async function answerAll(
+  query: Query,
+  claims: readonly OrderClaim[],
+  records: ReadonlyMap<string, OrderRecord>,
+  rows: readonly JobRow[],
+  options: Omit<ClaimOptions, 'database'> & { readonly sought?: Sought },
+): Promise<(OrderClaimAnswer | 'locked')[]> {
+  const jobs = new Map(rows.map((row) => [keyOfRow(row), row]));
+  const writes = createWrites();
+  const taken = new Set<string>();
+  const answers = claims.map((claim) => {
+    const row = jobs.get(keyOfClaim(claim));
+    // Read without a lock where the order was not to be had: only no row at all is sure.
+    if (row === undefined) return { answer: 'gone' as const };
+    const record = records.get(claim.subject);
+    // Two entries of one order would not see each other's writes.
+    if (record === undefined || taken.has(claim.subject)) return 'locked' as const;
+    const answer = ofOneEntry(() => answerTo(claim, record, row, writes, options));
+    if (answer.answer === 'run' || answer.answer === 'obsolete') taken.add(claim.subject);
+    return answer;
+  });
+  await writes.flush(query, options.leaseMs);
+  return answers;
+}
+
+const keyOfRow = (row: JobRow) =>
+  keyOf({ consumer: row.consumer, subject: row.event_order_id, version: row.event_version });
+
+function answerTo(
+  claim: OrderClaim,
+  record: OrderRecord,
+  row: JobRow,
+  writes: Writes,
+  { system, maxWaitMs, sought }: Omit<ClaimOptions, 'database'> & { readonly sought?: Sought },
+): OrderClaimAnswer {
+  const { step, token } = claim;
+  const fact = toNewestFact(row);
+  const job = toJob(row);
+  const knows = step.types.includes(fact.type);
+  const admits = knows && step.admits(record, fact);
+  // What was picked for having waited too long was not touched while it waited: its own row says nothing of it.
+  const waitedMs = sought === 'waited-too-long' ? Math.max(job.waitedMs, job.ageMs) : job.waitedMs;
+  const mayRepeat = step.mayRepeat !== false;
+  const admission = admit({ job: { ...job, waitedMs }, token, maxWaitMs, knows, admits, mayRepeat });
+  const key: JobKey = { consumer: step.consumer, subject: claim.subject, version: claim.version };
+  const at = system.now();
+  const note = { ...key, eventId: fact.id, epoch: job.epoch, dueInMs: null, durationMs: null, at };
+  if (admission.answer === 'obsolete') {
+    writes.ends.push({ ...key, token: job.token });
+    const left = step.skipped?.(record, fact);
+    if (left != null) writes.attempts.push({ ...note, attempt: job.attempt, outcome: 'skipped', ...left });
+    return admission;
+  }
+  if (admission.answer !== 'run') return admission;
+  const { attempt, exhausted, takenOver } = admission;
+  let subject = record;
+  if (admission.row !== null) {
+    if (takenOver) writes.attempts.push({ ...note, attempt, ...takeover });
+    writes.claims.push({ ...key, ...admission.row, before: job.token, token });
+    // Also where nothing will run any more: whoever ends the job must own its effect.
+    const change = admits ? step.claimed(record, fact, at, takenOver) : null;
+    if (change !== null) subject = writes.apply(record, change, token);
+  }
+  const work = { consumer: step.consumer, fact, subject, token, epoch: job.epoch, attempt, waitedMs, exhausted };
+  return { answer: 'run', work };
+}
+
+const takeover = {
   outcome: 'takeover',
   code: 'lease-over',
   message: 'the worker that held this died or froze; another one took over',
 } as const;
 
-function noteOf(claim: OrderClaim, fact: Fact, admission: Admission, at: Date) {
-  return {
-    orderId: fact.subject,
-    consumer: claim.step.consumer,
-    eventId: claim.eventId,
-    epoch: admission.row?.epoch ?? 0,
-    attempt: admission.row?.attempt ?? 0,
-    dueInMs: null,
-    at,
-  };
-}
-
 type Writes = ReturnType<typeof createWrites>;
 
 function createWrites() {
-  const deliveries: DeliveryWrite[] = [];
+  const claims: JobClaim[] = [];
+  const ends: JobEnd[] = [];
   const attempts: AttemptWrite[] = [];
   const orders: OrderUpdate[] = [];
-  const effects: EffectWrite[] = [];
-  const counts: Count[] = [];
   return {
-    deliveries,
+    claims,
+    ends,
     attempts,
-    // A claim's change has no facts: it is an intent, and PROCESSING.
-    apply: (record: OrderRecord, change: OrderChange, token: string): OrderRecord => {
-      const owned = change.effects.map((effect) => ({ ...effect, token }));
-      for (const effect of owned) effects.push({ orderId: record.order.id, effect });
-      if (change.order !== record.order) orders.push({ from: record.order, to: change.order });
-      counts.push(...(change.counts ?? []));
-      return { order: change.order, effects: { ...record.effects, ...byName(owned) } };
+    // A claim's change has no events: it is an intent, and PROCESSING.
+    apply: (from: OrderRecord, change: OrderChange, token: string): OrderRecord => {
+      const to = recordAfter(from, change, token);
+      orders.push({ from, to });
+      return to;
     },
-    flush: async (query: Query) => {
-      const [claimed, updated] = await Promise.all([
-        // Sorted, so that two who claim the same without an order's lock never wait for each other in a circle.
-        claimDeliveriesIfDue(query, deliveries.toSorted(byEvent)),
+    flush: async (query: Query, leaseMs: number) => {
+      const [claimed, ended, updated] = await Promise.all([
+        claimJobsIfUnchanged(query, claims, leaseMs),
+        deleteJobsIfHeld(query, ends),
         updateOrdersIfUnchanged(query, orders),
-        takeEffects(query, effects),
         writeAttempts(query, attempts),
-        // Last, for these rows are everybody's: they are locked for no longer than the commit takes.
-        addCounts(query, counts),
       ]);
       // A lease was renewed between our reading and our writing: decide again on what is there now.
-      if (claimed !== deliveries.length) throw new GuardMissedError('claimDeliveriesIfDue');
+      if (claimed !== claims.length) throw new GuardMissedError('claimJobsIfUnchanged');
+      if (ended !== ends.length) throw new GuardMissedError('deleteJobsIfHeld');
       if (updated !== orders.length) throw new GuardMissedError('updateOrdersIfUnchanged');
     },
   };
-}
-
-const byEvent = (one: DeliveryWrite, other: DeliveryWrite) => (one.eventId < other.eventId ? -1 : 1);
-
-const byName = (effects: readonly EffectWrite['effect'][]) =>
-  Object.fromEntries(effects.map((effect) => [effect.name, effect]));
-
-type Key = { readonly consumer: string; readonly eventId: string };
-type FoundRow = FactRow & OrderRow & { consumer: string; is_below_watermark: boolean };
-
-const factsOfKeys = `SELECT k.consumer, ${factColumns}, ${orderColumns}, coalesce(e.xid <= m.xid, false) AS is_below_watermark
-     FROM unnest($1::uuid[], $2::text[]) AS k(event_id, consumer)
-     JOIN events e ON e.id = k.event_id
-     JOIN orders o ON o.id = e.order_id
-     LEFT JOIN watermarks m ON m.consumer = k.consumer AND m.type = e.type`;
-
-async function lockOrdersOfFacts(query: Query, keys: readonly Key[]) {
-  const rows = await query<FoundRow>(
-    `/* lock-orders-of-facts */ ${factsOfKeys}
-     ORDER BY o.id FOR NO KEY UPDATE OF o SKIP LOCKED`,
-    [keys.map((key) => key.eventId), keys.map((key) => key.consumer)],
-  );
-  return byKey(rows);
-}
-
-async function readFacts(query: Query, keys: readonly Key[]) {
-  return byKey(
-    await query<FoundRow>(`/* read-facts */ ${factsOfKeys}`, [
-      keys.map((key) => key.eventId),
-      keys.map((key) => key.consumer),
-    ]),
-  );
-}
-
-const byKey = (rows: readonly FoundRow[]) =>
-  new Map(rows.map((row) => [keyOf({ consumer: row.consumer, eventId: row.event_id }), row]));
-
-// Tells a fact whose order is locked from a fact that does not exist.
-async function readKnown(query: Query, eventIds: readonly string[]): Promise<Set<string>> {
-  const rows = await query<{ id: string }>('/* read-known-facts */ SELECT id FROM events WHERE id = ANY($1::uuid[])', [
-    eventIds,
-  ]);
-  return new Set(rows.map((row) => row.id));
 }

@@ -1,9 +1,7 @@
 // Retention: removes what nobody needs any more, in small batches, without a person.
 //
-// Promises: orders, events, effects and open letters stay. A finished delivery goes only when it is older
-// than the retention and below its consumer's watermark, where a claim without a row answers
-// `duplicate`; so removing it can never let an effect happen again. Every statement is short, any number
-// of processes may run it. Process dies in between: the next run goes on.
+// Promises: orders with their effects, events, jobs and open dead letters stay. Every statement is short, any
+// number of processes may run it. Process dies in between: the next run goes on.
 
 import type { Log, System } from '../../engine/ports.ts';
 import type { Database } from './database.ts';
@@ -15,12 +13,6 @@ const intervalMs = 600_000;
 const hourMs = 3_600_000;
 
 export type Retention = { readonly keysHours: number; readonly rowsDays: number };
-
-// UUIDv7 begins with the milliseconds since 1970 in 48 bits (RFC 9562): ids below this one are older.
-export function idBefore(time: Date): string {
-  const hex = time.getTime().toString(16).padStart(12, '0');
-  return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-000000000000`;
-}
 
 export function createCleanup(options: {
   readonly database: Database;
@@ -51,35 +43,14 @@ export function createCleanup(options: {
         [keysBefore],
         signal,
       ),
-      deliveries: await repeat(
-        `/* remove-old-deliveries */ DELETE FROM deliveries d USING (
-           SELECT d.event_id, d.consumer FROM deliveries d
-           JOIN events e ON e.id = d.event_id
-           JOIN watermarks m ON m.consumer = d.consumer AND m.type = e.type
-           WHERE d.event_id < $1::uuid AND d.due_at IS NULL AND e.xid <= m.xid
-             AND NOT EXISTS (SELECT FROM dead_letters l WHERE l.delivery_id = d.event_id AND l.consumer = d.consumer
-                             AND l.closed_at IS NULL)
-           ORDER BY d.event_id LIMIT $2) AS old
-         WHERE d.event_id = old.event_id AND d.consumer = old.consumer AND d.due_at IS NULL RETURNING 1`,
-        [idBefore(rowsBefore)],
-        signal,
-      ),
       attempts: await repeat(
         `/* remove-old-attempts */ DELETE FROM attempts WHERE ctid IN (SELECT ctid FROM attempts WHERE at < $1 LIMIT $2) RETURNING 1`,
         [rowsBefore],
         signal,
       ),
       letters: await repeat(
-        // The delivery of an unread message has no fact whose age could be told; it goes with its letter.
-        `/* remove-old-letters */ WITH old AS (
-           DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE closed_at < $1 LIMIT $2)
-           RETURNING consumer, delivery_id
-         ), unread AS (
-           DELETE FROM deliveries d USING old
-           WHERE d.event_id = old.delivery_id AND d.consumer = old.consumer AND d.order_id IS NULL AND d.due_at IS NULL
-             AND d.state <> 'dead'
-         )
-         SELECT FROM old`,
+        `/* remove-old-letters */ DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE closed_at < $1 LIMIT $2)
+         RETURNING 1`,
         [rowsBefore],
         signal,
       ),

@@ -11,10 +11,11 @@ import type { System } from '../../engine/ports.ts';
 import type { DeskChange, OrderStore } from '../../flow/ports.ts';
 import { createBooks } from './books.ts';
 import type { Database, Query } from './database.ts';
-import { closeLettersIfOpen, readLettersOfOrder, readOpenLetters, reopenDeadDeliveries } from './dead-letters.ts';
+import { closeLettersIfOpen, readLettersOfOrder, readOpenLetters } from './dead-letters.ts';
 import { readEffects, resetEffects } from './effects.ts';
 import { failureOf, GuardMissedError, unavailable } from './errors.ts';
 import { appendFacts } from './events.ts';
+import { recreateJobs } from './jobs.ts';
 import { lockOrder, readOrder, readOrders, updateOrdersIfUnchanged } from './orders.ts';
 import { toFacts } from './settle.ts';
 import { readTimeline } from './timeline.ts';
@@ -73,7 +74,11 @@ export function createOrderStore(options: {
 
   async function endLetters(query: Query, ids: readonly string[], how: 'reprocessed' | 'canceled', at: Date) {
     const closed = await closeLettersIfOpen(query, ids, how, at);
-    if (how === 'reprocessed') await reopenDeadDeliveries(query, closed);
+    if (how === 'canceled') return;
+    const jobs = closed.map(({ consumer, version, eventType, epoch }) => {
+      return { subject: orderId, version, consumer, eventType, epoch: epoch + 1 };
+    });
+    await recreateJobs(query, jobs);
   }
 
   return {
@@ -100,29 +105,15 @@ export function createOrderStore(options: {
     },
 
     books: createBooks(database),
-
-    redeliverUnread: async (letterId, correlationId) => {
-      const auditId = system.newId();
-      return changing(async (query): Promise<null | Refusal> => {
-        if (await wasDone(query, auditId)) return null;
-        const at = system.now();
-        const closed = await closeLettersIfOpen(query, [letterId], 'reprocessed', at);
-        if (closed.length === 0) return refuse('no-dead-letter', `there is no open dead letter ${letterId}`);
-        await reopenDeadDeliveries(query, closed);
-        await audit(query, auditId, 'letter-reprocessed', null, { letterId }, correlationId, at);
-        return null;
-      });
-    },
   };
 }
 
-async function readOwner(query: Query, letterId: string): Promise<OrderId | 'none' | null> {
-  const rows = await query<{ order_id: string | null }>(
+async function readOwner(query: Query, letterId: string): Promise<OrderId | null> {
+  const rows = await query<{ order_id: OrderId }>(
     '/* find-letter */ SELECT order_id FROM dead_letters WHERE id = $1 AND closed_at IS NULL',
     [letterId],
   );
-  if (rows[0] === undefined) return null;
-  return (rows[0].order_id as OrderId | null) ?? 'none';
+  return rows[0]?.order_id ?? null;
 }
 
 async function audit(

@@ -1,4 +1,4 @@
-// Rows of `events` and `outbox`: a fact and the debt to publish it are always written by one statement.
+// Rows of `events`: an event and the jobs that it makes are always written by one statement.
 //
 // Promises: append-only; a version of an order exists once (a second writer fails on the unique key); a
 // fact is read at the newest version of its type, and published as it was written.
@@ -44,21 +44,25 @@ export function toFact(row: FactRow): Fact {
   };
 }
 
-// The lane of an order: its last random byte, so that lanes are even. Mirrors nothing else: lanes may be
-// dealt anew by any release, because a relay reads them from the row.
-export const laneOf = (orderId: string) => `(get_byte(uuid_send(${orderId}), 15) & 15)::smallint`;
+// The attempt that wrote it, and how long it took: for the timeline.
+export type FactWrite = Fact & { readonly attempt?: number; readonly durationMs?: number | null };
 
-export async function appendFacts(query: Query, facts: readonly Fact[]): Promise<void> {
+// With a job for every consumer that subscribes to the type: which those are is data, so a release that does not
+// know a consumer creates its jobs all the same. Sorted, for positions follow the order of the input.
+export async function appendFacts(query: Query, facts: readonly FactWrite[]): Promise<void> {
   if (facts.length === 0) return;
   await query(
-    `/* append-facts */ WITH fact AS (
-       INSERT INTO events (id, order_id, version, type, data, correlation_id, causation_id, traceparent, time)
+    `/* append-facts */ WITH event AS (
+       INSERT INTO events (id, order_id, version, type, data, correlation_id, causation_id, traceparent, time, attempt,
+                           duration_ms)
        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::json[], $6::text[], $7::uuid[],
-                            $8::text[], $9::timestamptz[])
-       RETURNING id, order_id, version
+                            $8::text[], $9::timestamptz[], $10::integer[], $11::integer[])
+         AS e(id, order_id, version, type, data, correlation_id, causation_id, traceparent, time, attempt, duration_ms)
+       ORDER BY order_id, version
+       RETURNING order_id, version, type
      )
-     INSERT INTO outbox (order_id, version, event_id, lane)
-     SELECT order_id, version, id, ${laneOf('order_id')} FROM fact ORDER BY order_id, version`,
+     INSERT INTO jobs (order_id, version, consumer, event_type)
+     SELECT e.order_id, e.version, s.consumer, e.type FROM event e JOIN subscriptions s ON s.event_type = e.type`,
     [
       plainArray(facts.map((f) => f.id)),
       plainArray(facts.map((f) => f.subject)),
@@ -69,6 +73,8 @@ export async function appendFacts(query: Query, facts: readonly Fact[]): Promise
       plainArray(facts.map((f) => f.causationId)),
       facts.map((f) => f.traceparent),
       plainArray(facts.map((f) => f.time)),
+      plainArray(facts.map((f) => f.attempt ?? null)),
+      plainArray(facts.map((f) => f.durationMs ?? null)),
     ],
   );
 }

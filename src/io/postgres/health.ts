@@ -4,7 +4,7 @@
 // the flow depends on them.
 
 import type { Database } from './database.ts';
-import { expectedVersion, type Subscribed, schemaVersion } from './migrate.ts';
+import { expectedVersion, missingSubscription, type Subscribed, schemaVersion } from './migrate.ts';
 
 export type Check = { readonly name: string; readonly status: 'ok' | 'failed'; readonly detail: string };
 
@@ -28,22 +28,9 @@ export async function schemaMistake(database: Database, subscribed: readonly Sub
   if (version < expectedVersion()) {
     return `The database is at schema version ${version}, this release needs ${expectedVersion()}: ${remedy}`;
   }
-  const rows = await database.query<{ missing: string | null; foreign: boolean }>(
-    `/* check-schema */ SELECT (SELECT min(s.consumer || ' of ' || s.type) FROM unnest($1::text[], $2::text[]) AS s(consumer, type)
-             WHERE NOT EXISTS (SELECT FROM watermarks w WHERE w.consumer = s.consumer AND w.type = s.type)) AS missing,
-            EXISTS (SELECT FROM watermarks w WHERE w.xid >= pg_snapshot_xmax(pg_current_snapshot())) AS foreign`,
-    [subscribed.map((one) => one.consumer), subscribed.map((one) => one.type)],
-  );
-  // Without its watermark a consumer would never fetch what the bus lost.
-  if (rows[0]?.missing) return `The subscription ${rows[0].missing} is not in the database: ${remedy}`;
-  // Every new fact would lie below the watermarks and be taken for one that was handled long ago.
-  if (rows[0]?.foreign) {
-    return (
-      'The database was restored from a logical dump, and its watermarks count the transactions of another server: ' +
-      'restore it physically (base backup), or ask for help before you start anything on it.'
-    );
-  }
-  return null;
+  // Without its row in `subscriptions` a consumer's jobs would not be created.
+  const missing = await missingSubscription(database.query, subscribed);
+  return missing === null ? null : `The subscription ${missing} is not in the database: ${remedy}`;
 }
 
 export async function readBacklog(database: Database): Promise<{ outboxAgeSeconds: number; openLetters: number }> {

@@ -1,4 +1,4 @@
-// Brings the schema and the subscriptions' watermarks up to this release, or says that they are not.
+// Brings the schema and the subscriptions up to this release, or says that they are not.
 //
 // Promises: each migration runs once, whole or not at all; two processes that migrate at the same time
 // take turns; running it again changes nothing. Forward only: a release must run on the schema of the
@@ -36,18 +36,37 @@ export async function migrate(database: Database, subscriptions: readonly Subscr
   });
 }
 
-// A subscription that is new starts where it declares: at the first fact ever, or behind every fact whose
-// transaction has ended by now.
+// A subscription that is new starts where it declares: at the first event ever, with a job for each, or with the
+// events to come. Under the lock no event is half written: it has committed, and gets its job here, or it waits, and
+// its statement finds the new row.
 async function enterSubscriptions(query: Query, subscriptions: readonly Subscribed[]): Promise<void> {
+  if (subscriptions.length === 0 || (await missingSubscription(query, subscriptions)) === null) return;
+  await query('/* lock-subscriptions */ LOCK TABLE subscriptions IN ACCESS EXCLUSIVE MODE');
   await query(
-    `/* start-watermarks */ INSERT INTO watermarks (consumer, type, xid)
-     SELECT s.consumer, s.type,
-            CASE s.start WHEN 'beginning' THEN '0'::xid8
-            ELSE (pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1)::text::xid8 END
-     FROM unnest($1::text[], $2::text[], $3::text[]) AS s(consumer, type, start)
-     ON CONFLICT (consumer, type) DO NOTHING`,
+    `/* enter-subscriptions */ WITH wanted AS (
+       SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS s(consumer, event_type, start)
+     ), entered AS (
+       INSERT INTO subscriptions (event_type, consumer) SELECT event_type, consumer FROM wanted
+       ON CONFLICT (event_type, consumer) DO NOTHING
+       RETURNING event_type, consumer
+     )
+     INSERT INTO jobs (order_id, version, consumer, event_type)
+     SELECT e.order_id, e.version, n.consumer, e.type
+     FROM entered n JOIN wanted w USING (event_type, consumer) JOIN events e ON e.type = n.event_type
+     WHERE w.start = 'beginning'`,
     [subscriptions.map((s) => s.consumer), subscriptions.map((s) => s.type), subscriptions.map((s) => s.start)],
   );
+}
+
+// The first subscription that the database does not have; null = it has them all.
+export async function missingSubscription(query: Query, subscriptions: readonly Subscribed[]): Promise<string | null> {
+  const rows = await query<{ missing: string | null }>(
+    `/* find-missing-subscription */ SELECT min(s.consumer || ' of ' || s.type) AS missing
+     FROM unnest($1::text[], $2::text[]) AS s(consumer, type)
+     WHERE NOT EXISTS (SELECT FROM subscriptions n WHERE n.consumer = s.consumer AND n.event_type = s.type)`,
+    [subscriptions.map((one) => one.consumer), subscriptions.map((one) => one.type)],
+  );
+  return rows[0]?.missing ?? null;
 }
 
 export function expectedVersion(): number {

@@ -1,127 +1,148 @@
 // Settling in groups: the end of an attempt, with everything that follows from it, in one transaction.
 //
-// Promises: only the token that holds the delivery settles it; what the result means is decided on the
-// order as it stands under its lock, so a cancel that came meanwhile is seen; delivery, effect, order,
-// facts, outbox, letter and attempt are written together or not at all.
-// A repeated flush finds its own token on a delivery that has ended, and answers `settled`.
+// Promises: only the token that holds the job settles it; what the result means is decided on the order as it
+// stands under its lock, so a cancel that came meanwhile is seen; job, order with its effects, events with their
+// jobs, dead letter and attempt are written together or not at all.
+// A repeated settle finds its job gone or waiting: nothing is left to write, and nothing follows from that.
 // Process dies before the commit: the lease ends and the work is performed again, under the same key.
 
 import type { Fact, Flush, SettleAnswer, SettleRequest, System, Trouble } from '../../engine/ports.ts';
 import type { OrderChange, OrderRecord } from '../../flow/ports.ts';
 import type { Database } from './database.ts';
 import { type AttemptWrite, type LetterWrite, writeAttempts, writeLetters } from './dead-letters.ts';
-import { type DeliveryWrite, endDeliveriesIfHeld, keyOf, readDeliveries } from './deliveries.ts';
-import { type EffectsByOrder, type EffectWrite, readEffects, updateEffectsIfHeld } from './effects.ts';
 import { GuardMissedError, ofOneEntry } from './errors.ts';
-import { appendFacts } from './events.ts';
-import { lockOrders, type OrderUpdate, updateOrdersIfUnchanged } from './orders.ts';
+import { appendFacts, type FactWrite } from './events.ts';
+import {
+  deleteJobsIfHeld,
+  type JobEnd,
+  type JobPause,
+  keyOf,
+  pauseJobsIfHeld,
+  readTokens,
+} from './jobs.ts';
+import { lockOrders, type OrderUpdate, recordAfter, updateOrdersIfUnchanged } from './orders.ts';
 
 export type OrderSettle = SettleRequest<OrderRecord, OrderChange>;
 
 export function createSettle(options: {
   readonly database: Database;
   readonly system: System;
-  readonly onCommitted: () => void;
+  readonly onCommitted: (facts: readonly Fact[]) => void;
 }): Flush<OrderSettle, SettleAnswer> {
   const { database, system, onCommitted } = options;
 
   return async (settles) => {
-    const { answers, hasFacts } = await database.transaction(async (query) => {
-      const known = settles.map(({ work }) => work.subject.order);
-      const keys = settles.map(({ work }) => ({ consumer: work.consumer, eventId: work.fact.id }));
-      const [orders, deliveries] = await Promise.all([lockOrders(query, known), readDeliveries(query, keys)]);
-      // Only an undo takes an effect away from the claim that holds it, and only of a canceled order.
-      const canceled = [...orders.values()].filter((order) => order.status === 'CANCELED').map((order) => order.id);
-      const effects: EffectsByOrder = canceled.length === 0 ? new Map() : await readEffects(query, canceled);
-      const batch: Batch = { deliveries: [], effects: [], orders: [], facts: [], letters: [], attempts: [] };
-      const answered = settles.map(({ work, ending }, index): SettleAnswer | 'locked' => {
-        const order = orders.get(work.fact.subject);
-        if (order === undefined) return 'locked';
-        const delivery = deliveries.get(keyOf(keys[index] as (typeof keys)[number]));
-        if (delivery?.token !== work.token) return 'stale';
-        // An earlier try of this very settle has committed; its answer was lost.
-        if (delivery.state !== 'running') return 'settled';
+    const { answers, facts } = await database.transaction(async (query) => {
+      const keys = settles.map(({ work }) => keyOfWork(work));
+      const [records, tokens] = await Promise.all([
+        lockOrders(query, settles.map(({ work }) => work.subject.order)),
+        readTokens(query, keys),
+      ]);
+      const batch: Batch = { ends: [], pauses: [], orders: [], facts: [], letters: [], attempts: [] };
+      const answered = settles.map(({ work, ending }): SettleAnswer | 'locked' => {
+        const job = tokens.get(keyOf(keyOfWork(work)));
+        // Read without a lock where the order was not to be had: no row, or one that waits, is all that is sure.
+        if (job === undefined || job.token === null) return 'gone';
+        if (job.token !== work.token) return 'stale';
+        const record = records.get(work.fact.subject);
+        if (record === undefined) return 'locked';
         // One entry per order: two would not see each other's writes.
-        orders.delete(work.fact.subject);
-        const record = { order, effects: effects.get(order.id) ?? work.subject.effects };
-        ofOneEntry(() => collect(batch, { work, ending }, record, delivery.takeovers));
+        records.delete(work.fact.subject);
+        ofOneEntry(() => collect(batch, { work, ending }, record, job.takeovers));
         return 'settled';
       });
-      const [ended, updated, held] = await Promise.all([
-        endDeliveriesIfHeld(query, batch.deliveries),
+      const [ended, paused, updated] = await Promise.all([
+        deleteJobsIfHeld(query, batch.ends),
+        pauseJobsIfHeld(query, batch.pauses),
         updateOrdersIfUnchanged(query, batch.orders),
-        updateEffectsIfHeld(query, batch.effects),
         appendFacts(query, batch.facts),
         writeLetters(query, batch.letters),
         writeAttempts(query, batch.attempts),
       ]);
-      if (ended !== batch.deliveries.length) throw new GuardMissedError('endDeliveriesIfHeld');
+      if (ended !== batch.ends.length) throw new GuardMissedError('deleteJobsIfHeld');
+      if (paused !== batch.pauses.length) throw new GuardMissedError('pauseJobsIfHeld');
       if (updated !== batch.orders.length) throw new GuardMissedError('updateOrdersIfUnchanged');
-      if (held !== batch.effects.length) throw new GuardMissedError('updateEffectsIfHeld');
-      return { answers: answered, hasFacts: batch.facts.length > 0 };
+      return { answers: answered, facts: batch.facts };
     });
-    if (hasFacts) onCommitted();
+    if (facts.length > 0) onCommitted(facts);
     return answers;
   };
 
-  function collect(batch: Batch, settle: OrderSettle, record: OrderRecord, takeovers: number): void {
-    const { work, ending } = settle;
+  function collect(batch: Batch, { work, ending }: OrderSettle, record: OrderRecord, takeovers: number): void {
     const at = system.now();
     const change = ending.change(record, at);
-    const state = change === 'obsolete' ? 'skipped' : ending.state;
-    batch.deliveries.push({
-      consumer: work.consumer,
-      eventId: work.fact.id,
-      orderId: record.order.id,
-      state,
-      token: work.token,
-      epoch: work.epoch,
-      attempt: state === 'waiting' && !ending.charged ? work.attempt - 1 : work.attempt,
-      takeovers,
-      dueInMs: state === 'waiting' ? ending.dueInMs : null,
-      wait: state === 'waiting' && !ending.charged ? 'start' : 'end',
-    });
+    const state = change === 'obsolete' ? 'obsolete' : ending.state;
+    const { consumer, token, epoch, attempt } = work;
+    const key = keyOfWork(work);
+    if (state === 'waiting') {
+      const isCharged = ending.charged;
+      const pause = { takeovers, dueInMs: ending.dueInMs, attempt: isCharged ? attempt : attempt - 1, isCharged };
+      batch.pauses.push({ ...key, token, ...pause });
+    } else batch.ends.push({ ...key, token });
     if (change === 'obsolete') return;
-    if (change !== null) applyChange(batch, record, change, work, at);
-    if (ending.trouble === null) return;
+    const { durationMs, trouble } = ending;
+    const facts = change === null ? [] : toFacts(change, { system, at, causationId: work.fact.id });
+    if (change !== null) {
+      assertHeld(record, change, token);
+      if (change.order !== record.order || change.effects.length > 0) {
+        batch.orders.push({ from: record, to: recordAfter(record, change, token) });
+      }
+      const [first, ...others] = facts;
+      // The attempt behind an event is told with its first one.
+      if (first !== undefined) batch.facts.push({ ...first, attempt, durationMs }, ...others);
+    }
+    const note = { ...key, eventId: work.fact.id, epoch, attempt, durationMs, at };
+    if (trouble === null) {
+      // No event says so: a mail was sent.
+      if (state === 'done' && facts.length === 0) {
+        batch.attempts.push({ ...note, outcome: 'done', code: 'done', message: `${consumer} succeeded`, dueInMs: null });
+      }
+      return;
+    }
     const outcome = state === 'dead' ? 'dead' : ending.charged ? 'retry' : 'wait';
     const dueInMs = state === 'waiting' ? Math.round(ending.dueInMs) : null;
-    batch.attempts.push(toAttempt(work, ending.trouble, { outcome, dueInMs, at }));
-    if (state === 'dead') batch.letters.push(toLetter(work, ending.trouble, at));
+    batch.attempts.push({ ...note, outcome, code: trouble.code, message: trouble.message, dueInMs });
+    if (state === 'dead') batch.letters.push(toLetter(work, trouble, at));
   }
 
-  function applyChange(batch: Batch, record: OrderRecord, change: OrderChange, work: OrderSettle['work'], at: Date) {
-    if (change.order !== record.order) batch.orders.push({ from: record.order, to: change.order });
-    for (const effect of change.effects) {
-      batch.effects.push({ orderId: record.order.id, effect: { ...effect, token: work.token } });
-    }
-    batch.facts.push(...toFacts(change, { system, at, causationId: work.fact.id }));
-  }
-
-  function toLetter(work: OrderSettle['work'], trouble: Trouble, at: Date): LetterWrite {
+  function toLetter({ fact, consumer, epoch, attempt }: OrderSettle['work'], trouble: Trouble, at: Date): LetterWrite {
     return {
       id: system.newId(),
-      orderId: work.fact.subject,
-      consumer: work.consumer,
-      eventId: work.fact.id,
-      eventType: work.fact.type,
+      subject: fact.subject,
+      version: fact.version,
+      consumer,
+      eventId: fact.id,
+      eventType: fact.type,
+      epoch,
       trouble,
-      attempts: work.attempt,
+      attempts: attempt,
       failedAt: at,
     };
   }
 }
 
+const keyOfWork = ({ consumer, fact }: OrderSettle['work']) => ({
+  consumer,
+  subject: fact.subject,
+  version: fact.version,
+});
+
 type Batch = {
-  readonly deliveries: DeliveryWrite[];
-  readonly effects: EffectWrite[];
+  readonly ends: JobEnd[];
+  readonly pauses: JobPause[];
   readonly orders: OrderUpdate[];
-  readonly facts: Fact[];
+  readonly facts: FactWrite[];
   readonly letters: LetterWrite[];
   readonly attempts: AttemptWrite[];
 };
 
-// Each fact is caused by the one before it, the first by what the change answers to.
+// A step that writes what its claim does not hold is a defect, and would undo what an undo has done.
+function assertHeld({ order, effects }: OrderRecord, change: OrderChange, token: string): void {
+  const foreign = change.effects.find(({ name }) => effects[name]?.token !== token);
+  if (foreign !== undefined) throw new Error(`another claim holds the ${foreign.name} of order ${order.id}`);
+}
+
+// Each event is caused by the one before it, the first by what the change answers to.
 export function toFacts(
   change: Pick<OrderChange, 'order' | 'facts'>,
   context: { readonly system: Pick<System, 'newId'>; readonly at: Date; readonly causationId: string | null },
@@ -142,21 +163,4 @@ export function toFacts(
     causationId = fact.id;
     return fact;
   });
-}
-
-function toAttempt(
-  work: OrderSettle['work'],
-  trouble: Trouble,
-  end: Pick<AttemptWrite, 'outcome' | 'dueInMs' | 'at'>,
-): AttemptWrite {
-  return {
-    orderId: work.fact.subject,
-    consumer: work.consumer,
-    eventId: work.fact.id,
-    epoch: work.epoch,
-    attempt: work.attempt,
-    code: trouble.code,
-    message: trouble.message,
-    ...end,
-  };
 }
