@@ -10,6 +10,7 @@ import { isRefusal, type Refusal, refuse } from '../../domain/refusals.ts';
 import type { System } from '../../engine/ports.ts';
 import type { DeskChange, OrderStore } from '../../flow/ports.ts';
 import { createBooks } from './books.ts';
+import { reopenEvents } from './cursors.ts';
 import type { Database, Query } from './database.ts';
 import { closeLettersIfOpen, readLettersOfOrder, readOpenLetters } from './dead-letters.ts';
 import { readEffects, resetEffects } from './effects.ts';
@@ -67,18 +68,22 @@ export function createOrderStore(options: {
       if (updated !== 1) throw new GuardMissedError('updateOrdersIfUnchanged');
     }
     await appendFacts(query, toFacts(change, { system, at, causationId: change.causationId }));
-    await endLetters(query, change.closes, change.redelivers ? 'reprocessed' : 'canceled', at);
+    await endLetters(query, before.id, change.closes, change.redelivers ? 'reprocessed' : 'canceled', at);
     await resetEffects(query, before.id, change.effects);
     await audit(query, auditId, change.action, before.id, change.detail, change.correlationId, at);
   }
 
-  async function endLetters(query: Query, ids: readonly string[], how: 'reprocessed' | 'canceled', at: Date) {
+  async function endLetters(
+    query: Query,
+    orderId: string,
+    ids: readonly string[],
+    how: 'reprocessed' | 'canceled',
+    at: Date,
+  ): Promise<void> {
     const closed = await closeLettersIfOpen(query, ids, how, at);
-    if (how === 'canceled') return;
-    const jobs = closed.map(({ consumer, version, eventType, epoch }) => {
-      return { subject: orderId, version, consumer, eventType, epoch: epoch + 1 };
-    });
-    await recreateJobs(query, jobs);
+    if (how !== 'reprocessed') return;
+    await recreateJobs(query, orderId, closed);
+    await reopenEvents(query, orderId, closed);
   }
 
   return {

@@ -1,7 +1,8 @@
 // Rows of `events`: an event and the jobs that it makes are always written by one statement.
 //
-// Promises: append-only; a version of an order exists once (a second writer fails on the unique key); a
-// fact is read at the newest version of its type, and published as it was written.
+// Promises: append-only; a version of an order exists once (a second writer fails on the unique key), and has a
+// higher position than the versions before it; a fact is read at the newest version of its type, and published as it
+// was written.
 
 import { upcast } from '../../domain/upcasts.ts';
 import type { Fact } from '../../engine/ports.ts';

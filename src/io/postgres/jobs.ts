@@ -157,19 +157,22 @@ export async function pauseJobsIfHeld(query: Query, pauses: readonly JobPause[])
   return rows.length;
 }
 
-// A person's reprocess: the job of each dead letter again, with all its attempts. Under the order's lock.
+// A person's reprocess: the job of each dead letter again, with all its attempts. Under the order's lock. A projection
+// has no jobs: its cursor gets the event again (cursors.ts).
 export async function recreateJobs(
   query: Query,
-  jobs: readonly (JobKey & { readonly eventType: string; readonly epoch: number })[],
+  orderId: string,
+  letters: readonly { consumer: string; version: number; eventType: string; epoch: number }[],
 ): Promise<void> {
-  if (jobs.length === 0) return;
   await query(
     `/* recreate-jobs */ INSERT INTO jobs (order_id, version, consumer, event_type, epoch)
-     SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::integer[])`,
+     SELECT l.* FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::integer[])
+       AS l(order_id, version, consumer, event_type, epoch)
+     WHERE EXISTS (SELECT FROM subscriptions s WHERE s.consumer = l.consumer)`,
     [
-      ...keyValues(jobs),
-      plainArray(jobs.map((job) => job.eventType)),
-      plainArray(jobs.map((job) => job.epoch)),
+      ...keyValues(letters.map(({ consumer, version }) => ({ consumer, version, subject: orderId }))),
+      plainArray(letters.map((letter) => letter.eventType)),
+      plainArray(letters.map((letter) => letter.epoch + 1)),
     ],
   );
 }
