@@ -11,7 +11,7 @@ import type { Item, Order, OrderId, PaymentScenario } from '../domain/order.ts';
 import type { Refusal } from '../domain/refusals.ts';
 import type { Step } from '../engine/ports.ts';
 import type { TimelineEntry } from './orders/sentences.ts';
-import type { Books, Count } from './projections/books.ts';
+import type { Books } from './projections/books.ts';
 import type { OrderPlace, OrderQuery, Search } from './projections/search-ports.ts';
 
 export type Authorization = { readonly authorizationId: string; readonly expiresAt: Date };
@@ -130,8 +130,6 @@ export type OrderChange = {
   readonly facts: readonly Happened[];
   // Full rows; written under the claim's token (a claim takes the row, a settle must still own it).
   readonly effects: readonly Omit<Effect, 'token'>[];
-  // What is added to the books; only of a step that ends at its claim.
-  readonly counts?: readonly Count[];
 };
 
 export type PlaceRequest = {
