@@ -16,13 +16,17 @@ import { failureOf } from '../io/postgres/errors.ts';
 
 // Some ten milliseconds of work, a fraction of what a transaction may take.
 const batchMax = 500;
-// The bus wakes a reader; this is for what the bus loses.
+// A commit of this process, or the bus, wakes a reader; this is for what other processes write and the bus loses.
 const pollMs = 1_000;
+// Where this process knows all writers: an upper bound, against a mistake of ours.
+const quietPollMs = 60_000;
 // Longer than a call that hangs until its timeout may take, and than the next one.
 const leaseMs = (timeoutMs: number) => Math.max(30_000, 3 * timeoutMs);
 
 type Surroundings = {
   readonly cursors: Cursors<Query>;
+  // True where no other process writes events.
+  readonly knowsAllWriters?: boolean;
   readonly system: System;
   readonly log: Log;
   // So many events of this consumer are handled, or were parked.
@@ -61,7 +65,7 @@ export function createOutsideIndexing(
 
 const known = new Set(knownTypes);
 
-function readerOf(consumer: ProjectionName, turns: Turns, { system, log, onEnded }: Surroundings): CursorReader {
+function readerOf(consumer: ProjectionName, turns: Turns, { knowsAllWriters = false, system, log, onEnded }: Surroundings): CursorReader {
   const take: Turns['take'] = async (...asked) => {
     const step = await turns.take(...asked);
     const parked = step?.letters.length ?? 0;
@@ -75,7 +79,7 @@ function readerOf(consumer: ProjectionName, turns: Turns, { system, log, onEnded
     knows: (type) => known.has(type),
     isPoison: (error) => error instanceof UntoldError || failureOf(error) === 'data',
     batchMax,
-    pollMs,
+    pollMs: knowsAllWriters ? quietPollMs : pollMs,
     gatherMs: projections.find((row) => row.consumer === consumer)?.gatherMs ?? 0,
     system,
     log,

@@ -12,7 +12,7 @@ import { createOrderJudge } from '../flow/verify/order.ts';
 import type { SeenOrder } from '../flow/verify/seen-order.ts';
 import { lockDirectory } from '../io/directory-lock.ts';
 import { createLedgerReader, LedgerUnreadableError } from '../io/partners/ledger-reader.ts';
-import { idBefore } from '../io/postgres/cleanup.ts';
+import { idBefore } from '../io/postgres/ids.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { isAway } from '../io/postgres/errors.ts';
 import { schemaMistake } from '../io/postgres/health.ts';

@@ -7,7 +7,7 @@
 
 import type { Order, OrderId } from '../../domain/order.ts';
 import { isRefusal, type Refusal, refuse } from '../../domain/refusals.ts';
-import type { System } from '../../engine/ports.ts';
+import type { Hint, System } from '../../engine/ports.ts';
 import type { DeskChange, OrderStore } from '../../flow/ports.ts';
 import { createBooks } from './books.ts';
 import { reopenEvents } from './cursors.ts';
@@ -28,7 +28,7 @@ const pauseMs = 100;
 export function createOrderStore(options: {
   readonly database: Database;
   readonly system: System;
-  readonly onCommitted: () => void;
+  readonly onCommitted: (events: readonly Hint[]) => void;
 }): Omit<OrderStore, 'place'> {
   const { database, system, onCommitted } = options;
 
@@ -41,12 +41,13 @@ export function createOrderStore(options: {
   }
 
   // Runs the transaction again where it was rolled back, or may have been lost.
-  async function changing<T>(work: (query: Query) => Promise<T>): Promise<T> {
+  async function changing<T>(work: (query: Query, hints: Hint[]) => Promise<T>): Promise<T> {
     let maybeStored = false;
     for (let tries = 1; ; tries += 1) {
+      const hints: Hint[] = [];
       try {
-        const result = await database.transaction(work);
-        onCommitted();
+        const result = await database.transaction((query) => work(query, hints));
+        onCommitted(hints);
         return result;
       } catch (error) {
         const failure = failureOf(error);
@@ -61,16 +62,19 @@ export function createOrderStore(options: {
     return (await query('/* find-audit */ SELECT 1 FROM audit_log WHERE id = $1', [auditId])).length > 0;
   }
 
-  async function write(query: Query, before: Order, change: DeskChange, auditId: string): Promise<void> {
+  // Answers what there is to do from here on.
+  async function write(query: Query, before: Order, change: DeskChange, auditId: string): Promise<Hint[]> {
     const at = system.now();
+    const facts = toFacts(change, { system, at, causationId: change.causationId });
     if (change.order !== before) {
       const updated = await updateOrdersIfUnchanged(query, [{ from: before, to: change.order }]);
       if (updated !== 1) throw new GuardMissedError('updateOrdersIfUnchanged');
     }
-    await appendFacts(query, toFacts(change, { system, at, causationId: change.causationId }));
-    await endLetters(query, before.id, change.closes, change.redelivers ? 'reprocessed' : 'canceled', at);
+    await appendFacts(query, facts);
+    const again = await endLetters(query, before.id, change.closes, change.redelivers ? 'reprocessed' : 'canceled', at);
     await resetEffects(query, before.id, change.effects);
     await audit(query, auditId, change.action, before.id, change.detail, change.correlationId, at);
+    return [...facts, ...again];
   }
 
   async function endLetters(
@@ -79,11 +83,12 @@ export function createOrderStore(options: {
     ids: readonly string[],
     how: 'reprocessed' | 'canceled',
     at: Date,
-  ): Promise<void> {
+  ): Promise<Hint[]> {
     const closed = await closeLettersIfOpen(query, ids, how, at);
-    if (how !== 'reprocessed') return;
+    if (how !== 'reprocessed') return [];
     await recreateJobs(query, orderId, closed);
     await reopenEvents(query, orderId, closed);
+    return closed.map(({ version, eventType: type }) => ({ subject: orderId, version, type }));
   }
 
   return {
@@ -95,7 +100,7 @@ export function createOrderStore(options: {
 
     change: async (id, decide) => {
       const auditId = system.newId();
-      return changing(async (query) => {
+      return changing(async (query, hints) => {
         const order = await lockOrder(query, id);
         if (order === null) return refuse('order-not-found', `there is no order ${id}`);
         if (await wasDone(query, auditId)) return order;
@@ -104,7 +109,7 @@ export function createOrderStore(options: {
         const change = decide({ order, effects }, letters, system.now());
         if (isRefusal(change)) return change;
         if (change === null) return order;
-        await write(query, order, change, auditId);
+        hints.push(...(await write(query, order, change, auditId)));
         return change.order;
       });
     },
