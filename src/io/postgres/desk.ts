@@ -5,19 +5,18 @@
 // chosen before the first try: a request whose commit got no answer finds it and is done.
 // Process dies before the commit: nothing happened; after it: the client repeats and sees the result.
 
-import type { Order, OrderId } from '../../domain/order.ts';
+import type { OrderId } from '../../domain/order.ts';
 import { isRefusal, type Refusal, refuse } from '../../domain/refusals.ts';
 import type { Hint, System } from '../../engine/ports.ts';
-import type { DeskChange, OrderStore } from '../../flow/ports.ts';
+import type { DeskChange, OrderRecord, OrderStore } from '../../flow/ports.ts';
 import { createBooks } from './books.ts';
 import { reopenEvents } from './cursors.ts';
 import type { Database, Query } from './database.ts';
 import { closeLettersIfOpen, readLettersOfOrder, readOpenLetters } from './dead-letters.ts';
-import { readEffects, resetEffects } from './effects.ts';
 import { failureOf, GuardMissedError, unavailable } from './errors.ts';
 import { appendFacts } from './events.ts';
 import { recreateJobs } from './jobs.ts';
-import { lockOrder, readOrder, readOrders, updateOrdersIfUnchanged } from './orders.ts';
+import { lockOrder, readOrder, readOrders, recordAfter, updateOrdersIfUnchanged } from './orders.ts';
 import { toFacts } from './settle.ts';
 import { readTimeline } from './timeline.ts';
 
@@ -63,17 +62,17 @@ export function createOrderStore(options: {
   }
 
   // Answers what there is to do from here on.
-  async function write(query: Query, before: Order, change: DeskChange, auditId: string): Promise<Hint[]> {
+  async function write(query: Query, from: OrderRecord, change: DeskChange, auditId: string): Promise<Hint[]> {
     const at = system.now();
+    const { id } = from.order;
     const facts = toFacts(change, { system, at, causationId: change.causationId });
-    if (change.order !== before) {
-      const updated = await updateOrdersIfUnchanged(query, [{ from: before, to: change.order }]);
+    if (change.order !== from.order || change.effects.length > 0) {
+      const updated = await updateOrdersIfUnchanged(query, [{ from, to: recordAfter(from, change, null) }]);
       if (updated !== 1) throw new GuardMissedError('updateOrdersIfUnchanged');
     }
     await appendFacts(query, facts);
-    const again = await endLetters(query, before.id, change.closes, change.redelivers ? 'reprocessed' : 'canceled', at);
-    await resetEffects(query, before.id, change.effects);
-    await audit(query, auditId, change.action, before.id, change.detail, change.correlationId, at);
+    const again = await endLetters(query, id, change.closes, change.redelivers ? 'reprocessed' : 'canceled', at);
+    await audit(query, auditId, change.action, id, change.detail, change.correlationId, at);
     return [...facts, ...again];
   }
 
@@ -101,15 +100,14 @@ export function createOrderStore(options: {
     change: async (id, decide) => {
       const auditId = system.newId();
       return changing(async (query, hints) => {
-        const order = await lockOrder(query, id);
-        if (order === null) return refuse('order-not-found', `there is no order ${id}`);
-        if (await wasDone(query, auditId)) return order;
+        const record = await lockOrder(query, id);
+        if (record === null) return refuse('order-not-found', `there is no order ${id}`);
+        if (await wasDone(query, auditId)) return record.order;
         const letters = await readLettersOfOrder(query, id);
-        const effects = (await readEffects(query, [id])).get(id) ?? {};
-        const change = decide({ order, effects }, letters, system.now());
+        const change = decide(record, letters, system.now());
         if (isRefusal(change)) return change;
-        if (change === null) return order;
-        hints.push(...(await write(query, order, change, auditId)));
+        if (change === null) return record.order;
+        hints.push(...(await write(query, record, change, auditId)));
         return change.order;
       });
     },
