@@ -77,7 +77,7 @@ export function createVerifyRows(database: Database) {
     const [promise, said] =
       reader === 'relay'
         ? ['late publishing', 'is owed to the bus for']
-        : ['late deliveries', `is not read by ${reader.split('.')[0]} for`];
+        : ['late reading', `is not read by ${reader.split('.')[0]} for`];
     for (let after = 0; ; ) {
       const rows = await read<{ seen: number; bad: Bad[] | null; last: number | null }>(
         `/* verify-unread */ WITH part AS MATERIALIZED (
