@@ -65,11 +65,11 @@ export function deskContract(open: () => Store): void {
     });
 
     it('leaves the order’s claim running: what it brings home is recorded', async () => {
-      const { desk, placed, claimed, deliveryInWords, doneWith, settleOnce, order } = open();
+      const { desk, placed, claimed, jobInWords, doneWith, settleOnce, order } = open();
       const { order: asked, eventId } = await placed();
       const work = await claimed('payment', eventId);
       await desk.cancel(asked.id, null, 'c-1');
-      assert.equal(await deliveryInWords('payment', eventId), 'running 1/0');
+      assert.equal(await jobInWords('payment', eventId), 'claimed 1/0');
       await settleOnce(doneWith(work, authorized));
       assert.equal((await order(asked.id)).payment, 'authorized');
     });
@@ -77,7 +77,7 @@ export function deskContract(open: () => Store): void {
 
   describe('a reprocess', () => {
     it('closes all open letters and makes their deliveries due, with all attempts, in a new epoch', async () => {
-      const { desk, delivery, factsOf, claimed, sql } = open();
+      const { desk, job, factsOf, claimed, sql } = open();
       const { order, eventId, failure } = await failedTwice();
       const again = accepted(await desk.reprocess(order.id, 'c-6'));
       assert.deepEqual([again.status, again.reason, again.retryCount], ['PENDING', null, 0]);
@@ -87,7 +87,7 @@ export function deskContract(open: () => Store): void {
         ['payment', eventId],
         ['notification', failure],
       ] as const) {
-        const row = await delivery(consumer, event);
+        const row = await job(consumer, event);
         assert.deepEqual([row?.state, row?.epoch, row?.attempt, row?.takeovers], ['waiting', 1, 0, 0]);
       }
       const work = await claimed('payment', eventId);

@@ -92,7 +92,7 @@ for (const cut of ['the answer', 'the statement'] as const) {
         const answer = answers[index];
         assert.ok(answer?.answer === 'run' && answer.work.token === requests[index]?.token);
         assert.deepEqual([answer.work.attempt, answer.work.subject.order.status], [1, 'PROCESSING']);
-        assert.equal(await look.deliveryInWords('payment', eventId), 'running 1/0');
+        assert.equal(await look.jobInWords('payment', eventId), 'claimed 1/0');
         const { deliveries, effects, attempts } = await look.rowsOf(order.id);
         assert.deepEqual([deliveries, effects, attempts], [1, 1, 0]);
       }
@@ -105,7 +105,7 @@ for (const cut of ['the answer', 'the statement'] as const) {
       const group = grouped<OrderClaim, ClaimAnswer<OrderRecord>>(store.claim);
       const answer = await withCut('COMMIT', cut, () => group.add(look.claimOf('payment', eventId)));
       assert.equal(answer.answer, 'run');
-      assert.equal(await look.deliveryInWords('payment', eventId), 'running 1/1');
+      assert.equal(await look.jobInWords('payment', eventId), 'claimed 1/1');
       assert.equal((await look.rowsOf(order.id)).attempts, 1);
     });
 
@@ -149,8 +149,8 @@ for (const cut of ['the answer', 'the statement'] as const) {
       const again = await withCut('COMMIT', cut, () => store.desk.reprocess(order.id, `c ${cut}`));
       assert.ok(!isRefusal(again));
       assert.deepEqual([again.status, again.version], ['PENDING', 3]);
-      const delivery = await look.delivery('payment', eventId);
-      assert.deepEqual([delivery?.state, delivery?.epoch, delivery?.attempt], ['waiting', 1, 0]);
+      const job = await look.job('payment', eventId);
+      assert.deepEqual([job?.state, job?.epoch, job?.attempt], ['waiting', 1, 0]);
       const audit = await direct.query('SELECT action FROM audit_log WHERE order_id = $1', [order.id]);
       assert.deepEqual(audit, [{ action: 'reprocessed' }]);
     });
@@ -211,7 +211,7 @@ describe('when the server ends a connection in the middle of a flush', { timeout
     const answer = await whileEnded(lock, [eventId], () => group.add(look.claimOf('payment', eventId)));
     assert.equal(answer.answer, 'run');
     assert.ok(group.flushes() >= 2);
-    assert.equal(await look.deliveryInWords('payment', eventId), 'running 2/0');
+    assert.equal(await look.jobInWords('payment', eventId), 'claimed 2/0');
   });
 
   it('settling runs again and writes its facts once', async () => {

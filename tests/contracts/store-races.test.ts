@@ -219,10 +219,10 @@ describe('an order that a stranger has locked', { timeout: 90_000 }, () => {
     const answers = await Promise.all(later.map(({ eventId }) => claim(one.claimOf('payment', eventId))));
     assert.deepEqual(answersOf(answers), ['run', 'run']);
     assert.equal(isAnswered, false);
-    assert.equal(await one.deliveryInWords('payment', locked.eventId), 'no row');
+    assert.equal(await one.jobInWords('payment', locked.eventId), 'no job');
     await them.end();
     assert.equal((await stalled).answer, 'run');
-    assert.equal(await one.deliveryInWords('payment', locked.eventId), 'running 1/0');
+    assert.equal(await one.jobInWords('payment', locked.eventId), 'claimed 1/0');
   });
 
   it('stalls its own settle alone, uncharged', async () => {
@@ -237,7 +237,7 @@ describe('an order that a stranger has locked', { timeout: 90_000 }, () => {
     assert.equal((await one.order(placed[1]?.order.id ?? '')).payment, 'pending');
     await them.end();
     assert.equal(await settles[1], 'settled');
-    assert.equal(await one.deliveryInWords('payment', placed[1]?.eventId ?? ''), 'done 1/0');
+    assert.equal(await one.jobInWords('payment', placed[1]?.eventId ?? ''), 'no job');
   });
 
   it('is not mistaken for a fact that does not exist', async () => {
@@ -272,8 +272,8 @@ describe('a row that changes between reading and writing', { timeout: 90_000 }, 
     const claim = grouped<OrderClaim, ClaimAnswer<OrderRecord>>(one.claim);
     const answer = await whileWaited(extend, [eventId], () => claim(one.claimOf('payment', eventId)));
     assert.equal(answer.answer, 'busy');
-    assert.equal((await one.delivery('payment', eventId))?.token, token);
-    assert.equal(await one.deliveryInWords('payment', eventId), 'running 1/0');
+    assert.equal((await one.job('payment', eventId))?.token, token);
+    assert.equal(await one.jobInWords('payment', eventId), 'claimed 1/0');
   });
 
   it('is not ended when somebody else owns it now: the settle is stale and writes nothing', async () => {
@@ -283,7 +283,7 @@ describe('a row that changes between reading and writing', { timeout: 90_000 }, 
     const settle = grouped<OrderSettle, SettleAnswer>(one.settle);
     const answer = await whileWaited(steal, [eventId], () => settle(one.doneWith(work, authorized)));
     assert.equal(answer, 'stale');
-    assert.equal(await one.deliveryInWords('payment', eventId), 'running 1/0');
+    assert.equal(await one.jobInWords('payment', eventId), 'claimed 1/0');
     assert.deepEqual(await one.factsOf(order.id), ['OrderCreatedV1']);
   });
 });
@@ -383,7 +383,7 @@ describe('a fact that is committed late', { timeout: 90_000 }, () => {
       );
       return row?.passed;
     };
-    // Everything so far has a delivery: nothing else holds the watermark.
+    // Everything so far has a job: nothing else holds the watermark.
     const deliverAll = () =>
       one.sql(
         `INSERT INTO deliveries (event_id, consumer, order_id, state, token, epoch, attempt, takeovers)
