@@ -17,7 +17,7 @@ export function settleContract(open: () => Store): void {
   };
 
   describe('a settle', () => {
-    it('writes job, effect, order, facts and debt together, caused by the fact it answers to', async () => {
+    it('ends the job, and writes order, effect, events and their jobs together, caused by the event it answers to', async () => {
       const { placed, claimed, doneWith, settleOnce, order, effect, jobInWords, sql } = open();
       const { order: asked, eventId } = await placed();
       assert.equal(await settleOnce(doneWith(await claimed('payment', eventId), authorized)), 'settled');
@@ -29,12 +29,12 @@ export function settleContract(open: () => Store): void {
       assert.equal((await effect(asked.id, 'authorization'))?.state, 'done');
       assert.equal(await jobInWords('payment', eventId), 'no job');
       const [fact] = await sql(
-        `SELECT e.type, e.version, e.causation_id, e.correlation_id, o.event_id IS NOT NULL AS is_owed
-         FROM events e LEFT JOIN outbox o ON o.event_id = e.id WHERE e.order_id = $1 AND e.version = 2`,
+        `SELECT e.type, e.version, e.causation_id, e.correlation_id, e.attempt, e.duration_ms, j.consumer
+         FROM events e JOIN jobs j USING (order_id, version) WHERE e.order_id = $1 AND e.version = 2`,
         [asked.id],
       );
       const expected = { type: 'PaymentAuthorizedV1', version: 2, causation_id: eventId, correlation_id: 'c-1' };
-      assert.deepEqual(fact, { ...expected, is_owed: true });
+      assert.deepEqual(fact, { ...expected, attempt: 1, duration_ms: 1, consumer: 'fulfillment' });
     });
 
     it('chains several facts: each is caused by the one before', async () => {
@@ -62,7 +62,7 @@ export function settleContract(open: () => Store): void {
       assert.deepEqual(await state(), before);
       assert.equal(await settleOnce(doneWith(successor, authorized)), 'settled');
       const after = await state();
-      assert.equal(await settleOnce(doneWith(frozen, declined)), 'stale');
+      assert.equal(await settleOnce(doneWith(frozen, declined)), 'gone');
       assert.deepEqual(await state(), after);
     });
 
@@ -75,7 +75,7 @@ export function settleContract(open: () => Store): void {
       assert.equal(await jobInWords('payment', eventId), 'no job');
     });
 
-    it('that is repeated under its own token is settled, and writes nothing twice', async () => {
+    it('that is repeated finds its job gone or waiting, and writes nothing twice', async () => {
       const { placed, claimed, doneWith, waitingFor, deadBy, settleOnce, rowsOf, order, job } = open();
       for (const end of ['done', 'waiting', 'dead'] as const) {
         const { order: asked, eventId } = await placed();
@@ -88,7 +88,7 @@ export function settleContract(open: () => Store): void {
         const state = async () => [await rowsOf(asked.id), await order(asked.id), await job('payment', eventId)];
         assert.equal(await settleOnce(settles[end]), 'settled');
         const before = await state();
-        assert.equal(await settleOnce(settles[end]), 'settled');
+        assert.equal(await settleOnce(settles[end]), 'gone');
         assert.deepEqual(await state(), before, end);
       }
     });
@@ -136,8 +136,8 @@ export function settleContract(open: () => Store): void {
         await settleOnce(waitingFor(await claimed('payment', eventId), 3_600_000, charged));
         const [row] = await sql<{ is_right: boolean }>(
           `SELECT due_at BETWEEN clock_timestamp() + interval '59 minutes' AND clock_timestamp() + interval '1 hour'
-             AS is_right FROM deliveries WHERE event_id = $1`,
-          [eventId],
+             AS is_right FROM jobs WHERE order_id = $1`,
+          [asked.id],
         );
         const { waiting_since } = (await job('payment', eventId)) ?? {};
         const { retryCount } = await order(asked.id);
@@ -186,13 +186,15 @@ export function settleContract(open: () => Store): void {
       assert.deepEqual(await factsOf(asked.id), ['OrderCreatedV1', 'OrderFailedV1']);
       assert.equal(await jobInWords('payment', eventId), 'no job');
       const letters = await sql(
-        'SELECT consumer, delivery_id, event_type, failure_class, code, attempts, closed_at FROM dead_letters WHERE order_id = $1',
+        'SELECT consumer, version, event_id, epoch, event_type, failure_class, code, attempts, closed_at FROM dead_letters WHERE order_id = $1',
         [asked.id],
       );
       assert.deepEqual(letters, [
         {
           consumer: 'payment',
-          delivery_id: eventId,
+          version: 1,
+          event_id: eventId,
+          epoch: 0,
           event_type: 'OrderCreatedV1',
           failure_class: 'retryable',
           code: 'provider-unavailable',
@@ -231,19 +233,20 @@ export function settleContract(open: () => Store): void {
       const work = await claimed('payment', eventId);
       // An open letter that should not be there: the unique key refuses a second one.
       await sql(
-        `INSERT INTO dead_letters (id, consumer, delivery_id, failure_class, code, message, attempts, failed_at)
-         VALUES (gen_random_uuid(), 'payment', $1, 'retryable', 'x', 'x', 1, now())`,
-        [eventId],
+        `INSERT INTO dead_letters (id, order_id, version, consumer, event_id, event_type, epoch, failure_class, code,
+                                   message, attempts, failed_at)
+         VALUES (gen_random_uuid(), $1, 1, 'payment', $2, 'OrderCreatedV1', 0, 'retryable', 'x', 'x', 1, now())`,
+        [asked.id, eventId],
       );
       const state = async () => [await rowsOf(asked.id), await order(asked.id), await job('payment', eventId)];
       const before = await state();
       await assert.rejects(settle([deadBy(work, troubleOf())]), { code: '23505' });
       assert.deepEqual(await state(), before);
-      await sql('DELETE FROM dead_letters WHERE delivery_id = $1', [eventId]);
+      await sql('DELETE FROM dead_letters WHERE order_id = $1', [asked.id]);
       assert.equal(await settleOnce(deadBy(work, troubleOf())), 'settled');
     });
 
-    it('that finds its work obsolete ends it as skipped, without a letter', async () => {
+    it('that finds its work obsolete deletes the job, without a dead letter', async () => {
       const store = open();
       const { placed, claimed, deadBy, settleOnce, rowsOf, jobInWords, effect } = store;
       const { order, eventId } = await placed();
@@ -267,7 +270,7 @@ export function settleContract(open: () => Store): void {
       const mail = await claimed('notification', await factOf(asked.id, 'OrderCanceledV1'));
       const flush = [doneWith(work, booked), doneWith(mail, undefined), doneWith(other, authorized)];
       assert.deepEqual(answersOf(await settle(flush)), ['settled', 'locked', 'settled']);
-      assert.deepEqual(answersOf(await settle(flush)), ['settled', 'settled', 'settled']);
+      assert.deepEqual(answersOf(await settle(flush)), ['gone', 'settled', 'gone']);
       assert.equal((await order(asked.id)).fulfillment, 'scheduled');
       assert.equal((await order(another.order.id)).payment, 'authorized');
     });
@@ -292,7 +295,7 @@ export function settleContract(open: () => Store): void {
         ['rejected', 'fulfilled'],
       );
       assert.equal(await jobInWords('payment', sound.eventId), 'no job');
-      assert.match(await jobInWords('payment', poisoned.eventId), /^running/);
+      assert.match(await jobInWords('payment', poisoned.eventId), /^claimed/);
     });
 
     it('brings an order that is paid and booked to its end', async () => {
