@@ -201,10 +201,14 @@ const tables: Record<string, Table> = {
     },
   },
   events: {
-    row: { id: id(1), order_id: id(1), version: 1, type: 'T', data: '{}', correlation_id: 'c-1', time: at },
+    row: {
+      ...{ id: id(1), order_id: id(1), version: 1, type: 'T', data: '{}', correlation_id: 'c-1', time: at },
+      // Far behind every position that the other tests are given.
+      position: 1_000_000_001,
+    },
     refuses: {
-      events_pkey: [{ id: id(2) }],
-      events_position_key: [],
+      events_pkey: [{ id: id(2), position: 1_000_000_002 }],
+      events_position_key: [{ id: id(2), order_id: id(2) }],
       events_version_check: [{ id: id(2), version: 0 }],
       events_data_check: [{ id: id(2), version: 2, data: JSON.stringify('x'.repeat(60_000)) }],
     },
@@ -225,11 +229,11 @@ const tables: Record<string, Table> = {
   subscriptions: { row: { event_type: 'T', consumer: 'c' }, refuses: { subscriptions_pkey: [{}] } },
   dependencies: { row: { name: 'c', down_since: at }, refuses: { dependencies_pkey: [{}] } },
   cursors: {
-    row: { reader: 'c', read_to: 0, gaps: '{}' },
+    row: { reader: 'c', read_to: 7, gaps: '{[2,4),[7,8)}' },
     refuses: {
       cursors_pkey: [{}],
-      cursors_read_to_check: [{ reader: 'd', read_to: -1 }],
-      cursors_gaps_lie_below: [{ reader: 'd', gaps: '{[1,2)}' }],
+      cursors_read_to_check: [{ reader: 'd', read_to: -1, gaps: '{}' }],
+      cursors_gaps_lie_below: [{ reader: 'd', gaps: '{[2,9)}' }],
     },
   },
   dead_letters: {
@@ -273,7 +277,7 @@ const tables: Record<string, Table> = {
     refuses: { attempts_outcome_check: [{ outcome: 'luck' }] },
   },
   search_rebuilds: {
-    row: { kind: 'c', target: 'c-1', since: '1', after: id(1), token: id(2), alive_at: at },
+    row: { kind: 'c', target: 'c-1', after: id(1), token: id(2), alive_at: at },
     refuses: { search_rebuilds_pkey: [{ target: 'c-2' }] },
   },
   order_documents: {
