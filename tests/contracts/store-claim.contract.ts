@@ -20,10 +20,7 @@ export function claimContract(open: () => Store): void {
         await effect(before.id, 'authorization'),
         await order(before.id),
       ];
-      assert.deepEqual(
-        [row?.token !== null, row?.attempt, row?.takeovers, row?.token],
-        [true, 1, 0, request.token],
-      );
+      assert.deepEqual([row?.token !== null, row?.attempt, row?.takeovers, row?.token], [true, 1, 0, request.token]);
       assert.deepEqual(intent, { state: 'intent', token: request.token });
       assert.deepEqual([after.status, after.payment, after.version], ['PROCESSING', 'pending', 1]);
       assert.deepEqual(work.subject.order, after);
