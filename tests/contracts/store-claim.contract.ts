@@ -157,7 +157,7 @@ export function claimContract(open: () => Store): void {
     });
 
     it('of work that waited longer than allowed gets it back to be ended, not to be done', async () => {
-      const { placed, claimOf, claimOnce, makeDue, waitingSince } = open();
+      const { placed, claimOf, claimOnce, waitingSince } = open();
       const { eventId } = await placed();
       await waitingSince('payment', eventId, 86_400_001);
       const answer = await claimOnce(claimOf('payment', eventId));

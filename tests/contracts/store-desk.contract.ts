@@ -74,7 +74,7 @@ export function deskContract(open: () => Store): void {
   });
 
   describe('a reprocess', () => {
-    it('closes all open letters and makes their deliveries due, with all attempts, in a new epoch', async () => {
+    it('closes all open letters and creates their jobs again, with all attempts, in a new epoch', async () => {
       const { desk, job, factsOf, claimed, sql } = open();
       const { order, eventId, failure } = await failedTwice();
       const again = accepted(await desk.reprocess(order.id, 'c-6'));
@@ -86,7 +86,7 @@ export function deskContract(open: () => Store): void {
         ['notification', failure],
       ] as const) {
         const row = await job(consumer, event);
-        assert.deepEqual([row?.state, row?.epoch, row?.attempt, row?.takeovers], ['waiting', 1, 0, 0]);
+        assert.deepEqual([row?.token, row?.epoch, row?.attempt, row?.takeovers], [null, 1, 0, 0]);
       }
       const work = await claimed('payment', eventId);
       assert.deepEqual([work.epoch, work.attempt], [1, 1]);

@@ -41,7 +41,7 @@ type Parts = Partial<Pick<Cursors<Query>, 'store'>> & { readonly system?: System
 function relayTo(world: World, publish: Bus['publish'], { system = createSystem(), ...more }: Parts = {}) {
   const cursors = { ...createCursors({ database: world.database, system }), ...more };
   const bus = { publish };
-  return createRelay({ cursors, bus, isShared: true, streamOf: () => 'orders.events.v1', system, log: silent });
+  return createRelay({ cursors, bus, streamOf: () => 'orders.events.v1', system, log: silent });
 }
 
 // The lease ends, as if its time had passed.
