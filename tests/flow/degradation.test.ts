@@ -129,7 +129,7 @@ describe('while a partner is away', { concurrency: 8 }, () => {
     const ofPayment = (await attempts(world)).filter(({ consumer }) => consumer === 'payment');
     const seen = new Set(ofPayment.map(({ outcome, code }) => `${outcome} ${code}`));
     assert.deepEqual([...seen], ['wait partner-throttled']);
-    for (const { id } of placed) assert.equal((await world.delivery('payment', id)).attempt, 1);
+    for (const { id } of placed) assert.equal(await world.attempts('payment', id), 1);
     assert.deepEqual(world.engine.breakerChanges, [], 'throttling is an answer');
   });
 
@@ -172,7 +172,7 @@ describe('an unlucky order', { concurrency: 8 }, () => {
     for (const { id } of placed) {
       const { retryCount, reason, payment } = await world.ended(id, 'FAILED');
       assert.deepEqual([retryCount, reason?.code, payment], [3, 'simulated-failure', 'none']);
-      assert.equal((await world.delivery('payment', id)).attempt, 4);
+      assert.equal(await world.attempts('payment', id), 4);
     }
     await world.settled();
     assert.deepEqual(new Set(world.calls.map(({ call }) => call)), new Set(['send']));

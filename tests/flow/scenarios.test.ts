@@ -76,9 +76,9 @@ describe('an order', { concurrency: true }, () => {
       await world.ended(id);
       await world.settled();
       const { status, payment, fulfillment, retryCount, reason } = await world.order(id);
-      const { attempt } = await world.delivery('payment', id);
+      const attempt = await world.attempts('payment', id);
       const attempts = world.callsOf(id).filter((call) => call === 'authorize').length;
-      assert.equal(attempt, attempts, 'the delivery counts the attempts that the provider saw');
+      assert.equal(attempt, attempts, 'counted are the attempts that the provider saw');
       const letters = await world.openLetters();
       assert.ok(letters.length <= 1);
       for (const letter of letters) {

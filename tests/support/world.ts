@@ -45,6 +45,8 @@ export type WorldEngine = {
   readonly stop: (graceMs?: number) => Promise<void>;
   // How many claims were answered, and attempts ended, this way.
   readonly ends: (consumer: ConsumerName, end: string) => number;
+  // How many messages to this consumer could not be read.
+  readonly unreadable: (consumer: ConsumerName) => number;
   readonly breakerChanges: readonly BreakerChange[];
 };
 export type EngineOptions = {
@@ -73,6 +75,8 @@ export type World = {
   readonly bus: Bus;
   // Every message that any engine gave to any bus, in order.
   readonly published: readonly Message[];
+  // What the engines warned of, in words.
+  readonly said: () => readonly string[];
   // The engine that every world has.
   readonly engine: WorldEngine;
   // Its desk, which answers also while it does not run.
@@ -89,6 +93,10 @@ export type World = {
   readonly passTime: () => Promise<void>;
   readonly openLetters: () => Promise<readonly DeadLetter[]>;
   readonly facts: (id: OrderId) => Promise<readonly string[]>;
+  // The number of the last attempt that a core step has ended, or is at.
+  readonly attempts: (consumer: 'payment' | 'fulfillment', id: OrderId) => Promise<number>;
+  // Resolves when the consumer has tried, and waits for its next attempt.
+  readonly waits: (consumer: JobConsumer, id: OrderId) => Promise<unknown>;
   // The newest job of a consumer; null where it has none.
   readonly job: (consumer: JobConsumer, id: OrderId) => Promise<JobRow | null>;
   readonly entries: (id: OrderId, partner?: Entry['partner']) => readonly Entry[];
@@ -220,6 +228,7 @@ async function openWorld(postgres: Postgres, options: WorldOptions) {
     calls,
     bus,
     published,
+    said: () => said,
     engine,
     desk,
     newEngine,
@@ -259,6 +268,22 @@ async function openWorld(postgres: Postgres, options: WorldOptions) {
       const rows = await sql<{ type: string }>('SELECT type FROM events WHERE order_id = $1 ORDER BY version', [id]);
       return rows.map((row) => row.type);
     },
+    attempts: async (consumer, id) => {
+      const types = { payment: 'Payment(Authorized|Failed)', fulfillment: 'Fulfillment(Scheduled|Rejected)' };
+      const rows = await sql<{ attempt: number }>(
+        `SELECT coalesce(max(attempt), 0) AS attempt FROM (
+           SELECT attempt FROM attempts WHERE order_id = $1 AND consumer = $2
+           UNION ALL SELECT attempt FROM jobs WHERE order_id = $1 AND consumer = $2
+           UNION ALL SELECT attempt FROM events WHERE order_id = $1 AND type ~ $3) AS seen`,
+        [id, consumer, types[consumer]],
+      );
+      return rows[0]?.attempt ?? 0;
+    },
+    waits: (consumer, id) =>
+      until(async () => {
+        const job = await world.job(consumer, id);
+        return job !== null && !job.isClaimed && job.attempt > 0;
+      }, `${consumer} to wait for its next attempt`),
     job: async (consumer, id) => {
       const rows = await sql<JobRow>(
         `SELECT token IS NOT NULL AS "isClaimed", epoch, attempt, takeovers FROM jobs
@@ -333,6 +358,7 @@ function buildEngine(database: Database, { settings, system, partners, bus, said
       return stopped;
     },
     ends: (consumer, end) => counts.get(`${consumer} ${end}`) ?? 0,
+    unreadable: (consumer) => counts.get(`orderly.${consumer} unreadable`) ?? 0,
     breakerChanges,
   };
 }

@@ -116,7 +116,7 @@ describe('canceling before the money is held', { concurrency: 6 }, () => {
 
   test('after the answer to the authorization was lost, it is voided', slowRetries, async (world) => {
     const { id } = await world.place({ paymentScenario: 'lost-answer' });
-    await until(async () => (await world.delivery('payment', id)).state === 'waiting', 'the lost answer');
+    await world.waits('payment', id);
     await canceled(world, id);
     await until(() => statesOf(world, id, 'payments').includes('voided'), 'the void');
     await world.passTime();
@@ -127,7 +127,7 @@ describe('canceling before the money is held', { concurrency: 6 }, () => {
 
   test('between two attempts that were certainly without effect, nothing is undone', slowRetries, async (world) => {
     const { id } = await world.place({ paymentScenario: 'flaky' });
-    await until(async () => (await world.delivery('payment', id)).state === 'waiting', 'the first failure');
+    await world.waits('payment', id);
     await canceled(world, id);
     await world.passTime();
     await world.settled();
@@ -156,9 +156,9 @@ describe('canceling before the money is held', { concurrency: 6 }, () => {
       if (leaseMs === 1) await world.settled();
       const answer = (await frozen.perform()) as AuthorizeAnswer;
       assert.deepEqual(answer, { outcome: 'closed' });
-      assert.equal(await frozen.settle(answer), leaseMs === 1 ? 'stale' : 'settled');
+      assert.equal(await frozen.settle(answer), leaseMs === 1 ? 'gone' : 'settled');
       await world.settled();
-      assert.equal((await world.delivery('payment', id)).state, 'skipped');
+      assert.equal(await world.job('payment', id), null);
       assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'none', 'none']);
       assert.deepEqual(await world.facts(id), ['OrderCreatedV1', 'OrderCanceledV1']);
     });
@@ -176,7 +176,7 @@ describe('canceling before the money is held', { concurrency: 6 }, () => {
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
     const facts = ['OrderCreatedV1', 'OrderCanceledV1', 'PaymentAuthorizedV1', 'PaymentVoidedV1'];
     assert.deepEqual(await world.facts(id), facts);
-    assert.equal((await world.delivery('fulfillment', id)).state, 'skipped');
+    assert.equal(await world.job('fulfillment', id), null);
     assert.ok(!world.callsOf(id).includes('book'));
   });
 
@@ -228,7 +228,7 @@ describe('canceling before the money is held', { concurrency: 6 }, () => {
       await canceled(world, id);
       gate.resolve();
       await world.settled();
-      assert.deepEqual(await world.delivery('payment', id), { state: 'skipped', epoch: 0, attempt: 1, takeovers: 0 });
+      assert.equal(await world.job('payment', id), null);
       assert.deepEqual(await world.sql('SELECT * FROM attempts'), []);
       assert.deepEqual(await world.openLetters(), []);
     });
@@ -274,7 +274,7 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
   test('after the answer to the booking was lost, it is recalled', slowRetries, async (world) => {
     world.stage.direct({ call: 'book', act: 'hang-after' });
     const { id } = await world.place();
-    await until(async () => (await world.delivery('fulfillment', id)).state === 'waiting', 'the lost answer');
+    await world.waits('fulfillment', id);
     await canceled(world, id);
     await until(() => statesOf(world, id, 'payments').includes('voided'), 'the undo');
     await world.passTime();
@@ -337,8 +337,8 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
     await undo.perform();
     await world.engine.start();
     await world.ended(id);
-    await until(async () => (await world.delivery('compensation', id)).state === 'done', 'the undo');
-    assert.equal(await undo.settle({ recall: null, voiding: null }), 'stale');
+    await until(async () => (await world.job('compensation', id)) === null, 'the undo');
+    assert.equal(await undo.settle({ recall: null, voiding: null }), 'gone');
     assert.equal(await booking.settle({ outcome: 'booked', bookingId: 'too late' }), 'settled');
     await world.settled();
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'canceled']);
@@ -554,7 +554,7 @@ describe('an order whose partner says no', { concurrency: 6 }, () => {
     assert.deepEqual(declined?.data, { ...money, declineCode: 'card-declined' });
     const moved = { previousStatus: 'PROCESSING', status: 'CANCELED', reason: 'payment-declined' };
     assert.deepEqual(ended?.data, { ...money, ...moved });
-    assert.equal((await world.delivery('compensation', id)).state, 'skipped');
+    assert.equal(await world.job('compensation', id), null);
   });
 
   test('is canceled because the carrier rejects it, and its money is voided', {}, async (world) => {
