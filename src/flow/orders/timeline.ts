@@ -114,7 +114,7 @@ function waitOf({ type, consumer, attempt, detail, until }: SeenRow, lastCode: s
     return { waitsFor: 'partner', text };
   }
   if (detail.isDue === true) {
-    const what = attempt === 0 ? `has not taken ${detail.eventType} yet` : `is due${after}`;
+    const what = type === 'unclaimed' ? `has not taken ${detail.eventType} yet` : `is due${after}`;
     return { waitsFor: 'worker', text: `The consumer ${consumer} ${what}: it waits for a worker.` };
   }
   return { waitsFor: 'next-try', text: `The consumer ${consumer} waits${after} for its next attempt at ${time}.` };

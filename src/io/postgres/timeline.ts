@@ -27,6 +27,9 @@ type Row = {
   until: Date | null;
 };
 
+// Nobody has tried it, nor put it off.
+const isUnclaimed = '(j.attempt = 0 AND j.waiting_since IS NULL)';
+
 // What is not over has no time, and comes first of a result that is cut.
 export async function readTimeline(query: Query, orderId: string, now: Date): Promise<TimelineEntry[]> {
   const rows = await query<Row>(
@@ -53,11 +56,13 @@ export async function readTimeline(query: Query, orderId: string, now: Date): Pr
      SELECT g.at, 'audit', g.action, NULL, NULL, NULL, NULL, g.detail, NULL, g.correlation_id, NULL, 0, NULL, NULL, NULL
      FROM audit_log g WHERE g.order_id = $1
      UNION ALL
-     SELECT NULL, 'job', CASE WHEN j.token IS NULL THEN 'waiting' ELSE 'running' END, j.consumer, j.attempt, NULL, NULL,
+     SELECT NULL, 'job', CASE WHEN j.token IS NOT NULL THEN 'running' WHEN ${isUnclaimed} THEN 'unclaimed' ELSE 'waiting' END,
+            j.consumer, j.attempt, NULL, NULL,
             json_build_object('eventType', e.type, 'isUncharged', j.waiting_since IS NOT NULL,
                               'isDue', coalesce(j.lease_until, j.due_at) <= clock_timestamp(),
                               'isDown', (SELECT json_agg(d.name) FROM dependencies d)),
-            e.id, e.correlation_id, NULL, 0, NULL, NULL, coalesce(j.lease_until, j.due_at)
+            e.id, e.correlation_id, NULL, 0, NULL, NULL,
+            CASE WHEN NOT ${isUnclaimed} OR j.token IS NOT NULL THEN coalesce(j.lease_until, j.due_at) END
      FROM jobs j JOIN events e USING (order_id, version) WHERE j.order_id = $1
      ORDER BY 1 DESC, 12 DESC LIMIT $2
      ) newest ORDER BY at, position`,

@@ -144,7 +144,7 @@ describe('a failed order that is sent back', { concurrency: 6 }, () => {
     assert.deepEqual([reason?.code, payment], ['worker-lost', 'unknown']);
     // The first of them was only frozen.
     const answer = await workers[0]?.perform();
-    assert.equal(await workers[0]?.settle(answer), 'stale');
+    assert.equal(await workers[0]?.settle(answer), 'gone');
     await reprocessed(world, id);
     const { retryCount } = await world.ended(id, 'PROCESSED');
     assert.equal(retryCount, 0);
@@ -225,28 +225,9 @@ describe('dead letters', { concurrency: 6 }, () => {
 
     const payment = (await world.openLetters())[0];
     const pending = await world.desk.reprocessLetter(payment?.id ?? '', 'test-letter');
-    assert.ok(pending !== null && !isRefusal(pending));
+    assert.ok(!isRefusal(pending));
     assert.equal(pending.status, 'PENDING');
     await world.ended(id, 'PROCESSED');
-  });
-
-  test('of no order are read anew, and parked again where nothing can be read', {}, async (world) => {
-    const message = { id: 'none', key: 'none', type: 'OrderCreatedV1', stream: 'orders.events.v1' };
-    await world.bus.publish([{ ...message, body: Buffer.from('{"half":') }], new AbortController().signal);
-    // Every reader of the type has a letter of its own.
-    const paymentLetter = async () => (await world.openLetters()).find(({ consumer }) => consumer === 'payment');
-    const first = await until(paymentLetter, 'the letter');
-    assert.deepEqual([first.orderId, first.order, first.code], [null, null, 'unreadable']);
-    assert.equal(await world.desk.reprocessLetter(first.id, 'test-letter'), null);
-    const second = await until(async () => {
-      const letter = await paymentLetter();
-      return letter?.id === first.id ? undefined : letter;
-    }, 'the next letter');
-    await world.settled();
-    assert.notEqual(second.id, first.id);
-    assert.deepEqual([second.orderId, second.code], [null, 'unreadable']);
-    const rows = await world.sql("SELECT state, epoch FROM deliveries WHERE consumer = 'payment'");
-    assert.deepEqual(rows, [{ state: 'dead', epoch: 1 }]);
   });
 
   test('are unknown to an order that has none, and to no order at all', {}, async (world) => {

@@ -197,33 +197,22 @@ describe('what is cleaned up', { concurrency: 4 }, () => {
     await world.settled();
     return placed.map(({ id }) => id);
   }
-  // The consumers have seen all that there is: the watermarks are past every fact.
-  const caughtUp = (world: World) =>
-    until(async () => {
-      const rows = await world.sql(
-        `SELECT 1 FROM events e JOIN watermarks m ON m.type = e.type WHERE e.xid > m.xid LIMIT 1`,
-      );
-      return rows.length === 0;
-    }, 'the watermarks past every fact');
-
-  test('are old deliveries, attempts, keys and closed letters; orders and their facts stay', {
+  test('are old attempts, keys and closed letters; orders and their events stay', {
     check: false,
   }, async (world) => {
     const ids = await history(world);
-    await caughtUp(world);
     await world.engine.stop();
     const kept = ['orders', 'events', 'audit_log'];
     const before = await Promise.all(kept.map((table) => world.sql(`SELECT * FROM ${table} ORDER BY 1, 2`)));
-    const untouched = { keys: 0, deliveries: 0, attempts: 0, letters: 0 };
+    const untouched = { keys: 0, attempts: 0, letters: 0 };
     assert.deepEqual(await cleanedAfter(world, 6), untouched);
     assert.deepEqual(await cleanedAfter(world, 8), { ...untouched, keys: 2 });
     const removed = await cleanedAfter(world, 31);
-    assert.ok((removed.deliveries ?? 0) > 0 && (removed.attempts ?? 0) > 0);
+    assert.ok((removed.attempts ?? 0) > 0);
     assert.equal(removed.letters, 1);
     const after = await Promise.all(kept.map((table) => world.sql(`SELECT * FROM ${table} ORDER BY 1, 2`)));
     assert.deepEqual(after, before);
     assert.equal(await count(world, 'attempts'), 0);
-    assert.deepEqual(await world.sql('SELECT DISTINCT state FROM deliveries'), [{ state: 'dead' }]);
     assert.deepEqual(
       (await world.openLetters()).map(({ orderId }) => orderId),
       [ids[3]],
@@ -245,25 +234,17 @@ describe('what is cleaned up', { concurrency: 4 }, () => {
 
   test('has no effect again when its message comes back', { check: false }, async (world) => {
     await history(world);
-    await caughtUp(world);
     await cleanedAfter(world, 31);
     const state = async () => {
-      const rows = await Promise.all(['orders', 'events', 'deliveries'].map((table) => count(world, table)));
+      const rows = await Promise.all(['orders', 'events', 'jobs'].map((table) => count(world, table)));
       return { rows, calls: world.calls.length };
     };
     const before = await state();
-    const duplicates = () => world.engine.ends('payment', 'duplicate') + world.engine.ends('fulfillment', 'duplicate');
-    const first = duplicates();
+    const gone = () => world.engine.ends('payment', 'gone') + world.engine.ends('fulfillment', 'gone');
+    const first = gone();
     const messages = world.published.filter(({ type }) => ['OrderCreatedV1', 'PaymentAuthorizedV1'].includes(type));
     await world.bus.publish(messages, new AbortController().signal);
-    await until(() => duplicates() - first === messages.length, 'every message taken for a duplicate');
+    await until(() => gone() - first === messages.length, 'every message to find no job');
     assert.deepEqual(await state(), before);
-  });
-
-  test('is no delivery that its consumer may still be offered', { check: false }, async (world) => {
-    await history(world);
-    await world.engine.stop();
-    await world.sql(`UPDATE watermarks SET xid = '0'`);
-    assert.equal((await cleanedAfter(world, 31)).deliveries, 0);
   });
 });
