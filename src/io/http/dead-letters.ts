@@ -7,8 +7,8 @@ import { Type } from 'typebox';
 import type { LetterFilter, OrderDesk } from '../../flow/ports.ts';
 import { described, letterRef, orderRef, page, problemAnswers, toLetterBody, toOrderBody } from './answers.ts';
 import type { App } from './app.ts';
-import { encodeCursor } from './cursor.ts';
-import { readLimit, toPlace } from './pages.ts';
+import { decodeCursor, encodeCursor } from './cursor.ts';
+import { readLimit } from './pages.ts';
 import { orThrow } from './problems.ts';
 import {
   emptyBody,
@@ -114,6 +114,6 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
 }
 
 function toAfter(cursor: string): LetterFilter['after'] {
-  const { at, id } = toPlace(cursor);
+  const { at, id } = decodeCursor(cursor);
   return { failedAt: at, id };
 }

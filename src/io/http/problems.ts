@@ -29,6 +29,7 @@ const problems = {
   'idempotency-key-reused': [422, 'The idempotency key belongs to another payload'],
   'headers-too-large': [431, 'The headers are too large'],
   'internal-error': [500, 'Something is wrong on our side'],
+  'not-implemented': [501, 'The request asks for what is not supported'],
   unavailable: [503, 'The service cannot take the request now'],
   'outcome-unknown': [504, 'It is unknown whether the request took effect'],
 } as const satisfies Record<string, readonly [status: number, title: string]> &

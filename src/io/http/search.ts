@@ -9,8 +9,9 @@ import type { OrderPlace, SoughtWord } from '../../flow/projections/search-ports
 import { questionWordsMax, wordsOfQuestion } from '../../flow/projections/search-words.ts';
 import { countsSchema, described, orderRef, page, problemAnswers, toOrderBody } from './answers.ts';
 import type { App } from './app.ts';
-import { encodeCursor } from './cursor.ts';
-import { readLimit, toPlace } from './pages.ts';
+import { decodeCursor, encodeCursor } from './cursor.ts';
+import { readMoment } from './dates.ts';
+import { readLimit } from './pages.ts';
 import { invalidParameter } from './problems.ts';
 import { ordersQuery, pageSizeDefault, requestHeaders } from './requests.ts';
 
@@ -45,8 +46,8 @@ export function addSearchRoutes(app: App, desk: OrderDesk): void {
         customerEmail: customerEmail?.toLowerCase() ?? null,
         productType: productType ?? null,
         country: country ?? null,
-        from: toMoment('from', from),
-        to: toMoment('to', to),
+        from: readMoment('from', from),
+        to: readMoment('to', to),
       };
       const after = cursor === undefined ? null : toAfter(cursor);
       const [{ items, next }, counted] = await Promise.all([
@@ -69,15 +70,7 @@ function toWords(q: string): readonly SoughtWord[] {
   throw invalidParameter({ in: 'query', name: 'q', detail });
 }
 
-// The schema has seen to the form; a leap second is right by it, and no moment that we can tell.
-function toMoment(name: string, given: string | undefined): Date | null {
-  if (given === undefined) return null;
-  const moment = new Date(given);
-  if (!Number.isNaN(moment.getTime())) return moment;
-  throw invalidParameter({ in: 'query', name, detail: 'must be a time such as 2026-11-21T07:00:00Z' });
-}
-
 function toAfter(cursor: string): OrderPlace {
-  const { at, id } = toPlace(cursor);
+  const { at, id } = decodeCursor(cursor);
   return { createdAt: at, id };
 }

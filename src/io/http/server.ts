@@ -19,6 +19,7 @@ import { addBookRoutes } from './books.ts';
 import { addDeadLetterRoutes } from './dead-letters.ts';
 import { addDocument, addDocumentRoutes } from './document.ts';
 import { answerClientError, answerExpectation, answerProblem, toProblem } from './failures.ts';
+import { framingMistake } from './framing.ts';
 import { correlationIdPattern, isCorrelationId } from './headers.ts';
 import { toInvalid } from './mistakes.ts';
 import { addOperationRoutes, type Metrics, type Readiness } from './operations.ts';
@@ -144,6 +145,8 @@ export function createHttpServer({
     if (headers.host === undefined && request.raw.httpVersionMinor === 1) {
       return invalidParameter({ in: 'header', name: 'Host', detail: 'is required' });
     }
+    const mistake = framingMistake(request.raw);
+    if (mistake !== null) return mistake;
     if (request.is404) return nothingHere(request);
     settleContentType(headers);
     return undefined;
