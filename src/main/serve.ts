@@ -50,7 +50,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     try {
       const database = await openDatabase(config, log);
       try {
-        const { search, close } = await openSearch(config, database, log);
+        const { search, close } = await openSearch(config, database, { system, log });
         try {
           await work({ ...options, database, partners: partners.port, search });
         } finally {
