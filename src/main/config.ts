@@ -28,6 +28,12 @@ export function readEnvironment(run: Run): ConfigReading {
   return readConfig(process.env, run);
 }
 
+// Whether npm started this very process, by `exec` in a script of ours: then the parent is npm itself. Another
+// script's process hands the same names on, and is not npm.
+export function isRunByNpm(): boolean {
+  return /^exec node .*src\/main\/cli\.ts/.test(process.env.npm_lifecycle_script ?? '');
+}
+
 // For a process that this one starts.
 export function environmentWith(more: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   return { ...process.env, ...more };

@@ -32,6 +32,7 @@ export async function runSandbox(options: SandboxOptions): Promise<void> {
     onReady(url);
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     await server.close();
+    log.info({}, 'stopped');
   } finally {
     ledger.close();
   }
