@@ -10,13 +10,17 @@ import type { System } from '../engine/ports.ts';
 // npm passes on within milliseconds, on a loaded machine within some hundred.
 const sameSignalMs = 1_000;
 
-export function onStopSignal(stop: () => void, system: Pick<System, 'monotonicMs'>): void {
+export function onStopSignal(
+  stop: () => void,
+  system: Pick<System, 'monotonicMs'>,
+  end: () => void = () => process.exit(130),
+): void {
   let firstMs: number | null = null;
   const hear = () => {
     if (firstMs === null) {
       firstMs = system.monotonicMs();
       stop();
-    } else if (system.monotonicMs() - firstMs > sameSignalMs) process.exit(130);
+    } else if (system.monotonicMs() - firstMs > sameSignalMs) end();
   };
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, hear);
 }

@@ -61,7 +61,9 @@ describe('npm, which started the product,', slowestTest, () => {
   }
 
   it('passes on a Ctrl-C that the terminal gives to the product as well, and the product stops in order', async () => {
-    const { npm, closed, said } = await startSandbox('ctrl-c');
+    // The stop takes long enough for the second signal to come.
+    const settings = { PORT: 0, SHUTDOWN_DRAIN_MS: 2_000, ORDERLY_DATA_DIR: join(directory, 'ctrl-c') };
+    const { npm, closed, said } = await startByNpm(['start'], /running at http/, settings);
     process.kill(-(npm.pid ?? 0), 'SIGINT');
     const [code] = await closed;
     assert.equal(code, 0, said());
