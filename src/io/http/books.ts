@@ -10,7 +10,7 @@ import { errorMax } from '../../flow/projections/histogram.ts';
 import { toStorable } from '../moments.ts';
 import { described, problemAnswers } from './answers.ts';
 import type { App } from './app.ts';
-import { readDayOrMoment } from './dates.ts';
+import { readDate } from './dates.ts';
 import { invalidParameter } from './problems.ts';
 import { rangeQuery, requestHeaders } from './requests.ts';
 
@@ -102,11 +102,8 @@ const dayMs = 86_400_000;
 
 // The days that the range touches: from the one that holds `from`, to the last one that begins before `to`.
 export function toRange({ from, to }: Static<typeof rangeQuery>): DayRange {
-  const first = readDayOrMoment('from', from);
-  const end = readDayOrMoment('to', to);
-  if (first !== null && end !== null && first > end) {
-    throw invalidParameter({ in: 'query', name: 'to', detail: 'must not be before from' });
-  }
+  const first = readDate(from);
+  const end = readDate(to);
   const lastMs = end === null ? null : Math.ceil(end.getTime() / dayMs) * dayMs;
   return { from: first === null ? null : toDay(first), to: lastMs === null ? null : toDay(new Date(lastMs)) };
 }

@@ -38,6 +38,13 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
     '/dlq',
     {
       preValidation: readLimit,
+      links: {
+        200: {
+          reprocessOrder: { operationId: 'reprocessOrder', parameters: { orderId: '$response.body#/items/0/orderId' } },
+          reprocessLetter: { operationId: 'reprocessLetter', parameters: { id: '$response.body#/items/0/id' } },
+          nextPage: { operationId: 'listDeadLetters', parameters: { cursor: '$response.body#/nextCursor' } },
+        },
+      },
       schema: {
         operationId: 'listDeadLetters',
         summary: 'Open dead letters, newest first',

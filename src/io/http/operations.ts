@@ -5,7 +5,7 @@
 // scrapers add their own.
 
 import { type Static, Type } from 'typebox';
-import { described } from './answers.ts';
+import { described, problemAnswers } from './answers.ts';
 import type { App } from './app.ts';
 
 const verdict = Type.Enum(['ok', 'failed'], { type: 'string' });
@@ -35,7 +35,10 @@ export function addOperationRoutes(
         operationId: 'liveness',
         summary: 'Whether the process lives',
         tags: ['operations'],
-        response: { 200: described(Type.Object({ status: Type.Literal('ok') }), 'It lives') },
+        response: {
+          200: described(Type.Object({ status: Type.Literal('ok') }), 'It lives'),
+          ...problemAnswers('invalid-parameter'),
+        },
       },
     },
     async () => ({ status: 'ok' as const }),
@@ -51,6 +54,7 @@ export function addOperationRoutes(
         response: {
           200: described(readinessSchema, 'Ready'),
           503: described(readinessSchema, 'Not ready; the failed checks say why'),
+          ...problemAnswers('invalid-parameter'),
         },
       },
     },
@@ -68,7 +72,10 @@ export function addOperationRoutes(
         summary: 'Metrics for Prometheus',
         tags: ['operations'],
         produces: ['text/plain'],
-        response: { 200: described(Type.String(), 'The text format of Prometheus') },
+        response: {
+          200: described(Type.String(), 'The text format of Prometheus'),
+          ...problemAnswers('invalid-parameter'),
+        },
       },
     },
     async (_request, reply) => {

@@ -4,16 +4,19 @@
 // time of creation, which never changes. Relies on the desk to show every order as the database has it.
 
 import { Type } from 'typebox';
+import { type Status, statuses } from '../../domain/order.ts';
 import type { OrderDesk } from '../../flow/ports.ts';
 import type { OrderPlace, SoughtWord } from '../../flow/projections/search-ports.ts';
 import { questionWordsMax, wordsOfQuestion } from '../../flow/projections/search-words.ts';
 import { countsSchema, described, orderRef, page, problemAnswers, toOrderBody } from './answers.ts';
 import type { App } from './app.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
-import { readMoment } from './dates.ts';
+import { readDate } from './dates.ts';
 import { readLimit } from './pages.ts';
 import { invalidParameter } from './problems.ts';
 import { ordersQuery, pageSizeDefault, requestHeaders } from './requests.ts';
+
+const none = Object.fromEntries(statuses.map((status) => [status, 0])) as Record<Status, number>;
 
 export function addSearchRoutes(app: App, desk: OrderDesk): void {
   app.get(
@@ -41,13 +44,18 @@ export function addSearchRoutes(app: App, desk: OrderDesk): void {
     },
     async (request) => {
       const { q, status, counts, customerEmail, productType, country, from, to, limit, cursor } = request.query;
+      const words = q === undefined ? [] : toWords(q);
+      // What has neither a letter nor a digit stands in no order.
+      if (q !== undefined && words.length === 0) {
+        return { items: [], nextCursor: null, ...(counts === 'true' ? { counts: none } : {}) };
+      }
       const matching = {
-        words: q === undefined ? [] : toWords(q),
+        words,
         customerEmail: customerEmail?.toLowerCase() ?? null,
         productType: productType ?? null,
         country: country ?? null,
-        from: readMoment('from', from),
-        to: readMoment('to', to),
+        from: readDate(from),
+        to: readDate(to),
       };
       const after = cursor === undefined ? null : toAfter(cursor);
       const [{ items, next }, counted] = await Promise.all([
@@ -65,9 +73,8 @@ export function addSearchRoutes(app: App, desk: OrderDesk): void {
 
 function toWords(q: string): readonly SoughtWord[] {
   const words = wordsOfQuestion(q);
-  if (words !== null && words.length > 0) return words;
-  const detail = words === null ? `must have at most ${questionWordsMax} words` : 'must have a letter or a digit';
-  throw invalidParameter({ in: 'query', name: 'q', detail });
+  if (words !== null) return words;
+  throw invalidParameter({ in: 'query', name: 'q', detail: `must have at most ${questionWordsMax} words` });
 }
 
 function toAfter(cursor: string): OrderPlace {

@@ -16,6 +16,7 @@ import { sharedSchemas } from './answers.ts';
 import type { HttpSettings } from './app.ts';
 import { readJsonBodies, settleContentType } from './bodies.ts';
 import { addBookRoutes } from './books.ts';
+import { dateFormats } from './dates.ts';
 import { addDeadLetterRoutes } from './dead-letters.ts';
 import { addDocument, addDocumentRoutes } from './document.ts';
 import { answerClientError, answerExpectation, answerProblem, toProblem } from './failures.ts';
@@ -92,6 +93,10 @@ export function createHttpServer({
         removeAdditional: false,
         useDefaults: false,
         allowUnionTypes: true,
+      },
+      onCreate: (ajv) => {
+        for (const [format, validate] of Object.entries(dateFormats))
+          ajv.addFormat(format, { type: 'string', validate });
       },
     },
     schemaErrorFormatter: toInvalid,
