@@ -86,6 +86,7 @@ async function main(args: readonly string[]): Promise<number> {
         await runSandbox({
           dataDir: config.dataDir,
           host: config.http.host,
+          allowedHosts: config.http.allowedHosts,
           port: config.partners.sandboxPort,
           log,
           system,

@@ -55,7 +55,12 @@ export function readConfig(env: NodeJS.ProcessEnv, run: Run): ConfigReading {
 
 function toConfig(values: Values) {
   return Object.freeze({
-    http: Object.freeze({ host: values.HOST, port: values.PORT }),
+    http: Object.freeze({
+      host: values.HOST,
+      port: values.PORT,
+      allowedHosts: Object.freeze(values.ALLOWED_HOSTS),
+      docs: values.API_DOCS,
+    }),
     // Null = no port for health and metrics of relay and workers.
     workerPort: values.WORKER_PORT,
     database: Object.freeze({

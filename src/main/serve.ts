@@ -9,6 +9,7 @@ import type { System } from '../engine/ports.ts';
 import type { Partners } from '../flow/ports.ts';
 import type { Search } from '../flow/projections/search-ports.ts';
 import { lockDirectory } from '../io/directory-lock.ts';
+import { createGate } from '../io/gate.ts';
 import { createHttpServer } from '../io/http/server.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { checkDatabase, readBacklog } from '../io/postgres/health.ts';
@@ -105,7 +106,8 @@ async function work(
       checks.push({ name: 'process', status: isStopping ? 'failed' : 'ok', detail });
       return { status: checks.every((check) => check.status === 'ok') ? 'ok' : 'failed', checks };
     },
-    settings: { keyMode: config.idempotencyKeyMode, simulatedPartners: true },
+    settings: { keyMode: config.idempotencyKeyMode, simulatedPartners: true, docs: config.http.docs },
+    gate: createGate(config.http),
   });
   const setting = duties.api ? 'PORT' : 'WORKER_PORT';
   const port = duties.api ? config.http.port : config.workerPort;

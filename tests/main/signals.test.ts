@@ -39,7 +39,10 @@ function listen(test: { after: (call: () => void) => void }) {
   const signal = (name: Name) => {
     for (const one of own) if (one.name === name) one.listener(name);
   };
-  return { told, signal, later: (ms: number) => void (nowMs += ms) };
+  const later = (ms: number) => {
+    nowMs += ms;
+  };
+  return { told, signal, later };
 }
 
 const names = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;

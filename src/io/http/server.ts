@@ -12,6 +12,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Log, System } from '../../engine/ports.ts';
 import type { OrderDesk } from '../../flow/ports.ts';
+import type { Gate } from '../gate.ts';
 import { sharedSchemas } from './answers.ts';
 import type { HttpSettings } from './app.ts';
 import { readJsonBodies, settleContentType } from './bodies.ts';
@@ -19,9 +20,9 @@ import { addBookRoutes } from './books.ts';
 import { dateFormats } from './dates.ts';
 import { addDeadLetterRoutes } from './dead-letters.ts';
 import { addDocument, addDocumentRoutes } from './document.ts';
-import { answerClientError, answerExpectation, answerProblem, toProblem } from './failures.ts';
+import { answerClientError, answerExpectation, answerProblem, toProblem, toRefusal } from './failures.ts';
 import { framingMistake } from './framing.ts';
-import { correlationIdPattern, isCorrelationId } from './headers.ts';
+import { correlationIdPattern, isCorrelationId, safeguards } from './headers.ts';
 import { toInvalid } from './mistakes.ts';
 import { addOperationRoutes, type Metrics, type Readiness } from './operations.ts';
 import { addOrderRoutes } from './orders.ts';
@@ -42,7 +43,7 @@ const keepAliveTimeoutMs = 72_000;
 // one that is gone. Far above what the desk may take.
 const connectionTimeoutMs = 120_000;
 
-const nothingAtAll = 'There is nothing at this address; see /docs.';
+const nothingAtAll = 'There is nothing at this address';
 const nothingButHealth = 'There is nothing at this address; this process has /healthz, /readyz and /metrics.';
 
 export type HttpDependencies = {
@@ -55,6 +56,8 @@ export type HttpDependencies = {
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: () => Promise<Metrics>;
   readonly settings: HttpSettings;
+  // Who may not even ask.
+  readonly gate: Gate;
 };
 
 export function createHttpServer({
@@ -65,6 +68,7 @@ export function createHttpServer({
   readiness,
   metrics,
   settings,
+  gate,
 }: HttpDependencies): FastifyInstance {
   let closing = false;
   const correlationIdOf = (request: IncomingMessage) => {
@@ -117,7 +121,7 @@ export function createHttpServer({
   const latest = new WeakMap<object, IncomingMessage>();
   app.addHook('onRequest', (request, reply, done) => {
     latest.set(request.raw.socket, request.raw);
-    reply.header('x-correlation-id', request.id);
+    reply.headers({ ...safeguards, 'x-correlation-id': request.id });
     done(admit(request));
   });
   // Closing waits for every connection; one that is kept alive after an answer would end only with its client.
@@ -150,6 +154,8 @@ export function createHttpServer({
     if (headers.host === undefined && request.raw.httpVersionMinor === 1) {
       return invalidParameter({ in: 'header', name: 'Host', detail: 'is required' });
     }
+    const turnedAway = gate(request.raw);
+    if (turnedAway !== null) return toRefusal(turnedAway);
     const mistake = framingMistake(request.raw);
     if (mistake !== null) return mistake;
     if (request.is404) return nothingHere(request);
@@ -162,7 +168,10 @@ export function createHttpServer({
     const allowed = ['GET', 'HEAD', 'POST'].filter((other) => app.findRoute({ method: other as 'GET', url: path }));
     // A file that the page of the document lacks is looked for under an allowed method.
     if (allowed.length === 0 || allowed.includes(method)) {
-      return new ProblemError('not-found', desk === null ? nothingButHealth : nothingAtAll);
+      return new ProblemError(
+        'not-found',
+        desk === null ? nothingButHealth : `${nothingAtAll}${settings.docs ? '; see /docs' : ''}.`,
+      );
     }
     const allow = allowed.join(', ');
     return new ProblemError('method-not-allowed', `${method} is not allowed here, but ${allow}.`, {
@@ -172,11 +181,11 @@ export function createHttpServer({
 
   for (const schema of sharedSchemas) app.addSchema(schema);
   readJsonBodies(app);
-  if (desk !== null) addDocument(app);
+  if (desk !== null && settings.docs) addDocument(app);
   app.register(async (routes) => {
     const typed = routes.withTypeProvider<TypeBoxTypeProvider>();
     if (desk !== null) {
-      addDocumentRoutes(typed);
+      if (settings.docs) addDocumentRoutes(typed);
       addOrderRoutes(typed, desk, settings);
       addSearchRoutes(typed, desk);
       addDeadLetterRoutes(typed, desk);
