@@ -1,10 +1,11 @@
 // Days and times as others write them, read in one place.
 //
 // Promises: what the calendar does not have is null, never an error and never another day. Source: RFC 3339, 5.6.
-// A leap second is right by its grammar and null here: no Date can tell it.
+// A leap second is right by its grammar and null here: no Date can tell it. An offset without its colon (ISO 8601)
+// is taken too: Python's strftime writes it, and so do the clients that are generated for Python.
 
 const dayForm = /^\d{4}-\d{2}-\d{2}$/;
-const timeForm = /^(.{10})[Tt](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):(\d{2}))$/;
+const timeForm = /^(.{10})[Tt](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):?(\d{2}))$/;
 
 // What every store and every reader of RFC 3339 can hold. PostgreSQL has no year 0, and a year of five digits
 // is another format.

@@ -28,7 +28,7 @@ const nowhere = [
   '2026-11-21T23:59:60Z',
   '2026-11-31T00:00:00Z',
   '2026-11-21T00:00:00%2B24:00',
-  '2026-11-21T00:00:00%2B0100',
+  '2026-11-21T00:00:00%2B01',
   '2026-11-21%2000:00:00Z',
   '2026-11-21T00:00:00',
   '%2B012026-11-21T00:00:00Z',
@@ -59,7 +59,7 @@ describe('a date of a client', () => {
 
   it('is the moment that JavaScript reads, where that reads one and the calendar has it', () => {
     const moment = fc.date({ min: new Date('0001-01-02'), max: new Date('9999-12-30'), noInvalidDate: true });
-    const offset = fc.constantFrom('Z', 'z', '+00:00', '-00:00', '+14:00', '-23:59', '+05:45');
+    const offset = fc.constantFrom('Z', 'z', '+00:00', '-00:00', '+14:00', '-23:59', '+05:45', '+0545');
     fc.assert(
       fc.property(moment, offset, fc.constantFrom('T', 't'), (at, zone, between) => {
         const text = at.toISOString().replace('T', between).replace('Z', zone);

@@ -8,7 +8,7 @@
 import type { FastifySchemaValidationError } from 'fastify';
 import { formatTexts } from './dates.ts';
 import { type Mistake, ProblemError } from './problems.ts';
-import { patternTexts } from './requests.ts';
+import { patternTexts, uuidPattern } from './requests.ts';
 
 // Nobody mends more than this at once.
 const listedMax = 50;
@@ -87,6 +87,7 @@ function describe({ keyword, params, parentSchema, message }: Violation): string
     case 'maxItems':
       return `must have ${parentSchema?.minItems} to ${parentSchema?.maxItems} entries`;
     case 'format':
+      if (params.format === 'uuid') return patternTexts[uuidPattern] ?? '';
       return formatTexts[params.format as string] ?? `must be a ${params.format}`;
     case 'pattern':
       return patternTexts[params.pattern as string] ?? `must match ${params.pattern}`;

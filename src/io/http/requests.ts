@@ -145,7 +145,7 @@ export const placeHeaders = {
   required: Type.Object({ 'Idempotency-Key': idempotencyKey, ...correlationHeader }),
 };
 
-const uuid = (description: string) => Type.String({ pattern: uuidPattern, description });
+const uuid = (description: string) => Type.String({ format: 'uuid', pattern: uuidPattern, description });
 export const orderParams = Type.Object({ id: uuid('The id of the order') });
 export const orderOfLettersParams = Type.Object({ orderId: uuid('The id of the order') });
 export const letterParams = Type.Object({ id: uuid('The id of the dead letter') });
