@@ -27,8 +27,9 @@ import {
   type Work,
 } from './ports.ts';
 import { restLeftMs } from './rest.ts';
-import { type RetryPolicy, unresolved, verdictOn } from './retry-policy.ts';
+import { cannotBeStored, defect, type RetryPolicy, unresolved, verdictOn } from './retry-policy.ts';
 import { createSlots } from './semaphore.ts';
+import { settled } from './settled.ts';
 
 export type Consumer = {
   readonly consumer: string;
@@ -121,8 +122,11 @@ export function createConsumer<S, C>(options: {
   async function run(work: Work<S>, probes: readonly Breaker[]): Promise<void> {
     const { signal, drop } = leases.hold({ consumer, eventId: work.fact.id, token: work.token });
     try {
-      const ending = await performed(work, signal, probes);
-      const answer = await settles.add({ work, ending });
+      const outcome = await performed(work, signal, probes);
+      const { ending, answer } = await settled(settles, work, outcome, ({ message }) => {
+        log.error({ consumer, eventId: work.fact.id, error: message }, 'what came of an attempt cannot be stored');
+        return dead(work, cannotBeStored);
+      });
       events.ended(consumer, answer === 'stale' ? 'stale' : ending.state);
       if (answer === 'stale') {
         log.warn({ consumer, eventId: work.fact.id }, 'a stale settle was refused: another worker owns the work');
@@ -241,10 +245,4 @@ export function createConsumer<S, C>(options: {
       await slots.whenAllFree();
     },
   };
-}
-
-// An error that nobody classified is a defect, ours or an adapter's; bounded retries show whether it passes.
-function defect(error: unknown): Trouble {
-  const message = error instanceof Error ? error.message : String(error);
-  return { class: 'unknown', code: 'defect', message, dependencyDown: false };
 }
