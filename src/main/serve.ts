@@ -16,7 +16,7 @@ import { checkDatabase, readBacklog } from '../io/postgres/health.ts';
 import { createMetrics } from '../io/telemetry/metrics.ts';
 import type { Config } from './config.ts';
 import { openBus } from './open-bus.ts';
-import { openDatabase, subscribedTypes } from './open-database.ts';
+import { openDatabase, readsMaxOf, subscribedTypes } from './open-database.ts';
 import { callsPartners, openPartners } from './open-partners.ts';
 import { openSearch } from './open-search.ts';
 import { cannotListen } from './start-error.ts';
@@ -100,6 +100,7 @@ async function work(
     log,
     metrics: metrics.scrape,
     isLeaving: () => isStopping,
+    readsMax: readsMaxOf(config),
     readiness: async () => {
       const checks = await checkDatabase(database, subscribedTypes);
       const detail = isStopping ? 'stopping' : 'running';

@@ -179,6 +179,7 @@ export function createTestServer(
     readiness: async () => ({ status: 'ok', checks: [{ name: 'database', status: 'ok', detail: null }] }),
     metrics: async () => ({ contentType: 'text/plain; version=0.0.4', body: 'orderly_up 1\n' }),
     settings: full,
+    readsMax: 4,
     gate: () => null,
     ...overrides,
   });

@@ -23,11 +23,20 @@ export type Readiness = Static<typeof readinessSchema>;
 // The text format of Prometheus.
 export type Metrics = { readonly contentType: string; readonly body: string };
 
-export function addOperationRoutes(
-  app: App,
-  readiness: () => Promise<Readiness>,
-  metrics: () => Promise<Metrics>,
-): void {
+// Who asks while an answer is being found gets the same one: a crowd of probes costs the database one question.
+function shared<A>(ask: () => Promise<A>): () => Promise<A> {
+  let running: Promise<A> | null = null;
+  return () => {
+    running ??= ask().finally(() => {
+      running = null;
+    });
+    return running;
+  };
+}
+
+export function addOperationRoutes(app: App, isReady: () => Promise<Readiness>, scrape: () => Promise<Metrics>): void {
+  const readiness = shared(isReady);
+  const metrics = shared(scrape);
   app.get(
     '/healthz',
     {

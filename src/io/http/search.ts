@@ -58,10 +58,14 @@ export function addSearchRoutes(app: App, desk: OrderDesk): void {
         to: readDate(to),
       };
       const after = cursor === undefined ? null : toAfter(cursor);
-      const [{ items, next }, counted] = await Promise.all([
-        desk.find({ ...matching, status: status ?? null, limit: limit ?? pageSizeDefault, after }),
-        counts === 'true' ? desk.count(matching) : null,
-      ]);
+      // One after the other: a request takes one connection at a time.
+      const { items, next } = await desk.find({
+        ...matching,
+        status: status ?? null,
+        limit: limit ?? pageSizeDefault,
+        after,
+      });
+      const counted = counts === 'true' ? await desk.count(matching) : null;
       return {
         items: items.map(toOrderBody),
         nextCursor: next === null ? null : encodeCursor({ at: next.createdAt, id: next.id }),

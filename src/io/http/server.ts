@@ -17,6 +17,7 @@ import { sharedSchemas } from './answers.ts';
 import type { HttpSettings } from './app.ts';
 import { readJsonBodies, settleContentType } from './bodies.ts';
 import { addBookRoutes } from './books.ts';
+import { createBulkhead } from './bulkhead.ts';
 import { dateFormats } from './dates.ts';
 import { addDeadLetterRoutes } from './dead-letters.ts';
 import { addDocument, addDocumentRoutes } from './document.ts';
@@ -56,6 +57,8 @@ export type HttpDependencies = {
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: () => Promise<Metrics>;
   readonly settings: HttpSettings;
+  // Requests that may meet the database at once, each on one connection; placing orders is none of them.
+  readonly readsMax: number;
   // Who may not even ask.
   readonly gate: Gate;
 };
@@ -68,9 +71,11 @@ export function createHttpServer({
   readiness,
   metrics,
   settings,
+  readsMax,
   gate,
 }: HttpDependencies): FastifyInstance {
   let closing = false;
+  const bulkhead = createBulkhead({ slotsMax: readsMax, system });
   const correlationIdOf = (request: IncomingMessage) => {
     const given = request.headers['x-correlation-id'];
     return isCorrelationId(given) ? given : system.newId();
@@ -122,7 +127,7 @@ export function createHttpServer({
   app.addHook('onRequest', (request, reply, done) => {
     latest.set(request.raw.socket, request.raw);
     reply.headers({ ...safeguards, 'x-correlation-id': request.id });
-    done(admit(request));
+    done(bulkhead.count(request, reply) ?? admit(request));
   });
   // Closing waits for every connection; one that is kept alive after an answer would end only with its client.
   // What was taken in before it on the same connection is answered too.
@@ -182,16 +187,27 @@ export function createHttpServer({
   for (const schema of sharedSchemas) app.addSchema(schema);
   readJsonBodies(app);
   if (desk !== null && settings.docs) addDocument(app);
-  app.register(async (routes) => {
-    const typed = routes.withTypeProvider<TypeBoxTypeProvider>();
-    if (desk !== null) {
-      if (settings.docs) addDocumentRoutes(typed);
+  if (desk !== null) {
+    if (settings.docs)
+      app.register(async (routes) => addDocumentRoutes(routes.withTypeProvider<TypeBoxTypeProvider>()));
+    app.register(async (routes) => {
+      const typed = routes.withTypeProvider<TypeBoxTypeProvider>();
+      // Fastify makes HEAD of GET, with the handler as it is by then.
+      const bounded = new WeakSet<object>();
+      routes.addHook('onRoute', (route) => {
+        if (bounded.has(route.handler)) return;
+        const isPlacing = route.method === 'POST' && route.url === '/orders';
+        route.handler = isPlacing ? bulkhead.ifAttended(route.handler) : bulkhead.inSlot(route.handler);
+        bounded.add(route.handler);
+      });
       addOrderRoutes(typed, desk, settings);
       addSearchRoutes(typed, desk);
       addDeadLetterRoutes(typed, desk);
       addBookRoutes(typed, desk.books);
-    }
-    addOperationRoutes(typed, readiness, metrics);
-  });
+    });
+  }
+  app.register(async (routes) =>
+    addOperationRoutes(routes.withTypeProvider<TypeBoxTypeProvider>(), readiness, metrics),
+  );
   return app;
 }
