@@ -4,6 +4,8 @@
 // Promises: what a line says was seen before it is printed. Exit code 0 = everything was as told; 1 =
 // something differed, and what; 130 = interrupted. Nothing is left behind.
 
+import { onStopSignal } from '../src/io/signals.ts';
+import { createSystem } from '../src/io/system.ts';
 import { type Cast, type Order, startCast } from './cast.ts';
 import { chapters } from './chapters.ts';
 import { print, printParagraph, printStory, printTimeline } from './page.ts';
@@ -18,7 +20,7 @@ async function main(): Promise<number> {
   const stop = new AbortController();
   const stopped = new Promise<number>((resolve) => stop.signal.addEventListener('abort', () => resolve(130)));
   // A second one ends at once; guardians outside of this process then do what `closings` would have done.
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => stop.abort());
+  onStopSignal(() => stop.abort(), createSystem());
   // Whoever read the output has gone.
   process.stdout.on('error', () => stop.abort());
 

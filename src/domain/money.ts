@@ -22,8 +22,10 @@ const iso3166 =
   'PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF ' +
   'TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW';
 
-const currencies: ReadonlySet<string> = new Set(iso4217.split(' '));
-const countries: ReadonlySet<string> = new Set(iso3166.split(' '));
+export const currencyCodes: readonly string[] = iso4217.split(' ');
+export const countryCodes: readonly string[] = iso3166.split(' ');
+const currencies: ReadonlySet<string> = new Set(currencyCodes);
+const countries: ReadonlySet<string> = new Set(countryCodes);
 
 // Digits behind the point as ISO 4217 has them, where they are not two. `Intl` follows the custom of shops
 // instead: it knows no fillér, so 1 000.00 HUF in minor units would be told as 100 000.

@@ -78,12 +78,12 @@ const table: Readonly<Record<Status, Readonly<Record<FactType, Cell>>>> = {
 };
 
 const refusalTexts: Partial<Record<RefusalCode, string>> = {
-  'order-exists': 'the order exists already',
-  'order-in-progress': 'no step of the order is at this point',
-  'order-already-processed': 'the order is processed, which is final',
-  'order-already-canceled': 'the order is canceled, which is final',
-  'order-failed': 'the order has failed and waits for a person',
-  'order-not-failed': 'only a failed order can be reprocessed',
+  'order-exists': 'The order exists already.',
+  'order-in-progress': 'No step of the order is at this point.',
+  'order-already-processed': 'The order is processed: it is paid and booked for shipment, and that is final.',
+  'order-already-canceled': 'The order is canceled, and that is final.',
+  'order-failed': 'The order has failed and waits for a person.',
+  'order-not-failed': 'Only a failed order can be reprocessed.',
 };
 
 // What each fact says about money and parcel; the status is the table's business alone.
@@ -101,7 +101,7 @@ export function nextStatus(status: Status, fact: FactType): Status | Refusal {
   const cell = table[status][fact];
   if (cell === cell.toUpperCase()) return cell as Status;
   const code = cell as RefusalCode;
-  return refuse(code, `${fact} is impossible while ${status}: ${refusalTexts[code] ?? code}`);
+  return refuse(code, refusalTexts[code] ?? code);
 }
 
 // Whether a core step may start or go on; only these two statuses lead anywhere.

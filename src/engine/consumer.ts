@@ -23,8 +23,9 @@ import {
   type Trouble,
   type Work,
 } from './ports.ts';
-import { type RetryPolicy, unresolved, verdictOn } from './retry-policy.ts';
+import { cannotBeStored, defect, type RetryPolicy, unresolved, verdictOn } from './retry-policy.ts';
 import type { Semaphore } from './semaphore.ts';
+import { settled } from './settled.ts';
 
 export type Consumer = {
   readonly consumer: string;
@@ -125,9 +126,12 @@ export function createConsumer<S, C>(options: {
     const where = { consumer, eventId: work.fact.id };
     try {
       const startedMs = system.monotonicMs();
-      const ending = await performed(work, signal, probes);
+      const outcome = await performed(work, signal, probes);
       const durationMs = work.exhausted === null ? Math.round(system.monotonicMs() - startedMs) : null;
-      const answer = await settles.add({ work, ending: { ...ending, durationMs } });
+      const { ending, answer } = await settled(settles, work, { ...outcome, durationMs }, ({ message }) => {
+        log.error({ ...where, error: message }, 'what came of an attempt cannot be stored');
+        return { ...dead(work, cannotBeStored), durationMs };
+      });
       events.ended(consumer, answer === 'settled' ? ending.state : answer);
       if (answer === 'stale') log.warn(where, 'a stale settle was refused: another worker owns the job');
       else if (ending.state === 'waiting') events.dueIn(consumer, ending.dueInMs);
@@ -237,10 +241,4 @@ export function createConsumer<S, C>(options: {
       await semaphore.whenAllFree();
     },
   };
-}
-
-// An error that nobody classified is a defect, ours or an adapter's; bounded retries show whether it passes.
-function defect(error: unknown): Trouble {
-  const message = error instanceof Error ? error.message : String(error);
-  return { class: 'unknown', code: 'defect', message, dependencyDown: false };
 }

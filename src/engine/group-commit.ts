@@ -6,7 +6,7 @@
 // entries, so it must recognize what an earlier try has committed (ids and tokens are chosen before).
 // Process dies here: callers were not answered; what was committed is found by its ids.
 
-import { type Flush, type System, UnavailableError } from './ports.ts';
+import { type Flush, RefusedError, type System, UnavailableError } from './ports.ts';
 
 // What a failed flush means. `data`: one entry is at fault. `again`: rolled back, run it whole again.
 // `lost`: may have committed. `absent`: certainly not sent. `bug`: everything else.
@@ -125,7 +125,7 @@ export function createGroupCommit<Entry, Answer>(options: {
           return run(batch.slice(middle));
         }
         if (failure === 'data' || failure === 'bug') {
-          for (const one of batch) fail(one, error);
+          for (const one of batch) fail(one, failure === 'data' ? new RefusedError(error) : error);
           return;
         }
         const patient = new Set(batch.filter(isPatient));

@@ -104,6 +104,13 @@ export class OutsideError extends Error {
   }
 }
 
+// The database refuses what was to be written, and would refuse it again: certainly nothing is stored.
+export class RefusedError extends Error {
+  constructor(cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}
+
 // The database could not take a write. `nothing` = certainly not stored, the caller may try anew;
 // `unknown` = it may have been stored, the caller must repeat the identical request.
 export class UnavailableError extends Error {

@@ -80,3 +80,17 @@ export function waitedTooLong(waitedMs: number, trouble: Trouble | null): Troubl
     ...(trouble?.dependency === undefined ? {} : { dependency: trouble.dependency }),
   };
 }
+
+// What the database refuses as data, it would refuse from every later worker too.
+export const cannotBeStored: Trouble = {
+  class: 'unknown',
+  code: 'settle-refused',
+  message: 'the outcome of this attempt cannot be stored, and it may have been done; the log says why',
+  dependencyDown: false,
+};
+
+// An error that nobody classified is a defect, ours or an adapter's; bounded retries show whether it passes.
+export function defect(error: unknown): Trouble {
+  const message = error instanceof Error ? error.message : String(error);
+  return { class: 'unknown', code: 'defect', message, dependencyDown: false };
+}

@@ -1,8 +1,11 @@
-// The process that started this one, where it keeps a channel to it: `start --processes`, or any other
-// that forks with one. Without a parent that listens nothing happens here.
+// The process that started this one: `start --processes`, or any other that forks with a channel; or npm, which
+// has none, and passes on SIGINT and SIGTERM but not SIGHUP.
 //
 // Promises: a parent that dies in any way, kill -9 included, leaves no process behind that works on
-// unseen: its end is told at once, by the kernel closing the channel. Keeps no process alive.
+// unseen: its end is told at once, by the kernel closing the channel, or within a second, where it is npm.
+// A process of any other parent lives on without it, as a service should. Keeps no process alive.
+
+import type { System } from '../engine/ports.ts';
 
 export type Ready = { readonly ready: true; readonly url: string | null };
 
@@ -11,8 +14,19 @@ export function tellReady(url: string | null): void {
   if (process.connected) process.send?.({ ready: true, url } satisfies Ready, () => {});
 }
 
-export function whenParentGone(call: () => void): void {
-  if (!process.connected) return;
-  process.once('disconnect', call);
-  process.channel?.unref();
+// How soon a process notices that its npm has gone; a look costs microseconds.
+const lookMs = 1_000;
+
+export function whenParentGone(
+  call: () => void,
+  { isRunByNpm, system }: { readonly isRunByNpm: boolean; readonly system: Pick<System, 'after'> },
+): void {
+  if (process.connected) {
+    process.once('disconnect', call);
+    process.channel?.unref();
+  } else if (isRunByNpm) {
+    const parent = process.ppid;
+    const look = () => (process.ppid === parent ? void system.after(lookMs, look) : call());
+    look();
+  }
 }

@@ -3,16 +3,20 @@
 //
 // Promises: a mistake in role or settings, or anything a reader can mend, is named and exits with 2,
 // nothing started; a stop by signal exits with 0 within SHUTDOWN_TIMEOUT_MS, and so does the end of a
-// parent that started this as one of its processes; a second signal ends at once.
+// parent that started this as one of its processes, npm included; a second signal ends at once. Whoever
+// reads the output may go away: that ends nothing.
 
 import type { System } from '../engine/ports.ts';
 import { DirectoryInUseError } from '../io/directory-lock.ts';
+import { surviveReader } from '../io/output.ts';
 import { tellReady, whenParentGone } from '../io/parent.ts';
 import { LedgerInUseError } from '../io/partners/ledger.ts';
+import { makeFilesPrivate } from '../io/private-directory.ts';
+import { onStopSignal } from '../io/signals.ts';
 import { createSystem } from '../io/system.ts';
 import { createLog } from '../io/telemetry/log.ts';
 import { readCommand } from './arguments.ts';
-import { type Config, readEnvironment } from './config.ts';
+import { type Config, isRunByNpm, readEnvironment } from './config.ts';
 import { helpText } from './help.ts';
 import { StartError } from './start-error.ts';
 import { readVerifyOptions, verifyHelp } from './verify-options.ts';
@@ -21,6 +25,8 @@ const say = (text: string) => void process.stdout.write(`${text}\n`);
 const progressOf = () => (process.stderr.isTTY ? (text: string) => void process.stderr.write(text) : null);
 const complain = (text: string) => void process.stderr.write(`${text}\n`);
 
+makeFilesPrivate();
+for (const stream of [process.stdout, process.stderr]) surviveReader(stream);
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(args: readonly string[]): Promise<number> {
@@ -54,7 +60,7 @@ async function main(args: readonly string[]): Promise<number> {
       }
       case 'start --processes': {
         const { runProcesses } = await import('./processes.ts');
-        await runProcesses({ ...running, complain, isTerminal, scale: command.scale });
+        await runProcesses({ ...running, isTerminal, scale: command.scale });
         break;
       }
       case 'api':
@@ -80,6 +86,7 @@ async function main(args: readonly string[]): Promise<number> {
         await runSandbox({
           dataDir: config.dataDir,
           host: config.http.host,
+          allowedHosts: config.http.allowedHosts,
           port: config.partners.sandboxPort,
           log,
           system,
@@ -115,13 +122,13 @@ async function main(args: readonly string[]): Promise<number> {
   function stopSignal(timeoutMs: number, exitCode: number): AbortSignal {
     const controller = new AbortController();
     const stop = () => {
-      if (controller.signal.aborted) process.exit(130);
+      if (controller.signal.aborted) return;
       controller.abort();
       // What is not done by then is left to its lease; the promise to the platform counts more.
       system.after(timeoutMs - 250, () => process.exit(exitCode));
     };
-    for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, stop);
-    whenParentGone(stop);
+    onStopSignal(stop, system);
+    whenParentGone(stop, { isRunByNpm: isRunByNpm(), system });
     return controller.signal;
   }
 }

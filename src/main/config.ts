@@ -28,6 +28,12 @@ export function readEnvironment(run: Run): ConfigReading {
   return readConfig(process.env, run);
 }
 
+// Whether npm started this very process, by `exec` in a script of ours: then the parent is npm itself. Another
+// script's process hands the same names on, and is not npm.
+export function isRunByNpm(): boolean {
+  return /^exec node .*src\/main\/cli\.ts/.test(process.env.npm_lifecycle_script ?? '');
+}
+
 // For a process that this one starts.
 export function environmentWith(more: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   return { ...process.env, ...more };
@@ -49,7 +55,12 @@ export function readConfig(env: NodeJS.ProcessEnv, run: Run): ConfigReading {
 
 function toConfig(values: Values) {
   return Object.freeze({
-    http: Object.freeze({ host: values.HOST, port: values.PORT }),
+    http: Object.freeze({
+      host: values.HOST,
+      port: values.PORT,
+      allowedHosts: Object.freeze(values.ALLOWED_HOSTS),
+      docs: values.API_DOCS,
+    }),
     // Null = no port for health and metrics of relay and workers.
     workerPort: values.WORKER_PORT,
     database: Object.freeze({

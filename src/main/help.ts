@@ -50,7 +50,7 @@ export function helpText(): string {
 }
 
 function settingRows(group: (typeof settingGroups)[string]): string[][] {
-  return Object.entries(group).map(([name, { initial, meaning }]) => [`  ${name}`, `${initial ?? '–'}`, meaning]);
+  return Object.entries(group).map(([name, { initial, meaning }]) => [`  ${name}`, `${initial ?? ''}` || '–', meaning]);
 }
 
 // Pads every cell but the last of its row, so that the columns run down the whole list.

@@ -17,6 +17,10 @@ export const subscribedTypes = subscriptions.flatMap((row) =>
   typesOf(row).map((type) => ({ consumer: row.consumer, type, start: row.start })),
 );
 
+// Connections that requests may take at once, but for the placing of orders: half of them, so that accepting and
+// working go on whatever is asked. The embedded database has one connection, which takes them in turns.
+export const readsMaxOf = ({ database: { url, poolMax } }: Config) => (url === null ? 1 : Math.max(1, poolMax >> 1));
+
 export async function openDatabase(config: Config, log: Log): Promise<Database> {
   const { url, poolMax } = config.database;
   if (url === null) {

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { System } from '../engine/ports.ts';
 import { CannotStartError, type Crew, createCrew, type Post } from '../io/crew.ts';
+import { createOutput } from '../io/output.ts';
 import { readableLine } from '../io/telemetry/log.ts';
 import { allConsumers } from './arguments.ts';
 import { type Config, environmentWith } from './config.ts';
@@ -24,7 +25,6 @@ type ProcessesOptions = {
   readonly log: Logger;
   readonly signal: AbortSignal;
   readonly say: (text: string) => void;
-  readonly complain: (text: string) => void;
 };
 
 // Of the time that this process has to stop: the roles' share. The rest is for the sandbox and for us.
@@ -99,11 +99,13 @@ function own(config: Config, name: string, index: number): Record<string, string
 
 // Where a person watches, readable lines behind the name of who says them; otherwise the same JSON lines as
 // always, with the name as their first member.
-function createVoices(names: readonly string[], { isTerminal, say, complain }: ProcessesOptions) {
+function createVoices(names: readonly string[], { isTerminal, log }: ProcessesOptions) {
+  const onDropped = (lines: number) => log.warn({ lines }, 'nobody read the processes for a while; lines were dropped');
+  const outputs = { stdout: createOutput(process.stdout, onDropped), stderr: createOutput(process.stderr, onDropped) };
   const width = Math.max(...names.map((name) => name.length));
   const readable = isTerminal ? readableLine() : null;
   return (name: string, stream: 'stdout' | 'stderr', line: string): void => {
-    const tell = stream === 'stdout' ? say : complain;
+    const tell = (row: string) => outputs[stream].write(`${row}\n`);
     if (readable === null && line.startsWith('{"')) return tell(`{"process":${JSON.stringify(name)},${line.slice(1)}`);
     for (const row of (readable?.(line) ?? line).trimEnd().split('\n')) tell(`${name.padEnd(width)} │ ${row}`);
   };

@@ -73,8 +73,10 @@ async function rebuildTable(database: Database, parts: Parts): Promise<'ok' | 'r
 async function rebuildIndex(database: Database, config: Config, parts: Parts): Promise<'ok' | 'refused'> {
   const { connectElasticsearch } = await import('../io/search/elasticsearch.ts');
   const { createNewIndex } = await import('../io/search/new-index.ts');
-  const { client, close } = connectElasticsearch({ url: config.search.url, log: parts.log });
+  const { client, mistake, close } = connectElasticsearch({ url: config.search.url, ...parts });
   try {
+    const misfit = await mistake();
+    if (misfit !== null) throw new StartError(misfit);
     const indices = createNewIndex(client);
     const next = await indices.nextName().catch((error) => {
       throw new StartError(`Elasticsearch at ELASTICSEARCH_URL cannot be used: ${String((error as Error).message)}.`);

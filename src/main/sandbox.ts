@@ -5,6 +5,7 @@
 
 import { join } from 'node:path';
 import type { Log, System } from '../engine/ports.ts';
+import { createGate } from '../io/gate.ts';
 import { openLedger } from '../io/partners/ledger.ts';
 import { createSandboxServer } from '../io/partners/server.ts';
 import { createStage } from '../io/partners/stage.ts';
@@ -13,6 +14,7 @@ import { cannotListen } from './start-error.ts';
 export type SandboxOptions = {
   readonly dataDir: string;
   readonly host: string;
+  readonly allowedHosts: readonly string[];
   readonly port: number;
   readonly log: Log;
   readonly system: System;
@@ -21,10 +23,16 @@ export type SandboxOptions = {
 };
 
 export async function runSandbox(options: SandboxOptions): Promise<void> {
-  const { dataDir, host, port, log, system, signal, onReady = () => {} } = options;
+  const { dataDir, host, allowedHosts, port, log, system, signal, onReady = () => {} } = options;
   const ledger = openLedger({ directory: join(dataDir, 'partners') });
   try {
-    const server = createSandboxServer({ ledger, stage: createStage(), system, log });
+    const server = createSandboxServer({
+      ledger,
+      stage: createStage(),
+      system,
+      log,
+      gate: createGate({ host, allowedHosts }),
+    });
     const url = await server.listen({ host, port }).catch((error) => {
       throw cannotListen(error, { host, port, setting: 'SANDBOX_PORT' });
     });
@@ -32,6 +40,7 @@ export async function runSandbox(options: SandboxOptions): Promise<void> {
     onReady(url);
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     await server.close();
+    log.info({}, 'stopped');
   } finally {
     ledger.close();
   }

@@ -9,13 +9,14 @@ import type { System } from '../engine/ports.ts';
 import type { Partners } from '../flow/ports.ts';
 import type { Search } from '../flow/projections/search-ports.ts';
 import { lockDirectory } from '../io/directory-lock.ts';
+import { createGate } from '../io/gate.ts';
 import { createHttpServer } from '../io/http/server.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { checkDatabase, readBacklog } from '../io/postgres/health.ts';
 import { createMetrics } from '../io/telemetry/metrics.ts';
 import type { Config } from './config.ts';
 import { openBus } from './open-bus.ts';
-import { openDatabase, subscribedTypes } from './open-database.ts';
+import { openDatabase, readsMaxOf, subscribedTypes } from './open-database.ts';
 import { callsPartners, openPartners } from './open-partners.ts';
 import { openSearch } from './open-search.ts';
 import { cannotListen } from './start-error.ts';
@@ -50,7 +51,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     try {
       const database = await openDatabase(config, log);
       try {
-        const { search, close } = await openSearch(config, database, log);
+        const { search, close } = await openSearch(config, database, { system, log });
         try {
           await work({ ...options, database, partners: partners.port, search });
         } finally {
@@ -101,13 +102,15 @@ async function work(
     log,
     metrics: metrics.scrape,
     isLeaving: () => isStopping,
+    readsMax: readsMaxOf(config),
     readiness: async () => {
       const checks = await checkDatabase(database, subscribedTypes);
       const detail = isStopping ? 'stopping' : 'running';
       checks.push({ name: 'process', status: isStopping ? 'failed' : 'ok', detail });
       return { status: checks.every((check) => check.status === 'ok') ? 'ok' : 'failed', checks };
     },
-    settings: { keyMode: config.idempotencyKeyMode, simulatedPartners: true },
+    settings: { keyMode: config.idempotencyKeyMode, simulatedPartners: true, docs: config.http.docs },
+    gate: createGate(config.http),
   });
   const setting = duties.api ? 'PORT' : 'WORKER_PORT';
   const port = duties.api ? config.http.port : config.workerPort;

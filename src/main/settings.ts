@@ -16,6 +16,13 @@ const workerConcurrency = 256;
 const http = {
   HOST: text('127.0.0.1', /^[\w.:%-]+$/, 'a host name or an IP address without brackets', 'where the API listens'),
   PORT: whole(3000, 0, 65_535, 'its port; 0 takes any free one'),
+  ALLOWED_HOSTS: list(
+    [],
+    (name) => /^[\w.-]{1,253}$/.test(name),
+    'host names without ports, several separated by commas',
+    'further names by which it is addressed; see docs/security.md',
+  ),
+  API_DOCS: flag(true, 'whether /docs and /openapi.json are served'),
   WORKER_PORT: whole(null, 0, 65_535, 'health and metrics of relay and workers; absent = off'),
 };
 const postgresUrl = { schemes: ['postgres', 'postgresql'], example: 'postgres://user:password@host:5432/database' };

@@ -4,6 +4,7 @@
 
 import { parseArgs } from 'node:util';
 import { promiseNames, promises } from '../flow/verify/promises.ts';
+import { parseDay } from '../io/moments.ts';
 import { quote } from './setting.ts';
 import { StartError } from './start-error.ts';
 
@@ -49,16 +50,9 @@ function toTime(given: string, now: Date): Date {
   if (count !== undefined)
     return new Date(Math.max(0, now.getTime() - Number(count) * units[unit as keyof typeof units]));
   const time = new Date(given);
-  if (moment.test(given) && isInCalendar(given) && time.getTime() >= 0) return time;
+  if (moment.test(given) && parseDay(given.slice(0, 10)) !== null && time.getTime() >= 0) return time;
   const example = '2h, 7d, 2026-11-21 or 2026-11-21T07:00:00Z';
   throw new StartError(`--since ${quote(given)} is no time: it takes a duration or a moment, such as ${example}.`);
-}
-
-// Where a month is shorter than that, a Date goes on into the next one.
-function isInCalendar(given: string): boolean {
-  const day = given.slice(0, 10);
-  const midnight = new Date(day);
-  return !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day);
 }
 
 function toUrl(given: string | undefined): string | null {

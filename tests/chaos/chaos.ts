@@ -3,6 +3,8 @@
 //
 // Promises: exit code 0 = every promise held. Nothing is judged by how long it took. Nothing is left running.
 
+import { onStopSignal } from '../../src/io/signals.ts';
+import { createSystem } from '../../src/io/system.ts';
 import { until } from '../support/until.ts';
 import { readArguments } from './arguments.ts';
 import { type Customers, createCustomers } from './customers.ts';
@@ -25,7 +27,7 @@ async function main(): Promise<number> {
   if (typeof asked === 'number') return asked;
   const stop = new AbortController();
   // A second one ends at once; guardians outside of this process then do what `closings` would have done.
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => stop.abort());
+  onStopSignal(() => stop.abort(), createSystem());
   const stopped = new Promise<number>((resolve) => stop.signal.addEventListener('abort', () => resolve(130)));
   // Whoever read the output has gone.
   process.stdout.on('error', () => stop.abort());

@@ -144,7 +144,7 @@ describe('sandbox', () => {
 
   before(async () => {
     ledger = openLedger({ directory });
-    server = createSandboxServer({ ledger, stage, system: createSystem(), log: silent });
+    server = createSandboxServer({ ledger, stage, system: createSystem(), log: silent, gate: () => null });
     url = await server.listen({ host: '127.0.0.1', port: 0 });
     partners = createHttpPartners({ url });
   });
@@ -244,6 +244,7 @@ describe('sandbox', () => {
     const running = runSandbox({
       dataDir,
       host: '127.0.0.1',
+      allowedHosts: [],
       port: 0,
       log,
       system: createSystem(),

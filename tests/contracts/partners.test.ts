@@ -31,7 +31,7 @@ const ways: Record<string, Way> = {
     close: async () => {},
   }),
   'over HTTP': async (ledger, stage) => {
-    const server = createSandboxServer({ ledger, stage, system, log: silent });
+    const server = createSandboxServer({ ledger, stage, system, log: silent, gate: () => null });
     const partners = createHttpPartners({ url: await server.listen({ host: '127.0.0.1', port: 0 }) });
     const close = async () => {
       partners.close();

@@ -9,6 +9,7 @@ import {
   type Fact,
   type Hint,
   OutsideError,
+  RefusedError,
   type SettleAnswer,
   type SettleRequest,
   type Sought,
@@ -322,6 +323,21 @@ describe('a consumer', { timeout: 20_000 }, () => {
     assert.equal(settles.length, 2);
     assert.equal(leases.held(), 0);
     assert.equal(log.lines.filter((line) => line.startsWith('error')).length, 2);
+  });
+
+  it('ends work whose outcome the database refuses by its own name, and not by its lease', async () => {
+    const { consumer, world, settles, endingOf, ended, log, system } = setUp();
+    world.settle = async ({ ending }) => {
+      if (ending.state === 'dead') return 'settled';
+      throw new RefusedError(new Error('invalid byte sequence'));
+    };
+    await consumer.receive(received(factOf(1)));
+    await system.calm();
+    assert.equal(settles.length, 2);
+    const { state, change } = endingOf(1);
+    assert.deepEqual([state, change], ['dead', 'parked settle-refused on the subject at the settle']);
+    assert.deepEqual(ended, ['run', 'dead']);
+    assert.deepEqual(log.lines, ['error: what came of an attempt cannot be stored']);
   });
 
   it('stops taking, and is stopped when what runs has settled', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createGroupCommit, type FlushFailure } from '../../src/engine/group-commit.ts';
-import { UnavailableError } from '../../src/engine/ports.ts';
+import { RefusedError, UnavailableError } from '../../src/engine/ports.ts';
 import { createVirtualSystem } from '../support/virtual-system.ts';
 
 class Failed extends Error {
@@ -133,6 +133,7 @@ describe('group commit', { timeout: 20_000 }, () => {
       names.map((name) => (name.startsWith('bad') ? 'the flush failed: data' : `${name}!`)),
     );
     assert.deepEqual(batches[0], names);
+    await assert.rejects(commit.add('bad 3'), RefusedError);
   });
 
   it('runs a deadlock or a serialization failure again, whole and with the identical entries', async () => {

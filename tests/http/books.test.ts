@@ -27,6 +27,7 @@ describe('GET /analytics/orders', () => {
     assert.deepEqual(await rangeOf('?from=2026-11-01T23:30:00-01:00'), [{ from: '2026-11-02', to: null }]);
     assert.deepEqual(await rangeOf('?to=2026-11-02T00:00:00Z'), [{ from: null, to: '2026-11-02' }]);
     assert.deepEqual(await rangeOf('?to=2026-11-02T00:00:00.001Z'), [{ from: null, to: '2026-11-03' }]);
+    assert.deepEqual(await rangeOf('?from=2026-11-03&to=2026-11-02'), [{ from: '2026-11-03', to: '2026-11-02' }]);
     assert.deepEqual(await rangeOf('?from=2026-11-02&to=2026-11-02'), [{ from: '2026-11-02', to: '2026-11-02' }]);
   });
 
@@ -37,9 +38,9 @@ describe('GET /analytics/orders', () => {
     assert.deepEqual(await rangeOf('?to=0000-01-01T00:00:00%2B23:59'), [{ from: null, to: first }]);
   });
 
-  it('refuses what is no day, what is no parameter, and a range that ends before it begins', async () => {
+  it('refuses what is no day and what is no parameter', async () => {
     const queries = ['?from=yesterday', '?to=2026-02-30', '?from=2026-11-21T00:00:00+01:00', '?from=', '?day=1'];
-    for (const query of [...queries, '?from=2026-11-21&from=2026-11-22', '?from=2026-11-22&to=2026-11-21']) {
+    for (const query of [...queries, '?from=2026-11-21&from=2026-11-22']) {
       assertProblem(await app.inject(`/analytics/orders${query}`), 400, 'invalid-parameter');
     }
   });

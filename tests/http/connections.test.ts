@@ -67,6 +67,14 @@ describe('a connection', () => {
       413,
       'body-too-large',
     ],
+    ['that compresses its chunks', `${head}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n`, 501, 'not-implemented'],
+    [
+      'that sends two media types',
+      `${head}${close}Content-Type: text/plain\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      400,
+      'invalid-parameter',
+      'header Content-Type',
+    ],
     [
       'that sends two keys',
       `${head}${close}Idempotency-Key: a\r\nIdempotency-Key: a\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
@@ -104,6 +112,12 @@ describe('a connection', () => {
       assert.equal(calls.length, 0);
     });
   }
+
+  it('may repeat one media type', async (test) => {
+    const { port } = await listening(test);
+    const twice = `${head}${close}Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    assert.equal((await send(port, twice)).statusCode, 201);
+  });
 
   it('may send an empty body in chunks where none is needed, whatever its type', async (test) => {
     const { port, desk, calls } = await listening(test);

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, describe, it } from 'node:test';
+import fc from 'fast-check';
+import { ProblemError } from '../../src/io/http/problems.ts';
+import { parseStrictly } from '../../src/io/http/strict-json.ts';
 import { assertProblem, placesOf } from './assert-problem.ts';
 import { createTestServer } from './stub-desk.ts';
 
@@ -63,6 +66,13 @@ describe('placing an order', () => {
     });
   });
 
+  it('takes a whole number in every spelling that JSON has for it', async () => {
+    for (const amount of ['500', '500.0', '5e2', '5.00E+2', '0.5e3', '50000e-2', '0.05e4']) {
+      const answer = await place(`{"userId":"u","amount":${amount}}`);
+      assert.equal(answer.json().amount, 500, amount);
+    }
+  });
+
   it('answers a repeated key with the first answer, even after the order moved on', async () => {
     const body = { user_id: 'u-1', amount: 700 };
     const first = await place(body, { 'idempotency-key': 'again', 'x-correlation-id': 'first' });
@@ -115,7 +125,7 @@ describe('placing an order', () => {
       { userId: 'u'.repeat(255), items: [{ sku: '灯', quantity: 9007, unitPrice: 1_000_000_000_000 }] },
       { userId: '😀'.repeat(255), amount: Number.MAX_SAFE_INTEGER },
       { userId: 'u', user_id: 'u', amount: 1, currency: 'JPY', country: 'DE' },
-      { userId: 'u', amount: 1.0 },
+      { customerEmail: `${'a'.repeat(64)}@${'b'.repeat(63)}.example.com`, amount: 1 },
     ];
     for (const body of bodies) assert.equal((await place(body)).statusCode, 201, JSON.stringify(body).slice(0, 80));
   });
@@ -151,11 +161,25 @@ const broken: [promise: string, body: unknown, place: string][] = [
     '#/customerEmail',
   ],
   ['an e-mail address with a line break', { customerEmail: 'a@example.com\nbcc: b', amount: 1 }, '#/customerEmail'],
+  [
+    'an e-mail address whose local part has 65 characters',
+    { customerEmail: `${'a'.repeat(65)}@example.com`, amount: 1 },
+    '#/customerEmail',
+  ],
+  [
+    'an e-mail address of a domain with a label of 64 characters',
+    { customerEmail: `a@${'b'.repeat(64)}.com`, amount: 1 },
+    '#/customerEmail',
+  ],
   ['an empty user id', { userId: '', amount: 1 }, '#/userId'],
   ['a user id that is null', { userId: null, amount: 1 }, '#/userId'],
   ['a user id of 256 characters', { userId: 'u'.repeat(256), amount: 1 }, '#/userId'],
   ['a user id with U+0000', '{"userId":"u\\u0000","amount":1}', '#/userId'],
   ['a user id with half a surrogate pair', '{"userId":"u\\ud83d","amount":1}', '#/userId'],
+  ['a user id that ends with a line break', { userId: 'u\n', amount: 1 }, '#/userId'],
+  ['a user id that begins with a blank of Unicode', { userId: '\u3000u', amount: 1 }, '#/userId'],
+  ['a user id that ends with a byte order mark', { userId: 'u\ufeff', amount: 1 }, '#/userId'],
+  ['an unknown field whose name is half of a surrogate pair', '{"userId":"u","amount":1,"\\ud83d":1}', '#/%EF%BF%BD'],
   ['a user id of blanks', { userId: '  ', amount: 1 }, '#/userId'],
   ['the other user id with U+0000', '{"user_id":"\\u0000u","amount":1}', '#/user_id'],
   ['the other user id being a number', { user_id: 7, amount: 1 }, '#/user_id'],
@@ -184,6 +208,15 @@ const broken: [promise: string, body: unknown, place: string][] = [
   ['an unknown product', { userId: 'u', productType: 'Watch' }, '#/productType'],
   ['an amount of zero', { userId: 'u', amount: 0 }, '#/amount'],
   ['an amount with a fraction', { userId: 'u', amount: 0.5 }, '#/amount'],
+  ['an amount that rounds to a whole number', '{"userId":"u","amount":0.99999999999999999}', '#/amount'],
+  ['an amount that rounds to one from above', '{"userId":"u","amount":500.00000000000000001}', '#/amount'],
+  ['an amount with a negative exponent', '{"userId":"u","amount":99999999999999999999e-17}', '#/amount'],
+  [
+    'a quantity that rounds to a whole number',
+    '{"userId":"u","items":[{"sku":"a.1e-1","quantity":1,"unitPrice":1},{"sku":"b","quantity":1.00000000000000001,"unitPrice":1}]}',
+    '#/items/1/quantity',
+  ],
+  ['an amount that rounds to nothing', '{"userId":"u","amount":1e-400}', '#/amount'],
   ['an amount above 2^53-1', '{"userId":"u","amount":9007199254740993}', '#/amount'],
   ['an amount that no number can hold', '{"userId":"u","amount":1e400}', '#/amount'],
   ['an amount that is true', { userId: 'u', amount: true }, '#/amount'],
@@ -248,6 +281,70 @@ const refused: [promise: string, body: object, place: string][] = [
   ['a currency that does not exist', { ...valid, currency: 'ABC' }, '#/currency'],
   ['a country that does not exist', { ...valid, country: 'XX' }, '#/country'],
 ];
+
+// The last of two would win, and a proxy in front may have read the first.
+const doubled: [promise: string, body: string, place: string][] = [
+  ['an amount', '{"user_id":"u","amount":5,"amount":500}', '#/amount'],
+  ['an amount of the same value', '{"user_id":"u","amount":5,"amount":5}', '#/amount'],
+  ['a name in another spelling', '{"user_id":"u","amount":5,"am\\u006funt":500}', '#/amount'],
+  [
+    'a price in a later line',
+    '{"user_id":"u","items":[{"sku":"a","quantity":1,"unitPrice":1},{"sku":"b","unitPrice":1,"quantity":2,"unitPrice":9}]}',
+    '#/items/1/unitPrice',
+  ],
+  ['__proto__', '{"user_id":"u","amount":5,"__proto__":1,"__proto__":2}', '#/__proto__'],
+  ['a name that needs escaping', '{"a/b~":1,"a/b~":2}', '#/a~1b~0'],
+  ['an empty name', '{"":1,"":2}', '#/'],
+];
+
+describe('a member that stands twice', () => {
+  for (const [promise, body, pointer] of doubled) {
+    it(`is refused by name: ${promise}`, async () => {
+      const problem = assertProblem(await place(body), 400, 'invalid-body');
+      assert.deepEqual(placesOf(problem), [pointer]);
+      assert.match(problem.errors?.[0]?.detail ?? '', /^is there twice/);
+      assert.equal(calls.length, 0);
+    });
+  }
+
+  it('in two objects is no repetition, and neither is a text that looks like one', async () => {
+    const texts = ['{"', '"a":1,', '\\', 'a\\"b', '[0.0, 1e-1]', '}'];
+    const items = texts.map((sku) => ({ ...line, sku }));
+    assert.equal((await place({ userId: '"userId":"u"', items })).statusCode, 201);
+    assert.deepEqual(lastPlaced().command.items, items);
+  });
+
+  it('is found wherever a strict reader finds one, and nothing else is', () => {
+    type Written = { readonly text: string; readonly isDoubled: boolean };
+    const name = fc.constantFrom('a', 'b', '"', '\\', '/', '');
+    const word = fc.constantFrom('1', '-0', '"}"', '"\\""', '"\\"a\\" : 1"', 'true', 'null', '[]', '{}', '2E+1');
+    const { value } = fc.letrec<{ value: Written }>((tie) => ({
+      value: fc.oneof(
+        { maxDepth: 3 },
+        word.map((text) => ({ text, isDoubled: false })),
+        fc.array(tie('value'), { maxLength: 3 }).map((values) => ({
+          text: `[${values.map(({ text }) => text).join(' , ')}]`,
+          isDoubled: values.some(({ isDoubled }) => isDoubled),
+        })),
+        fc.array(fc.tuple(name, tie('value')), { maxLength: 4 }).map((members) => ({
+          text: `{${members.map(([key, { text }]) => `${JSON.stringify(key)} : ${text}`).join()}}`,
+          isDoubled:
+            members.some(([, { isDoubled }]) => isDoubled) ||
+            new Set(members.map(([key]) => key)).size < members.length,
+        })),
+      ),
+    }));
+    let doubles = 0;
+    fc.assert(
+      fc.property(value, ({ text, isDoubled }) => {
+        doubles += isDoubled ? 1 : 0;
+        if (isDoubled) assert.throws(() => parseStrictly(text), ProblemError);
+        else assert.deepEqual(parseStrictly(text), JSON.parse(text));
+      }),
+    );
+    assert.ok(doubles > 0);
+  });
+});
 
 describe('an order that the rules refuse', () => {
   for (const [promise, body, pointer] of refused) {

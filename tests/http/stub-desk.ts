@@ -167,7 +167,7 @@ export function createTestServer(
   settings: Partial<HttpSettings> = {},
   overrides: Partial<Omit<HttpDependencies, 'settings'>> = {},
 ) {
-  const full: HttpSettings = { keyMode: 'optional', simulatedPartners: true, ...settings };
+  const full: HttpSettings = { keyMode: 'optional', simulatedPartners: true, docs: true, ...settings };
   const stub = createStubDesk(full.simulatedPartners);
   const logged: { level: string; fields: object; message: string }[] = [];
   const write = (level: string) => (fields: object, message: string) => void logged.push({ level, fields, message });
@@ -179,6 +179,8 @@ export function createTestServer(
     readiness: async () => ({ status: 'ok', checks: [{ name: 'database', status: 'ok', detail: null }] }),
     metrics: async () => ({ contentType: 'text/plain; version=0.0.4', body: 'orderly_up 1\n' }),
     settings: full,
+    readsMax: 4,
+    gate: () => null,
     ...overrides,
   });
   return { app, logged, ...stub };

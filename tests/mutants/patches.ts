@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const folder = join(root, 'tests/mutants');
-const parts = ['src', 'services', 'tests', 'scripts', 'package.json', 'tsconfig.json'];
+const parts = ['src', 'services', 'tests', 'scripts', 'package.json', 'package-lock.json', 'tsconfig.json'];
 const heapMegabytesMax = 512;
 
 export type Patch = {

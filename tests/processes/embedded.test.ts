@@ -3,6 +3,7 @@
 // directory itself, when no process holds it any more.
 
 import assert from 'node:assert/strict';
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { openLedger } from '../../src/io/partners/ledger.ts';
@@ -66,6 +67,11 @@ async function awaitEnds(client: Client, orderly: Running): Promise<void> {
 }
 
 async function auditDirectory(client: Client, directory: string): Promise<void> {
+  const open = readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ parentPath, name }) => join(parentPath, name))
+    .filter((path) => (statSync(path).mode & 0o077) !== 0);
+  assert.deepEqual(open, [], 'directories that others may look into');
   const database = await openEmbedded({ directory, log: silentLog });
   const ledger = openLedger({ directory: join(directory, 'partners') });
   try {

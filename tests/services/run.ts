@@ -28,7 +28,7 @@ process.exit(await main());
 
 async function main(): Promise<number> {
   const before = await Promise.all(serverNames.map(fleet.look));
-  // Ctrl-C reaches the tests as well; this process stays to put everything back.
+  // This process stays to put everything back; what it is told it tells the tests.
   let isStopped = false;
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => (isStopped = true));
   try {
@@ -56,7 +56,7 @@ async function test(settings: Readonly<Record<string, string>>): Promise<number>
     stdio: 'inherit',
     env: { ...process.env, ...settings },
   });
-  for (const name of ['SIGTERM', 'SIGHUP'] as const) process.on(name, () => child.kill(name));
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => child.kill(name));
   const [code] = (await once(child, 'exit')) as [number | null];
   return code ?? 1;
 }

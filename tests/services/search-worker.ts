@@ -11,11 +11,12 @@ import { quickSettings } from '../support/world.ts';
 
 const [databaseUrl = '', url = '', alias = ''] = process.argv.slice(2);
 const nothing = () => {};
+const system = createSystem();
 const engine = createEngine({
   database: connect(databaseUrl),
   bus: createMemoryBus({ log: silentLog }),
   partners: { payments: {}, carrier: {}, mail: {} } as Partners,
-  search: connectElasticsearch({ url, log: silentLog, alias }).search,
+  search: connectElasticsearch({ url, system, log: silentLog, alias }).search,
   simulatedPartners: true,
   settings: { ...quickSettings, timeoutMs: 2_000, leaseMs: 4_000, concurrency: 256 },
   roles: { relay: false, consumers: ['search'] },
@@ -27,7 +28,7 @@ const engine = createEngine({
     breakerChanged: nothing,
     scrape: async () => ({ contentType: '', body: '' }),
   },
-  system: createSystem(),
+  system,
   log: silentLog,
 });
 await engine.start();

@@ -6,6 +6,8 @@
 
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { onStopSignal } from '../../src/io/signals.ts';
+import { createSystem } from '../../src/io/system.ts';
 import { hashOf, hashOfText } from './draws.ts';
 import type { Plan } from './plan.ts';
 import { type Outcome, runSeed } from './run.ts';
@@ -114,8 +116,7 @@ async function runAll(asked: { seeds: number; from: number; cores: number; keeps
     isInterrupted = true;
     for (const worker of workers) worker.end();
   };
-  process.once('SIGINT', onInterrupt);
-  process.once('SIGTERM', onInterrupt);
+  onStopSignal(onInterrupt, createSystem());
   const reporter = setInterval(report, reportEveryMs);
 
   const isOver = () => isInterrupted || next >= end || (failing.length > 0 && !asked.keepsOn);

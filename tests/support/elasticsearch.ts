@@ -4,6 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import { connectElasticsearch, type Elasticsearch } from '../../src/io/search/elasticsearch.ts';
 import { indexName } from '../../src/io/search/index-shape.ts';
+import { createSystem } from '../../src/io/system.ts';
 import { start } from './services.ts';
 import { silentLog } from './silent-log.ts';
 
@@ -17,7 +18,7 @@ export type TestElasticsearch = Elasticsearch & {
 export async function openElasticsearch(): Promise<TestElasticsearch> {
   const url = await start('elasticsearch');
   const alias = `orders-test-${randomUUID()}`;
-  const opened = connectElasticsearch({ url, log: silentLog, alias });
+  const opened = connectElasticsearch({ url, system: createSystem(), log: silentLog, alias });
   const ours = indexName(alias, '*');
   return {
     ...opened,

@@ -53,7 +53,10 @@ export function changeBy(
   reason?: Reason,
 ): OrderChange {
   const recorded = recordFacts(record.order, drafts, now, reason);
-  if (isRefusal(recorded)) throw new Error(`${recorded.refused}: ${recorded.detail}`);
+  if (isRefusal(recorded)) {
+    const types = drafts.map(({ type }) => type).join(', ');
+    throw new Error(`${types} at ${record.order.status}: ${recorded.refused}`);
+  }
   return { order: recorded.order, facts: recorded.facts, effects };
 }
 

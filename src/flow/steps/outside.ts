@@ -3,10 +3,11 @@
 //
 // Promises: a call ends within its timeout plus a moment, even if the adapter ignores its signal; a
 // timeout is an unknown outcome; a breaker hears of an answer of its own dependency and of no other.
-// Relies on the adapters to throw OutsideError.
+// Relies on the adapters to throw OutsideError, and on answers.ts for what an answer may hold.
 
 import { OutsideError, type System, type Trouble } from '../../engine/ports.ts';
 import type { Partners } from '../ports.ts';
+import { type AnsweringCall, assertAnswer, tidied } from './answers.ts';
 
 // An adapter that heeds its signal ends well within this, and knows better what the silence meant.
 const graceMs = 100;
@@ -20,9 +21,13 @@ export function boundPartners(
   onAnswered: (dependency: keyof Partners) => void = () => {},
 ): Partners {
   const bound =
-    <Q, A>(dependency: keyof Partners, call: Call<Q, A>): Call<Q, A> =>
+    <Q, A>(dependency: keyof Partners, answering: AnsweringCall | null, call: Call<Q, A>): Call<Q, A> =>
     async (request, signal) => {
-      const answer = await callWithin({ dependency, timeoutMs, system, signal }, (inner) => call(request, inner));
+      const answer = await callWithin({ dependency, timeoutMs, system, signal }, async (inner) => {
+        const given = await call(request, inner);
+        if (answering !== null) assertAnswer(answering, given as { readonly outcome: string } | null);
+        return given;
+      });
       onAnswered(dependency);
       return answer;
     };
@@ -30,17 +35,17 @@ export function boundPartners(
   return {
     payments: {
       ...payments,
-      authorize: bound('payments', payments.authorize),
-      void: bound('payments', payments.void),
-      lookup: bound('payments', payments.lookup),
+      authorize: bound('payments', 'authorize', payments.authorize),
+      void: bound('payments', 'void', payments.void),
+      lookup: bound('payments', 'findAuthorization', payments.lookup),
     },
     carrier: {
       ...carrier,
-      book: bound('carrier', carrier.book),
-      recall: bound('carrier', carrier.recall),
-      lookup: bound('carrier', carrier.lookup),
+      book: bound('carrier', 'book', carrier.book),
+      recall: bound('carrier', 'recall', carrier.recall),
+      lookup: bound('carrier', 'findBooking', carrier.lookup),
     },
-    mail: { ...mail, send: bound('mail', mail.send) },
+    mail: { ...mail, send: bound('mail', null, mail.send) },
   };
 }
 
@@ -68,7 +73,7 @@ async function callWithin<A>(bounds: Bounds, call: (signal: AbortSignal) => Prom
     return await Promise.race([call(controller.signal), deaf]);
   } catch (error) {
     if (!(error instanceof OutsideError)) throw error;
-    throw new OutsideError({ ...error.trouble, dependency }, { cause: error });
+    throw new OutsideError({ ...tidied(error.trouble), dependency }, { cause: error });
   } finally {
     timer.cancel();
     giveUp?.cancel();

@@ -74,7 +74,7 @@ function tell([first, ...rest]: readonly TellingFact[]): Ending {
     let recorded = record(order, [draft], anyTime);
     if (isRefusal(recorded) || fact.previousStatus === 'PROCESSING')
       recorded = record(takeUp(order, anyTime), [draft], anyTime);
-    if (isRefusal(recorded)) return { mistake: recorded.detail };
+    if (isRefusal(recorded)) return { mistake: `${type} is impossible while ${order.status}: ${recorded.detail}` };
     const told = recorded.facts[0]?.data as { previousStatus?: Status; status?: Status };
     if ((told.status ?? null) !== fact.status || (told.previousStatus ?? null) !== fact.previousStatus) {
       const says = `${fact.previousStatus ?? 'no status'} to ${fact.status ?? 'none'}`;

@@ -26,4 +26,6 @@ export type HttpSettings = {
   readonly keyMode: 'optional' | 'required';
   // Whether orders may say how the payment provider shall behave.
   readonly simulatedPartners: boolean;
+  // Whether the page of the document is served, and the document itself.
+  readonly docs: boolean;
 };

@@ -2,13 +2,14 @@
 //
 // Promises: an empty body is nothing, under any media type; a body of another media type, in another
 // character set or compressed is refused with 415; bytes that are not UTF-8 are refused instead of being
-// repaired, because a repaired text would no longer be what the client sent. Members named __proto__ stay
-// ordinary members here, and the schemas refuse them by name.
+// repaired, because a repaired text would no longer be what the client sent, and so is a member that stands
+// twice. Members named __proto__ stay ordinary members here, and the schemas refuse them by name.
 
 import { type Buffer, isUtf8 } from 'node:buffer';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ProblemError } from './problems.ts';
+import { parseStrictly } from './strict-json.ts';
 
 const json = 'application/json';
 const jsonWithParameters = /^application\/json\s*(?:;|$)/i;
@@ -40,8 +41,9 @@ function toJson({ headers }: FastifyRequest, body: Buffer): unknown {
   if (encoding !== undefined && encoding !== 'identity') throw otherMediaType();
   if (!isUtf8(body)) throw new ProblemError('invalid-json', 'The body is not UTF-8, so it is not JSON.');
   try {
-    return JSON.parse(body.toString('utf8'));
+    return parseStrictly(body.toString('utf8'));
   } catch (error) {
+    if (error instanceof ProblemError) throw error;
     throw new ProblemError('invalid-json', `The body is not JSON: ${(error as Error).message}.`);
   }
 }

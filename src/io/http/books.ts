@@ -7,10 +7,12 @@
 import { type Static, Type } from 'typebox';
 import { type Books, type DayRange, type DurationLine, linesMax } from '../../flow/projections/books.ts';
 import { errorMax } from '../../flow/projections/histogram.ts';
+import { toStorable } from '../moments.ts';
 import { described, problemAnswers } from './answers.ts';
 import type { App } from './app.ts';
+import { readDate } from './dates.ts';
 import { invalidParameter } from './problems.ts';
-import { momentPattern, rangeQuery, requestHeaders } from './requests.ts';
+import { rangeQuery, requestHeaders } from './requests.ts';
 
 const day = Type.String({ format: 'date', description: 'The UTC day on which the orders were placed' });
 const count = Type.Integer();
@@ -97,32 +99,15 @@ function bounded<L>(lines: L[]): L[] {
 }
 
 const dayMs = 86_400_000;
-const firstDayMs = Date.parse('0001-01-01');
-const lastDayMs = Date.parse('9999-12-31');
 
 // The days that the range touches: from the one that holds `from`, to the last one that begins before `to`.
 export function toRange({ from, to }: Static<typeof rangeQuery>): DayRange {
-  const fromMs = from === undefined ? null : toMs('from', from);
-  const toMsGiven = to === undefined ? null : toMs('to', to);
-  if (fromMs !== null && toMsGiven !== null && fromMs > toMsGiven) {
-    throw invalidParameter({ in: 'query', name: 'to', detail: 'must not be before from' });
-  }
-  return {
-    from: fromMs === null ? null : toDay(fromMs),
-    to: toMsGiven === null ? null : toDay(Math.ceil(toMsGiven / dayMs) * dayMs),
-  };
+  const first = readDate(from);
+  const end = readDate(to);
+  const lastMs = end === null ? null : Math.ceil(end.getTime() / dayMs) * dayMs;
+  return { from: first === null ? null : toDay(first), to: lastMs === null ? null : toDay(new Date(lastMs)) };
 }
 
-function toMs(name: 'from' | 'to', given: string): number {
-  const ms = new RegExp(momentPattern).test(given) ? Date.parse(given) : Number.NaN;
-  // JavaScript takes the 30th of February for the 2nd of March.
-  const isReal =
-    !Number.isNaN(ms) && new Date(`${given.slice(0, 10)}T00:00Z`).toISOString().startsWith(given.slice(0, 10));
-  if (isReal) return ms;
-  throw invalidParameter({ in: 'query', name, detail: 'must be a day or a time that exists' });
-}
-
-// What lies beyond the days that a database can name is the first or the last of them: no order is there.
-function toDay(ms: number): string {
-  return new Date(Math.min(Math.max(ms, firstDayMs), lastDayMs)).toISOString().slice(0, 10);
+function toDay(moment: Date): string {
+  return toStorable(moment).toISOString().slice(0, 10);
 }

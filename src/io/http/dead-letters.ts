@@ -7,8 +7,8 @@ import { Type } from 'typebox';
 import type { LetterFilter, OrderDesk } from '../../flow/ports.ts';
 import { described, letterRef, orderRef, page, problemAnswers, toLetterBody, toOrderBody } from './answers.ts';
 import type { App } from './app.ts';
-import { encodeCursor } from './cursor.ts';
-import { readLimit, toPlace } from './pages.ts';
+import { decodeCursor, encodeCursor } from './cursor.ts';
+import { readLimit } from './pages.ts';
 import { orThrow } from './problems.ts';
 import {
   emptyBody,
@@ -38,6 +38,13 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
     '/dlq',
     {
       preValidation: readLimit,
+      links: {
+        200: {
+          reprocessOrder: { operationId: 'reprocessOrder', parameters: { orderId: '$response.body#/items/0/orderId' } },
+          reprocessLetter: { operationId: 'reprocessLetter', parameters: { id: '$response.body#/items/0/id' } },
+          nextPage: { operationId: 'listDeadLetters', parameters: { cursor: '$response.body#/nextCursor' } },
+        },
+      },
       schema: {
         operationId: 'listDeadLetters',
         summary: 'Open dead letters, newest first',
@@ -114,6 +121,6 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
 }
 
 function toAfter(cursor: string): LetterFilter['after'] {
-  const { at, id } = toPlace(cursor);
+  const { at, id } = decodeCursor(cursor);
   return { failedAt: at, id };
 }

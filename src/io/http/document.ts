@@ -8,7 +8,9 @@ import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import manifest from '../../../package.json' with { type: 'json' };
+import { described, problemAnswers } from './answers.ts';
 import type { App } from './app.ts';
+import { published } from './published.ts';
 
 // Swagger UI sets styles and an inline image; scripts come from here alone.
 const contentSecurityPolicy =
@@ -25,7 +27,11 @@ export function addDocument(app: FastifyInstance): void {
         description:
           'Takes orders and brings each to one valid end. Amounts are whole minor units; errors are RFC 9457 problem ' +
           'documents with a stable `code`; X-Correlation-Id is returned on every answer.',
+        license: { name: 'MIT', identifier: 'MIT' },
       },
+      // Wherever the document was read.
+      servers: [{ url: '/' }],
+      security: [],
       tags: [
         { name: 'orders', description: 'Place, read, follow and cancel' },
         { name: 'dead letters', description: 'What gave up, and the way back' },
@@ -34,13 +40,14 @@ export function addDocument(app: FastifyInstance): void {
       ],
     },
     refResolver: { buildLocalReference: (schema, _base, _fragment, index) => String(schema.$id ?? `schema-${index}`) },
-    transformObject: withOptionalBodies,
+    transformObject: published,
   });
   app.register(swaggerUi, {
     routePrefix: '/docs',
     staticCSP: contentSecurityPolicy,
     theme: { title: 'Orderly' },
-    uiConfig: { displayRequestDuration: true },
+    // Without the bar of the standalone page, which loads other documents.
+    uiConfig: { displayRequestDuration: true, layout: 'BaseLayout' },
   });
 }
 
@@ -54,25 +61,11 @@ export function addDocumentRoutes(app: App): void {
         summary: 'This document',
         tags: ['operations'],
         response: {
-          200: { ...Type.Unsafe<object>({ type: 'object', additionalProperties: true }), description: 'OpenAPI 3.1' },
+          200: described(Type.Unsafe<object>({ type: 'object', additionalProperties: true }), 'OpenAPI 3.1'),
+          ...problemAnswers('invalid-parameter'),
         },
       },
     },
     async () => app.swagger(),
   );
 }
-
-// The plugin calls every body required; one whose schema admits null may be left out.
-function withOptionalBodies(document: object): object {
-  const { openapiObject } = document as { openapiObject: { paths: Record<string, Record<string, Operation>> } };
-  for (const operations of Object.values(openapiObject.paths)) {
-    for (const { requestBody } of Object.values(operations)) {
-      const type = requestBody?.content['application/json']?.schema.type;
-      if (requestBody !== undefined && Array.isArray(type)) requestBody.required = false;
-    }
-  }
-  return openapiObject;
-}
-type Operation = {
-  requestBody?: { required: boolean; content: Record<string, { schema: { type?: string | string[] } }> };
-};

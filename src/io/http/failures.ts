@@ -9,8 +9,17 @@ import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Log, UnavailableError } from '../../engine/ports.ts';
-import { parseTraceparent } from './headers.ts';
-import { type ProblemCode, ProblemError, problemMediaType, statusOf, toDocument, unavailable } from './problems.ts';
+import type { TurnedAway } from '../gate.ts';
+import { parseTraceparent, safeguards } from './headers.ts';
+import {
+  invalidParameter,
+  type ProblemCode,
+  ProblemError,
+  problemMediaType,
+  statusOf,
+  toDocument,
+  unavailable,
+} from './problems.ts';
 
 // What fastify itself refuses, in our words.
 const foreseen: ReadonlyMap<unknown, readonly [code: ProblemCode, detail: string]> = new Map([
@@ -38,6 +47,11 @@ export function toProblem(error: unknown, request: FastifyRequest, log: Log): Pr
   const { method, routeOptions } = request;
   log.error({ err: error, method, route: routeOptions.url, correlationId: request.id }, 'request failed unexpectedly');
   return new ProblemError('internal-error', 'The error is recorded under the correlation id of this answer.');
+}
+
+export function toRefusal({ reason, detail }: TurnedAway): ProblemError {
+  if (reason === 'host-repeated') return invalidParameter({ in: 'header', name: 'Host', detail });
+  return new ProblemError(reason, detail);
 }
 
 function repetition({ routeOptions, headers }: FastifyRequest): string {
@@ -91,6 +105,7 @@ export function answerExpectation(response: ServerResponse, correlationId: strin
 
 function rawHeaders(document: string, correlationId: string): Record<string, string> {
   return {
+    ...safeguards,
     'content-type': problemMediaType,
     'content-length': String(Buffer.byteLength(document)),
     'x-correlation-id': correlationId,

@@ -12,6 +12,13 @@ const correlationId = new RegExp(correlationIdPattern);
 // and escapes do not count. A bare key cannot begin with a quote: that would be a string left open.
 export const idempotencyKeyPattern = '^(?:[!#-~][!-~]{0,254}|"(?:[!#-\\[\\]-~]|\\\\["\\\\]){1,255}")$';
 
+// On every answer: what it holds is for whoever asked, as what it says it is, and not inside of another page.
+export const safeguards = {
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+} as const;
+
 export function isCorrelationId(value: string | string[] | undefined): value is string {
   return typeof value === 'string' && correlationId.test(value);
 }

@@ -6,8 +6,9 @@
 // Relies on the validator running with `verbose`, which puts the violated schema beside each error.
 
 import type { FastifySchemaValidationError } from 'fastify';
+import { formatTexts } from './dates.ts';
 import { type Mistake, ProblemError } from './problems.ts';
-import { patternTexts } from './requests.ts';
+import { patternTexts, uuidPattern } from './requests.ts';
 
 // Nobody mends more than this at once.
 const listedMax = 50;
@@ -45,7 +46,7 @@ function toMistake(path: string, detail: string, part: Part): Mistake {
 }
 
 // A JSON Pointer (RFC 6901) as a URI fragment: UTF-8, percent-encoded but for what a fragment may hold.
-function toPointer(path: string): string {
+export function toPointer(path: string): string {
   return `#${path
     .split('/')
     .map((token) => encodeURIComponent(token.toWellFormed()))
@@ -56,7 +57,12 @@ function placeOf(violation: Violation): string {
   const { missingProperty, additionalProperty } = violation.params;
   const child = missingProperty ?? additionalProperty;
   if (typeof child !== 'string') return violation.instancePath;
-  return `${violation.instancePath}/${child.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+  return `${violation.instancePath}/${toToken(child)}`;
+}
+
+// A name as a part of a JSON Pointer.
+export function toToken(name: string): string {
+  return name.replaceAll('~', '~0').replaceAll('/', '~1');
 }
 
 function describe({ keyword, params, parentSchema, message }: Violation): string {
@@ -81,7 +87,8 @@ function describe({ keyword, params, parentSchema, message }: Violation): string
     case 'maxItems':
       return `must have ${parentSchema?.minItems} to ${parentSchema?.maxItems} entries`;
     case 'format':
-      return params.format === 'email' ? 'must be an e-mail address' : `must be a ${params.format}`;
+      if (params.format === 'uuid') return patternTexts[uuidPattern] ?? '';
+      return formatTexts[params.format as string] ?? `must be a ${params.format}`;
     case 'pattern':
       return patternTexts[params.pattern as string] ?? `must match ${params.pattern}`;
     default:

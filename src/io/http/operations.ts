@@ -5,7 +5,7 @@
 // scrapers add their own.
 
 import { type Static, Type } from 'typebox';
-import { described } from './answers.ts';
+import { described, problemAnswers } from './answers.ts';
 import type { App } from './app.ts';
 
 const verdict = Type.Enum(['ok', 'failed'], { type: 'string' });
@@ -23,11 +23,20 @@ export type Readiness = Static<typeof readinessSchema>;
 // The text format of Prometheus.
 export type Metrics = { readonly contentType: string; readonly body: string };
 
-export function addOperationRoutes(
-  app: App,
-  readiness: () => Promise<Readiness>,
-  metrics: () => Promise<Metrics>,
-): void {
+// Who asks while an answer is being found gets the same one: a crowd of probes costs the database one question.
+function shared<A>(ask: () => Promise<A>): () => Promise<A> {
+  let running: Promise<A> | null = null;
+  return () => {
+    running ??= ask().finally(() => {
+      running = null;
+    });
+    return running;
+  };
+}
+
+export function addOperationRoutes(app: App, isReady: () => Promise<Readiness>, scrape: () => Promise<Metrics>): void {
+  const readiness = shared(isReady);
+  const metrics = shared(scrape);
   app.get(
     '/healthz',
     {
@@ -35,7 +44,10 @@ export function addOperationRoutes(
         operationId: 'liveness',
         summary: 'Whether the process lives',
         tags: ['operations'],
-        response: { 200: described(Type.Object({ status: Type.Literal('ok') }), 'It lives') },
+        response: {
+          200: described(Type.Object({ status: Type.Literal('ok') }), 'It lives'),
+          ...problemAnswers('invalid-parameter'),
+        },
       },
     },
     async () => ({ status: 'ok' as const }),
@@ -51,6 +63,7 @@ export function addOperationRoutes(
         response: {
           200: described(readinessSchema, 'Ready'),
           503: described(readinessSchema, 'Not ready; the failed checks say why'),
+          ...problemAnswers('invalid-parameter'),
         },
       },
     },
@@ -68,7 +81,10 @@ export function addOperationRoutes(
         summary: 'Metrics for Prometheus',
         tags: ['operations'],
         produces: ['text/plain'],
-        response: { 200: described(Type.String(), 'The text format of Prometheus') },
+        response: {
+          200: described(Type.String(), 'The text format of Prometheus'),
+          ...problemAnswers('invalid-parameter'),
+        },
       },
     },
     async (_request, reply) => {

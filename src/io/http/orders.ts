@@ -21,10 +21,20 @@ import {
   toOrderId,
 } from './requests.ts';
 
+// Where the answer to a new order has its id, for whoever follows the links of the document.
+const placed = '$response.body#/id';
+
 export function addOrderRoutes(app: App, desk: OrderDesk, settings: HttpSettings): void {
   app.post(
     '/orders',
     {
+      links: {
+        201: {
+          order: { operationId: 'readOrder', parameters: { id: placed } },
+          timeline: { operationId: 'readTimeline', parameters: { id: placed } },
+          cancel: { operationId: 'cancelOrder', parameters: { id: placed } },
+        },
+      },
       schema: {
         operationId: 'placeOrder',
         summary: 'Place an order',

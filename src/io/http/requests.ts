@@ -2,24 +2,30 @@
 // in the OpenAPI document.
 //
 // Promises: unknown fields and parameters are refused; no text can hold a control character (PostgreSQL
-// stores no U+0000) or half a surrogate pair; nothing is coerced or filled in, so the body stays the
+// stores no U+0000); nothing is coerced or filled in, so the body stays the
 // value that was received. What a schema cannot say (either-or, totals, code lists) is in
 // flow/place-order.ts.
 
 import { type Static, type TSchema, Type } from 'typebox';
-import { type ProductType, priceList } from '../../domain/money.ts';
+import { countryCodes, currencyCodes, type ProductType, priceList } from '../../domain/money.ts';
 import { type OrderId, paymentScenarios, statuses } from '../../domain/order.ts';
 import { questionWordsMax } from '../../flow/projections/search-words.ts';
+import { subscriptions } from '../../flow/subscriptions.ts';
+import { cursorPattern } from './cursor.ts';
+import { dayOrMoment, moment } from './dates.ts';
 import { correlationIdPattern, idempotencyKeyPattern } from './headers.ts';
 
 export const uuidPattern = '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$';
-// One line of readable text without blanks at its ends.
-const textPattern = '^(?!\\s)[^\\p{Cc}\\p{Cs}]*(?<!\\s)$';
+// One line of readable text without blanks at its ends, in what the regular expressions of all languages share:
+// no control character; blanks are those of ECMAScript. Half of a surrogate pair does not come this far.
+const control = '\\u0000-\\u001f\\u007f-\\u009f';
+const textPattern = `^[^\\s\\ufeff${control}](?:[^${control}]*[^\\s\\ufeff${control}])?$`;
+// RFC 5321, 4.5.3.1: the local part has at most 64 octets; RFC 1035, 2.3.4: a label has at most 63. The format
+// admits ASCII alone.
+const emailPattern = '^[^@]{1,64}@(?:[^.@]{1,63}\\.)+[^.@]{1,63}$';
 const namePattern = '^[A-Za-z0-9-]{1,64}$';
-const cursorPattern = '^[A-Za-z0-9_-]{1,80}$';
-const currencyPattern = '^[A-Z]{3}$';
-const countryPattern = '^[A-Z]{2}$';
-export const momentPattern = '^\\d{4}-\\d{2}-\\d{2}([Tt]\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,9})?([Zz]|[+-]\\d{2}:\\d{2}))?$';
+const currencyPattern = `^(?:${currencyCodes.join('|')})$`;
+const countryPattern = `^(?:${countryCodes.join('|')})$`;
 
 // What each pattern asks for, in words: a regular expression is no help to whoever got a 400.
 export const patternTexts: Readonly<Record<string, string>> = {
@@ -27,15 +33,17 @@ export const patternTexts: Readonly<Record<string, string>> = {
   [textPattern]: 'must be text without control characters and without blanks at its ends',
   [namePattern]: 'must be 1 to 64 letters, digits or hyphens',
   [cursorPattern]: 'must be the nextCursor of an earlier page, unchanged',
-  [currencyPattern]: 'must be three capital letters, as ISO 4217 has them',
-  [countryPattern]: 'must be two capital letters, as ISO 3166-1 alpha-2 has them',
-  [momentPattern]: 'must be a day such as 2026-11-21, or a time of RFC 3339 with + written as %2B',
+  [currencyPattern]: 'must be an active currency of ISO 4217, in three capital letters',
+  [countryPattern]: 'must be a country of ISO 3166-1 alpha-2, in two capital letters',
+  [emailPattern]: 'must be an e-mail address of at most 64 characters before the @ and 63 between dots behind it',
   [correlationIdPattern]: 'must be 1 to 128 visible ASCII characters, sent once',
   [idempotencyKeyPattern]:
     'must be 1 to 255 visible ASCII characters, bare or as one quoted string in which only \\" and \\\\ are escapes, sent once',
 };
 
 const strict = { additionalProperties: false } as const;
+const email = (description: string) =>
+  Type.String({ format: 'email', pattern: emailPattern, maxLength: 254, description });
 const text = (maxLength: number, description: string) =>
   Type.String({ minLength: 1, maxLength, pattern: textPattern, description });
 
@@ -53,10 +61,8 @@ const item = Type.Object(
 );
 
 const orderFields = {
-  customerEmail: Type.Optional(
-    Type.String({ format: 'email', maxLength: 254, description: 'This or userId is needed; both may be given' }),
-  ),
-  userId: Type.Optional(text(255, 'The customer, by your own id')),
+  customerEmail: Type.Optional(email('This or userId is needed; both may be given')),
+  userId: Type.Optional(text(255, 'The customer, by your own id; also taken as user_id')),
   user_id: Type.Optional(text(255, 'The same as userId; if both are given they must be equal')),
   items: Type.Optional(
     Type.Array(item, {
@@ -91,24 +97,21 @@ const scenario = {
   ),
 };
 
+export const orderExamples = {
+  'From the price list': {
+    value: { customerEmail: 'user@example.com', productType: 'Phone', country: 'US', paymentScenario: 'success' },
+  },
+  'By lines': {
+    value: { customerEmail: 'a@example.com', currency: 'EUR', items: [{ sku: 'lamp', quantity: 2, unitPrice: 1250 }] },
+  },
+  'By its amount alone': { value: { userId: 'u-1', amount: 1999 } },
+};
 export const simulatedOrder = Type.Object(
   { ...orderFields, ...scenario },
-  {
-    ...strict,
-    examples: [
-      { customerEmail: 'user@example.com', productType: 'Phone', country: 'US', paymentScenario: 'success' },
-      { user_id: 'u-1', amount: 1999 },
-      { customerEmail: 'a@example.com', currency: 'EUR', items: [{ sku: 'lamp', quantity: 2, unitPrice: 1250 }] },
-    ],
-  },
+  { ...strict, examples: Object.values(orderExamples).map(({ value }) => value) },
 );
 // Real partners are no stage: with them the field does not exist, in the check or in the document.
-export const realOrder = Type.Object(orderFields, {
-  ...strict,
-  examples: [
-    { customerEmail: 'a@example.com', currency: 'EUR', items: [{ sku: 'lamp', quantity: 2, unitPrice: 1250 }] },
-  ],
-});
+export const realOrder = Type.Object(orderFields, { ...strict, examples: [orderExamples['By lines'].value] });
 
 // A body that may be left out; fastify hands an absent one to the schema as null.
 const optional = <S extends TSchema>(schema: S) =>
@@ -133,15 +136,16 @@ const correlationHeader = {
 export const requestHeaders = Type.Object(correlationHeader);
 const idempotencyKey = Type.String({
   pattern: idempotencyKeyPattern,
-  description: 'The same key and payload gets the first answer again; the same key and another payload is refused',
-  examples: ['8e03978e-40d5-43e8-bc93-6894a57f9324'],
+  description:
+    'A new one per order, such as a UUID. The same key and payload gets the first answer again; the same key and ' +
+    'another payload is refused.',
 });
 export const placeHeaders = {
   optional: Type.Object({ 'Idempotency-Key': Type.Optional(idempotencyKey), ...correlationHeader }),
   required: Type.Object({ 'Idempotency-Key': idempotencyKey, ...correlationHeader }),
 };
 
-const uuid = (description: string) => Type.String({ pattern: uuidPattern, description });
+const uuid = (description: string) => Type.String({ format: 'uuid', pattern: uuidPattern, description });
 export const orderParams = Type.Object({ id: uuid('The id of the order') });
 export const orderOfLettersParams = Type.Object({ orderId: uuid('The id of the order') });
 export const letterParams = Type.Object({ id: uuid('The id of the dead letter') });
@@ -150,11 +154,10 @@ export const letterParams = Type.Object({ id: uuid('The id of the dead letter') 
 export const toOrderId = (checked: string) => checked.toLowerCase() as OrderId;
 
 export const noQuery = Type.Object({}, strict);
-const dayOrTime = (description: string) => Type.Optional(Type.String({ pattern: momentPattern, description }));
 export const rangeQuery = Type.Object(
   {
-    from: dayOrTime('The first day (UTC), or a time in it; absent = from the beginning'),
-    to: dayOrTime('Exclusive: the day or time before which days must begin; absent = to the end'),
+    from: Type.Optional(dayOrMoment('The first day (UTC), or a time in it; absent = from the beginning')),
+    to: Type.Optional(dayOrMoment('Exclusive: the day or time before which days must begin; absent = to the end')),
   },
   strict,
 );
@@ -169,12 +172,16 @@ export const lettersQuery = Type.Object(
   {
     limit: Type.Optional(pageSize),
     cursor: Type.Optional(Type.String({ pattern: cursorPattern, description: 'The nextCursor of the page before' })),
-    consumer: Type.Optional(Type.String({ pattern: namePattern, description: 'Only letters of this consumer' })),
+    consumer: Type.Optional(
+      Type.Enum(
+        subscriptions.map((row) => row.consumer),
+        { type: 'string', description: 'Only letters of this consumer' },
+      ),
+    ),
     code: Type.Optional(Type.String({ pattern: namePattern, description: 'Only letters with this code' })),
   },
   strict,
 );
-const moment = (description: string) => Type.String({ format: 'date-time', maxLength: 40, description });
 export const ordersQuery = Type.Object(
   {
     q: Type.Optional(
@@ -193,13 +200,11 @@ export const ordersQuery = Type.Object(
         description: 'true adds how many orders match in each status, whatever `status` and `cursor` are',
       }),
     ),
-    customerEmail: Type.Optional(
-      Type.String({ format: 'email', maxLength: 254, description: 'In any case of letters' }),
-    ),
+    customerEmail: Type.Optional(email('In any case of letters')),
     productType: Type.Optional(Type.Enum(Object.keys(priceList) as ProductType[], { type: 'string' })),
     country: Type.Optional(Type.String({ pattern: countryPattern, description: 'ISO 3166-1 alpha-2' })),
-    from: Type.Optional(moment('Created at this time or later; RFC 3339')),
-    to: Type.Optional(moment('Created before this time; RFC 3339')),
+    from: Type.Optional(moment('Created at this time or later')),
+    to: Type.Optional(moment('Created before this time')),
     limit: Type.Optional(pageSize),
     cursor: Type.Optional(Type.String({ pattern: cursorPattern, description: 'The nextCursor of the page before' })),
   },

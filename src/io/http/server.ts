@@ -12,14 +12,18 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Log, System } from '../../engine/ports.ts';
 import type { OrderDesk } from '../../flow/ports.ts';
+import type { Gate } from '../gate.ts';
 import { sharedSchemas } from './answers.ts';
 import type { HttpSettings } from './app.ts';
 import { readJsonBodies, settleContentType } from './bodies.ts';
 import { addBookRoutes } from './books.ts';
+import { createBulkhead } from './bulkhead.ts';
+import { dateFormats } from './dates.ts';
 import { addDeadLetterRoutes } from './dead-letters.ts';
 import { addDocument, addDocumentRoutes } from './document.ts';
-import { answerClientError, answerExpectation, answerProblem, toProblem } from './failures.ts';
-import { correlationIdPattern, isCorrelationId } from './headers.ts';
+import { answerClientError, answerExpectation, answerProblem, toProblem, toRefusal } from './failures.ts';
+import { framingMistake } from './framing.ts';
+import { correlationIdPattern, isCorrelationId, safeguards } from './headers.ts';
 import { toInvalid } from './mistakes.ts';
 import { addOperationRoutes, type Metrics, type Readiness } from './operations.ts';
 import { addOrderRoutes } from './orders.ts';
@@ -40,7 +44,7 @@ const keepAliveTimeoutMs = 72_000;
 // one that is gone. Far above what the desk may take.
 const connectionTimeoutMs = 120_000;
 
-const nothingAtAll = 'There is nothing at this address; see /docs.';
+const nothingAtAll = 'There is nothing at this address';
 const nothingButHealth = 'There is nothing at this address; this process has /healthz, /readyz and /metrics.';
 
 export type HttpDependencies = {
@@ -53,6 +57,10 @@ export type HttpDependencies = {
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: () => Promise<Metrics>;
   readonly settings: HttpSettings;
+  // Requests that may meet the database at once, each on one connection; placing orders is none of them.
+  readonly readsMax: number;
+  // Who may not even ask.
+  readonly gate: Gate;
 };
 
 export function createHttpServer({
@@ -63,8 +71,11 @@ export function createHttpServer({
   readiness,
   metrics,
   settings,
+  readsMax,
+  gate,
 }: HttpDependencies): FastifyInstance {
   let closing = false;
+  const bulkhead = createBulkhead({ slotsMax: readsMax, system });
   const correlationIdOf = (request: IncomingMessage) => {
     const given = request.headers['x-correlation-id'];
     return isCorrelationId(given) ? given : system.newId();
@@ -92,6 +103,10 @@ export function createHttpServer({
         useDefaults: false,
         allowUnionTypes: true,
       },
+      onCreate: (ajv) => {
+        for (const [format, validate] of Object.entries(dateFormats))
+          ajv.addFormat(format, { type: 'string', validate });
+      },
     },
     schemaErrorFormatter: toInvalid,
     frameworkErrors: (error, request, reply) => {
@@ -111,8 +126,8 @@ export function createHttpServer({
   const latest = new WeakMap<object, IncomingMessage>();
   app.addHook('onRequest', (request, reply, done) => {
     latest.set(request.raw.socket, request.raw);
-    reply.header('x-correlation-id', request.id);
-    done(admit(request));
+    reply.headers({ ...safeguards, 'x-correlation-id': request.id });
+    done(bulkhead.count(request, reply) ?? admit(request));
   });
   // Closing waits for every connection; one that is kept alive after an answer would end only with its client.
   // What was taken in before it on the same connection is answered too.
@@ -144,6 +159,10 @@ export function createHttpServer({
     if (headers.host === undefined && request.raw.httpVersionMinor === 1) {
       return invalidParameter({ in: 'header', name: 'Host', detail: 'is required' });
     }
+    const turnedAway = gate(request.raw);
+    if (turnedAway !== null) return toRefusal(turnedAway);
+    const mistake = framingMistake(request.raw);
+    if (mistake !== null) return mistake;
     if (request.is404) return nothingHere(request);
     settleContentType(headers);
     return undefined;
@@ -154,7 +173,10 @@ export function createHttpServer({
     const allowed = ['GET', 'HEAD', 'POST'].filter((other) => app.findRoute({ method: other as 'GET', url: path }));
     // A file that the page of the document lacks is looked for under an allowed method.
     if (allowed.length === 0 || allowed.includes(method)) {
-      return new ProblemError('not-found', desk === null ? nothingButHealth : nothingAtAll);
+      return new ProblemError(
+        'not-found',
+        desk === null ? nothingButHealth : `${nothingAtAll}${settings.docs ? '; see /docs' : ''}.`,
+      );
     }
     const allow = allowed.join(', ');
     return new ProblemError('method-not-allowed', `${method} is not allowed here, but ${allow}.`, {
@@ -164,17 +186,28 @@ export function createHttpServer({
 
   for (const schema of sharedSchemas) app.addSchema(schema);
   readJsonBodies(app);
-  if (desk !== null) addDocument(app);
-  app.register(async (routes) => {
-    const typed = routes.withTypeProvider<TypeBoxTypeProvider>();
-    if (desk !== null) {
-      addDocumentRoutes(typed);
+  if (desk !== null && settings.docs) addDocument(app);
+  if (desk !== null) {
+    if (settings.docs)
+      app.register(async (routes) => addDocumentRoutes(routes.withTypeProvider<TypeBoxTypeProvider>()));
+    app.register(async (routes) => {
+      const typed = routes.withTypeProvider<TypeBoxTypeProvider>();
+      // Fastify makes HEAD of GET, with the handler as it is by then.
+      const bounded = new WeakSet<object>();
+      routes.addHook('onRoute', (route) => {
+        if (bounded.has(route.handler)) return;
+        const isPlacing = route.method === 'POST' && route.url === '/orders';
+        route.handler = isPlacing ? bulkhead.ifAttended(route.handler) : bulkhead.inSlot(route.handler);
+        bounded.add(route.handler);
+      });
       addOrderRoutes(typed, desk, settings);
       addSearchRoutes(typed, desk);
       addDeadLetterRoutes(typed, desk);
       addBookRoutes(typed, desk.books);
-    }
-    addOperationRoutes(typed, readiness, metrics);
-  });
+    });
+  }
+  app.register(async (routes) =>
+    addOperationRoutes(routes.withTypeProvider<TypeBoxTypeProvider>(), readiness, metrics),
+  );
   return app;
 }

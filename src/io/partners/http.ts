@@ -13,6 +13,7 @@ import { urlToHttpOptions } from 'node:url';
 import type { Static, TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { AuthorizeAnswer, Partners } from '../../flow/ports.ts';
+import { parseMoment } from '../moments.ts';
 import { carrierKeyWindowMs } from './carrier.ts';
 import * as messages from './messages.ts';
 import { providerKeyWindowMs } from './provider.ts';
@@ -113,11 +114,11 @@ export function createHttpPartners({ url }: { url: string }): Partners & { reado
   const recall = asks(messages.paths.recall, messages.RecallAnswer);
   const send = asks(messages.paths.send, messages.SendAnswer);
 
-  // A leap second is a time of RFC 3339 and no Date; let in, it would break the write that it travels with.
+  // A leap second is a time of RFC 3339 and no Date.
   function toAuthorizeAnswer(answer: Static<typeof messages.AuthorizeAnswer>): AuthorizeAnswer {
     if (answer.outcome !== 'authorized') return answer;
-    const expiresAt = new Date(answer.expiresAt);
-    if (!Number.isNaN(expiresAt.getTime())) return { ...answer, expiresAt };
+    const expiresAt = parseMoment(answer.expiresAt);
+    if (expiresAt !== null) return { ...answer, expiresAt };
     throw broken('malformed-answer', 'The partner answered with a time that is none.');
   }
 

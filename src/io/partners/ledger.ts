@@ -6,9 +6,9 @@
 // Memory stays flat however many entries there are. An entry is never removed; only its state moves on.
 // Relies on node:sqlite, whose calls are synchronous and short.
 
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { makePrivateDirectory } from '../private-directory.ts';
 
 export type PartnerName = 'payments' | 'carrier' | 'mail';
 //   payments  authorized → voided · declined · closed
@@ -115,7 +115,7 @@ const tables = `
 const lastOrder = '\u{10ffff}';
 
 function open(directory: string): DatabaseSync {
-  mkdirSync(directory, { recursive: true });
+  makePrivateDirectory(directory);
   const database = new DatabaseSync(join(directory, 'ledger.sqlite'));
   try {
     database.exec(settings);

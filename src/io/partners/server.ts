@@ -10,6 +10,7 @@ import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/typ
 import Fastify, { type FastifyReply } from 'fastify';
 import type { OrderId } from '../../domain/order.ts';
 import { type Log, OutsideError, type System } from '../../engine/ports.ts';
+import type { Gate } from '../gate.ts';
 import type { Entry, Ledger } from './ledger.ts';
 import { createLocalPartners } from './local.ts';
 import * as messages from './messages.ts';
@@ -20,6 +21,8 @@ export type SandboxServerOptions = {
   readonly stage: Stage;
   readonly system: Pick<System, 'now' | 'newId'>;
   readonly log: Log;
+  // Who may not even ask.
+  readonly gate: Gate;
 };
 export type SandboxServer = {
   // Answers the URL, with the port that was taken where 0 was asked for.
@@ -52,10 +55,18 @@ function sendTrouble(reply: FastifyReply, { trouble }: OutsideError) {
   return sendFault(reply, trouble.dependencyDown ? 503 : 422, { code, message, retryable });
 }
 
-export function createSandboxServer({ ledger, stage, system, log }: SandboxServerOptions): SandboxServer {
+export function createSandboxServer({ ledger, stage, system, log, gate }: SandboxServerOptions): SandboxServer {
   const { payments, carrier, mail } = createLocalPartners({ ledger, stage, system });
   const app = Fastify({ bodyLimit: messages.maxRequestBytes }).withTypeProvider<TypeBoxTypeProvider>();
   app.setValidatorCompiler(TypeBoxValidatorCompiler);
+
+  app.addHook('onRequest', async ({ raw }, reply) => {
+    const turnedAway = gate(raw);
+    if (turnedAway === null) return;
+    const { reason, detail } = turnedAway;
+    const status = { 'host-repeated': 400, misdirected: 421, 'cross-site': 403 }[reason];
+    return sendFault(reply, status, { code: reason, message: detail, retryable: false });
+  });
 
   // Everything else is answered within the turn it arrives in, so on closing these are the calls that
   // hang: cut off, or closing would wait for their clients.

@@ -14,9 +14,17 @@ import pg from 'pg';
 import type { Log } from '../../engine/ports.ts';
 import { createDatabase, type Database, types } from './database.ts';
 
+// Who has waited this long for the connection is told so; a statement takes milliseconds, a wide search some 0.5 s.
+const turnMsMax = 10_000;
+
 export async function openEmbedded(options: { directory: string; log: Log }): Promise<Database> {
   const files = join(options.directory, 'postgres');
   const pglite = await PGlite.create(files);
-  const pool = new pg.Pool({ ...createPgConfig(pglite), max: 1, types } as unknown as pg.PoolConfig);
+  const pool = new pg.Pool({
+    ...createPgConfig(pglite),
+    max: 1,
+    connectionTimeoutMillis: turnMsMax,
+    types,
+  } as unknown as pg.PoolConfig);
   return createDatabase({ pool, log: options.log, turn: setImmediate, onClose: () => pglite.close() });
 }

@@ -32,10 +32,12 @@ export function ofOneEntry<T>(work: () => T): T {
   }
 }
 
-// The connection could not be opened: nothing was sent.
+// There was no connection to be had: nothing was sent.
 export class NotConnectedError extends Error {
   constructor(cause: unknown) {
-    super('the database cannot be reached', { cause });
+    // What the pool says when all of its connections are in use.
+    const isCrowded = cause instanceof Error && cause.message.startsWith('timeout exceeded when trying to connect');
+    super(isCrowded ? 'no connection to the database was free in time' : 'the database cannot be reached', { cause });
     this.name = 'NotConnectedError';
   }
 }

@@ -3,11 +3,11 @@
 //
 // Promises: as Search has them. Everybody writes and reads through the alias, so a new index can take the
 // place of the old one at any moment; an index is made where the alias has none, by whoever comes first.
-// No call is repeated here: who asked does that, and knows for how long.
+// Whatever keeps the cluster from answering a question, `find` and `count` throw UnavailableError, and the log says why.
 
-import { Client, type estypes } from '@elastic/elasticsearch';
+import type { Client, estypes } from '@elastic/elasticsearch';
 import type { OrderId } from '../../domain/order.ts';
-import { type Log, OutsideError, UnavailableError } from '../../engine/ports.ts';
+import { type Log, OutsideError, type System, UnavailableError } from '../../engine/ports.ts';
 import {
   type CountQuery,
   type Counts,
@@ -19,30 +19,38 @@ import {
   statesOf,
   toCounts,
 } from '../../flow/projections/search-ports.ts';
+import { readPage, readStates, readVersion } from './answers.ts';
+import { createBulk } from './bulk.ts';
+import { connectClient } from './client.ts';
 import { defaultAlias, indexName, isOurShape, mappings, settings } from './index-shape.ts';
-import { statusOf, toOutside, troubleOf } from './troubles.ts';
+import { isIndexMissing, toOutside } from './troubles.ts';
 
-// A person waits for a page; a document's own bound is its step's.
-const answerTimeoutMs = 5_000;
-// Far below what a server takes in one request (100 MB), and enough that a request carries many documents.
-const bulkBytesMax = 8_000_000;
 // Others may be making the index at the same time, or have left one without the alias.
 const triesMax = 5;
+// The server refuses a client that is newer than itself, and takes one that is a major version older.
+const majorMin = 9;
+const majorMax = 10;
 
 export type Elasticsearch = {
   readonly search: Search;
   readonly client: Client;
+  // Why this server will never answer, as one sentence; null where it may, or does not answer now.
+  readonly mistake: () => Promise<string | null>;
   readonly close: () => Promise<void>;
 };
 
 export function connectElasticsearch(options: {
   readonly url: string;
+  readonly system: Pick<System, 'after'>;
   readonly log: Log;
   readonly alias?: string;
 }): Elasticsearch {
-  const { url, log, alias = defaultAlias } = options;
-  const client = new Client({ node: url, maxRetries: 0, requestTimeout: answerTimeoutMs, name: 'orderly' });
+  const { url, system, log, alias = defaultAlias } = options;
+  const client = connectClient(url, system);
+  const writeDocuments = createBulk(client);
   let isReady = false;
+  // What was last said of a question that got no answer: an outage is one line of the log, not one per question.
+  let lastSaid: string | null = null;
 
   async function prepare(signal?: AbortSignal): Promise<void> {
     const options = signal === undefined ? {} : { signal };
@@ -70,8 +78,23 @@ export function connectElasticsearch(options: {
     log.warn({ alias }, 'the index has the mapping of another release: run `npm run orderly -- reindex`');
   }
 
-  function bulk(documents: readonly OrderDocument[], signal: AbortSignal): Promise<IndexAnswer[]> {
-    return writeDocuments(client, { index: alias, require_alias: true }, documents, signal);
+  const bulk = (documents: readonly OrderDocument[], signal: AbortSignal) =>
+    writeDocuments({ index: alias, require_alias: true }, documents, signal);
+
+  async function answered<A>(ask: () => Promise<A>, ofNothing: A): Promise<A> {
+    try {
+      const answer = await ask();
+      lastSaid = null;
+      return answer;
+    } catch (error) {
+      // Nothing was ever written.
+      if (isIndexMissing(error)) return ofNothing;
+      const outside = toOutside(error);
+      if (!(outside instanceof OutsideError)) throw error;
+      if (lastSaid !== outside.message) log.warn({ error: outside.message }, 'the search does not answer');
+      lastSaid = outside.message;
+      throw new UnavailableError('nothing', 'the search does not answer', undefined, { cause: error });
+    }
   }
 
   const search: Search = {
@@ -95,67 +118,32 @@ export function connectElasticsearch(options: {
     find: (query) => answered(() => find(client, alias, query), { ids: [], next: null }),
     count: (query) => answered(() => count(client, alias, query), toCounts(new Map())),
   };
-  return { search, client, close: () => client.close() };
-}
-
-async function answered<A>(ask: () => Promise<A>, ofNothing: A): Promise<A> {
-  try {
-    return await ask();
-  } catch (error) {
-    // Nothing was ever written.
-    if (statusOf(error) === 404) return ofNothing;
-    const outside = toOutside(error);
-    if (!(outside instanceof OutsideError) || outside.trouble.class === 'non-retryable') throw error;
-    throw new UnavailableError('nothing', 'the search does not answer', undefined, { cause: error });
-  }
+  return { search, client, mistake: () => versionMistake(client), close: () => client.close() };
 }
 
 const isHomeless = (answer: IndexAnswer) =>
   typeof answer !== 'string' && answer.message.startsWith('Elasticsearch answered 404');
 
-// Action and document in turns, as the server reads them.
-function* partsOf(documents: readonly OrderDocument[]): Generator<string[]> {
-  let part: string[] = [];
-  let bytes = 0;
-  for (const document of documents) {
-    const text = JSON.stringify(document);
-    const textBytes = Buffer.byteLength(text);
-    if (part.length > 0 && bytes + textBytes > bulkBytesMax) {
-      yield part;
-      [part, bytes] = [[], 0];
-    }
-    const action = { index: { _id: document.id, version: document.version, version_type: 'external' } };
-    part.push(JSON.stringify(action), text);
-    bytes += textBytes;
+// Asked without the client's own media type, which another major version refuses before it reads the question.
+async function versionMistake(client: Client): Promise<string | null> {
+  const json = 'application/json';
+  try {
+    const options = { headers: { accept: json, 'content-type': json } };
+    const { version } = readVersion(await client.transport.request({ method: 'GET', path: '/' }, options));
+    const major = Number.parseInt(version.number, 10);
+    if (major >= majorMin && major <= majorMax) return null;
+    return (
+      `The server at ELASTICSEARCH_URL is Elasticsearch ${version.number}, this release needs ${majorMin}.x: ` +
+      'orders are taken and worked on, but not found, and their documents wait.'
+    );
+  } catch {
+    return null;
   }
-  if (part.length > 0) yield part;
-}
-
-// An answer per document, in their order. An alias that is gone must not become an index of that name.
-export async function writeDocuments(
-  client: Client,
-  target: { readonly index: string; readonly require_alias: boolean },
-  documents: readonly OrderDocument[],
-  signal: AbortSignal,
-): Promise<IndexAnswer[]> {
-  const answers: IndexAnswer[] = [];
-  for (const operations of partsOf(documents)) {
-    const { items } = await client.bulk({ ...target, operations }, { signal });
-    answers.push(...items.map(({ index }) => answerOf(index)));
-  }
-  return answers;
-}
-
-function answerOf(item: estypes.BulkResponseItem | undefined): IndexAnswer {
-  if (item === undefined) throw new Error('Elasticsearch answered something that was not asked');
-  if (item.status < 300) return 'stored';
-  if (item.status === 409) return 'older';
-  return troubleOf(item.status, `${item.error?.type}: ${item.error?.reason}`);
 }
 
 async function find(client: Client, alias: string, query: OrderQuery): Promise<Hits> {
   const { limit, after } = query;
-  const { hits } = await client.search({
+  const answer = await client.search({
     index: alias,
     // One more than asked for tells whether there is another page.
     size: limit + 1,
@@ -165,26 +153,26 @@ async function find(client: Client, alias: string, query: OrderQuery): Promise<H
     ...(after === null ? {} : { search_after: [String(after.createdAt.getTime()), after.id] }),
     query: { bool: { filter: [...filtersOf(query), ...stateFilter(query)] } },
   });
-  const page = hits.hits.slice(0, limit);
+  const { hits } = readPage(answer).hits;
+  const page = hits.slice(0, limit);
   const [ms, id] = page.at(-1)?.sort ?? [];
   return {
     ids: page.map((hit) => hit._id as OrderId),
-    next: hits.hits.length > limit ? { createdAt: new Date(Number(ms)), id: String(id) } : null,
+    next: hits.length > limit ? { createdAt: new Date(Number(ms)), id: String(id) } : null,
   };
 }
 
 // Exact: the states are few, and of one shard.
 async function count(client: Client, alias: string, query: CountQuery): Promise<Counts> {
-  type States = { readonly states: estypes.AggregationsStringTermsAggregate };
-  const { aggregations } = await client.search<unknown, States>({
+  const answer = await client.search({
     index: alias,
     size: 0,
     track_total_hits: false,
     query: { bool: { filter: filtersOf(query) } },
     aggs: { states: { terms: { field: 'state' } } },
   });
-  const buckets = (aggregations?.states.buckets ?? []) as estypes.AggregationsStringTermsBucket[];
-  return toCounts(new Map(buckets.map(({ key, doc_count: found }) => [String(key), found])));
+  const { buckets } = readStates(answer).aggregations.states;
+  return toCounts(new Map(buckets.map(({ key, doc_count: found }) => [key, found])));
 }
 
 const stateFilter = ({ status }: OrderQuery) => (status === null ? [] : [{ terms: { state: [...statesOf(status)] } }]);

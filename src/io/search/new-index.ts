@@ -5,12 +5,13 @@
 
 import type { Client } from '@elastic/elasticsearch';
 import type { RebuildTarget } from '../../flow/projections/rebuild.ts';
-import { writeDocuments } from './elasticsearch.ts';
+import { createBulk } from './bulk.ts';
 import { defaultAlias, indexName, isOurShape, mappings, numberOf, settings } from './index-shape.ts';
 import { toOutside } from './troubles.ts';
 
 export function createNewIndex(client: Client, alias = defaultAlias) {
   const all = indexName(alias, '*');
+  const writeDocuments = createBulk(client);
 
   return {
     // The name that comes after all there are.
@@ -32,7 +33,7 @@ export function createNewIndex(client: Client, alias = defaultAlias) {
     targetOf: (index: string): RebuildTarget => ({
       write: async (documents, signal) => {
         try {
-          return await writeDocuments(client, { index, require_alias: false }, documents, signal);
+          return await writeDocuments({ index, require_alias: false }, documents, signal);
         } catch (error) {
           throw toOutside(error);
         }

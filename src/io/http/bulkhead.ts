@@ -1,0 +1,113 @@
+// How much of the database those who read may take: all requests but the placing of orders share a few slots, one
+// request of a connection at a time, so that neither a crowd of readers nor one of them stands in anybody's way.
+//
+// Promises: what does not get a slot in time is answered 503 with Retry-After; a request whose client has left is not
+// worked on; the answer of a request is with its client, or at least with the kernel, before the next one of the same
+// connection begins, so that who does not read costs the memory of one answer. Placing orders has a queue of its own
+// (engine/group-commit.ts) and the rest of the pool.
+
+import { setMaxListeners } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import type { FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify';
+import { type System, UnavailableError } from '../../engine/ports.ts';
+import { createSlots, type Slots } from '../../engine/semaphore.ts';
+
+// Who has waited this long is better told to come back.
+const patienceMs = 2_000;
+// Requests that wait for a slot: far more than can be served in that time. Who is told at once to come back may do so
+// at once (500 such clients took the whole of a process); who is let wait first comes back every two seconds at most.
+const waitingMax = 2_048;
+// Requests that a client sends before it has the answers: more than any browser or proxy does (they send one).
+const unansweredMax = 64;
+
+type Connection = { readonly turn: Slots; readonly gone: AbortSignal; unanswered: number };
+
+export type Bulkhead = {
+  // Counts a request on its connection; an error where too many wait there for their answers.
+  readonly count: (request: FastifyRequest, reply: FastifyReply) => UnavailableError | null;
+  // Of a route that reads or changes: runs in a slot.
+  readonly inSlot: (handler: RouteHandlerMethod) => RouteHandlerMethod;
+  // Of the route that places orders: runs for whoever is still there.
+  readonly ifAttended: (handler: RouteHandlerMethod) => RouteHandlerMethod;
+};
+
+export function createBulkhead(options: { readonly slotsMax: number; readonly system: System }): Bulkhead {
+  const { slotsMax, system } = options;
+  const slots = createSlots(slotsMax);
+  const connections = new WeakMap<object, Connection>();
+  // With a slot, or waiting for one.
+  let present = 0;
+
+  function connectionOf({ raw: { socket } }: FastifyRequest): Connection {
+    const known = connections.get(socket);
+    if (known !== undefined) return known;
+    const gone = new AbortController();
+    setMaxListeners(unansweredMax + 1, gone.signal);
+    socket.once('close', () => gone.abort());
+    const connection = { turn: createSlots(1), gone: gone.signal, unanswered: 0 };
+    connections.set(socket, connection);
+    return connection;
+  }
+
+  const busy = () => new UnavailableError('nothing', 'too many requests are under way');
+
+  // False where the client has left meanwhile.
+  async function takeSlot(gone: AbortSignal): Promise<boolean> {
+    const late = new AbortController();
+    const timer = system.after(patienceMs, () => late.abort());
+    try {
+      await slots.acquire(AbortSignal.any([gone, late.signal]));
+      return true;
+    } catch {
+      if (gone.aborted) return false;
+      throw busy();
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  return {
+    count: (request, reply) => {
+      const connection = connectionOf(request);
+      connection.unanswered += 1;
+      onceAnswered(reply.raw, () => {
+        connection.unanswered -= 1;
+      });
+      if (connection.unanswered <= unansweredMax) return null;
+      return new UnavailableError('nothing', 'too many requests of this connection wait for their answers');
+    },
+    inSlot: (handler) =>
+      async function (request, reply) {
+        const { turn, gone } = connectionOf(request);
+        const hasTurn = await turn.acquire(gone).then(
+          () => true,
+          () => false,
+        );
+        if (!hasTurn) return reply.hijack();
+        onceAnswered(reply.raw, turn.release);
+        if (present >= slotsMax + waitingMax) throw busy();
+        present += 1;
+        try {
+          if (!(await takeSlot(gone))) return reply.hijack();
+          // Given back before the answer is sent: a client that reads slowly holds its connection's turn, and no slot.
+          return await Promise.resolve(handler.call(this, request, reply)).finally(slots.release);
+        } finally {
+          present -= 1;
+        }
+      },
+    ifAttended: (handler) =>
+      async function (request, reply) {
+        return request.raw.socket.destroyed ? reply.hijack() : handler.call(this, request, reply);
+      },
+  };
+}
+
+function onceAnswered(response: ServerResponse, call: () => void): void {
+  let isAnswered = false;
+  const answered = () => {
+    if (isAnswered) return;
+    isAnswered = true;
+    call();
+  };
+  response.once('finish', answered).once('close', answered);
+}

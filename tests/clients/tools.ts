@@ -1,0 +1,122 @@
+// The tools of others that judge what Orderly publishes, each from its own registry by its ordinary client, in
+// .orderly/clients: npm packages by a lock file, Python packages in an environment of their own, promtool by Go.
+//
+// Promises: a folder appears under its name only when it is complete; its name holds what it was made from, so that
+// a change of versions is a new folder. What the machine lacks is one sentence.
+
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { cp, mkdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { inTurn } from '../../services/turns.ts';
+
+const promtoolVersion = 'v0.316.0';
+// The Go sources of promtool are the largest: minutes on two cores.
+const installTimeoutMs = 900_000;
+
+export class ToolError extends Error {}
+
+export type Ran = { readonly code: number | null; readonly output: string };
+
+// Runs a command to its end, or to the end of its time; its words are in the order in which it said them.
+export async function run(
+  command: string,
+  args: readonly string[],
+  options: {
+    readonly cwd?: string;
+    readonly env?: NodeJS.ProcessEnv;
+    readonly timeoutMs: number;
+    readonly input?: string;
+  },
+): Promise<Ran> {
+  const { cwd, env, timeoutMs, input = '' } = options;
+  const child = spawn(command, args, {
+    ...(cwd === undefined ? {} : { cwd }),
+    env: { ...process.env, ...env },
+    timeout: timeoutMs,
+    killSignal: 'SIGKILL',
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
+  // Whoever ends without reading its input has said why.
+  child.stdin.on('error', () => undefined).end(input);
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, output: code === null ? `${output}\nIt did not end within ${timeoutMs / 1_000} s.` : output };
+}
+
+async function succeed(command: string, args: readonly string[], options: Parameters<typeof run>[2], advice: string) {
+  const { code, output } = await run(command, args, options).catch((error: Error) => ({
+    code: 1,
+    output: error.message,
+  }));
+  if (code !== 0) throw new ToolError(`${advice}\n${command} ${args.join(' ')}\n${output}`);
+}
+
+const versionOf = (...files: string[]) => {
+  const hash = createHash('sha256');
+  for (const file of files) hash.update(readFileSync(file));
+  return hash.digest('hex').slice(0, 12);
+};
+
+async function folder(directory: string, make: (unfinished: string) => Promise<void>): Promise<string> {
+  return await inTurn(
+    `${directory}.lock`,
+    () => undefined,
+    async () => {
+      if (existsSync(directory)) return directory;
+      const unfinished = `${directory}.unfinished`;
+      await rm(unfinished, { recursive: true, force: true });
+      await mkdir(unfinished, { recursive: true });
+      await make(unfinished);
+      await rename(unfinished, directory);
+      return directory;
+    },
+  );
+}
+
+export function createTools(downloads: string) {
+  const npm = join(import.meta.dirname, 'npm');
+  const requirements = join(import.meta.dirname, 'requirements.txt');
+  const limits = { timeoutMs: installTimeoutMs };
+
+  return {
+    // The folder whose node_modules has the packages.
+    npm: () =>
+      folder(
+        join(downloads, `npm-${versionOf(join(npm, 'package.json'), join(npm, 'package-lock.json'))}`),
+        async (cwd) => {
+          await cp(npm, cwd, { recursive: true });
+          const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+          await succeed('npm', args, { ...limits, cwd }, 'The npm packages of the tools cannot be installed.');
+        },
+      ),
+
+    // The folder of the commands. Paths are written into them, so the environment is made where it stays.
+    python: async () => {
+      const environment = join(downloads, `python-${versionOf(requirements)}`);
+      await folder(`${environment}.made`, async () => {
+        await rm(environment, { recursive: true, force: true });
+        const advice = 'The Python tools cannot be installed: Python 3.10 or newer with venv is needed.';
+        await succeed('python3', ['-m', 'venv', environment], limits, advice);
+        const install = ['install', '--quiet', '--disable-pip-version-check', '--requirement', requirements];
+        await succeed(join(environment, 'bin/pip'), install, limits, advice);
+      });
+      return join(environment, 'bin');
+    },
+
+    // The command: the machine's own, or one made from its sources.
+    promtool: async () => {
+      const own = await run('promtool', ['--version'], { timeoutMs: 10_000 }).catch(() => null);
+      if (own?.code === 0) return 'promtool';
+      const made = await folder(join(downloads, `promtool-${promtoolVersion}`), async (target) => {
+        const module = `github.com/prometheus/prometheus/cmd/promtool@${promtoolVersion}`;
+        const advice = 'promtool cannot be had: install it (the Debian package prometheus), or Go to build it.';
+        await succeed('go', ['install', module], { ...limits, env: { GOBIN: target, GOTOOLCHAIN: 'auto' } }, advice);
+      });
+      return join(made, 'promtool');
+    },
+  };
+}

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { lockDirectory } from '../../src/io/directory-lock.ts';
+import { openLedger } from '../../src/io/partners/ledger.ts';
+
+describe('a data directory', () => {
+  const scratch = mkdtempSync(join(tmpdir(), 'orderly-private-'));
+  after(() => rmSync(scratch, { recursive: true }));
+  const modeOf = (...path: string[]) => (statSync(join(scratch, ...path)).mode & 0o777).toString(8);
+
+  it('is its owner alone, where it is made', () => {
+    const directory = join(scratch, 'made/below');
+    lockDirectory(directory)();
+    openLedger({ directory: join(directory, 'partners') }).close();
+    assert.deepEqual(
+      [modeOf('made'), modeOf('made/below'), modeOf('made/below/partners'), modeOf('made/below/owner.pid')],
+      ['700', '700', '700', '600'],
+    );
+  });
+
+  it('that an earlier release left open to everybody is closed by the next start', () => {
+    const directory = join(scratch, 'old');
+    for (const part of ['postgres', 'partners']) mkdirSync(join(directory, part), { recursive: true });
+    for (const part of ['', 'postgres', 'partners']) chmodSync(join(directory, part), 0o755);
+    for (const file of ['lock.sqlite', 'owner.pid']) writeFileSync(join(directory, file), '');
+    lockDirectory(directory)();
+    const found = ['', 'postgres', 'partners', 'lock.sqlite', 'owner.pid'].map((part) => modeOf('old', part));
+    assert.deepEqual(found, ['700', '700', '700', '600', '600']);
+  });
+
+  it('that holds the things of others too stays open to them, and what is ours in it is closed', () => {
+    const directory = join(scratch, 'shared');
+    for (const part of ['postgres', 'theirs']) mkdirSync(join(directory, part), { recursive: true });
+    for (const part of ['', 'postgres', 'theirs']) chmodSync(join(directory, part), 0o755);
+    lockDirectory(directory)();
+    assert.deepEqual(
+      ['', 'postgres', 'theirs'].map((part) => modeOf('shared', part)),
+      ['755', '700', '755'],
+    );
+  });
+});
