@@ -24,8 +24,8 @@ import {
   type Work,
 } from './ports.ts';
 import { cannotBeStored, defect, type RetryPolicy, unresolved, verdictOn } from './retry-policy.ts';
-import type { Semaphore } from './semaphore.ts';
 import { settled } from './settled.ts';
+import type { Slots } from './slots.ts';
 
 export type Consumer = {
   readonly consumer: string;
@@ -58,7 +58,7 @@ export function createConsumer<S, C>(options: {
   readonly claims: GroupCommit<ClaimRequest<S, C>, ClaimAnswer<S>>;
   readonly settles: GroupCommit<SettleRequest<S, C>, SettleAnswer>;
   readonly jobs: Pick<Jobs<S, C>, 'claimDue'>;
-  readonly semaphore: Semaphore;
+  readonly slots: Slots;
   readonly leases: Leases;
   readonly breakers: readonly Breaker[];
   readonly policy: RetryPolicy;
@@ -66,7 +66,7 @@ export function createConsumer<S, C>(options: {
   readonly log: Log;
   readonly events: ConsumerEvents;
 }): Consumer {
-  const { step, claims, settles, jobs, semaphore, leases, breakers, policy, system, log, events } = options;
+  const { step, claims, settles, jobs, slots, leases, breakers, policy, system, log, events } = options;
   const { consumer } = step;
   const types = new Set(step.types);
   let isStopping = false;
@@ -75,7 +75,7 @@ export function createConsumer<S, C>(options: {
     // A newer version is left to a release that knows it. While a dependency is away its jobs are not touched: the
     // one that has waited longest is the probe, and the poller knows which.
     if (isStopping || !types.has(type) || mode() !== 'all') return;
-    if (semaphore.tryAcquire()) void claimOne(subject, version);
+    if (slots.tryAcquire()) void claimOne(subject, version);
     else events.left(consumer);
   }
 
@@ -88,34 +88,34 @@ export function createConsumer<S, C>(options: {
     } catch (error) {
       log.debug({ consumer, subject, version, error: String(error) }, 'a hint could not be claimed; the poller will');
     } finally {
-      semaphore.release('hint');
+      slots.release('hint');
     }
   }
 
   async function claimDue(sought: Sought, signal: AbortSignal): Promise<Picked> {
     const isProbe = sought === 'due' && mode() === 'probe';
-    const slots = await semaphore.acquireUpTo(isProbe ? 1 : dueMax, signal);
+    const free = await slots.acquireUpTo(isProbe ? 1 : dueMax, signal);
     let running = 0;
     let probes: readonly Breaker[] = [];
     try {
-      if (slots === 0) return { count: 0, nextDueInMs: undefined };
+      if (free === 0) return { count: 0, nextDueInMs: undefined };
       if (sought === 'due') {
         const asked = askBreakers();
         if (asked === null) return { count: 0, nextDueInMs: undefined };
         probes = asked;
       }
-      const { answers, nextDueInMs } = await jobs.claimDue(step, probes.length > 0 ? 1 : slots, sought);
+      const { answers, nextDueInMs } = await jobs.claimDue(step, probes.length > 0 ? 1 : free, sought);
       for (const answered of answers) {
         events.ended(consumer, answered.answer);
         if (answered.answer !== 'run') continue;
         running += 1;
-        void run(answered.work, probes).finally(() => semaphore.release('poller'));
+        void run(answered.work, probes).finally(() => slots.release('poller'));
         probes = [];
       }
       return { count: answers.length, nextDueInMs };
     } finally {
       abandon(probes);
-      for (let unused = running; unused < slots; unused += 1) semaphore.release('poller');
+      for (let unused = running; unused < free; unused += 1) slots.release('poller');
     }
   }
 
@@ -238,7 +238,7 @@ export function createConsumer<S, C>(options: {
     mode,
     stop: async () => {
       isStopping = true;
-      await semaphore.whenAllFree();
+      await slots.whenAllFree();
     },
   };
 }

@@ -1,61 +1,45 @@
-// A bounded number of slots, shared by a consumer's hints and its poller.
+// A semaphore with a fair queue.
 //
-// Promises: never more than `count` are out. The poller, which has the oldest work, goes ahead of hints
-// until it holds its share; the rest stays with hints, so that neither starves. Everything is in memory and
-// worth nothing after a crash.
+// Promises: never more than `count` are out; who waits gets its turn in the order of asking, or rejects when the
+// signal aborts. Everything is in memory and worth nothing after a crash.
 
 export type Semaphore = {
-  // One slot for a hint, or false: a hint never waits.
-  readonly tryAcquire: () => boolean;
-  // One to `max` slots for the poller as soon as there is one; 0 when the signal aborts.
-  readonly acquireUpTo: (max: number, signal: AbortSignal) => Promise<number>;
-  readonly release: (whose: 'hint' | 'poller') => void;
-  readonly whenAllFree: () => Promise<void>;
+  readonly acquire: (signal: AbortSignal) => Promise<void>;
+  readonly release: () => void;
 };
 
 export function createSemaphore(count: number): Semaphore {
-  // Three quarters, and with a single slot that one.
-  const pollerMax = Math.max(1, Math.floor((count * 3) / 4));
-  let free = count;
-  let ofPoller = 0;
-  let wake: (() => void) | null = null;
-  let emptied: (() => void)[] = [];
-
-  const forPoller = () => Math.min(free, pollerMax - ofPoller);
+  let out = 0;
+  const waiting = new Set<() => void>();
 
   return {
-    tryAcquire: () => {
-      const isPollersTurn = wake !== null && ofPoller < pollerMax;
-      if (free === 0 || isPollersTurn) return false;
-      free -= 1;
-      return true;
-    },
-    acquireUpTo: async (max, signal) => {
-      while (forPoller() === 0 && !signal.aborted) {
-        await new Promise<void>((resolve) => {
-          const end = () => {
-            signal.removeEventListener('abort', end);
-            resolve();
-          };
-          wake = end;
-          signal.addEventListener('abort', end, { once: true });
-        });
-        wake = null;
+    acquire: (signal) => {
+      if (signal.aborted) return Promise.reject(new Error('stopping'));
+      if (out < count) {
+        out += 1;
+        return Promise.resolve();
       }
-      if (signal.aborted) return 0;
-      const taken = Math.min(max, forPoller());
-      free -= taken;
-      ofPoller += taken;
-      return taken;
+      return new Promise((resolve, reject) => {
+        const grant = () => {
+          signal.removeEventListener('abort', giveUp);
+          resolve();
+        };
+        const giveUp = () => {
+          waiting.delete(grant);
+          reject(new Error('stopping'));
+        };
+        waiting.add(grant);
+        signal.addEventListener('abort', giveUp, { once: true });
+      });
     },
-    release: (whose) => {
-      free += 1;
-      if (whose === 'poller') ofPoller -= 1;
-      if (forPoller() > 0) wake?.();
-      if (free < count) return;
-      for (const call of emptied) call();
-      emptied = [];
+    release: () => {
+      const next = waiting.values().next();
+      if (next.done) out -= 1;
+      else {
+        // Its place passes on without being free in between.
+        waiting.delete(next.value);
+        next.value();
+      }
     },
-    whenAllFree: () => (free === count ? Promise.resolve() : new Promise((resolve) => emptied.push(resolve))),
   };
 }

@@ -16,7 +16,7 @@ import { createPoller, type Poller } from '../engine/poller.ts';
 import type { Bus, Hint, Log, SettleAnswer, Subscription, System } from '../engine/ports.ts';
 import { createRelay } from '../engine/relay.ts';
 import type { RetryPolicy } from '../engine/retry-policy.ts';
-import { createSemaphore } from '../engine/semaphore.ts';
+import { createSlots } from '../engine/slots.ts';
 import { createOrderDesk } from '../flow/orders/order-desk.ts';
 import type { OrderChange, OrderDesk, OrderRecord, Partners, PlaceAnswer, PlaceRequest } from '../flow/ports.ts';
 import type { Search } from '../flow/projections/search-ports.ts';
@@ -145,7 +145,7 @@ export function createEngine(parts: {
         claims,
         settles,
         jobs,
-        semaphore: createSemaphore(Math.min(settings.concurrency, callsMaxOf(row, parts.partners))),
+        slots: createSlots(Math.min(settings.concurrency, callsMaxOf(row, parts.partners))),
         leases,
         breakers: row.dependencies.map((dependency) => breakers[dependency]),
         policy: settings,

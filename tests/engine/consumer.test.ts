@@ -17,7 +17,7 @@ import {
   type Trouble,
   type Work,
 } from '../../src/engine/ports.ts';
-import { createSemaphore } from '../../src/engine/semaphore.ts';
+import { createSlots } from '../../src/engine/slots.ts';
 import { createMemoryLog } from '../support/silent-log.ts';
 import { createVirtualSystem } from '../support/virtual-system.ts';
 
@@ -117,7 +117,7 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
         return claimAll(limit);
       },
     },
-    semaphore: createSemaphore(given.concurrency ?? 4),
+    slots: createSlots(given.concurrency ?? 4),
     leases,
     breakers: dependencies.map((name) => breakers[name] as Breaker),
     policy: { maxRetries: 3, retryDelayMs: 1_000, retryDelayMsMax: 60_000, maxWaitMs: 86_400_000 },
@@ -326,12 +326,12 @@ describe('a consumer', { timeout: 20_000 }, () => {
   });
 
   it('ends work whose outcome the database refuses by its own name, and not by its lease', async () => {
-    const { consumer, world, settles, endingOf, ended, log, system } = setUp();
+    const { hint, world, settles, endingOf, ended, log, system } = setUp();
     world.settle = async ({ ending }) => {
       if (ending.state === 'dead') return 'settled';
       throw new RefusedError(new Error('invalid byte sequence'));
     };
-    await consumer.receive(received(factOf(1)));
+    await hint(factOf(1));
     await system.calm();
     assert.equal(settles.length, 2);
     const { state, change } = endingOf(1);

@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import { factTypes, streamOf } from '../../src/domain/events.ts';
-import type { OrderId } from '../../src/domain/order.ts';
 import { envelopeBytesMax, toMessage } from '../../src/engine/envelope.ts';
 import type { Bus } from '../../src/engine/ports.ts';
 import { subscriptions } from '../../src/flow/subscriptions.ts';

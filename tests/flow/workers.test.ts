@@ -10,7 +10,7 @@ import { createSystem } from '../../src/io/system.ts';
 import { createTestBus } from '../support/bus.ts';
 import { storiesOnServer } from '../support/stories.ts';
 import { until } from '../support/until.ts';
-import { silent, systemOfThePast } from '../support/world.ts';
+import { systemOfThePast } from '../support/world.ts';
 
 const test = storiesOnServer();
 

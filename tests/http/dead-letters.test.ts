@@ -19,7 +19,7 @@ after(() => app.close());
 describe('the dead-letter list', () => {
   it('shows each letter as the contract does', async () => {
     const orderId = '01993b1e-7c3a-7d4e-9f10-000000000001';
-    letters.push({ ...letterNumber(1, orderId), eventId: orderId, eventType: 'OrderCreatedV1' }, letterNumber(2));
+    letters.push({ ...letterNumber(1, orderId), eventId: orderId });
     const answer = await app.inject('/dlq');
     assert.equal(answer.statusCode, 200);
     assert.deepEqual(answer.json(), {
@@ -37,20 +37,6 @@ describe('the dead-letter list', () => {
           retryCount: 3,
           failedAt: '2026-11-21T06:59:59.000Z',
           order: { status: 'FAILED', amount: 2500, currency: 'EUR' },
-        },
-        {
-          id: '01993b1e-7c3a-7d4e-8000-000000000002',
-          orderId: null,
-          consumer: 'payment',
-          eventId: null,
-          eventType: null,
-          failureClass: 'retryable',
-          code: 'provider-unavailable',
-          message: 'the provider is away',
-          attempts: 4,
-          retryCount: 3,
-          failedAt: '2026-11-21T06:59:58.000Z',
-          order: null,
         },
       ],
       nextCursor: null,
@@ -175,18 +161,12 @@ describe('reprocessing', () => {
     assert.deepEqual(calls[0]?.args, [placed.json().id, 'c-3']);
   });
 
-  it('of one letter answers 202 and its order, or null where it has none', async () => {
+  it('of one letter answers 202 and its order', async () => {
     const placed = await app.inject({ method: 'POST', url: '/orders', payload: { userId: 'u', amount: 5 } });
-    letters.push(letterNumber(1, placed.json().id), letterNumber(2));
-    const answers = [];
-    for (const { id } of letters) answers.push(await post(`/dlq/letters/${id.toUpperCase()}/reprocess`));
-    assert.deepEqual(
-      answers.map((answer) => [answer.statusCode, answer.json()]),
-      [
-        [202, { order: placed.json() }],
-        [202, { order: null }],
-      ],
-    );
+    const letter = letterNumber(1, placed.json().id);
+    letters.push(letter);
+    const answer = await post(`/dlq/letters/${letter.id.toUpperCase()}/reprocess`);
+    assert.deepEqual([answer.statusCode, answer.json()], [202, { order: placed.json() }]);
   });
 
   it('of what has no open letter answers 404', async () => {

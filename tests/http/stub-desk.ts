@@ -138,7 +138,7 @@ export function createStubDesk(simulatedPartners = true) {
       called('reprocessLetter', letterId, correlationId);
       const letter = letters.find(({ id }) => id === letterId);
       if (letter === undefined) return refuse('no-dead-letter', 'There is no such open dead letter.');
-      return letter.orderId === null ? null : (orders.get(letter.orderId) as Order);
+      return orders.get(letter.orderId) as Order;
     },
   };
   // What the desk was last asked to place.
@@ -146,20 +146,20 @@ export function createStubDesk(simulatedPartners = true) {
   return { desk, orders, letters, calls, fault, lastPlaced };
 }
 
-export function letterNumber(n: number, orderId: string | null = null): DeadLetter {
+export function letterNumber(n: number, orderId = '01993b1e-7c3a-7d4e-8000-000000000000'): DeadLetter {
   return {
     id: `01993b1e-7c3a-7d4e-8000-${String(n).padStart(12, '0')}`,
     orderId,
     consumer: 'payment',
-    eventId: null,
-    eventType: null,
+    eventId: '01993b1e-7c3a-7d4e-8000-00000000000e',
+    eventType: 'OrderCreatedV1',
     failureClass: 'retryable',
     code: 'provider-unavailable',
     message: 'the provider is away',
     attempts: 4,
     retryCount: 3,
     failedAt: new Date(start.getTime() - n * 1_000),
-    order: orderId === null ? null : { status: 'FAILED', amount: 2500, currency: 'EUR' },
+    order: { status: 'FAILED', amount: 2500, currency: 'EUR' },
   };
 }
 

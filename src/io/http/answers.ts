@@ -103,17 +103,17 @@ export const countsSchema = Type.Object(
 export const letterSchema = Type.Object(
   {
     id: id(),
-    orderId: orNull(id('Null for what could not be read')),
+    orderId: id(),
     consumer: text('Whose step gave up'),
-    eventId: orNull(text()),
-    eventType: orNull(text()),
+    eventId: id(),
+    eventType: text(),
     failureClass: text('retryable, throttled, non-retryable or unknown'),
     code: text('Stable code of the failure'),
     message: text(),
     attempts: integer(),
     retryCount: integer(),
     failedAt: time,
-    order: orNull(Type.Object({ status: oneOf(statuses), amount: integer(), currency: text() })),
+    order: Type.Object({ status: oneOf(statuses), amount: integer(), currency: text() }),
   },
   { $id: 'DeadLetter' },
 );

@@ -10,7 +10,7 @@ import { setMaxListeners } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify';
 import { type System, UnavailableError } from '../../engine/ports.ts';
-import { createSlots, type Slots } from '../../engine/semaphore.ts';
+import { createSemaphore, type Semaphore } from '../../engine/semaphore.ts';
 
 // Who has waited this long is better told to come back.
 const patienceMs = 2_000;
@@ -20,7 +20,7 @@ const waitingMax = 2_048;
 // Requests that a client sends before it has the answers: more than any browser or proxy does (they send one).
 const unansweredMax = 64;
 
-type Connection = { readonly turn: Slots; readonly gone: AbortSignal; unanswered: number };
+type Connection = { readonly turn: Semaphore; readonly gone: AbortSignal; unanswered: number };
 
 export type Bulkhead = {
   // Counts a request on its connection; an error where too many wait there for their answers.
@@ -33,7 +33,7 @@ export type Bulkhead = {
 
 export function createBulkhead(options: { readonly slotsMax: number; readonly system: System }): Bulkhead {
   const { slotsMax, system } = options;
-  const slots = createSlots(slotsMax);
+  const slots = createSemaphore(slotsMax);
   const connections = new WeakMap<object, Connection>();
   // With a slot, or waiting for one.
   let present = 0;
@@ -44,7 +44,7 @@ export function createBulkhead(options: { readonly slotsMax: number; readonly sy
     const gone = new AbortController();
     setMaxListeners(unansweredMax + 1, gone.signal);
     socket.once('close', () => gone.abort());
-    const connection = { turn: createSlots(1), gone: gone.signal, unanswered: 0 };
+    const connection = { turn: createSemaphore(1), gone: gone.signal, unanswered: 0 };
     connections.set(socket, connection);
     return connection;
   }

@@ -97,17 +97,14 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
     {
       schema: {
         operationId: 'reprocessLetter',
-        summary: 'Send one dead letter back to work, also one that belongs to no order',
+        summary: 'Send one dead letter back to work',
         tags: ['dead letters'],
         headers: requestHeaders,
         params: letterParams,
         querystring: noQuery,
         body: emptyBody,
         response: {
-          202: described(
-            Type.Object({ order: Type.Union([orderRef, Type.Null()]) }),
-            'The order of the letter; null where it belongs to none',
-          ),
+          202: described(Type.Object({ order: orderRef }), 'The order of the letter, PENDING again if it was FAILED'),
           ...refusedReprocess,
         },
       },
@@ -115,7 +112,7 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
     async (request, reply) => {
       const order = orThrow(await desk.reprocessLetter(request.params.id.toLowerCase(), request.id));
       reply.code(202);
-      return { order: order === null ? null : toOrderBody(order) };
+      return { order: toOrderBody(order) };
     },
   );
 }
