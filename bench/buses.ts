@@ -35,7 +35,7 @@ let count = 0;
 const arrivedMs = new Map<string, number>();
 const other = openBus(world, silentLog);
 const readIn = await msOf(async () => {
-  await other.subscribe(reader.group, reader.types, async (received) => {
+  await other.subscribe(reader.group, reader.types, (received) => {
     const nowMs = performance.now();
     count += received.length;
     if (count > total) for (const one of received) arrivedMs.set(idOf(one), nowMs);

@@ -1,7 +1,7 @@
 // The bus that the settings name.
 //
-// Promises: nothing waits for a broker here; a process that neither publishes nor reads opens none. The
-// client of a broker is loaded only where it is used.
+// Promises: null with BUS=memory, where one process does everything and hints to itself. Nothing waits for a broker here;
+// the client of a broker is loaded only where it is used.
 // Relies on every process of an installation having the same table of subscriptions: where a reader has
 // a queue of its own, who publishes must know who reads.
 
@@ -23,15 +23,15 @@ export async function openBus(
     case 'memory':
       return null;
     case 'kafka': {
-      const { createKafkaBus } = await import('../io/buses/kafka.ts');
+      const { createKafkaBus } = await import('../io/kafka/bus.ts');
       return createKafkaBus({ ...kafka, clientId, types: factTypes, streamOf: streamOfAny, system, log });
     }
     case 'redis': {
-      const { createRedisBus } = await import('../io/buses/redis.ts');
+      const { createRedisBus } = await import('../io/redis/bus.ts');
       return createRedisBus({ ...redis, readers: groups, system, log });
     }
     case 'sqs': {
-      const { createSqsBus } = await import('../io/buses/sqs.ts');
+      const { createSqsBus } = await import('../io/sqs/bus.ts');
       return createSqsBus({ ...sqs, readers: groups, system, log });
     }
   }

@@ -1,16 +1,12 @@
-// The limits of SQS, kept where no emulator keeps them and where no test could wait for them: the client
-// is replaced, the clock too.
+// The limits of SQS, kept where no emulator keeps them: the client is replaced.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Message as Handed, SQSClient } from '@aws-sdk/client-sqs';
+import type { SQSClient } from '@aws-sdk/client-sqs';
 import fc from 'fast-check';
 import type { Message } from '../../src/engine/ports.ts';
-import { createOutage } from '../../src/io/buses/outage.ts';
-import { createHold } from '../../src/io/buses/sqs-hold.ts';
-import { sendAll } from '../../src/io/buses/sqs-sender.ts';
-import { toBody, toText } from '../../src/io/buses/text.ts';
-import { createMemoryLog, silentLog } from '../support/silent-log.ts';
+import { sendAll } from '../../src/io/sqs/sender.ts';
+import { toBody, toText } from '../../src/io/sqs/text.ts';
 import { createVirtualSystem } from '../support/virtual-system.ts';
 
 type Entry = { readonly Id: string; readonly [name: string]: unknown };
@@ -66,22 +62,13 @@ describe('messages for SQS', () => {
     );
   });
 
-  it('of one order keep their order in a FIFO queue, and never share a batch of which a part may fail', async () => {
-    await fc.assert(
-      fc.asyncProperty(messages, async (given) => {
-        const { sent, batches } = await send(given, true);
-        for (const batch of batches) {
-          assert.equal(new Set(batch.map(({ MessageGroupId }) => MessageGroupId)).size, batch.length);
-        }
-        for (const key of new Set(sent.map((message) => message.key))) {
-          const idsOfKey = batches.flat().filter(({ MessageGroupId }) => MessageGroupId === key);
-          assert.deepEqual(
-            idsOfKey.map(({ MessageDeduplicationId }) => MessageDeduplicationId),
-            sent.filter((message) => message.key === key).map(({ id }) => id),
-          );
-        }
-      }),
-    );
+  it('are new to a FIFO queue each time, also those that it has seen', async () => {
+    const { client, calls } = createClient();
+    const options = { client, url: 'a queue', fifo: true, system: createVirtualSystem() };
+    for (let times = 0; times < 2; times += 1) await sendAll(options, [messageOf('a', 'order')], signal);
+    const ids = calls.flatMap(({ entries }) => entries.map(({ MessageDeduplicationId }) => MessageDeduplicationId));
+    assert.equal(new Set(ids).size, 2);
+    assert.ok(calls.every(({ entries }) => entries[0]?.MessageGroupId === 'order'));
   });
 
   it('that can never pass are told at once, and not sent again', async () => {
@@ -118,74 +105,5 @@ describe('messages for SQS', () => {
         assert.match(text.text, /^[\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]*$/u);
       }),
     );
-  });
-});
-
-describe('a message of SQS that is held', () => {
-  const setUp = () => {
-    const system = createVirtualSystem();
-    const { client, calls } = createClient();
-    const log = createMemoryLog();
-    const outage = createOutage({ server: 'SQS', address: 'a test', log });
-    const urlOf = async () => 'a queue';
-    const hold = createHold({ client, urlOf, group: 'payment', outage, system, log: silentLog });
-    const handed = (name: string): Handed => ({ ReceiptHandle: name });
-    const handlesOf = (name: string) =>
-      calls.filter((call) => call.name === name).flatMap(({ entries }) => entries.map((entry) => entry.ReceiptHandle));
-    return { system, client, calls, hold, handed, handlesOf, said: log.lines };
-  };
-
-  it('is kept invisible until twelve hours have passed, and then let go', async () => {
-    const { system, hold, handed, handlesOf } = setUp();
-    hold.take(handed('a'));
-    const hourMs = 3_600_000;
-    for (let hour = 0; hour < 11; hour += 1) await system.advance(hourMs);
-    const before = handlesOf('ChangeMessageVisibilityBatchCommand').length;
-    assert.ok(before >= (11 * hourMs) / 15_000, `${before} extensions of thirty seconds in eleven hours`);
-    await system.advance(hourMs);
-    const until = handlesOf('ChangeMessageVisibilityBatchCommand').length;
-    await system.advance(hourMs);
-    assert.equal(handlesOf('ChangeMessageVisibilityBatchCommand').length, until);
-    await hold.close();
-  });
-
-  it('is told of to the log, once, when it may not be deleted', async () => {
-    const { client, hold, handed, said } = setUp();
-    client.send = async () => {
-      throw new Error('not authorized to perform: sqs:DeleteMessage');
-    };
-    for (const name of ['a', 'b']) {
-      hold.take(handed(name)).done();
-      await new Promise(setImmediate);
-    }
-    assert.equal(said.length, 1);
-    assert.match(said[0] ?? '', /^warn: .*sqs:DeleteMessage/);
-    await hold.close();
-    assert.equal(said.length, 1);
-  });
-
-  it('is deleted when it is done, with others that are done at the same time', async () => {
-    const { system, calls, hold, handed, handlesOf } = setUp();
-    const held = Array.from({ length: 25 }, (_, index) => hold.take(handed(`${index}`)));
-    for (const one of held) one.done();
-    await system.calm();
-    assert.equal(new Set(handlesOf('DeleteMessageBatchCommand')).size, 25);
-    assert.equal(calls.length, 3);
-    await system.advance(60_000);
-    assert.deepEqual(handlesOf('ChangeMessageVisibilityBatchCommand'), []);
-    await hold.close();
-  });
-
-  it('is deleted also when it is done at the very moment at which a call for others ends', async () => {
-    for (let turns = 0; turns < 40; turns += 1) {
-      const { system, hold, handed, handlesOf } = setUp();
-      const [first, second] = [hold.take(handed('first')), hold.take(handed('second'))];
-      first.done();
-      for (let turn = 0; turn < turns; turn += 1) await null;
-      second.done();
-      await system.calm();
-      assert.deepEqual(handlesOf('DeleteMessageBatchCommand').sort(), ['first', 'second'], `after ${turns} turns`);
-      await hold.close();
-    }
   });
 });

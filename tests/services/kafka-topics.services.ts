@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Admin, type ConfigDescription, ConfigResourceTypes } from '@platformatic/kafka';
-import { createMember } from '../../src/io/buses/kafka-member.ts';
-import { createTopics } from '../../src/io/buses/kafka-topics.ts';
-import { createOutage } from '../../src/io/buses/outage.ts';
+import { readGroup } from '../../src/io/kafka/reader.ts';
+import { createTopics } from '../../src/io/kafka/topics.ts';
+import { createOutage } from '../../src/io/outage.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { start } from '../support/services.ts';
 import { createMemoryLog, silentLog } from '../support/silent-log.ts';
@@ -95,11 +95,11 @@ describe('the topics on Kafka', { timeout: 300_000 }, () => {
     const bus = open(world, silentLog);
     const reader = await read(bus, world, 'payment');
     await publishAll(bus, messagesOf(world, 500));
-    await until(() => reader.taken.size === 500, 'the first messages');
+    await until(() => reader.ids().size === 500, 'the first messages');
     await admin.deleteTopics({ topics: [world.stream] });
     const later = messagesOf(world, 50);
     await until(() => publishAll(bus, later).then(() => true), 'a publish', { patienceMs });
-    await until(() => idsOf(later).every((id) => reader.taken.has(id)), 'the later ones', { patienceMs });
+    await until(() => reader.has(later), 'the later ones', { patienceMs });
   });
 
   for (const protocol of ['consumer', 'classic'] as const) {
@@ -108,24 +108,24 @@ describe('the topics on Kafka', { timeout: 300_000 }, () => {
       const [readers] = world.readers;
       assert.ok(readers);
       const system = createSystem();
-      const topics = createTopics({ admin: () => admin, partitions: 2, system });
+      const topics = createTopics({ admin: () => admin, names: [world.stream], partitions: 2, system });
       // The worst moment: the member knows its topics to be there, and has not asked for them itself yet.
       let deletionsLeft = 3;
       const vanishing: typeof topics = {
         ...topics,
-        ensure: async (names, signal) => {
-          await topics.ensure(names, signal);
-          if (deletionsLeft > 0) await admin.deleteTopics({ topics: [...names] });
+        ensure: async () => {
+          await topics.ensure();
+          if (deletionsLeft > 0) await admin.deleteTopics({ topics: [world.stream] });
           deletionsLeft -= 1;
         },
       };
       const taken = new Set<string>();
-      const member = createMember({
+      const member = readGroup({
         access: { brokers: brokers(), clientId: 'orderly-test', tls: false, sasl: null },
         ...{ group: readers.group, types: readers.types, topicNames: [world.stream], topics: vanishing },
         ...{ protocol, instanceId: null, system, log: silentLog },
         outage: createOutage({ server: 'Kafka', address: brokers().join(), log: silentLog }),
-        receive: async (batch) => {
+        receive: (batch) => {
           for (const received of batch) taken.add(idOf(received));
         },
       });
@@ -152,8 +152,13 @@ describe('the topics on Kafka', { timeout: 300_000 }, () => {
       deletionsLeft -= 1;
       return made;
     }) as typeof create;
-    const topics = createTopics({ admin: () => making, partitions: 2, system: createSystem() });
-    await topics.ensure([world.stream], signal);
+    const topics = createTopics({
+      admin: () => making,
+      names: [world.stream],
+      partitions: 2,
+      system: createSystem(),
+    });
+    await topics.ensure();
     assert.equal((await partitionsOf(world.stream))?.length, 2);
     assert.ok(deletionsLeft < 0);
   });
@@ -165,7 +170,7 @@ describe('the topics on Kafka', { timeout: 300_000 }, () => {
       const bus = open(world, silentLog, { groupProtocol: protocol });
       const readers = await Promise.all(names.map((name) => read(bus, world, name)));
       await publishAll(bus, messagesOf(world, 50));
-      await until(() => readers.every(({ taken }) => taken.size === 50), 'the first messages', { patienceMs });
+      await until(() => readers.every((reader) => reader.ids().size === 50), 'the first messages', { patienceMs });
       const load = new AbortController();
       // What was on its way is lost with its topic; it only keeps the topics coming back.
       const publishing = (async () => {
@@ -181,7 +186,7 @@ describe('the topics on Kafka', { timeout: 300_000 }, () => {
       const later = messagesOf(world, 20);
       const reads = (async () => {
         await publishAll(bus, later);
-        const all = () => readers.every(({ taken }) => idsOf(later).every((id) => taken.has(id)));
+        const all = () => readers.every((reader) => reader.has(later));
         await until(all, 'what was published after the last deletion', { patienceMs: resumedMs });
       })();
       await reads.finally(() => load.abort());

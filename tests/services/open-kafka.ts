@@ -1,7 +1,7 @@
 // A bus on the Kafka of the test run, for the suite and for the processes that it starts.
 
 import type { Log } from '../../src/engine/ports.ts';
-import { createKafkaBus, type KafkaSettings } from '../../src/io/buses/kafka.ts';
+import { createKafkaBus, type KafkaSettings } from '../../src/io/kafka/bus.ts';
 import { createSystem } from '../../src/io/system.ts';
 import type { World } from './bus-world.ts';
 

@@ -1,7 +1,7 @@
 // A bus on the Redis of the test run, for the suite and for the processes that it starts.
 
 import type { Log } from '../../src/engine/ports.ts';
-import { createRedisBus } from '../../src/io/buses/redis.ts';
+import { createRedisBus } from '../../src/io/redis/bus.ts';
 import { createSystem } from '../../src/io/system.ts';
 import type { World } from './bus-world.ts';
 

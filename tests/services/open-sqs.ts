@@ -1,7 +1,7 @@
 // A bus on the SQS-compatible server of the test run, for the suite and for the processes that it starts.
 
 import type { Log } from '../../src/engine/ports.ts';
-import { createSqsBus } from '../../src/io/buses/sqs.ts';
+import { createSqsBus } from '../../src/io/sqs/bus.ts';
 import { createSystem } from '../../src/io/system.ts';
 import type { World } from './bus-world.ts';
 

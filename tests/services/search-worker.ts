@@ -1,7 +1,6 @@
 // A worker of the consumer `search` alone, as a process that a test can kill: it polls, for no bus reaches it. Arguments: database, Elasticsearch, alias.
 
 import type { Partners } from '../../src/flow/ports.ts';
-import { createMemoryBus } from '../../src/io/buses/memory.ts';
 import { connectElasticsearch } from '../../src/io/search/elasticsearch.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { createEngine } from '../../src/main/wire.ts';
@@ -14,7 +13,8 @@ const nothing = () => {};
 const system = createSystem();
 const engine = createEngine({
   database: connect(databaseUrl),
-  bus: createMemoryBus({ log: silentLog }),
+  bus: null,
+  knowsAllWriters: false,
   partners: { payments: {}, carrier: {}, mail: {} } as Partners,
   search: connectElasticsearch({ url, system, log: silentLog, alias }).search,
   simulatedPartners: true,
@@ -26,6 +26,7 @@ const engine = createEngine({
     deliveryEnded: nothing,
     hintDropped: nothing,
     breakerChanged: nothing,
+    unreadable: nothing,
     scrape: async () => ({ contentType: '', body: '' }),
   },
   system,

@@ -1,21 +1,12 @@
-// What only SQS has: queues that are made, missing or of the wrong kind, a second queue for what fails,
-// batches of which a part fails, and visibility.
+// What only SQS has: queues that are made, missing or deleted, batches of which a part fails, rights that are missing.
 
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
-import {
-  CreateQueueCommand,
-  DeleteQueueCommand,
-  GetQueueAttributesCommand,
-  GetQueueUrlCommand,
-  SetQueueAttributesCommand,
-  SQSClient,
-} from '@aws-sdk/client-sqs';
+import { DeleteQueueCommand, GetQueueAttributesCommand, GetQueueUrlCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { start } from '../support/services.ts';
 import { createMemoryLog, silentLog } from '../support/silent-log.ts';
 import { until } from '../support/until.ts';
-import { createWorld, idsOf, messagesOf, publishAll, read, signal, type World } from './bus-world.ts';
+import { createWorld, messagesOf, publishAll, read, signal, type World } from './bus-world.ts';
 import { openBus as open } from './open-sqs.ts';
 import { closedAfterwards } from './opened.ts';
 import { startTamperer, type Tamper } from './tamperer.ts';
@@ -43,60 +34,6 @@ const countOf = async (url: string) => {
 };
 
 describe('the bus on SQS', { timeout: 180_000 }, () => {
-  for (const fifo of [true, false]) {
-    const suffix = fifo ? '.fifo' : '';
-    it(`sets aside what it cannot hand over, ${fifo ? 'FIFO' : 'standard'}`, async () => {
-      const world = createWorld();
-      const bus = openBus(world, silentLog, fifo);
-      const [poison, ...others] = messagesOf(world, 30, (index) => ({ key: `order-${index}` }));
-      assert.ok(poison);
-      await publishAll(bus, [poison]);
-      const url = await urlOf(nameOf(world, suffix));
-      const aside = await urlOf(nameOf(world, `-redrive${suffix}`));
-      const { RedrivePolicy = '' } = await attributesOf(url);
-      const policy = JSON.parse(RedrivePolicy);
-      assert.equal(Number(policy.maxReceiveCount), 10);
-      // Its ten receipts would take minutes.
-      const Attributes = { RedrivePolicy: JSON.stringify({ ...policy, maxReceiveCount: 1 }) };
-      await sqs.send(new SetQueueAttributesCommand({ QueueUrl: url, Attributes }));
-      const reader = await read(bus, world, 'payment', async (ids) => {
-        if (ids.includes(poison.id)) throw new Error('no');
-      });
-      await publishAll(bus, others);
-      await until(async () => (await countOf(aside)) === 1, 'the message aside', { patienceMs: 60_000 });
-      await until(() => reader.taken.size === others.length, 'the others');
-      await bus.close();
-    });
-  }
-
-  it('sends again the part of a batch that failed, and keeps the order of each key', async () => {
-    const world = createWorld();
-    const bus = openBus(world, silentLog);
-    let failed = 0;
-    tamper = (call, { Entries }) => {
-      // What is sent again is less than a full batch.
-      if (call !== 'SendMessageBatch' || Entries?.length !== 10) return null;
-      const passed = Entries.filter((_, index) => index % 2 === 1);
-      const dropped = Entries.filter((_, index) => index % 2 === 0);
-      failed += dropped.length;
-      return { passed, failed: dropped.map(({ Id }) => ({ Id, Code: 'InternalError', SenderFault: false })) };
-    };
-    const sent = messagesOf(world, 200, (index) => ({ key: `order-${index % 40}` }));
-    await bus.publish(sent, signal);
-    tamper = () => null;
-    assert.ok(failed >= 50);
-    const reader = await read(bus, world, 'payment');
-    await until(() => reader.taken.size === sent.length, 'all messages');
-    for (let key = 0; key < 40; key += 1) {
-      const expected = idsOf(sent.filter((message) => message.key === `order-${key}`));
-      assert.deepEqual(
-        [...reader.taken].filter((id) => expected.includes(id)),
-        expected,
-      );
-    }
-    await bus.close();
-  });
-
   it('refuses a publish of which a part keeps failing, with the reason of SQS', async () => {
     const world = createWorld();
     const bus = openBus(world, silentLog);
@@ -114,26 +51,14 @@ describe('the bus on SQS', { timeout: 180_000 }, () => {
     const log = createMemoryLog();
     const bus = openBus(world, log);
     tamper = (call) => (call === 'CreateQueue' ? 'AccessDenied' : null);
-    const sentence = new RegExp(`the queue ${nameOf(world, '-redrive')}.fifo is missing .* allow sqs:CreateQueue`);
+    const sentence = new RegExp(`the queue ${nameOf(world)} is missing .* allow sqs:CreateQueue`);
     await assert.rejects(bus.publish(messagesOf(world, 1), signal), sentence);
     const reader = await read(bus, world, 'payment');
     await until(() => log.lines.some((line) => sentence.test(line)), 'the sentence in the log');
     // Nobody needs to start it again once the queue may be made.
     tamper = () => null;
     await publishAll(bus, messagesOf(world, 1));
-    await until(() => reader.taken.size === 1, 'the message');
-    await bus.close();
-  });
-
-  it('refuses a queue whose redrive queue is of the other kind', async () => {
-    const world = createWorld();
-    const aside = nameOf(world, '-elsewhere.fifo');
-    const made = await sqs.send(new CreateQueueCommand({ QueueName: aside, Attributes: { FifoQueue: 'true' } }));
-    const { QueueArn: deadLetterTargetArn } = await attributesOf(made.QueueUrl ?? '');
-    const RedrivePolicy = JSON.stringify({ deadLetterTargetArn, maxReceiveCount: 3 });
-    await sqs.send(new CreateQueueCommand({ QueueName: nameOf(world, ''), Attributes: { RedrivePolicy } }));
-    const bus = openBus(world, silentLog, false);
-    await assert.rejects(bus.publish(messagesOf(world, 1), signal), /elsewhere.fifo, which is not a standard queue/);
+    await until(() => reader.ids().size === 1, 'the message');
     await bus.close();
   });
 
@@ -142,41 +67,41 @@ describe('the bus on SQS', { timeout: 180_000 }, () => {
     const bus = openBus(world, silentLog);
     const reader = await read(bus, world, 'payment');
     await publishAll(bus, messagesOf(world, 10));
-    await until(() => reader.taken.size === 10, 'the first messages');
+    await until(() => reader.ids().size === 10, 'the first messages');
     await sqs.send(new DeleteQueueCommand({ QueueUrl: await urlOf(nameOf(world)) }));
     const later = messagesOf(world, 10);
     await publishAll(bus, later);
-    await until(() => reader.taken.size === 20, 'the later ones', { patienceMs: 60_000 });
+    await until(() => reader.ids().size === 20, 'the later ones', { patienceMs: 60_000 });
     await bus.close();
   });
 
-  it('keeps a message invisible that is held longer than its visibility', async () => {
+  it('says in one warning that messages may not be deleted, and reads on', async () => {
     const world = createWorld();
-    // Shorter than the first extension plus what the test holds, longer than the wait for the extension.
-    const Attributes = { FifoQueue: 'true', VisibilityTimeout: '13' };
-    await sqs.send(new CreateQueueCommand({ QueueName: nameOf(world), Attributes }));
-    const bus = openBus(world, silentLog);
-    const reader = await read(bus, world, 'payment', () => pause(20_000));
-    await publishAll(bus, messagesOf(world, 1));
-    await until(() => reader.taken.size === 1, 'the message', { patienceMs: 60_000 });
+    const log = createMemoryLog();
+    const bus = openBus(world, log);
+    tamper = (call) => (call === 'DeleteMessageBatch' ? 'AccessDenied' : null);
+    const reader = await read(bus, world, 'payment');
+    const sent = messagesOf(world, 30, (index) => ({ key: `order-${index}` }));
+    await publishAll(bus, sent);
+    await until(() => reader.has(sent), 'all messages', { patienceMs: 60_000 });
+    const warnings = log.lines.filter((line) => line.startsWith('warn:'));
+    assert.equal(warnings.length, 1, warnings.join('\n'));
+    tamper = () => null;
     const url = await urlOf(nameOf(world));
-    await until(async () => (await countOf(url)) === 0, 'its end');
-    assert.equal(reader.seen.length, 1);
+    await until(async () => (await countOf(url)) === 0, 'an empty queue', { patienceMs: 60_000 });
     await bus.close();
   });
 
-  it('lives with handles that are outdated', async () => {
+  it('leaves nothing in the queue that was handed over', async () => {
     const world = createWorld();
-    const Attributes = { FifoQueue: 'true', VisibilityTimeout: '1' };
-    await sqs.send(new CreateQueueCommand({ QueueName: nameOf(world), Attributes }));
     const bus = openBus(world, silentLog);
-    const reader = await read(bus, world, 'payment', async () => {
-      if (reader.calls() === 1) await pause(3_000);
-    });
-    await publishAll(bus, messagesOf(world, 1));
-    await until(() => reader.seen.length >= 2, 'the message twice');
+    const reader = await read(bus, world, 'payment');
+    const sent = messagesOf(world, 100);
+    await publishAll(bus, sent);
+    await until(() => reader.has(sent), 'all messages');
     const url = await urlOf(nameOf(world));
-    await until(async () => reader.running() === 0 && (await countOf(url)) === 0, 'an empty queue');
+    await until(async () => (await countOf(url)) === 0, 'an empty queue');
+    assert.equal(reader.seen.length, 100);
     await bus.close();
   });
 });

@@ -1,20 +1,20 @@
 // The topics: how they are called, and that they are there.
 //
-// Promises: `ensure` creates what is missing and resolves when a leader answers for each, or rejects within
-// bounded time; it asks the broker once, and again only after `forget`. A topic that exists is left as it
-// is, whatever its partitions. Refused: one sentence that says what to create by hand.
+// Promises: `ensure` creates what is missing and resolves when a leader answers for each, or rejects within bounded
+// time; it asks the brokers once, and again only after `forget` or a failure. A topic that exists is left as it is,
+// whatever its partitions. Refused: one sentence that says what to create by hand.
 
 import type { Admin } from '@platformatic/kafka';
 import type { System } from '../../engine/ports.ts';
-import { refusalOf } from './kafka-client.ts';
-import { within } from './within.ts';
+import { within } from '../within.ts';
+import { refusalOf } from './client.ts';
 
 export type TopicLayout = 'by-stream' | 'by-type';
 
-// A week, as the broker's own default: the facts stay in the database for as long as they are wanted; on
-// the topic they serve readers that are behind, ours for seconds and foreign ones perhaps over a weekend.
+// A week, as the broker's own default: events stay in the database for as long as they are wanted; on the topic
+// they serve readers that are behind, ours for seconds and foreign ones perhaps over a weekend.
 const retentionMs = 7 * 24 * 60 * 60 * 1_000;
-// All questions together, below the patience of a publish: whoever wants topics meanwhile waits for it.
+// All questions together, below the deadline of a publish, which waits for them.
 const ensureMs = 4_000;
 // After a topic was created the brokers learn of it a moment later.
 const lookEveryMs = 50;
@@ -29,38 +29,32 @@ export function topicOf(type: string, stream: string, layout: TopicLayout): stri
 }
 
 export type Topics = {
-  readonly ensure: (names: readonly string[], signal: AbortSignal) => Promise<void>;
+  readonly ensure: () => Promise<void>;
   // A topic may have been deleted: ask anew.
   readonly forget: () => void;
 };
 
 export function createTopics(options: {
   readonly admin: () => Admin;
+  // All topics of the product: foreign readers want those, too, that none of our own reads.
+  readonly names: readonly string[];
   readonly partitions: number;
   readonly system: System;
 }): Topics {
-  const { admin, partitions, system } = options;
-  const known = new Set<string>();
-  let last: Promise<unknown> = Promise.resolve();
+  const { admin, names, partitions, system } = options;
+  // Shared by the publisher and all readers of the process.
+  let ensured: Promise<void> | null = null;
 
-  async function ensure(names: readonly string[], signal: AbortSignal): Promise<void> {
-    const missing = names.filter((name) => !known.has(name));
-    if (missing.length === 0) return;
-    const limits = { ms: ensureMs, what: `making sure of the topics ${missing.join(', ')}`, system, signal };
-    await within(limits, (inner) => make(missing, inner));
-    for (const name of missing) known.add(name);
-  }
-
-  // Looks from the start each time: what was there, or was made, may have been deleted a moment later, and
-  // nobody else would make it.
-  async function make(names: readonly string[], signal: AbortSignal): Promise<void> {
+  // Looks from the start each time: what was there, or was made, may have been deleted a moment later, and nobody
+  // else would make it.
+  async function make(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const existing = new Set(await admin().listTopics());
       for (const name of names) {
         signal.throwIfAborted();
         if (!existing.has(name)) await create(name);
       }
-      if (await areLed(names)) return;
+      if (await areLed()) return;
       await system.sleep(lookEveryMs, signal);
     }
   }
@@ -80,7 +74,7 @@ export function createTopics(options: {
     }
   }
 
-  async function areLed(names: readonly string[]): Promise<boolean> {
+  async function areLed(): Promise<boolean> {
     try {
       const { topics } = await admin().metadata({ topics: [...names], forceUpdate: true });
       return names.every((name) => topics.get(name)?.partitions.every(({ leader }) => leader >= 0) ?? false);
@@ -91,12 +85,17 @@ export function createTopics(options: {
   }
 
   return {
-    // In turns: publisher and subscriptions of one process want the same topics at the same time.
-    ensure: (names, signal) => {
-      const turn = last.then(() => ensure(names, signal));
-      last = turn.catch(() => {});
-      return turn;
+    ensure: () => {
+      if (ensured !== null) return ensured;
+      const asked = within({ what: `making sure of the topics ${names.join(', ')}`, ms: ensureMs, system }, make);
+      ensured = asked;
+      asked.catch(() => {
+        if (ensured === asked) ensured = null;
+      });
+      return asked;
     },
-    forget: () => known.clear(),
+    forget: () => {
+      ensured = null;
+    },
   };
 }

@@ -20,6 +20,9 @@ export const retryDelayMs = 250;
 // One request, and one connection; a broker that takes longer is as good as away.
 const requestMs = 5_000;
 
+// The type of the event, so that a reader of a stream may leave what it does not read.
+export const typeHeader = Buffer.from('ce_type');
+
 type Mechanism = NonNullable<BaseOptions['sasl']>['mechanism'];
 
 export function clientOptions({ brokers, clientId, tls, sasl }: KafkaAccess) {

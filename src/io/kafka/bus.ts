@@ -1,18 +1,17 @@
-// The bus on Apache Kafka: a topic per stream or per type, the order's id as key, a consumer group per
-// reader, so that starting another process is all it takes to share its work.
+// The bus on Apache Kafka: a topic per stream or per type, the order's id as key, a consumer group per consumer, so
+// that starting another process is all it takes to share its work.
 //
-// Promises: what the port Bus says. Order per key, durable, redelivered; creating and subscribing never
-// fail for a broker that is away: both keep trying and say so once. Topics that are missing are created.
-// Process dies: what was not committed is read again by whoever gets its partitions.
+// Promises: what the port Bus says. Creating and subscribing never fail for a broker that is away: both keep trying
+// and say so once. Topics that are missing are created.
 
 import { Admin } from '@platformatic/kafka';
 import type { Bus, Log, Subscription, System } from '../../engine/ports.ts';
-import { clientOptions, type KafkaSasl } from './kafka-client.ts';
-import { readLag } from './kafka-lag.ts';
-import { createMember, type GroupProtocol } from './kafka-member.ts';
-import { createPublisher } from './kafka-publish.ts';
-import { createTopics, type TopicLayout, topicOf } from './kafka-topics.ts';
-import { createOutage } from './outage.ts';
+import { createOutage } from '../outage.ts';
+import { clientOptions, type KafkaSasl } from './client.ts';
+import { type GroupTopics, readLag } from './lag.ts';
+import { createPublisher } from './publisher.ts';
+import { type GroupProtocol, readGroup } from './reader.ts';
+import { createTopics, type TopicLayout, topicOf } from './topics.ts';
 
 // What asks here is asked again by its caller.
 const adminRetries = 1;
@@ -38,7 +37,7 @@ export type KafkaSettings = {
   readonly log: Log;
 };
 
-export function createKafkaBus(settings: KafkaSettings): Bus & Required<Pick<Bus, 'lag'>> {
+export function createKafkaBus(settings: KafkaSettings): Bus {
   const { layout, partitions, groupProtocol, instanceId, types, streamOf, system, log } = settings;
   const outage = createOutage({
     server: 'Kafka',
@@ -51,7 +50,8 @@ export function createKafkaBus(settings: KafkaSettings): Bus & Required<Pick<Bus
     opened ??= new Admin({ ...clientOptions(settings), retries: adminRetries });
     return opened;
   };
-  const topics = createTopics({ admin, partitions, system });
+  const topicsOf = (read: readonly string[]) => [...new Set(read.map((type) => topicOf(type, streamOf(type), layout)))];
+  const topics = createTopics({ admin, names: topicsOf(types), partitions, system });
   const publisher = createPublisher({
     access: settings,
     topics,
@@ -59,15 +59,14 @@ export function createKafkaBus(settings: KafkaSettings): Bus & Required<Pick<Bus
     system,
     outage,
   });
-  const topicsOf = (read: readonly string[]) => [...new Set(read.map((type) => topicOf(type, streamOf(type), layout)))];
-  const members = new Map<Subscription, { readonly group: string; readonly topicNames: readonly string[] }>();
+  const readers = new Map<Subscription, GroupTopics>();
 
   const closing = new AbortController();
-  // Foreign readers want all topics, also those that none of our own has reason to open yet.
+  // Whoever only publishes learns at the start, too, that the broker is away.
   async function ensureAll(): Promise<void> {
     while (!closing.signal.aborted) {
       try {
-        await topics.ensure(topicsOf(types), closing.signal);
+        await topics.ensure();
         return outage.worked('topics');
       } catch (error) {
         if (!closing.signal.aborted) outage.failed('topics', error);
@@ -78,27 +77,26 @@ export function createKafkaBus(settings: KafkaSettings): Bus & Required<Pick<Bus
   void ensureAll();
 
   return {
-    capabilities: { ordered: true, durable: true, redelivers: true },
     publish: publisher.publish,
     subscribe: async (group, read, receive) => {
       const topicNames = topicsOf(read);
-      const member = createMember({
+      const reader = readGroup({
         ...{ access: settings, group, topicNames, types: read, topics, protocol: groupProtocol, instanceId },
         ...{ receive, system, log, outage },
       });
       const subscription = {
         close: async () => {
-          members.delete(subscription);
-          await member.close();
+          readers.delete(subscription);
+          await reader.close();
         },
       };
-      members.set(subscription, { group, topicNames });
+      readers.set(subscription, { group, topicNames });
       return subscription;
     },
-    lag: () => readLag(admin(), [...members.values()], system),
+    lag: () => readLag(admin(), [...readers.values()], system),
     close: async () => {
       closing.abort();
-      await Promise.all([publisher.close(), ...[...members.keys()].map((member) => member.close())]);
+      await Promise.all([publisher.close(), ...[...readers.keys()].map((reader) => reader.close())]);
       await opened?.close().catch(() => {});
     },
   };

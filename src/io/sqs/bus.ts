@@ -1,18 +1,16 @@
-// The bus on SQS: one queue per reader, FIFO with the order as group, or standard.
+// The bus on SQS: one queue per consumer, FIFO with the order as group, or standard.
 //
-// Promises: `publish` resolves when the queue of every reader of every message has it; a message is deleted
-// when its reader has claimed it. A FIFO queue keeps the order of each order's messages. What ten receipts
-// could not hand over goes to the queue beside it and stays there for people to look at; its reader pulls
-// the fact from the database long before.
+// Promises: `publish` resolves when the queue of every consumer of every message has it; a message is deleted when it
+// was handed over.
 // Relies on the credentials that AWS' own rules find; a plain http endpoint is an emulator and gets any.
 
 import { GetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs';
 import type { Bus, Log, ReaderGroup, Subscription, System } from '../../engine/ports.ts';
-import { createOutage } from './outage.ts';
-import { createSqsQueues, isMissing } from './sqs-queues.ts';
-import { readSqs } from './sqs-reader.ts';
-import { sendAll } from './sqs-sender.ts';
-import { within } from './within.ts';
+import { createOutage } from '../outage.ts';
+import { within } from '../within.ts';
+import { createSqsQueues, isMissing } from './queues.ts';
+import { readSqs } from './reader.ts';
+import { sendAll } from './sender.ts';
 
 // Well above what a full batch takes; then the relay tries again by its own backoff.
 const publishTimeoutMs = 10_000;
@@ -64,7 +62,6 @@ export function createSqsBus(options: {
   }
 
   return {
-    capabilities: { ordered: fifo, durable: true, redelivers: true },
     publish: async (messages, signal) => {
       const bounds = { what: 'publishing to SQS', ms: publishTimeoutMs, signal, system };
       await within(bounds, (inner) =>
@@ -80,7 +77,7 @@ export function createSqsBus(options: {
       );
     },
     subscribe: async (group, _types, receive) => {
-      const subscription = readSqs({ client, queues, group, receive, outage, system, log });
+      const subscription = readSqs({ client, queues, group, receive, outage, system });
       subscriptions.add(subscription);
       return subscription;
     },

@@ -1,7 +1,7 @@
-// Message bodies on brokers that carry text instead of bytes (Redis through BullMQ, SQS).
+// Message bodies on SQS, which carries text instead of bytes.
 //
-// Promises: the bytes that come out are those that went in. A CloudEvent goes as it is, readable in the
-// broker's own tools; what is not UTF-8, or has characters that the broker refuses, goes as base64.
+// Promises: the bytes that come out are those that went in. A CloudEvent goes as it is, readable in the broker's own
+// tools; what is not UTF-8, or has characters that SQS refuses, goes as base64.
 
 import { isUtf8 } from 'node:buffer';
 
