@@ -37,7 +37,7 @@ export async function createWatch(ports: readonly number[], acceptedNow: () => n
       const at = body.indexOf(`\n${name} `);
       return at < 0 ? 0 : Number.parseFloat(body.slice(at + name.length + 2));
     };
-    const doneBy = (consumer: string) => valueIn(`orderly_deliveries_total{consumer="${consumer}",end="done"}`);
+    const doneBy = (consumer: string) => valueIn(`orderly_jobs_total{consumer="${consumer}",end="done"}`);
     return {
       processed: doneBy(counted.processed),
       finished: doneBy(counted.finished),

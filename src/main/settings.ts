@@ -113,7 +113,7 @@ const worker = {
 const keeping = {
   IDEMPOTENCY_KEY_MODE: oneOf('optional', ['optional', 'required'], 'whether POST /orders must carry a key'),
   IDEMPOTENCY_RETENTION_HOURS: whole(168, 1, 87_600, 'how long a key is remembered'),
-  RETENTION_DAYS: whole(30, 1, 3_650, 'how long ended deliveries, attempts and closed letters are kept'),
+  RETENTION_DAYS: whole(30, 1, 3_650, 'how long attempts and closed dead letters are kept'),
 };
 const running = {
   SHUTDOWN_TIMEOUT_MS: whole(10_000, 1, timerMaxMs, 'a process told to stop has ended after this'),

@@ -152,7 +152,7 @@ export function createEngine(parts: {
         system,
         log,
         events: {
-          ended: metrics.deliveryEnded,
+          ended: metrics.jobEnded,
           left: (name) => {
             metrics.hintDropped(name);
             poller.wake();
@@ -169,7 +169,7 @@ export function createEngine(parts: {
     bus === null || !roles.relay
       ? null
       : createRelay({ cursors, bus, streamOf: streamOfAny, system, log, onPublished: metrics.published });
-  const projected = { cursors, knowsAllWriters, system, log, onEnded: metrics.deliveryEnded };
+  const projected = { cursors, knowsAllWriters, system, log, onEnded: metrics.jobEnded };
   const readers = {
     analytics: createAnalyticsReader(projected),
     search: createSearchReader({

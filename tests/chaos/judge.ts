@@ -68,7 +68,7 @@ export async function judge(stand: Stand, customers: Customers, tell: (event: st
 async function readUnended({ sql }: Stand): Promise<string[]> {
   const rows = await sql<{ id: string; status: string }>(
     `SELECT id, status FROM orders WHERE status IN ('PENDING', 'PROCESSING')
-     UNION SELECT order_id, 'owes a delivery' FROM deliveries WHERE due_at IS NOT NULL
+     UNION SELECT order_id, consumer || ' has a job' FROM jobs
      UNION SELECT order_id, reader || ' has not read ' || type FROM (${unread}) AS unread`,
   );
   return rows.map(({ id, status }) => `${id} ${status}`);

@@ -85,7 +85,7 @@ describe('the budget of written rows', () => {
       retention: { keysHours: 168, rowsDays: 30 },
       metrics: {
         published: nothing,
-        deliveryEnded: nothing,
+        jobEnded: nothing,
         hintDropped: nothing,
         unreadable: nothing,
         breakerChanged: nothing,

@@ -56,7 +56,7 @@ async function worked({ database }: Opened, directory: string) {
       published: () => {},
       hintDropped: () => {},
       unreadable: () => {},
-      deliveryEnded: () => {},
+      jobEnded: () => {},
       breakerChanged: () => {},
       scrape: async () => ({ contentType: '', body: '' }),
     },

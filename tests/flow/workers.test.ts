@@ -131,8 +131,8 @@ describe('a worker', () => {
     world.stage.direct({ call: 'authorize', act: 'hang-before' });
     const { id } = await world.place();
     await until(() => world.stage.state().hanging === 1, 'the call');
-    // Another worker owns the delivery from here on.
-    await world.sql(`UPDATE deliveries SET token = gen_random_uuid() WHERE order_id = $1`, [id]);
+    // Another worker owns the job from here on.
+    await world.sql(`UPDATE jobs SET token = gen_random_uuid() WHERE order_id = $1`, [id]);
     await until(() => world.stage.state().hanging === 0, 'the call aborted');
     await world.ended(id, 'PROCESSED');
     assert.equal(world.engine.ends('payment', 'stale'), 1);
@@ -197,7 +197,7 @@ describe('two engines on one database', { concurrency: 4 }, () => {
 });
 
 describe('an engine that is told to stop', { concurrency: 4 }, () => {
-  // What the first one was still to be given is pulled by the next one, at once.
+  // What the first one was still to be given is found by the next one.
   const system = systemOfThePast();
   const patient = { timeoutMs: 15_000, leaseMs: 60_000, concurrency: 16 };
   test('releases what it holds uncharged, and the next one goes on', { system, settings: patient }, async (world) => {
@@ -208,7 +208,7 @@ describe('an engine that is told to stop', { concurrency: 4 }, () => {
     await until(() => world.stage.state().hanging === 11, 'eleven calls that hang');
     await world.engine.stop(20);
     assert.equal(world.stage.state().hanging, 0);
-    const running = await world.sql(`SELECT * FROM deliveries WHERE state = 'running'`);
+    const running = await world.sql('SELECT * FROM jobs WHERE token IS NOT NULL');
     assert.deepEqual(running, [], 'nothing is left to its lease');
     const held = await world.sql('SELECT * FROM cursors WHERE token IS NOT NULL');
     assert.deepEqual(held, [], 'the cursors are free');
@@ -221,7 +221,8 @@ describe('an engine that is told to stop', { concurrency: 4 }, () => {
     await next.start();
     for (const { id } of placed) assert.equal((await world.ended(id, 'PROCESSED')).retryCount, 0);
     await world.settled();
-    const charged = await world.sql('SELECT * FROM deliveries WHERE attempt > 1 OR takeovers > 0');
+    const charged = await world.sql(`SELECT order_id FROM events WHERE attempt > 1
+                                     UNION SELECT order_id FROM attempts WHERE outcome IN ('retry', 'takeover')`);
     assert.deepEqual(charged, []);
   });
 
@@ -244,7 +245,7 @@ describe('an engine that is told to stop', { concurrency: 4 }, () => {
       await pause(5);
     });
     await stopping;
-    assert.deepEqual(await world.sql(`SELECT * FROM deliveries WHERE state = 'running'`), []);
+    assert.deepEqual(await world.sql('SELECT * FROM jobs WHERE token IS NOT NULL'), []);
     const next = world.newEngine();
     await next.start();
     world.stage.clear();

@@ -44,9 +44,10 @@ describe('a process frozen past its lease', slowestTest, () => {
       assert.equal(await countStale(other), 0);
       for (const { orderId } of placed) {
         const rows = await sql(
-          `SELECT d.takeovers, d.attempt, (SELECT count(*)::integer FROM attempts a
-             WHERE a.event_id = d.event_id AND a.consumer = d.consumer AND a.outcome = 'retry') AS retries
-           FROM deliveries d WHERE d.order_id = $1 AND d.consumer = 'payment'`,
+          `SELECT e.attempt, (count(*) FILTER (WHERE a.outcome = 'takeover'))::integer AS takeovers,
+                  (count(*) FILTER (WHERE a.outcome = 'retry'))::integer AS retries
+           FROM events e JOIN attempts a ON a.order_id = e.order_id AND a.consumer = 'payment'
+           WHERE e.order_id = $1 AND e.type = 'PaymentAuthorizedV1' GROUP BY e.attempt`,
           [orderId],
         );
         // One silence is charged: that of the call which ran into its timeout with its worker awake.
@@ -58,6 +59,6 @@ describe('a process frozen past its lease', slowestTest, () => {
 
 async function countStale({ url }: Running): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text();
-  const samples = [...text.matchAll(/^orderly_deliveries_total\{consumer="payment",end="stale"\} (\d+)$/gm)];
+  const samples = [...text.matchAll(/^orderly_jobs_total\{consumer="payment",end="stale"\} (\d+)$/gm)];
   return samples.reduce((sum, [, count]) => sum + Number(count), 0);
 }

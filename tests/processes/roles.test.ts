@@ -71,7 +71,7 @@ describe('the roles as processes', slowestTest, () => {
         assert.equal((await fetch(`${url}/healthz`)).status, 200);
       }
       const samples = readSamples(await (await fetch(`${worker.url}/metrics`)).text());
-      assert.equal(samples.get('orderly_deliveries_total{consumer="fulfillment",end="done"}'), 1);
+      assert.equal(samples.get('orderly_jobs_total{consumer="fulfillment",end="done"}'), 1);
       assert.equal((await fetch(`${worker.url}/orders`)).status, 404, 'a worker takes no orders');
 
       const port = new URL(worker.url).port;

@@ -181,13 +181,13 @@ describe('the command', slowestTest, () => {
       assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
       return readSamples(await response.text());
     };
-    const notified = 'orderly_deliveries_total{consumer="notification",end="done"}';
+    const notified = 'orderly_jobs_total{consumer="notification",end="done"}';
     await until(async () => (await scrape()).get(notified) === 4, 'four customers who were told');
     const samples = await scrape();
     const expected = {
-      'orderly_deliveries_total{consumer="payment",end="done"}': 3,
-      'orderly_deliveries_total{consumer="payment",end="dead"}': 1,
-      'orderly_deliveries_total{consumer="fulfillment",end="done"}': 2,
+      'orderly_jobs_total{consumer="payment",end="done"}': 3,
+      'orderly_jobs_total{consumer="payment",end="dead"}': 1,
+      'orderly_jobs_total{consumer="fulfillment",end="done"}': 2,
       // 4 created, 2 paid, 2 scheduled, 1 declined and canceled, 1 failed.
       orderly_facts_published_total: 11,
       orderly_unpublished_oldest_seconds: 0,

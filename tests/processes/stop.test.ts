@@ -30,7 +30,7 @@ describe('a process told to stop', slowestTest, () => {
         assert.equal(orderly.log().at(-1)?.msg, 'stopped');
         // Nothing is stored whose sender was not answered, and nobody's work is left to a lease.
         assert.deepEqual(await findUnanswered(client, sql), []);
-        assert.deepEqual(await sql(`SELECT consumer FROM deliveries WHERE state = 'running'`), []);
+        assert.deepEqual(await sql('SELECT consumer FROM jobs WHERE token IS NOT NULL'), []);
       }
       await start();
       await load.stop();
@@ -72,13 +72,16 @@ describe('a process told to stop', slowestTest, () => {
       first.signal('SIGTERM');
       assert.equal(await first.exit(settings.SHUTDOWN_TIMEOUT_MS), 0, first.said());
       assert.equal(first.log().at(-1)?.msg, 'stopped');
-      const payment = () =>
-        sql(`SELECT state, attempt, takeovers FROM deliveries WHERE order_id = $1 AND consumer = 'payment'`, [orderId]);
-      assert.deepEqual(await payment(), [{ state: 'waiting', attempt: 0, takeovers: 0 }]);
+      const jobs = await sql('SELECT token, attempt, takeovers FROM jobs WHERE order_id = $1', [orderId]);
+      assert.deepEqual(jobs, [{ token: null, attempt: 0, takeovers: 0 }]);
 
       const second = await start({ SHUTDOWN_TIMEOUT_MS: 60_000 });
       await audited();
-      assert.deepEqual(await payment(), [{ state: 'done', attempt: 1, takeovers: 0 }]);
+      const payment = await sql(`SELECT attempt FROM events WHERE order_id = $1 AND type = 'PaymentAuthorizedV1'`, [
+        orderId,
+      ]);
+      assert.deepEqual(payment, [{ attempt: 1 }]);
+      assert.equal(await countTakeovers(sql), 0);
 
       await direct({ call: 'authorize', act: 'hang-before' });
       await client.place();

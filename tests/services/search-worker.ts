@@ -23,7 +23,7 @@ const engine = createEngine({
   retention: { keysHours: 168, rowsDays: 30 },
   metrics: {
     published: nothing,
-    deliveryEnded: nothing,
+    jobEnded: nothing,
     hintDropped: nothing,
     breakerChanged: nothing,
     unreadable: nothing,

@@ -88,7 +88,9 @@ export function storyContract(kind: BusKind): void {
             scenario,
           );
           const [row] = await sql<{ attempt: number }>(
-            `SELECT attempt FROM deliveries WHERE order_id = $1 AND consumer = 'payment'`,
+            `SELECT max(attempt) AS attempt FROM (
+               SELECT attempt FROM attempts WHERE order_id = $1 AND consumer = 'payment'
+               UNION ALL SELECT attempt FROM events WHERE order_id = $1 AND type LIKE 'Payment%') AS seen`,
             [orderId],
           );
           assert.ok(row && row.attempt <= attemptsMax, `${scenario}: ${row?.attempt} attempts`);
@@ -233,5 +235,5 @@ function assertNoneFailed({ statuses }: Client): void {
 // How many attempts of payment this worker has ended.
 async function paymentsOf({ url }: Running): Promise<number> {
   const samples = readSamples(await (await fetch(`${url}/metrics`)).text());
-  return samples.get('orderly_deliveries_total{consumer="payment",end="done"}') ?? 0;
+  return samples.get('orderly_jobs_total{consumer="payment",end="done"}') ?? 0;
 }

@@ -88,7 +88,7 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
       metrics: {
         published: () => {},
         hintDropped: () => {},
-        deliveryEnded: (consumer, end) => {
+        jobEnded: (consumer, end) => {
           trace.note(born.name, consumer, end);
           recorder.ended({ atMs: clock.nowMs(), process: born.name, consumer, end });
         },

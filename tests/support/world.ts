@@ -340,7 +340,7 @@ function buildEngine(database: Database, { settings, system, partners, bus, said
       published: () => {},
       hintDropped: () => {},
       unreadable: (group) => counts.set(`${group} unreadable`, (counts.get(`${group} unreadable`) ?? 0) + 1),
-      deliveryEnded: (consumer, end, count = 1) => {
+      jobEnded: (consumer, end, count = 1) => {
         counts.set(`${consumer} ${end}`, (counts.get(`${consumer} ${end}`) ?? 0) + count);
       },
       breakerChanged: (dependency, state) => breakerChanges.push({ dependency, state, atMs: performance.now() }),

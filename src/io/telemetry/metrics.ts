@@ -7,7 +7,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 
 export type Metrics = {
   readonly published: (count: number) => void;
-  readonly deliveryEnded: (consumer: string, end: string, count?: number) => void;
+  readonly jobEnded: (consumer: string, end: string, count?: number) => void;
   readonly hintDropped: (consumer: string) => void;
   readonly unreadable: (group: string) => void;
   readonly breakerChanged: (dependency: string, state: 'open' | 'closed') => void;
@@ -25,7 +25,7 @@ export function createMetrics(
   const registers = [registry];
   const published = new Counter({ name: 'orderly_facts_published_total', help: 'Facts that the bus has', registers });
   const ended = new Counter({
-    name: 'orderly_deliveries_total',
+    name: 'orderly_jobs_total',
     help: 'Answers to claims and ends of attempts, by consumer',
     labelNames: ['consumer', 'end'],
     registers,
@@ -72,7 +72,7 @@ export function createMetrics(
   });
   return {
     published: (count) => published.inc(count),
-    deliveryEnded: (consumer, end, count = 1) => ended.inc({ consumer, end }, count),
+    jobEnded: (consumer, end, count = 1) => ended.inc({ consumer, end }, count),
     hintDropped: (consumer) => dropped.inc({ consumer }),
     unreadable: (group) => unreadable.inc({ group }),
     breakerChanged: (dependency, state) => breaker.set({ dependency }, state === 'open' ? 1 : 0),

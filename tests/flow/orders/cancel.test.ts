@@ -294,7 +294,7 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
     assert.deepEqual(statesOf(world, id, 'carrier'), ['closed']);
     const answer = await frozen.perform();
     assert.deepEqual(answer, { outcome: 'closed' });
-    assert.equal(await frozen.settle(answer), 'stale');
+    assert.equal(await frozen.settle(answer), 'gone');
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
   });
 
