@@ -4,54 +4,32 @@
 // opposite one: intake, then what runs, then the relay. The database is its caller's to close.
 
 import { factTypes, streamOf } from '../domain/events.ts';
-import { createCourtesy } from '../engine/backpressure.ts';
-import { createBreaker } from '../engine/breaker.ts';
-import { createConsumer } from '../engine/consumer.ts';
-import { createDownSince } from '../engine/down-since.ts';
 import { nameOf } from '../engine/envelope.ts';
 import { createGroupCommit } from '../engine/group-commit.ts';
 import { createHintReader } from '../engine/hints.ts';
-import { createLeases } from '../engine/leases.ts';
-import { createPoller, type Poller } from '../engine/poller.ts';
-import type { Bus, Hint, Log, SettleAnswer, Subscription, System } from '../engine/ports.ts';
+import type { Bus, Hint, Log, Subscription, System } from '../engine/ports.ts';
 import { createRelay } from '../engine/relay.ts';
-import type { RetryPolicy } from '../engine/retry-policy.ts';
-import { createSlots } from '../engine/slots.ts';
 import { createOrderDesk } from '../flow/orders/order-desk.ts';
-import type { OrderChange, OrderDesk, OrderRecord, Partners, PlaceAnswer, PlaceRequest } from '../flow/ports.ts';
+import type { OrderDesk, Partners, PlaceAnswer, PlaceRequest } from '../flow/ports.ts';
 import type { Search } from '../flow/projections/search-ports.ts';
-import { boundPartners } from '../flow/steps/outside.ts';
-import { type Rehearsal, rehearse } from '../flow/steps/rehearsal.ts';
-import { consumerNames, type Dependency, knownTypes, subscriptions, toStep } from '../flow/subscriptions.ts';
+import { consumerNames, knownTypes } from '../flow/subscriptions.ts';
 import { createAccept } from '../io/postgres/accept.ts';
-import { createClaim, createJobs, type OrderClaim, type OrderClaimAnswer } from '../io/postgres/claim.ts';
 import { createCleanup, type Retention } from '../io/postgres/cleanup.ts';
 import { carryAlong, createCursors } from '../io/postgres/cursors.ts';
 import type { Database } from '../io/postgres/database.ts';
-import { createDependencies } from '../io/postgres/dependencies.ts';
 import { createOrderStore } from '../io/postgres/desk.ts';
 import { failureOf } from '../io/postgres/errors.ts';
 import { createReadHistories } from '../io/postgres/histories.ts';
-import { createSettle, type OrderSettle } from '../io/postgres/settle.ts';
 import type { Metrics } from '../io/telemetry/metrics.ts';
 import { createAnalyticsReader, createSearchReader } from './projections.ts';
+import { createWorkers, type EngineSettings, flushRowsMax } from './workers.ts';
 
-export type EngineSettings = RetryPolicy &
-  Rehearsal & { readonly timeoutMs: number; readonly leaseMs: number; readonly concurrency: number };
-
-// Entries per flush; larger batches win little and hold their locks longer. Measured with bench/.
-const flushRowsMax = 256;
 // Requests that may wait to be accepted: about a second of work; a later one is better told to come back.
 const acceptQueueMax = 4_096;
 // A client waits for its answer; then it is told honestly what is known.
 const acceptPatienceMs = 4_000;
 // Requests under way at once that make a burst; a steady stream at half of what a process can do has fewer.
 const crowd = 32;
-// A claim that cannot be had by then is left to the poller: a slot must not wait for one locked order.
-const claimPatienceMs = 1_000;
-// The desk's claims and settles are bounded by the slots that feed them.
-const workQueueMax = 65_536;
-
 // A bus that is switched on after a crash is told the events of this long.
 const carryMs = 60_000;
 
@@ -84,7 +62,6 @@ export function createEngine(parts: {
   readonly log: Log;
 }): Engine {
   const { database, bus, knowsAllWriters, settings, roles, metrics, system, log } = parts;
-  const { leaseMs, maxWaitMs } = settings;
 
   // What was committed here: whom to tell at once. A process that dies before it leaves that to the polls.
   function committed(events: readonly Hint[]): void {
@@ -102,67 +79,12 @@ export function createEngine(parts: {
     capacity: acceptQueueMax,
     patienceMs: acceptPatienceMs,
   });
-  const turn = () => createCourtesy({ isCrowded: () => accepts.pending() >= crowd, system });
-  const claims = createGroupCommit<OrderClaim, OrderClaimAnswer>({
-    ...shared,
-    flush: createClaim({ database, system, leaseMs, maxWaitMs }),
-    capacity: workQueueMax,
-    patienceMs: claimPatienceMs,
-    turn: turn(),
+  const { workers, leases, down, breakers, succeeded } = createWorkers({
+    ...{ database, knowsAllWriters, settings, metrics, system, log, committed },
+    consumers: roles.consumers,
+    partners: parts.partners,
+    isCrowded: () => accepts.pending() >= crowd,
   });
-  const settles = createGroupCommit<OrderSettle, SettleAnswer>({
-    ...shared,
-    flush: createSettle({ database, system, onCommitted: committed }),
-    capacity: workQueueMax,
-    patienceMs: leaseMs,
-  });
-  const jobs = createJobs({ database, claims, system, leaseMs, maxWaitMs, knowsAllWriters });
-  const leases = createLeases({ jobs, leaseMs, system, log });
-
-  const dependencies = createDependencies(database);
-  const down = perDependency((dependency) => createDownSince({ dependency, dependencies, system, log }));
-  const breakers = perDependency((dependency) =>
-    createBreaker((state) => {
-      metrics.breakerChanged(dependency, state);
-      const isOpen = state === 'open';
-      if (isOpen) down[dependency].isDown();
-      log.warn({ dependency }, isOpen ? 'a dependency is away; its jobs wait uncharged' : 'a dependency is back');
-      if (!isOpen) for (const { row, poller } of workers) if (row.dependencies.includes(dependency)) poller.wake();
-    }),
-  );
-  const succeeded = (dependency: Dependency) => {
-    down[dependency].isUp();
-    breakers[dependency].succeeded(system.monotonicMs());
-  };
-  const partners = boundPartners(parts.partners, settings.timeoutMs, system, succeeded);
-
-  const workers = subscriptions
-    .filter((row) => roles.consumers.includes(row.consumer))
-    .map((row) => {
-      const step = toStep(row, partners, system);
-      const consumer = createConsumer<OrderRecord, OrderChange>({
-        step: row.isCore ? rehearse(step, settings, system) : step,
-        claims,
-        settles,
-        jobs,
-        slots: createSlots(Math.min(settings.concurrency, callsMaxOf(row, parts.partners))),
-        leases,
-        breakers: row.dependencies.map((dependency) => breakers[dependency]),
-        policy: settings,
-        system,
-        log,
-        events: {
-          ended: metrics.jobEnded,
-          left: (name) => {
-            metrics.hintDropped(name);
-            poller.wake();
-          },
-          dueIn: (_, ms) => poller.wakeIn(ms),
-        },
-      });
-      const poller: Poller = createPoller({ consumer, knowsAllWriters, turn: turn(), system, log });
-      return { row, consumer, poller };
-    });
 
   const cursors = createCursors({ database, system });
   const relay =
@@ -268,14 +190,3 @@ export const groupOf = (consumer: string) => `orderly.${consumer}`;
 // of its name, else the orders' own; on a wrong one nobody hears of it, and its poller finds it.
 const streams = new Map(factTypes.map((type) => [nameOf(type), streamOf[type]]));
 export const streamOfAny = (type: string) => streams.get(nameOf(type)) ?? streamOf.OrderCreatedV1;
-
-// What a partner takes at once bounds what is claimed for it: nothing is claimed that cannot start.
-const callsMaxOf = ({ dependencies }: { dependencies: readonly string[] }, { mail }: Partners) =>
-  dependencies.includes('mail') ? (mail.callsMax ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
-
-const perDependency = <T>(create: (dependency: Dependency) => T): Record<Dependency, T> => ({
-  payments: create('payments'),
-  carrier: create('carrier'),
-  mail: create('mail'),
-  search: create('search'),
-});

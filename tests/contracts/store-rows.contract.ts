@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { EntryFailedError } from '../../src/io/postgres/errors.ts';
-import { claimJobsIfUnchanged, deleteJobsIfHeld, pauseJobsIfHeld, renewLeases } from '../../src/io/postgres/jobs.ts';
+import { claimJobsIfUnchanged, deleteJobsIfHeld, pauseJobsIfHeld } from '../../src/io/postgres/jobs.ts';
+import { renewLeases } from '../../src/io/postgres/leases.ts';
 import { updateOrdersIfUnchanged } from '../../src/io/postgres/orders.ts';
 import { effectWith, someToken } from '../support/orders.ts';
 import { authorized, type Store } from '../support/store.ts';

@@ -24,9 +24,9 @@ import {
   readFloor,
   readJobs,
   readNextDue,
-  renewLeases,
   toJob,
 } from './jobs.ts';
+import { renewLeases } from './leases.ts';
 import { lockOrdersById, type OrderUpdate, recordAfter, toRecord, updateOrdersIfUnchanged } from './orders.ts';
 
 export type OrderClaim = ClaimRequest<OrderRecord, OrderChange>;

@@ -1,12 +1,11 @@
 // Rows of `jobs`: what each consumer still has to do, with its leases.
 //
-// Promises: a job is claimed only as it was read, deleted or put back only by the token that holds it, renewed
-// only while its lease runs; each of these is the guard of one statement below. All times are the database's.
+// Promises: a job is claimed only as it was read, deleted or put back only by the token that holds
+// it; each of these is the guard of one statement below. All times are the database's.
 // A claim touches no indexed column. Keys are joined from `unnest` in all three columns: with a constant
 // consumer and no statistics the planner walks (consumer, due_at) instead, hundreds of times slower.
 
 import type { Job } from '../../engine/admit.ts';
-import type { Held } from '../../engine/leases.ts';
 import type { JobKey, Sought } from '../../engine/ports.ts';
 import { plainArray, type Query } from './database.ts';
 import { type FactRow, factColumns } from './events.ts';
@@ -40,7 +39,7 @@ export function toJob(row: JobRow): Job {
 }
 
 const keyArrays = 'unnest($1::uuid[], $2::integer[], $3::text[])';
-const keyValues = (keys: readonly JobKey[]) => [
+export const keyValues = (keys: readonly JobKey[]) => [
   plainArray(keys.map((key) => key.subject)),
   plainArray(keys.map((key) => key.version)),
   plainArray(keys.map((key) => key.consumer)),
@@ -175,35 +174,6 @@ export async function recreateJobs(
       plainArray(letters.map((letter) => letter.epoch + 1)),
     ],
   );
-}
-
-// Extends the leases that still run; answers the tokens that are not theirs any more. A row that a settle
-// has locked is left out of both: waiting for it could deadlock, and it is about to end.
-export async function renewLeases(query: Query, held: readonly Held[], leaseMs: number): Promise<string[]> {
-  const values = [...keyValues(held), plainArray(held.map((one) => one.token))];
-  const arrays = 'unnest($1::uuid[], $2::integer[], $3::text[], $4::uuid[]) AS h(order_id, version, consumer, token)';
-  await query(
-    `/* renew-leases */ WITH mine AS (
-       SELECT j.order_id, j.version, j.consumer FROM ${arrays} JOIN jobs j USING (order_id, version, consumer, token)
-       WHERE j.lease_until > clock_timestamp()
-       ORDER BY j.order_id, j.version, j.consumer FOR NO KEY UPDATE OF j SKIP LOCKED
-     )
-     UPDATE jobs j SET lease_until = clock_timestamp() + $5::float8 * interval '1 millisecond'
-     FROM mine WHERE j.order_id = mine.order_id AND j.version = mine.version AND j.consumer = mine.consumer`,
-    [...values, leaseMs],
-  );
-  const lost = await query<{ token: string }>(
-    `/* find-lost-leases */ SELECT h.token FROM ${arrays} LEFT JOIN jobs j USING (order_id, version, consumer)
-     WHERE j.token IS DISTINCT FROM h.token OR j.lease_until <= clock_timestamp()`,
-    values,
-  );
-  return lost.map((row) => row.token);
-}
-
-// The embedded database has one process at a time: whatever a former one held, it is dead. The tokens stay: what
-// it may have done is in doubt.
-export async function endAllLeases(query: Query): Promise<void> {
-  await query('/* end-all-leases */ UPDATE jobs SET lease_until = clock_timestamp() WHERE lease_until IS NOT NULL');
 }
 
 // Where a look begins: the oldest `due_at` of a consumer, never younger than a minute, which no transaction outlasts.

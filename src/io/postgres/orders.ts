@@ -7,9 +7,10 @@
 // Version and status must be what a change was made from.
 
 import type { Order, OrderId, PaymentScenario } from '../../domain/order.ts';
-import type { Effect, EffectState, OrderChange, OrderRecord } from '../../flow/ports.ts';
+import type { Effect, OrderChange, OrderRecord } from '../../flow/ports.ts';
 import { plainArray, type Query } from './database.ts';
 import { textOf } from './dead-letters.ts';
+import { type EffectsRow, effectColumns, effectValues, toEffects } from './effects.ts';
 
 export const orderColumns = `
   o.id AS order_id, o.status, o.payment, o.fulfillment, o.retry_count, o.amount, o.currency, o.country, o.items,
@@ -57,55 +58,13 @@ export function toOrder(row: OrderRow): Order {
   };
 }
 
-const effectColumns = `
-  o.authorization_generation, o.authorization_state, o.authorization_token, o.authorization_first_used_at,
-  o.authorization_reference, o.authorization_expires_at,
-  o.booking_generation, o.booking_state, o.booking_token, o.booking_first_used_at, o.booking_reference`;
-
 // What a step works on, or a person's request is decided on.
 export const recordColumns = `${orderColumns},${effectColumns}`;
 
-// All null where the effect was never meant to be.
-type EffectsRow = {
-  authorization_generation: number | null;
-  authorization_state: EffectState | null;
-  authorization_token: string | null;
-  authorization_first_used_at: Date | null;
-  authorization_reference: string | null;
-  authorization_expires_at: Date | null;
-  booking_generation: number | null;
-  booking_state: EffectState | null;
-  booking_token: string | null;
-  booking_first_used_at: Date | null;
-  booking_reference: string | null;
-};
 export type RecordRow = OrderRow & EffectsRow;
 
 export function toRecord(row: RecordRow): OrderRecord {
   return { order: toOrder(row), effects: toEffects(row) };
-}
-
-// The schema sees to it that an effect which is there is whole.
-function toEffects(row: EffectsRow): OrderRecord['effects'] {
-  const authorization = row.authorization_state !== null && {
-    name: 'authorization' as const,
-    generation: row.authorization_generation as number,
-    state: row.authorization_state,
-    token: row.authorization_token as string,
-    firstUsedAt: row.authorization_first_used_at as Date,
-    reference: row.authorization_reference,
-    expiresAt: row.authorization_expires_at,
-  };
-  const booking = row.booking_state !== null && {
-    name: 'booking' as const,
-    generation: row.booking_generation as number,
-    state: row.booking_state,
-    token: row.booking_token as string,
-    firstUsedAt: row.booking_first_used_at as Date,
-    reference: row.booking_reference,
-    expiresAt: null,
-  };
-  return { ...(authorization && { authorization }), ...(booking && { booking }) };
 }
 
 // What a change makes of a record; its effects are the token's from then on. Null leaves each to the claim that had
@@ -246,11 +205,3 @@ export async function updateOrdersIfUnchanged(query: Query, updates: readonly Or
   );
   return rows.length;
 }
-
-const effectValues = (effects: readonly (Effect | undefined)[]): unknown[] => [
-  plainArray(effects.map((effect) => effect?.generation ?? null)),
-  plainArray(effects.map((effect) => effect?.state ?? null)),
-  plainArray(effects.map((effect) => effect?.token ?? null)),
-  plainArray(effects.map((effect) => effect?.firstUsedAt ?? null)),
-  effects.map((effect) => effect?.reference ?? null),
-];

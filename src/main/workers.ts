@@ -1,0 +1,127 @@
+// The workers of the subscriptions: each a consumer with its poller, its slots and the breakers of its partners, all
+// over the same two group commits.
+//
+// Promises: building starts nothing. Process dies anywhere: leases end by themselves, and what was under way is
+// taken over by others.
+
+import { createCourtesy } from '../engine/backpressure.ts';
+import { createBreaker } from '../engine/breaker.ts';
+import { createConsumer } from '../engine/consumer.ts';
+import { createDownSince } from '../engine/down-since.ts';
+import { createGroupCommit } from '../engine/group-commit.ts';
+import { createLeases } from '../engine/leases.ts';
+import { createPoller, type Poller } from '../engine/poller.ts';
+import type { Hint, Log, SettleAnswer, System } from '../engine/ports.ts';
+import type { RetryPolicy } from '../engine/retry-policy.ts';
+import { createSlots } from '../engine/slots.ts';
+import type { OrderChange, OrderRecord, Partners } from '../flow/ports.ts';
+import { boundPartners } from '../flow/steps/outside.ts';
+import { type Rehearsal, rehearse } from '../flow/steps/rehearsal.ts';
+import { type Dependency, subscriptions, toStep } from '../flow/subscriptions.ts';
+import { createClaim, createJobs, type OrderClaim, type OrderClaimAnswer } from '../io/postgres/claim.ts';
+import type { Database } from '../io/postgres/database.ts';
+import { createDependencies } from '../io/postgres/dependencies.ts';
+import { failureOf } from '../io/postgres/errors.ts';
+import { createSettle, type OrderSettle } from '../io/postgres/settle.ts';
+import type { Metrics } from '../io/telemetry/metrics.ts';
+
+export type EngineSettings = RetryPolicy &
+  Rehearsal & { readonly timeoutMs: number; readonly leaseMs: number; readonly concurrency: number };
+
+// Entries per flush; larger batches win little and hold their locks longer. Measured with bench/.
+export const flushRowsMax = 256;
+// A claim that cannot be had by then is left to the poller: a slot must not wait for one locked order.
+const claimPatienceMs = 1_000;
+// Claims and settles are bounded by the slots that feed them.
+const workQueueMax = 65_536;
+
+export function createWorkers(parts: {
+  readonly database: Database;
+  readonly knowsAllWriters: boolean;
+  readonly consumers: readonly string[];
+  readonly partners: Partners;
+  readonly settings: EngineSettings;
+  // Whether requests of people crowd in: work then stands back for a while.
+  readonly isCrowded: () => boolean;
+  // Told of what a settle has committed.
+  readonly committed: (events: readonly Hint[]) => void;
+  readonly metrics: Metrics;
+  readonly system: System;
+  readonly log: Log;
+}) {
+  const { database, knowsAllWriters, settings, isCrowded, committed, metrics, system, log } = parts;
+  const { leaseMs, maxWaitMs } = settings;
+  const shared = { failureOf, system, maxRows: flushRowsMax, capacity: workQueueMax };
+  const turn = () => createCourtesy({ isCrowded, system });
+  const claims = createGroupCommit<OrderClaim, OrderClaimAnswer>({
+    ...shared,
+    flush: createClaim({ database, system, leaseMs, maxWaitMs }),
+    patienceMs: claimPatienceMs,
+    turn: turn(),
+  });
+  const settles = createGroupCommit<OrderSettle, SettleAnswer>({
+    ...shared,
+    flush: createSettle({ database, system, onCommitted: committed }),
+    patienceMs: leaseMs,
+  });
+  const jobs = createJobs({ database, claims, system, leaseMs, maxWaitMs, knowsAllWriters });
+  const leases = createLeases({ jobs, leaseMs, system, log });
+
+  const dependencies = createDependencies(database);
+  const down = perDependency((dependency) => createDownSince({ dependency, dependencies, system, log }));
+  const breakers = perDependency((dependency) =>
+    createBreaker((state) => {
+      metrics.breakerChanged(dependency, state);
+      const isOpen = state === 'open';
+      if (isOpen) down[dependency].isDown();
+      log.warn({ dependency }, isOpen ? 'a dependency is away; its jobs wait uncharged' : 'a dependency is back');
+      if (!isOpen) for (const { row, poller } of workers) if (row.dependencies.includes(dependency)) poller.wake();
+    }),
+  );
+  const succeeded = (dependency: Dependency) => {
+    down[dependency].isUp();
+    breakers[dependency].succeeded(system.monotonicMs());
+  };
+  const partners = boundPartners(parts.partners, settings.timeoutMs, system, succeeded);
+
+  const workers = subscriptions
+    .filter((row) => parts.consumers.includes(row.consumer))
+    .map((row) => {
+      const step = toStep(row, partners, system);
+      const consumer = createConsumer<OrderRecord, OrderChange>({
+        step: row.isCore ? rehearse(step, settings, system) : step,
+        claims,
+        settles,
+        jobs,
+        slots: createSlots(Math.min(settings.concurrency, callsMaxOf(row, parts.partners))),
+        leases,
+        breakers: row.dependencies.map((dependency) => breakers[dependency]),
+        policy: settings,
+        system,
+        log,
+        events: {
+          ended: metrics.jobEnded,
+          left: (name) => {
+            metrics.hintDropped(name);
+            poller.wake();
+          },
+          dueIn: (_, ms) => poller.wakeIn(ms),
+        },
+      });
+      const poller: Poller = createPoller({ consumer, knowsAllWriters, turn: turn(), system, log });
+      return { row, consumer, poller };
+    });
+
+  return { workers, leases, down, breakers, succeeded };
+}
+
+// What a partner takes at once bounds what is claimed for it: nothing is claimed that cannot start.
+const callsMaxOf = ({ dependencies }: { dependencies: readonly string[] }, { mail }: Partners) =>
+  dependencies.includes('mail') ? (mail.callsMax ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
+
+const perDependency = <T>(create: (dependency: Dependency) => T): Record<Dependency, T> => ({
+  payments: create('payments'),
+  carrier: create('carrier'),
+  mail: create('mail'),
+  search: create('search'),
+});
