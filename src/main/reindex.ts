@@ -18,6 +18,7 @@ import {
   RebuildLostError,
 } from '../io/postgres/rebuilds.ts';
 import type { Config } from './config.ts';
+import { databaseName } from './database-name.ts';
 import { openDatabase } from './open-database.ts';
 import { StartError } from './start-error.ts';
 
@@ -39,6 +40,7 @@ type Parts = {
 export async function runReindex(config: Config, parts: Parts): Promise<'ok' | 'refused'> {
   const unlock = config.database.url === null ? lockDirectory(config.dataDir) : () => {};
   try {
+    parts.say(`Rebuilding the search of ${databaseName({ ...config.database, dataDir: config.dataDir })}.`);
     const database = await openDatabase(config, parts.log);
     try {
       return config.search.engine === 'postgres'
