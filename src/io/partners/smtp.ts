@@ -185,9 +185,9 @@ function toTrouble(error: SmtpError, { hasBegun }: Progress, signal: AbortSignal
   if (signal.aborted) {
     return hasBegun ? timedOut('success') : unavailable('The mail server did not take the message in time.', error);
   }
+  if (error.code === 'ETLS') return unavailable('The mail server offers no TLS that it may be trusted with.', error);
   if (responseCode === undefined) {
     if (hasBegun) return broken('connection-lost', 'The connection broke before the mail server answered.', error);
-    if (error.code === 'ETLS') return unavailable('The mail server offers no TLS, which SMTP_URL asks for.', error);
     if (command === 'API') return refused('mail-refused', 'The address cannot be written to.');
     return unavailable('The mail server cannot be reached.', error);
   }
