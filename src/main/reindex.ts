@@ -40,8 +40,8 @@ type Parts = {
 export async function runReindex(config: Config, parts: Parts): Promise<'ok' | 'refused'> {
   const unlock = config.database.url === null ? lockDirectory(config.dataDir) : () => {};
   try {
-    parts.say(`Rebuilding the search of ${databaseName({ ...config.database, dataDir: config.dataDir })}.`);
     const database = await openDatabase(config, parts.log);
+    parts.say(`Rebuilding the search of ${databaseName({ ...config.database, dataDir: config.dataDir })}.`);
     try {
       return config.search.engine === 'postgres'
         ? await rebuildTable(database, parts)

@@ -52,8 +52,8 @@ export async function runVerify(
     const name = databaseName({ ...config.database, dataDir: config.dataDir });
     // Whoever forgot to say which database reads it before the verdict.
     const absent = config.database.url === null ? ', for DATABASE_URL is not set' : '';
-    if (!options.json) parts.say(`Checking ${name}${absent}.`);
     const database = await open(config);
+    if (!options.json) parts.say(`Checking ${name}${absent}.`);
     try {
       const verdict = { database: name, ...(await verify(database, config, options, parts)) };
       parts.say(options.json ? JSON.stringify(verdict, null, 2) : toTable(verdict));
