@@ -50,13 +50,13 @@ export async function runVerify(
   const unlock = config.database.url === null ? lockDirectory(existing(config.dataDir)) : () => {};
   try {
     const name = databaseName({ ...config.database, dataDir: config.dataDir });
-    // Whoever forgot to say which database reads it before the verdict.
+    // Whoever forgot to say which database reads it first, and while it takes long already.
     const absent = config.database.url === null ? ', for DATABASE_URL is not set' : '';
+    parts.progress?.(`Checking ${name}${absent}.\n`);
     const database = await open(config);
-    if (!options.json) parts.say(`Checking ${name}${absent}.`);
     try {
       const verdict = { database: name, ...(await verify(database, config, options, parts)) };
-      parts.say(options.json ? JSON.stringify(verdict, null, 2) : toTable(verdict));
+      parts.say(options.json ? JSON.stringify(verdict, null, 2) : `Checked ${name}${absent}.\n${toTable(verdict)}`);
       return verdict.status;
     } catch (error) {
       if (isAway(error))

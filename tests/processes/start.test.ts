@@ -188,7 +188,7 @@ describe('the command', slowestTest, () => {
       processes.run(['verify'], { ...settings, DATABASE_URL }),
       processes.run(['verify', '--json'], { ...settings, DATABASE_URL }),
     ]);
-    assert.match(table.stdout, new RegExp(`^Checking the ${name.source}\\.\n`));
+    assert.match(table.stdout, new RegExp(`^Checked the ${name.source}\\.\n`));
     assert.match((JSON.parse(json.stdout) as { database: string }).database, name);
     await orderly.kill9();
   });
