@@ -13,6 +13,9 @@ export type Metrics = {
   readonly scrape: () => Promise<{ readonly contentType: string; readonly body: string }>;
 };
 
+// Gauges of the library with the ending of a counter, which linters refuse; each of them stands beside it, by type.
+const misnamed = ['nodejs_active_resources_total', 'nodejs_active_handles_total', 'nodejs_active_requests_total'];
+
 export function createMetrics(
   backlog: () => Promise<{ outboxAgeSeconds: number; openLetters: number }>,
   // By group; bounded in time by whoever answers.
@@ -20,6 +23,7 @@ export function createMetrics(
 ): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  for (const name of misnamed) registry.removeSingleMetric(name);
   const registers = [registry];
   const published = new Counter({ name: 'orderly_facts_published_total', help: 'Facts that the bus has', registers });
   const ended = new Counter({
