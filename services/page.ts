@@ -1,7 +1,7 @@
 // What `npm run services` prints: a table for people, and lines that a shell can take over.
 //
-// Promises: the table shows no password; the lines do, for they are the addresses; both have one row per
-// server, in the order of the names.
+// Promises: what a person reads shows no password; lines for a shell do, for they are the addresses; both have one
+// row per server, in the order of the names.
 
 import { type Standing, servers } from './fleet.ts';
 import { shown } from './server.ts';
@@ -34,6 +34,11 @@ export function settingsOf(standings: readonly Standing[], environment: Environm
     }
   }
   return settings;
+}
+
+// For people: the same, where nothing may be seen over a shoulder.
+export function maskedExportsOf(settings: Readonly<Record<string, string>>): string {
+  return exportsOf(Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, shown(value)])));
 }
 
 export function exportsOf(settings: Readonly<Record<string, string>>): string {

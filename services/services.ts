@@ -8,7 +8,7 @@ import { dirname, join, relative } from 'node:path';
 import { StartError } from '../src/main/start-error.ts';
 import { type Request, readArguments } from './arguments.ts';
 import { createFleet, type Fleet, type Standing } from './fleet.ts';
-import { exportsOf, settingsOf, tableOf } from './page.ts';
+import { exportsOf, maskedExportsOf, settingsOf, tableOf } from './page.ts';
 import type { ServerName } from './server.ts';
 
 const directory = join(dirname(import.meta.dirname), '.orderly/services');
@@ -73,9 +73,11 @@ async function stop(fleet: Fleet, names: readonly ServerName[]): Promise<number>
 }
 
 function show(standings: readonly Standing[], exportOnly: boolean): void {
-  const lines = exportsOf(settingsOf(standings, process.env));
+  const settings = settingsOf(standings, process.env);
+  const lines = exportOnly ? exportsOf(settings) : maskedExportsOf(settings);
   if (!exportOnly && standings.length > 0) print(`${tableOf(standings)}\n\n`);
   if (lines !== '') print(`${lines}\n`);
+  if (lines.includes('…')) complain('Passwords are shown by: npm run -s services -- status --export');
   if (!exportOnly) complain(`Data, logs and downloads: ${relative(process.cwd(), directory)}`);
 }
 

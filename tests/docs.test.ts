@@ -29,7 +29,15 @@ const filesUnder = (folder: string) =>
 const decisions = filesUnder('docs/decisions');
 const guarantees = 'docs/guarantees.md';
 const documents = [
-  ...['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'docs/evidence.md', 'docs/processes.md'],
+  ...[
+    'README.md',
+    'ARCHITECTURE.md',
+    'CONTRIBUTING.md',
+    'CHANGELOG.md',
+    'docs/evidence.md',
+    'docs/partners.md',
+    'docs/processes.md',
+  ],
   ...[guarantees, ...decisions],
 ];
 const readme = textOf('README.md');
@@ -152,7 +160,7 @@ describe('the README', () => {
 
   it('shows requests that work as they stand', async () => {
     const { app, orders } = createTestServer();
-    const shown = curlsOf(readme);
+    const shown = [...curlsOf(readme), ...curlsOf(textOf('docs/partners.md'))];
     assert.ok(shown.length > 5, 'there are requests to try');
     const isDirection = Compile(Direction);
     for (const { method, url, headers, body } of shown) {

@@ -20,6 +20,7 @@ import { type Config, isRunByNpm, readEnvironment } from './config.ts';
 import { helpText } from './help.ts';
 import { StartError } from './start-error.ts';
 import { readVerifyOptions, verifyHelp } from './verify-options.ts';
+import { warningsOf } from './warnings.ts';
 
 const say = (text: string) => void process.stdout.write(`${text}\n`);
 const progressOf = () => (process.stderr.isTTY ? (text: string) => void process.stderr.write(text) : null);
@@ -28,6 +29,8 @@ const complain = (text: string) => void process.stderr.write(`${text}\n`);
 makeFilesPrivate();
 for (const stream of [process.stdout, process.stderr]) surviveReader(stream);
 process.exitCode = await main(process.argv.slice(2));
+// Who has said why it ends, ends: a connection that is half made would keep it for as long as a server waits.
+if (process.exitCode !== 0) process.stderr.write('', () => process.stdout.write('', () => process.exit()));
 
 async function main(args: readonly string[]): Promise<number> {
   const command = readCommand(args);
@@ -49,6 +52,12 @@ async function main(args: readonly string[]): Promise<number> {
   const isTerminal = process.stdout.isTTY;
   const log = createLog({ level: config.logLevel, isTerminal });
   const signal = stopSignal(config.shutdownTimeoutMs, command.run === 'verify' ? 2 : 0);
+  // What runs on logs them; what ends with an answer keeps it apart from them.
+  const isOnce = ['migrate', 'verify', 'reindex'].includes(command.run);
+  for (const warning of warningsOf(config, command.run)) {
+    if (isOnce) complain(`Warning: ${warning}.`);
+    else log.warn({}, warning);
+  }
   const running = { config, system, log, signal, say };
   try {
     // Each role loads what it needs and no more: half a second of a start would go to what others need.

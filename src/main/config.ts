@@ -2,7 +2,8 @@
 //
 // Promises: one frozen record, or every mistake at once as a line that names the setting, its value and
 // what is allowed; never a secret in such a line; nothing is started, printed or ended here.
-// An empty value counts as absent. One table per group is the only source of name, default, check,
+// A name that is set to nothing is a mistake: a secret that did not come must not mean the default. What
+// Kubernetes puts into every process about its services is passed over. One table per group is the only source of name, default, check,
 // meaning (see help.ts) and type.
 // Relies on setting.ts for how one value is checked.
 
@@ -43,17 +44,27 @@ export function readConfig(env: NodeJS.ProcessEnv, run: Run): ConfigReading {
   const mistakes: string[] = unknownNames(env);
   const values: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries<Setting<unknown>>(settings)) {
-    const given = env[name]?.trim() ?? '';
-    const reading = given === '' ? { value: setting.initial } : setting.read(given);
+    const given = isInjected(name, env[name]) ? undefined : env[name]?.trim();
+    const reading = given === undefined ? { value: setting.initial } : given === '' ? empty : setting.read(given);
     if ('value' in reading) values[name] = reading.value;
-    else mistakes.push(`${name}=${reading.shown ?? quote(given)}: ${reading.rule}`);
+    else mistakes.push(`${name}=${reading.shown ?? quote(given ?? '')}: ${reading.rule}`);
   }
   // What a setting must be beside another is looked at only where each of them is right by itself.
   mistakes.push(...contradictions(values as Partial<Values>, run));
-  return mistakes.length > 0 ? { ok: false, mistakes } : { ok: true, config: toConfig(values as Values) };
+  return mistakes.length > 0 ? { ok: false, mistakes } : { ok: true, config: toConfig(values as Values, env) };
 }
 
-function toConfig(values: Values) {
+const empty = { rule: 'is set, but to nothing: give it a value, or take it out of the environment', shown: '""' };
+
+// A Service named `orderly` or `worker` is told to every container beside it in names that look like ours:
+// ORDERLY_SERVICE_HOST, ORDERLY_PORT=tcp://10.0.0.1:3000, WORKER_PORT_3000_TCP_ADDR (Kubernetes, "Discovering services").
+function isInjected(name: string, value = ''): boolean {
+  if (/_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$/.test(name)) return true;
+  if (/_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/.test(name)) return true;
+  return name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\/[\da-f.:[\]]+$/i.test(value);
+}
+
+function toConfig(values: Values, env: NodeJS.ProcessEnv) {
   return Object.freeze({
     http: Object.freeze({
       host: values.HOST,
@@ -67,7 +78,10 @@ function toConfig(values: Values) {
       // Null = embedded, under `dataDir`.
       url: values.DATABASE_URL,
       migrateUrl: values.MIGRATE_DATABASE_URL ?? values.DATABASE_URL,
+      migrateSetting: values.MIGRATE_DATABASE_URL === null ? 'DATABASE_URL' : 'MIGRATE_DATABASE_URL',
       poolMax: values.DATABASE_POOL_MAX,
+      // The driver reads this one itself.
+      isTlsByEnvironment: !['', 'disable'].includes(env.PGSSLMODE ?? ''),
     }),
     dataDir: values.ORDERLY_DATA_DIR,
     // Null = the simulated partner.
@@ -148,7 +162,7 @@ function contradictions(values: Partial<Values>, run: Run): string[] {
     found.push(`SMTP_URL=${withoutSecrets(values.SMTP_URL)}: needs MAIL_FROM too, the address that mail comes from`);
   }
   const sasl = [values.KAFKA_SASL_MECHANISM, values.KAFKA_SASL_USERNAME, values.KAFKA_SASL_PASSWORD];
-  if (sasl.includes(null) && sasl.some((value) => value !== null)) {
+  if (!sasl.includes(undefined) && sasl.includes(null) && sasl.some((value) => value !== null)) {
     found.push('KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD: must be set all three, or none');
   }
   if (runsApart.includes(run)) found.push(...missingApart(values, run));
@@ -172,6 +186,6 @@ function unknownNames(env: NodeJS.ProcessEnv): string[] {
   const known = Object.keys(settings);
   const isOurs = (name: string) => /^(ORDER_WORKER|ORDERLY)_/.test(name);
   return Object.keys(env)
-    .filter((name) => isOurs(name) && !known.includes(name) && env[name]?.trim())
+    .filter((name) => isOurs(name) && !known.includes(name) && !isInjected(name, env[name]))
     .map((name) => `${name}: no such setting${didYouMean(name, known.filter(isOurs))}`);
 }

@@ -3,9 +3,10 @@
 // Promises: the command can be pasted as it stands. Relies on nothing: whoever greets need not load what it
 // greets for.
 
-export function greeting(url: string): string {
+export function greeting(url: string, { database, docs }: { database: string; docs: boolean }): string {
   return `
-  Orderly is running at ${url}   (API documentation: ${url}/docs)
+  Orderly is running at ${url}${docs ? `   (API documentation: ${url}/docs)` : ''}
+  on ${database}
 
   Place an order:
 

@@ -6,14 +6,14 @@
 import type { Log } from '../engine/ports.ts';
 import { lockDirectory } from '../io/directory-lock.ts';
 import { connectServer } from '../io/postgres/database.ts';
-import { isAway } from '../io/postgres/errors.ts';
 import { migrate } from '../io/postgres/migrate.ts';
 import type { Config } from './config.ts';
+import { cannotUse, databaseName } from './database-name.ts';
 import { openEmbedded, subscribedTypes } from './open-database.ts';
-import { StartError } from './start-error.ts';
 
 export async function runMigrate(config: Config, log: Log, say: (text: string) => void): Promise<void> {
   const url = config.database.migrateUrl;
+  const named = { url, dataDir: config.dataDir };
   const unlock = url === null ? lockDirectory(config.dataDir) : () => {};
   try {
     const database =
@@ -22,10 +22,9 @@ export async function runMigrate(config: Config, log: Log, say: (text: string) =
         : connectServer({ url, poolMax: 1, log, waitsForAnswers: true });
     try {
       const version = await migrate(database, subscribedTypes);
-      say(`The schema is at version ${version}.`);
+      say(`The schema of ${databaseName(named)} is at version ${version}.`);
     } catch (error) {
-      if (!isAway(error)) throw error;
-      throw new StartError('The database cannot be reached: check DATABASE_URL and that the server is running.');
+      throw cannotUse(error, named, config.database.migrateSetting);
     } finally {
       await database.close();
     }

@@ -11,6 +11,7 @@ import { schemaMistake } from '../io/postgres/health.ts';
 import { endAllLeases } from '../io/postgres/leases.ts';
 import { migrate } from '../io/postgres/migrate.ts';
 import type { Config } from './config.ts';
+import { cannotUse } from './database-name.ts';
 import { StartError } from './start-error.ts';
 
 export const subscribedTypes = subscriptions.flatMap((row) =>
@@ -32,7 +33,7 @@ export async function openDatabase(config: Config, log: Log): Promise<Database> 
   const database = connectServer({ url, poolMax, log });
   const mistake = await schemaMistake(database, subscribedTypes).catch(async (error) => {
     await database.close();
-    throw new StartError(`The database at DATABASE_URL cannot be used: ${reasonOf(error)}.`);
+    throw cannotUse(error, { url, dataDir: config.dataDir });
   });
   if (mistake === null) return database;
   await database.close();
@@ -42,10 +43,4 @@ export async function openDatabase(config: Config, log: Log): Promise<Database> 
 export async function openEmbedded(directory: string, log: Log): Promise<Database> {
   const embedded = await import('../io/postgres/embedded.ts');
   return embedded.openEmbedded({ directory, log });
-}
-
-function reasonOf(error: unknown): string {
-  const cause = (error as { cause?: unknown }).cause ?? error;
-  if (cause instanceof AggregateError) return reasonOf(cause.errors[0]);
-  return cause instanceof Error ? cause.message : String(cause);
 }

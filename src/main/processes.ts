@@ -13,6 +13,7 @@ import { createOutput } from '../io/output.ts';
 import { readableLine } from '../io/telemetry/log.ts';
 import { allConsumers } from './arguments.ts';
 import { type Config, environmentWith } from './config.ts';
+import { databaseName } from './database-name.ts';
 import { greeting } from './greeting.ts';
 import { callsPartners } from './open-partners.ts';
 import { StartError } from './start-error.ts';
@@ -46,7 +47,14 @@ export async function runProcesses(options: ProcessesOptions): Promise<void> {
     if (signal.aborted) resolve();
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
-  const started = startAll(crew, posts, config).then((url) => say(greeting(url)));
+  const started = startAll(crew, posts, config).then((url) =>
+    say(
+      greeting(url, {
+        database: databaseName({ ...config.database, dataDir: config.dataDir }),
+        docs: config.http.docs,
+      }),
+    ),
+  );
   try {
     await Promise.race([stopped, started]);
     await stopped;

@@ -23,6 +23,7 @@ import {
   rebuildReader,
 } from '../io/postgres/rebuilds.ts';
 import type { Config } from './config.ts';
+import { databaseName } from './database-name.ts';
 import { openDatabase } from './open-database.ts';
 import { createOutsideIndexing } from './projections.ts';
 import { StartError } from './start-error.ts';
@@ -46,6 +47,7 @@ export async function runReindex(config: Config, parts: Parts): Promise<'ok' | '
   const unlock = config.database.url === null ? lockDirectory(config.dataDir) : () => {};
   try {
     const database = await openDatabase(config, parts.log);
+    parts.say(`Rebuilding the search of ${databaseName({ ...config.database, dataDir: config.dataDir })}.`);
     try {
       return config.search.engine === 'postgres'
         ? await rebuildTable(database, parts)

@@ -15,6 +15,7 @@ import type { Database } from '../io/postgres/database.ts';
 import { checkDatabase, readBacklog } from '../io/postgres/health.ts';
 import { createMetrics } from '../io/telemetry/metrics.ts';
 import type { Config } from './config.ts';
+import { databaseName } from './database-name.ts';
 import { openBus } from './open-bus.ts';
 import { openDatabase, readsMaxOf, subscribedTypes } from './open-database.ts';
 import { callsPartners, openPartners } from './open-partners.ts';
@@ -96,6 +97,7 @@ async function work(
     log,
   });
   let isStopping = false;
+  const name = databaseName({ ...config.database, dataDir: config.dataDir });
   const server = createHttpServer({
     desk: duties.api ? engine.desk : null,
     system,
@@ -104,7 +106,9 @@ async function work(
     isLeaving: () => isStopping,
     readsMax: readsMaxOf(config),
     readiness: async () => {
-      const checks = await checkDatabase(database, subscribedTypes);
+      const checks = (await checkDatabase(database, subscribedTypes)).map((check) =>
+        check.name === 'database' ? { ...check, detail: `${check.detail}: ${name}` } : check,
+      );
       const detail = isStopping ? 'stopping' : 'running';
       checks.push({ name: 'process', status: isStopping ? 'failed' : 'ok', detail });
       return { status: checks.every((check) => check.status === 'ok') ? 'ok' : 'failed', checks };

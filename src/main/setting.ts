@@ -91,12 +91,19 @@ export function oneOf<const V extends string, I extends NoInfer<V> | null>(
   return { initial, meaning: `${meaning}: ${words}`, read };
 }
 
+// `parameters` says of a query parameter what is wrong with it, or null: one that nobody reads must not pass for
+// one that is heeded.
 export function url<I extends string | null>(
   initial: I,
-  format: { readonly schemes: readonly string[]; readonly example: string; readonly path?: RegExp },
+  format: {
+    readonly schemes: readonly string[];
+    readonly example: string;
+    readonly path?: RegExp;
+    readonly parameters?: (name: string, value: string) => string | null;
+  },
   meaning: string,
 ): Setting<I | string> {
-  const { schemes, example, path = /^/ } = format;
+  const { schemes, example, path = /^/, parameters = () => null } = format;
   const rule = `must be a URL such as ${example}, with special characters percent-encoded`;
   const read = (given: string): Reading<string> => {
     const unshown = { rule, shown: '(not shown, it may hold a password)' };
@@ -107,10 +114,18 @@ export function url<I extends string | null>(
         shown: withoutSecrets(given),
       };
     }
-    return path.test(new URL(given).pathname) ? { value: given } : unshown;
+    const { pathname, searchParams } = new URL(given);
+    for (const [name, value] of searchParams) {
+      const mistake = parameters(name, value);
+      if (mistake !== null) return { rule: mistake, shown: withoutSecrets(given) };
+    }
+    return path.test(pathname) ? { value: given } : unshown;
   };
   return { initial, meaning, read };
 }
+
+// None is read at all.
+export const noParameters = (name: string) => `has the parameter ${quote(name)}, and takes none`;
 
 function isUrl(given: string): boolean {
   try {

@@ -4,7 +4,21 @@
 // Promises: this is their only source; a setting that is not here does not exist.
 // Relies on setting.ts for the kinds of settings; config.ts reads them.
 
-import { flag, list, oneOf, type Setting, secret, share, text, timerMaxMs, url, whole } from './setting.ts';
+import {
+  didYouMean,
+  flag,
+  list,
+  noParameters,
+  oneOf,
+  quote,
+  type Setting,
+  secret,
+  share,
+  text,
+  timerMaxMs,
+  url,
+  whole,
+} from './setting.ts';
 
 // PostgreSQL forks a process per connection, and group commit shares the few that do the writing.
 const databasePoolMax = 10;
@@ -25,7 +39,16 @@ const http = {
   API_DOCS: flag(true, 'whether /docs and /openapi.json are served'),
   WORKER_PORT: whole(null, 0, 65_535, 'health and metrics of relay and workers; absent = off'),
 };
-const postgresUrl = { schemes: ['postgres', 'postgresql'], example: 'postgres://user:password@host:5432/database' };
+// The driver takes many and passes others on; a slip in one of these would send everything in the clear.
+const tlsParameters = ['ssl', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'sslnegotiation', 'sslpassword'];
+const postgresUrl = {
+  schemes: ['postgres', 'postgresql'],
+  example: 'postgres://user:password@host:5432/database',
+  parameters: (name: string) =>
+    /^ssl/i.test(name) && !tlsParameters.includes(name)
+      ? `has the parameter ${quote(name)}, which nobody reads${didYouMean(name, tlsParameters)}`
+      : null,
+};
 const database = {
   DATABASE_URL: url(null, postgresUrl, 'PostgreSQL; absent = the embedded database'),
   MIGRATE_DATABASE_URL: url(null, postgresUrl, 'PostgreSQL as `migrate` reaches it, where that differs'),
@@ -63,7 +86,7 @@ const redis = {
 const sqs = {
   AWS_ENDPOINT_URL_SQS: url(
     null,
-    { schemes: ['http', 'https'], example: 'http://host:9324' },
+    { schemes: ['http', 'https'], example: 'http://host:9324', parameters: noParameters },
     "an SQS-compatible server; absent = Amazon's own",
   ),
   AWS_REGION: text('us-east-1', /^[a-z0-9-]+$/, 'a region such as eu-central-1', 'the region of the queues'),
@@ -74,22 +97,26 @@ const search = {
   SEARCH: oneOf('postgres', ['postgres', 'elasticsearch'], 'what finds orders'),
   ELASTICSEARCH_URL: url(
     'http://127.0.0.1:9200',
-    { schemes: ['http', 'https'], example: 'http://user:password@host:9200' },
+    { schemes: ['http', 'https'], example: 'http://user:password@host:9200', parameters: noParameters },
     'where Elasticsearch is',
   ),
 };
 const partners = {
   PARTNERS_URL: url(
     null,
-    { schemes: ['http', 'https'], example: 'http://host:4000' },
+    { schemes: ['http', 'https'], example: 'http://host:4000', parameters: noParameters },
     'the sandbox over HTTP; absent = simulated partners in this process',
   ),
   SANDBOX_PORT: whole(4000, 0, 65_535, 'where the sandbox listens'),
 };
+const smtpParameters = (name: string, value: string) =>
+  name === 'requireTLS' && /^(true|false)$/.test(value)
+    ? null
+    : 'takes the parameter requireTLS=true|false, and no other';
 const mail = {
   SMTP_URL: url(
     null,
-    { schemes: ['smtp', 'smtps'], example: 'smtps://user:password@host:465' },
+    { schemes: ['smtp', 'smtps'], example: 'smtps://user:password@host:465', parameters: smtpParameters },
     'the mail server; absent = mail goes to the simulated partner',
   ),
   MAIL_FROM: text(

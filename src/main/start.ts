@@ -5,6 +5,7 @@
 // holds for many; cleanup runs where the relay runs.
 
 import { allConsumers, type Command } from './arguments.ts';
+import { databaseName } from './database-name.ts';
 import { greeting } from './greeting.ts';
 import { type ServeOptions, serve } from './serve.ts';
 
@@ -15,7 +16,8 @@ const nothing = { api: false, relay: false, consumers: [], isAlone: false };
 
 export async function runStart({ say, ...options }: StartOptions): Promise<void> {
   const onReady = (url: string | null) => {
-    say(greeting(url ?? ''));
+    const { database, dataDir, http } = options.config;
+    say(greeting(url ?? '', { database: databaseName({ ...database, dataDir }), docs: http.docs }));
     options.onReady(url);
   };
   await serve({ ...options, onReady, duties: { api: true, relay: true, consumers: allConsumers, isAlone: true } });

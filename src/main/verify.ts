@@ -20,6 +20,7 @@ import { createVerifyOrders, firstId, lastId, type Range } from '../io/postgres/
 import { createVerifyBooks } from '../io/postgres/verify-books.ts';
 import { createVerifyRows, type Part } from '../io/postgres/verify-rows.ts';
 import type { Config } from './config.ts';
+import { databaseName } from './database-name.ts';
 import { openDatabase, openEmbedded, subscribedTypes } from './open-database.ts';
 import { withoutSecrets } from './setting.ts';
 import { StartError } from './start-error.ts';
@@ -44,10 +45,14 @@ export async function runVerify(
 ): Promise<'ok' | 'violated'> {
   const unlock = config.database.url === null ? lockDirectory(existing(config.dataDir)) : () => {};
   try {
+    const name = databaseName({ ...config.database, dataDir: config.dataDir });
+    // Whoever forgot to say which database reads it first, and while it takes long already.
+    const absent = config.database.url === null ? ', for DATABASE_URL is not set' : '';
+    parts.progress?.(`Checking ${name}${absent}.\n`);
     const database = await open(config);
     try {
-      const verdict = await verify(database, config, options, parts);
-      parts.say(options.json ? JSON.stringify(verdict, null, 2) : toTable(verdict));
+      const verdict = { database: name, ...(await verify(database, config, options, parts)) };
+      parts.say(options.json ? JSON.stringify(verdict, null, 2) : `Checked ${name}${absent}.\n${toTable(verdict)}`);
       return verdict.status;
     } catch (error) {
       if (isAway(error))

@@ -16,6 +16,8 @@ import { createTools, type Ran, run, ToolError } from './tools.ts';
 
 const seed = 20_261_121;
 const stepTimeoutMs = 240_000;
+// The machine may be busy with what ran before.
+const readyMs = 120_000;
 // Enough for every rule of a request to be broken once, per operation.
 const examplesMax = 25;
 
@@ -90,12 +92,13 @@ async function main(wanted: readonly string[]): Promise<number> {
     return complain(`There is no step ${unknown}; there are ${Object.keys(steps).join(', ')}.`, 2);
   const processes = createProcesses();
   try {
-    const product = await processes.start('start', {
+    const settings = {
       PORT: 0,
       ORDERLY_DATA_DIR: join(processes.directory, 'data'),
       ORDER_WORKER_RETRY_DELAY_MS: 20,
       LOG_LEVEL: 'warn',
-    });
+    };
+    const product = await processes.begin('start', settings, readyMs).ready;
     const document = join(processes.directory, 'openapi.json');
     await writeFile(document, await (await fetch(`${product.url}/openapi.json`)).text());
     const stand = { url: product.url, document };

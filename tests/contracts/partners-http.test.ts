@@ -221,9 +221,28 @@ describe('sandbox', () => {
     7,
   ]) {
     test(`the direction ${JSON.stringify(body)} is refused`, async () => {
-      assert.equal((await direct(body)).status, 400);
+      const answer = await direct(body);
+      assert.deepEqual([answer.status, answer.headers.get('content-type')], [400, 'application/problem+json']);
+      const { detail, code } = (await answer.json()) as { detail: string; code: string };
+      assert.equal(code, 'invalid-request');
+      for (const word of ['throttle', 'authorize', 'hang-after']) assert.match(detail, new RegExp(word));
     });
   }
+
+  test('whoever opens it is told what it is, and what it takes', async () => {
+    const said = JSON.stringify(await read('/'));
+    for (const word of ['sandbox', '/authorizations', '/ledger', '/control', 'hang-before']) {
+      assert.ok(said.includes(word), word);
+    }
+    const nowhere = await fetch(`${url}/nowhere`);
+    assert.deepEqual([nowhere.status, nowhere.headers.get('content-type')], [404, 'application/problem+json']);
+  });
+
+  test('a time that no calendar has is refused, and never asked of the ledger', async () => {
+    for (const at of ['2026-02-30T00:00:00Z', '2026-12-31T23:59:60Z']) {
+      assert.equal((await fetch(`${url}/ledger/traffic?from=${at}`)).status, 400);
+    }
+  });
 
   test('a call of the wrong shape is refused for good and reaches no partner', async () => {
     const bent = { ...payment('bent'), amount: 0.5 };

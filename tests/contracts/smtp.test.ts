@@ -9,7 +9,7 @@ import PostalMime from 'postal-mime';
 import type { OrderId } from '../../src/domain/order.ts';
 import { OutsideError } from '../../src/engine/ports.ts';
 import { mailText } from '../../src/flow/steps/mail-text.ts';
-import { createSmtpMail } from '../../src/io/partners/smtp.ts';
+import { createSmtpMail, mustEncrypt } from '../../src/io/partners/smtp.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { orderWith } from '../support/orders.ts';
 import { type SmtpBehavior, type SmtpProcess, type SmtpSeen, startSmtp } from '../support/smtp.ts';
@@ -189,6 +189,29 @@ describe('mail by SMTP', { timeout: 30_000 }, () => {
     const trouble = await troubleOf(wrong.send(request(), patient()));
     assert.deepEqual([trouble.class, trouble.dependencyDown], ['retryable', true]);
     assert.doesNotMatch(JSON.stringify(trouble), /p@ss/);
+  });
+
+  it('asks for TLS wherever a password goes to another machine, unless its URL says otherwise', () => {
+    const urls: [url: string, must: boolean][] = [
+      ['smtp://user:password@mail.example', true],
+      ['smtp://user:password@mail.example?requireTLS=false', false],
+      ['smtp://user:password@127.0.0.1', false],
+      ['smtp://user:password@[::1]:25', false],
+      ['smtp://mail.example', false],
+      ['smtp://mail.example?requireTLS=true', true],
+    ];
+    for (const [url, must] of urls) assert.equal(mustEncrypt(url), must, url);
+  });
+
+  it('says no password to a server without the TLS that it asks for', async () => {
+    const server = await ownServer({ login: 'user:password' });
+    const url = `smtp://user:password@127.0.0.1:${server.port}?requireTLS=true`;
+    const mail = createSmtpMail({ url, from, system });
+    closings.push(mail.close);
+    const trouble = await troubleOf(mail.send(request(), patient()));
+    assert.deepEqual([trouble.class, trouble.dependencyDown], ['retryable', true]);
+    assert.match(trouble.message, /offers no TLS that it may be trusted with/);
+    assert.deepEqual((await server.seen()).last, null);
   });
 
   it('lets no address become a header or a second recipient', async () => {

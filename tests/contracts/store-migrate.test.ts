@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { Client } from 'pg';
 import Postgrator from 'postgrator';
 import { checkDatabase, schemaMistake } from '../../src/io/postgres/health.ts';
@@ -9,6 +13,7 @@ import { type Postgres, startPostgres } from '../support/postgres.ts';
 import { connect, createStore } from '../support/store.ts';
 import { until } from '../support/until.ts';
 
+const root = dirname(dirname(import.meta.dirname));
 let postgres: Postgres;
 before(async () => {
   postgres = await startPostgres({ settings: { fsync: 'off' } });
@@ -65,6 +70,25 @@ describe('migrating a PostgreSQL server', { concurrency: true }, () => {
     await migrate(database, subscribedTypes);
     assert.equal(await schemaMistake(database, subscribedTypes), null);
     await database.close();
+  });
+
+  it('finds its files wherever the checkout lies', async (test) => {
+    const scratch = mkdtempSync(join(tmpdir(), 'orderly-checkout-'));
+    test.after(() => rmSync(scratch, { recursive: true }));
+    for (const name of ['orderly [v2]', '{a,b}', '+(a)', '!(a)', '@(a|b)?*', "it's #1"]) {
+      const checkout = join(scratch, name);
+      cpSync(join(root, 'src/io/postgres'), join(checkout, 'src/io/postgres'), { recursive: true });
+      cpSync(join(root, 'src/engine'), join(checkout, 'src/engine'), { recursive: true });
+      writeFileSync(join(checkout, 'package.json'), '{"type":"module"}');
+      symlinkSync(join(root, 'node_modules'), join(checkout, 'node_modules'));
+      const there = (await import(pathToFileURL(join(checkout, 'src/io/postgres/migrate.ts')).href)) as {
+        migrate: typeof migrate;
+      };
+      const database = connect(await postgres.createDatabase(), 1);
+      assert.equal(await there.migrate(database, subscribedTypes), expectedVersion(), name);
+      assert.equal(await schemaVersion(database), expectedVersion(), name);
+      await database.close();
+    }
   });
 
   it('makes the schema and enters every subscription', async () => {

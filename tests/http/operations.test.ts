@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
+import { Ajv2020 as Ajv } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
+import { problemCodes } from '../../src/io/http/problems.ts';
 import { assertProblem } from './assert-problem.ts';
 import { createTestServer } from './stub-desk.ts';
 
@@ -117,15 +120,64 @@ describe('the OpenAPI document', async () => {
     );
   });
 
+  it('tells of every refusal there is, each at the routes that may answer it', () => {
+    // Of no operation: an address that is none, and what no request can ask of an order.
+    const elsewhere = ['not-found', 'method-not-allowed', 'order-exists', 'order-failed', 'order-in-progress'];
+    const told = problemCodes.filter((code) => answer.body.includes(`\`${code}\``));
+    assert.deepEqual([...told, ...elsewhere].sort(), [...problemCodes].sort());
+    assert.ok(operations.every(({ operation }) => operation.responses.default !== undefined));
+  });
+
+  it('says what a new order must be beyond its members, and calls it by no name twice', async () => {
+    const schema = document.paths['/orders']?.post?.requestBody?.content['application/json']?.schema ?? {};
+    const ajv = new Ajv({ strict: false, validateFormats: false });
+    const isSaidToBeValid = ajv.compile(schema);
+    const line = { sku: 'lamp', quantity: 1, unitPrice: 1 };
+    const bodies = [
+      { userId: 'u', amount: 1 },
+      { customerEmail: 'a@example.com', items: [{ ...line, unitPrice: 0 }, line] },
+      { userId: 'u', productType: 'Phone', currency: 'USD' },
+      { amount: 1 },
+      { userId: 'u' },
+      { userId: 'u', amount: 1, items: [line] },
+      { userId: 'u', amount: 1, productType: 'Phone' },
+      { userId: 'u', productType: 'Phone', currency: 'EUR' },
+      { userId: 'u', items: [{ ...line, unitPrice: 0 }] },
+      { userId: 'u', amount: 1, currency: 'ABC' },
+      { userId: 'u', amount: 1, country: 'XX' },
+    ];
+    for (const payload of bodies) {
+      const { statusCode } = await app.inject({ method: 'POST', url: '/orders', payload });
+      assert.equal(isSaidToBeValid(payload), statusCode === 201, JSON.stringify(payload));
+    }
+    assert.doesNotMatch(JSON.stringify(schema.properties), /"user_id":/);
+    assert.equal(
+      (await app.inject({ method: 'POST', url: '/orders', payload: { user_id: 'u', amount: 1 } })).statusCode,
+      201,
+    );
+  });
+
   it('calls only the body of a new order required', () => {
     const required = operations.filter(({ operation }) => operation.requestBody?.required).map(({ path }) => path);
     assert.deepEqual(required, ['/orders']);
   });
 
+  it('shows an example of each answer, of its shape', () => {
+    const ajv = addFormats.default(new Ajv({ strict: false }));
+    ajv.addSchema({ $id: 'document', ...document });
+    const shown = [...Object.entries(document.components.schemas)].map(([name, { examples }]) => {
+      const isOfShape = ajv.compile({ $ref: `document#/components/schemas/${name}` });
+      for (const example of examples as object[])
+        assert.ok(isOfShape(example), `${name}: ${ajv.errorsText(isOfShape.errors)}`);
+      return name;
+    });
+    assert.deepEqual(shown.sort(), ['DeadLetter', 'Order', 'Problem', 'TimelineEntry']);
+  });
+
   it('shows bodies that work as they stand', async () => {
     const content = document.paths['/orders']?.post?.requestBody?.content['application/json'];
     const { examples } = content as unknown as { examples: Record<string, { value: object }> };
-    assert.equal(Object.keys(examples).length, 3);
+    assert.deepEqual(Object.keys(examples), ['From the price list', 'By lines', 'By its amount alone']);
     for (const { value } of Object.values(examples)) {
       assert.equal((await app.inject({ method: 'POST', url: '/orders', payload: value })).statusCode, 201);
     }

@@ -38,8 +38,24 @@ describe('the settings', () => {
     assert.ok(isFrozen(read({ DATABASE_URL: 'postgres://localhost/orderly' })));
   });
 
-  it('count as absent when they are empty', () => {
-    assert.deepEqual(read({ PORT: '', DATABASE_URL: ' ', ORDER_WORKER_NONSENSE: '' }), read({}));
+  it('leave alone what Kubernetes tells a container about Services of the names orderly, worker and sandbox', () => {
+    const told: Record<string, string> = {};
+    for (const service of ['ORDERLY', 'ORDERLY_API', 'ORDER_WORKER', 'WORKER', 'SANDBOX']) {
+      Object.assign(told, {
+        [`${service}_SERVICE_HOST`]: '10.96.7.1',
+        [`${service}_SERVICE_PORT`]: '3000',
+        [`${service}_SERVICE_PORT_HTTP`]: '3000',
+        [`${service}_PORT`]: 'tcp://10.96.7.1:3000',
+        [`${service}_PORT_3000_TCP`]: 'tcp://10.96.7.1:3000',
+        [`${service}_PORT_3000_TCP_PROTO`]: 'tcp',
+        [`${service}_PORT_3000_TCP_PORT`]: '3000',
+        [`${service}_PORT_3000_TCP_ADDR`]: '10.96.7.1',
+      });
+    }
+    told.ORDERLY_V6_PORT = 'tcp://[fd00::1]:3000';
+    assert.deepEqual(read(told), read({}));
+    assert.equal(mistakes({ ORDERLY_PORT: '3000' }).length, 1, 'what a person wrote is none of it');
+    assert.equal(mistakes({ WORKER_PORT: 'tcp://worker' }).length, 1);
   });
 
   it('take what the environment says', () => {
@@ -70,6 +86,17 @@ describe('a mistake in the settings', () => {
     for (const ORDER_WORKER_FAILURE_PROBABILITY of ['1.01', '-0.1', '50%', 'often']) {
       assert.match(mistakes({ ORDER_WORKER_FAILURE_PROBABILITY })[0] ?? '', /must be a number from 0 to 1/);
     }
+  });
+
+  it('is a name that is set to nothing, whichever it is', () => {
+    for (const name of Object.values(settingGroups).flatMap((group) => Object.keys(group))) {
+      for (const nothing of ['', ' ']) {
+        const [line = '', ...more] = mistakes({ [name]: nothing });
+        assert.equal(line, `${name}="": is set, but to nothing: give it a value, or take it out of the environment`);
+        assert.deepEqual(more, []);
+      }
+    }
+    assert.equal(mistakes({ ORDER_WORKER_NONSENSE: '' }).length, 1);
   });
 
   it('does not hide another: all are listed at once', () => {
@@ -127,12 +154,37 @@ describe('a mistake in the settings', () => {
     }
   });
 
+  it('in a parameter of a URL is told where nobody would read it', () => {
+    const refused: [name: string, url: string, rule: RegExp][] = [
+      ['SMTP_URL', 'smtp://mail.example?requireTls=true', /takes the parameter requireTLS=true\|false, and no other/],
+      ['SMTP_URL', 'smtp://mail.example?requireTLS=yes', /requireTLS=true\|false/],
+      ['SMTP_URL', 'smtp://mail.example?pool=true', /requireTLS=true\|false/],
+      ['DATABASE_URL', 'postgres://h/d?sslmod=require', /"sslmod", which nobody reads; did you mean sslmode\?/],
+      ['ELASTICSEARCH_URL', 'http://search.example?ssl=true', /"ssl", and takes none/],
+      ['PARTNERS_URL', 'http://partners.example?key=hunter2', /"key", and takes none/],
+    ];
+    for (const [name, url, rule] of refused) {
+      const [line = '', ...more] = mistakes({
+        [name]: url,
+        ...(name === 'SMTP_URL' ? { MAIL_FROM: 'a@b.example' } : {}),
+      });
+      assert.match(line, rule);
+      assert.ok(line.startsWith(`${name}=`) && more.length === 0);
+      assert.doesNotMatch(line, /hunter2/);
+    }
+    const DATABASE_URL =
+      'postgres://h/d?sslmode=verify-full&sslrootcert=ca.pem&application_name=shop&channel_binding=prefer';
+    assert.deepEqual(mistakes({ DATABASE_URL }), []);
+    assert.deepEqual(mistakes({ SMTP_URL: 'smtp://mail.example?requireTLS=true', MAIL_FROM: 'a@b.example' }), []);
+  });
+
   it('may be half of a signature to Kafka', () => {
     const whole = { KAFKA_SASL_MECHANISM: 'PLAIN', KAFKA_SASL_USERNAME: 'u', KAFKA_SASL_PASSWORD: 'hunter2' };
     const { sasl } = read(whole).bus.kafka;
     assert.deepEqual(sasl, { mechanism: 'PLAIN', username: 'u', password: 'hunter2' });
     for (const name of Object.keys(whole)) {
-      const [line = '', ...more] = mistakes({ ...whole, [name]: '' });
+      const { [name as keyof typeof whole]: _, ...half } = whole;
+      const [line = '', ...more] = mistakes(half);
       assert.deepEqual(more, []);
       assert.match(line, /^KAFKA_SASL_MECHANISM, .* must be set all three, or none$/);
       assert.doesNotMatch(line, /hunter2/);

@@ -147,13 +147,50 @@ describe('the command', slowestTest, () => {
     const url = new URL(await postgres.createDatabase());
     const away = `postgres://orderly:${password}@127.0.0.1:${await findPort()}/orderly`;
     url.password = password;
-    for (const role of ['start', 'migrate']) {
-      for (const DATABASE_URL of [away, url.href]) {
-        const ended = await processes.run([role], { ...settings, DATABASE_URL });
-        assertRefused(ended, /database/i);
-        assert.ok(!ended.stderr.includes(password));
-      }
+    const wrong = url.href;
+    url.password = '';
+    const cases: [url: string, why: RegExp][] = [
+      [away, /nothing listens there/],
+      [wrong, /does not accept this user with this password/],
+      [url.href, /asks for a password, and the URL has none/],
+    ];
+    const worker = { BUS: 'kafka', ORDER_WORKER_MAX_RETRIES: 1 };
+    for (const role of ['start', 'migrate', 'verify', 'reindex', 'api', 'relay', 'worker']) {
+      const sentences = await Promise.all(
+        cases.map(async ([DATABASE_URL, why]) => {
+          const ended = await processes.run([role], { ...settings, ...worker, DATABASE_URL });
+          assertRefused(ended, why);
+          assert.ok(!ended.stderr.includes(password));
+          assert.match(ended.stderr, /^The database orderly\w* at 127\.0\.0\.1:\d+ cannot be used \(DATABASE_URL\): /);
+          return ended.stderr;
+        }),
+      );
+      assert.equal(new Set(sentences).size, cases.length);
     }
+  });
+
+  it('refuses to work on another database because the name of the right one did not come', async () => {
+    for (const role of ['start', 'migrate', 'verify']) {
+      const { code, stdout, stderr } = await processes.run([role], { ...settings, DATABASE_URL: '' });
+      assert.deepEqual({ code, stdout }, { code: 2, stdout: '' });
+      assert.match(stderr, /^DATABASE_URL="": is set, but to nothing/);
+    }
+  });
+
+  it('says on which database it works', async () => {
+    const DATABASE_URL = await migrated();
+    const name = /database orderly_\d+ at 127\.0\.0\.1:\d+/;
+    const orderly = await startAlone('named', { DATABASE_URL });
+    assert.match(orderly.said(), new RegExp(`on the ${name.source}\n`));
+    const ready = (await (await fetch(`${orderly.url}/readyz`)).json()) as { checks: { detail: string }[] };
+    assert.match(ready.checks[0]?.detail ?? '', new RegExp(`^reachable: the ${name.source}$`));
+    const [table, json] = await Promise.all([
+      processes.run(['verify'], { ...settings, DATABASE_URL }),
+      processes.run(['verify', '--json'], { ...settings, DATABASE_URL }),
+    ]);
+    assert.match(table.stdout, new RegExp(`^Checked the ${name.source}\\.\n`));
+    assert.match((JSON.parse(json.stdout) as { database: string }).database, name);
+    await orderly.kill9();
   });
 
   it('asks for a migration where there is none, and migrates as often as one likes', async () => {
@@ -164,7 +201,7 @@ describe('the command', slowestTest, () => {
     );
     const first = await processes.run(['migrate'], { DATABASE_URL: database });
     assert.deepEqual({ ...first, stdout: '' }, { code: 0, stdout: '', stderr: '' });
-    assert.match(first.stdout, /^The schema is at version \d+\.\n$/);
+    assert.match(first.stdout, /^The schema of the database orderly\w* at 127\.0\.0\.1:\d+ is at version \d+\.\n$/);
     assert.deepEqual(await processes.run(['migrate'], { DATABASE_URL: database }), first);
     const orderly = await processes.start('start', { ...settings, DATABASE_URL: database });
     assert.equal((await fetch(`${orderly.url}/readyz`)).status, 200);

@@ -53,7 +53,10 @@ describe('verify as a command', slowestTest, () => {
           await load.more(15);
           const { code, stdout, stderr } = await verify(...ledger);
           assert.deepEqual({ code, stderr }, { code: 0, stderr: '' }, stdout);
-          assert.match(stdout, /^\d+ orders in .*\n[\s\S]* facts +\d+ orders +– +ok\n[\s\S]*promises kept\.\n$/);
+          assert.match(
+            stdout,
+            /^Checked the database .*\.\n\d+ orders in .*\n[\s\S]* facts +\d+ orders +– +ok\n[\s\S]*promises kept\.\n$/,
+          );
         }
         await load.stop();
         await audited();
@@ -143,6 +146,6 @@ describe('verify as a command', slowestTest, () => {
     assert.equal(await orderly.exit(), 0, orderly.said());
     const { code, stdout, stderr } = await processes.run(['verify'], settings);
     assert.deepEqual({ code, stderr }, { code: 0, stderr: '' }, stdout);
-    assert.match(stdout, /^1 orders? in /);
+    assert.match(stdout, /^Checked the embedded database in \S+, for DATABASE_URL is not set\.\n1 orders? in /);
   });
 });

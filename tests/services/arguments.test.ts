@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { readArguments } from '../../services/arguments.ts';
-import { exportsOf, settingsOf, tableOf } from '../../services/page.ts';
+import { exportsOf, maskedExportsOf, settingsOf, tableOf } from '../../services/page.ts';
 import { serverNames } from '../../services/server.ts';
 
 describe('the arguments of `npm run services`', () => {
@@ -68,6 +68,11 @@ describe('what `npm run services` prints', () => {
         'kafka     –            –        –                                            no: not started',
       ].join('\n'),
     );
+  });
+
+  it('is the same lines for a person, without passwords', () => {
+    const lines = maskedExportsOf(settingsOf([running], {}));
+    assert.equal(lines, "export DATABASE_URL='postgres://orderly:…@127.0.0.1:5432/orderly'");
   });
 
   it('is a line for the shell per server that answers, with what its client needs besides', () => {

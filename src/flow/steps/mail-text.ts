@@ -61,5 +61,8 @@ function amountOf({ amount, currency }: Order): string {
     format = new Intl.NumberFormat('en', { style: 'currency', currency, minimumFractionDigits: decimals });
     formats.set(currency, format);
   }
-  return format.format(amount / 10 ** decimals);
+  // As a decimal string, which is formatted exactly: a division would cost the last digits of large amounts.
+  const digits = String(amount).padStart(decimals + 1, '0');
+  const point = digits.length - decimals;
+  return format.format(`${digits.slice(0, point)}.${digits.slice(point) || '0'}` as Intl.StringNumericLiteral);
 }

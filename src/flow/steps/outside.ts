@@ -2,7 +2,8 @@
 // dependency, so that the right breaker hears of it.
 //
 // Promises: a call ends within its timeout plus a moment, even if the adapter ignores its signal; a
-// timeout is an unknown outcome; a breaker hears of an answer of its own dependency and of no other.
+// timeout is an unknown outcome; a breaker hears of an answer of its own dependency and of no other. A call that begins
+// within the time for which a partner remembers a key ends within it, too.
 // Relies on the adapters to throw OutsideError, and on answers.ts for what an answer may hold.
 
 import { OutsideError, type System, type Trouble } from '../../engine/ports.ts';
@@ -11,6 +12,10 @@ import { type AnsweringCall, assertAnswer, tidied } from './answers.ts';
 
 // An adapter that heeds its signal ends well within this, and knows better what the silence meant.
 const graceMs = 100;
+
+// The time of first use is the database's, the age is told by this process: their clocks may be this far apart, and
+// the partner counts from when the call arrived, which is later.
+const clocksApartMs = 1_000;
 
 type Call<Q, A> = (request: Q, signal: AbortSignal) => Promise<A>;
 
@@ -32,15 +37,19 @@ export function boundPartners(
       return answer;
     };
   const { payments, carrier, mail } = partners;
+  const windowOf = ({ keyWindowMs }: { readonly keyWindowMs: number }) =>
+    Math.max(0, keyWindowMs - timeoutMs - clocksApartMs);
   return {
     payments: {
       ...payments,
+      keyWindowMs: windowOf(payments),
       authorize: bound('payments', 'authorize', payments.authorize),
       void: bound('payments', 'void', payments.void),
       lookup: bound('payments', 'findAuthorization', payments.lookup),
     },
     carrier: {
       ...carrier,
+      keyWindowMs: windowOf(carrier),
       book: bound('carrier', 'book', carrier.book),
       recall: bound('carrier', 'recall', carrier.recall),
       lookup: bound('carrier', 'findBooking', carrier.lookup),

@@ -9,6 +9,7 @@ import { fulfillmentStates, type Order, paymentStates, statuses } from '../../do
 import type { TimelineEntry } from '../../flow/orders/sentences.ts';
 import type { DeadLetter } from '../../flow/ports.ts';
 import { countMax } from '../../flow/projections/search-ports.ts';
+import { letterExample, orderExample, problemExample, timelineEntryExample } from './examples.ts';
 import { type ProblemCode, problemMediaType, statusOf, titleOf } from './problems.ts';
 
 const text = (description?: string) => Type.String(description === undefined ? {} : { description });
@@ -39,33 +40,13 @@ export const orderSchema = Type.Object(
     productType: orNull(text()),
     reason: orNull(Type.Object({ code: text(), message: text() }, { description: 'Why it is FAILED or CANCELED' })),
     correlationId: text(),
-    version: integer('Rises by one per fact'),
+    version: integer('Rises by one per event'),
     createdAt: time,
     updatedAt: time,
   },
   {
     $id: 'Order',
-    examples: [
-      {
-        id: '01993b1e-7c3a-7d4e-9f10-2b6c8d0e4f12',
-        status: 'PROCESSED',
-        payment: 'authorized',
-        fulfillment: 'scheduled',
-        retryCount: 2,
-        amount: 2500,
-        currency: 'EUR',
-        country: 'US',
-        items: [{ sku: 'lamp', quantity: 2, unitPrice: 1250 }],
-        customerEmail: 'a@example.com',
-        userId: null,
-        productType: null,
-        reason: null,
-        correlationId: 'checkout-4711',
-        version: 3,
-        createdAt: '2026-11-21T07:00:00.000Z',
-        updatedAt: '2026-11-21T07:00:01.250Z',
-      },
-    ],
+    examples: [orderExample],
   },
 );
 export function toOrderBody(order: Order): Static<typeof orderSchema> {
@@ -115,7 +96,7 @@ export const letterSchema = Type.Object(
     failedAt: time,
     order: Type.Object({ status: oneOf(statuses), amount: integer(), currency: text() }),
   },
-  { $id: 'DeadLetter' },
+  { $id: 'DeadLetter', examples: [letterExample] },
 );
 export function toLetterBody(letter: DeadLetter): Static<typeof letterSchema> {
   return { ...letter, failedAt: letter.failedAt.toISOString() };
@@ -140,7 +121,7 @@ export const timelineEntrySchema = Type.Object(
     waitsFor: orNull(text('answer, next-try, partner, release, worker or person')),
     traceId: orNull(text('W3C Trace Context')),
   },
-  { $id: 'TimelineEntry' },
+  { $id: 'TimelineEntry', examples: [timelineEntryExample] },
 );
 export function toTimelineBody(entry: TimelineEntry): Static<typeof timelineEntrySchema> {
   return { ...entry, at: entry.at.toISOString(), until: entry.until?.toISOString() ?? null };
@@ -166,7 +147,7 @@ const problemSchema = Type.Object(
       ),
     ),
   },
-  { $id: 'Problem', description: 'RFC 9457' },
+  { $id: 'Problem', description: 'RFC 9457', examples: [problemExample] },
 );
 
 export const sharedSchemas = [orderSchema, letterSchema, timelineEntrySchema, problemSchema];

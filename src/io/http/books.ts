@@ -11,6 +11,7 @@ import { toStorable } from '../moments.ts';
 import { described, problemAnswers } from './answers.ts';
 import type { App } from './app.ts';
 import { readDate } from './dates.ts';
+import { countryLineExample, reasonLineExample, statusLineExample } from './examples.ts';
 import { invalidParameter } from './problems.ts';
 import { rangeQuery, requestHeaders } from './requests.ts';
 
@@ -22,14 +23,17 @@ const status = Type.Enum(['PENDING', 'PROCESSED', 'FAILED', 'CANCELED'], {
   type: 'string',
   description: 'By the facts, which know no PROCESSING: PENDING is every order under way',
 });
-const statusLine = Type.Object({ day, status, ...money });
-const countryLine = Type.Object({ day, status, ...money, country: Type.String() });
-const reasonLine = Type.Object({
-  day,
-  kind: Type.Enum(['declined', 'canceled', 'failed'], { type: 'string' }),
-  code: Type.String({ description: 'Of the decline, or of the reason' }),
-  ...money,
-});
+const statusLine = Type.Object({ day, status, ...money }, { examples: [statusLineExample] });
+const countryLine = Type.Object({ day, status, ...money, country: Type.String() }, { examples: [countryLineExample] });
+const reasonLine = Type.Object(
+  {
+    day,
+    kind: Type.Enum(['declined', 'canceled', 'failed'], { type: 'string' }),
+    code: Type.String({ description: 'Of the decline, or of the reason' }),
+    ...money,
+  },
+  { examples: [reasonLineExample] },
+);
 const percentiles = { count, p50Ms: count, p90Ms: count, p95Ms: count, p99Ms: count };
 const durations = Type.Object({
   items: Type.Array(Type.Object({ day, ...percentiles })),

@@ -31,8 +31,7 @@ const foreseen: ReadonlyMap<unknown, readonly [code: ProblemCode, detail: string
 export function toProblem(error: unknown, request: FastifyRequest, log: Log): ProblemError {
   if (error instanceof ProblemError) return error;
   if (error instanceof UnavailableError) {
-    // A read stores nothing, however it ends.
-    const stored = request.method === 'GET' || request.method === 'HEAD' ? 'nothing' : error.stored;
+    const stored = isRead(request) ? 'read' : error.stored;
     if (stored === 'unknown') log.warn({ err: error, correlationId: request.id }, 'outcome unknown');
     return unavailable(stored, error.retryAfterMs, repetition(request));
   }
@@ -52,6 +51,11 @@ export function toProblem(error: unknown, request: FastifyRequest, log: Log): Pr
 export function toRefusal({ reason, detail }: TurnedAway): ProblemError {
   if (reason === 'host-repeated') return invalidParameter({ in: 'header', name: 'Host', detail });
   return new ProblemError(reason, detail);
+}
+
+// It stores nothing, however it ends.
+export function isRead({ method }: { readonly method: string }): boolean {
+  return method === 'GET' || method === 'HEAD';
 }
 
 function repetition({ routeOptions, headers }: FastifyRequest): string {

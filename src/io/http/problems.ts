@@ -37,6 +37,7 @@ const problems = {
 } as const satisfies Record<string, readonly [status: number, title: string]> &
   Record<Exclude<RefusalCode, 'invalid-order'>, readonly [status: number, title: string]>;
 export type ProblemCode = keyof typeof problems;
+export const problemCodes = Object.keys(problems) as ProblemCode[];
 
 // One mistake in the input: a place in the body (URI-fragment JSON Pointer, RFC 6901), or a
 // header or parameter by name.
@@ -87,16 +88,19 @@ export function orThrow<Answer>(answer: Answer | Refusal): Answer {
 }
 
 // The difference between 503 and 504 is a promise: after a 503 nothing is stored, so any client may try
-// again; after a 504 only a repetition under the same key is safe. `repetition` says how to go on.
+// again; after a 504 only a repetition under the same key is safe. `repetition` says how to go on. Of a read nobody
+// asks what it stored.
 export function unavailable(
-  stored: UnavailableError['stored'],
+  stored: UnavailableError['stored'] | 'read',
   retryAfterMs: number,
   repetition: string,
 ): ProblemError {
   const headers = { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1_000))) };
-  return stored === 'nothing'
-    ? new ProblemError('unavailable', 'Nothing was stored. Try again after the time in Retry-After.', { headers })
-    : new ProblemError('outcome-unknown', `The request may have taken effect. ${repetition}`, { headers });
+  if (stored === 'unknown') {
+    return new ProblemError('outcome-unknown', `The request may have taken effect. ${repetition}`, { headers });
+  }
+  const what = stored === 'read' ? 'The answer cannot be had now' : 'Nothing was stored';
+  return new ProblemError('unavailable', `${what}. Try again after the time in Retry-After.`, { headers });
 }
 
 export const problemMediaType = 'application/problem+json';

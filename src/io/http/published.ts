@@ -19,8 +19,10 @@ type Document = { paths: Record<string, Record<string, Operation>>; components: 
 // Of whatever is asked, wherever: the connection, the headers, the state of the process.
 const everywhere: readonly ProblemCode[] = [
   'bad-request',
+  'cross-site',
   'request-timeout',
   'expectation-failed',
+  'misdirected',
   'headers-too-large',
   'internal-error',
   'not-implemented',

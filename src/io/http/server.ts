@@ -21,7 +21,7 @@ import { createBulkhead } from './bulkhead.ts';
 import { dateFormats } from './dates.ts';
 import { addDeadLetterRoutes } from './dead-letters.ts';
 import { addDocument, addDocumentRoutes } from './document.ts';
-import { answerClientError, answerExpectation, answerProblem, toProblem, toRefusal } from './failures.ts';
+import { answerClientError, answerExpectation, answerProblem, isRead, toProblem, toRefusal } from './failures.ts';
 import { framingMistake } from './framing.ts';
 import { correlationIdPattern, isCorrelationId, safeguards } from './headers.ts';
 import { toInvalid } from './mistakes.ts';
@@ -149,7 +149,8 @@ export function createHttpServer({
     const { headers } = request;
     if (closing) {
       const retryAfter = { headers: { 'retry-after': '1' } };
-      return new ProblemError('unavailable', 'This process is stopping. Nothing was stored.', retryAfter);
+      const stopping = isRead(request) ? 'This process is stopping.' : 'This process is stopping. Nothing was stored.';
+      return new ProblemError('unavailable', stopping, retryAfter);
     }
     const given = headers['x-correlation-id'];
     if (given !== undefined && given !== request.id) {

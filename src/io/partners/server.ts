@@ -11,6 +11,8 @@ import Fastify, { type FastifyReply } from 'fastify';
 import type { OrderId } from '../../domain/order.ts';
 import { type Log, OutsideError, type System } from '../../engine/ports.ts';
 import type { Gate } from '../gate.ts';
+import { parseMoment } from '../moments.ts';
+import { directionText, sendFault, sendTrouble } from './faults.ts';
 import type { Entry, Ledger } from './ledger.ts';
 import { createLocalPartners } from './local.ts';
 import * as messages from './messages.ts';
@@ -30,6 +32,23 @@ export type SandboxServer = {
   readonly close: () => Promise<void>;
 };
 
+function toSecond(given: string | undefined, absent: number): number {
+  if (given === undefined) return absent;
+  const moment = parseMoment(given);
+  if (moment !== null) return Math.floor(moment.getTime() / 1000);
+  throw Object.assign(new Error(`${given} is no time of RFC 3339 that exists`), { statusCode: 400 });
+}
+
+// What stands at the door, for whoever opens it in a browser.
+const introduction = {
+  what: 'The sandbox of Orderly: a simulated payment provider, carrier and mail partner, with a durable ledger',
+  partners: Object.values(messages.paths).map((path) => `POST ${path}`),
+  ledger: ['GET /ledger', 'GET /ledger/orders', 'GET /ledger/summary', 'GET /ledger/calls', 'GET /ledger/traffic'],
+  directions: ['GET /control', 'POST /control', 'DELETE /control'],
+  direction: directionText,
+  health: 'GET /healthz',
+};
+
 function toAudited({ expiresAtMs, createdAtMs, changedAtMs, terms, ...entry }: Entry) {
   return {
     ...entry,
@@ -38,21 +57,6 @@ function toAudited({ expiresAtMs, createdAtMs, changedAtMs, terms, ...entry }: E
     createdAt: new Date(createdAtMs).toISOString(),
     changedAt: new Date(changedAtMs).toISOString(),
   };
-}
-
-function sendFault(reply: FastifyReply, status: number, fault: messages.Fault) {
-  return reply.code(status).send(fault);
-}
-
-function sendTrouble(reply: FastifyReply, { trouble }: OutsideError) {
-  const { code, message } = trouble;
-  if (trouble.class === 'throttled') {
-    reply.header('retry-after', String(Math.ceil((trouble.retryAfterMs ?? 0) / 1000)));
-    return sendFault(reply, 429, { code, message, retryable: true });
-  }
-  if (trouble.class === 'unknown') return sendFault(reply, 500, { code, message, retryable: false });
-  const retryable = trouble.class === 'retryable';
-  return sendFault(reply, trouble.dependencyDown ? 503 : 422, { code, message, retryable });
 }
 
 export function createSandboxServer({ ledger, stage, system, log, gate }: SandboxServerOptions): SandboxServer {
@@ -86,7 +90,7 @@ export function createSandboxServer({ ledger, stage, system, log, gate }: Sandbo
     }
   }
 
-  app.setErrorHandler((error: Error & { statusCode?: number; code?: string }, _request, reply) => {
+  app.setErrorHandler((error: Error & { statusCode?: number; validation?: unknown }, request, reply) => {
     // Nobody is left to hear the answer.
     if (reply.raw.destroyed) return reply.hijack();
     if (error instanceof OutsideError) {
@@ -95,11 +99,22 @@ export function createSandboxServer({ ledger, stage, system, log, gate }: Sandbo
     }
     const status = error.statusCode ?? 500;
     if (status < 500) {
-      return sendFault(reply, status, { code: 'invalid-request', message: error.message, retryable: false });
+      const isDirection = request.routeOptions.url === '/control' && error.validation !== undefined;
+      const message = isDirection ? directionText : error.message;
+      return sendFault(reply, status, { code: 'invalid-request', message, retryable: false });
     }
     log.error({ error }, 'The sandbox failed to answer');
     return sendFault(reply, 500, { code: 'internal', message: 'The sandbox failed to answer.', retryable: false });
   });
+
+  app.setNotFoundHandler((_request, reply) =>
+    sendFault(reply, 404, {
+      code: 'not-found',
+      message: 'There is nothing at this address; see GET /.',
+      retryable: false,
+    }),
+  );
+  app.get('/', () => introduction);
 
   // The ids of orders are opaque here.
   const ofOrder = <R extends { orderId: string }>(request: R) => request as R & { orderId: OrderId };
@@ -155,9 +170,8 @@ export function createSandboxServer({ ledger, stage, system, log, gate }: Sandbo
     items: ledger.callsOf(query.orderId),
   }));
   app.get('/ledger/traffic', { schema: { querystring: messages.TrafficQuery } }, ({ query }) => {
-    const toSecond = (at: string) => Math.floor(new Date(at).getTime() / 1000);
-    const from = query.from === undefined ? 0 : toSecond(query.from);
-    const to = query.to === undefined ? Number.MAX_SAFE_INTEGER : toSecond(query.to);
+    const from = toSecond(query.from, 0);
+    const to = toSecond(query.to, Number.MAX_SAFE_INTEGER);
     return { items: ledger.traffic(from, to) };
   });
   app.get('/healthz', () => ({ status: 'ok' }));

@@ -11,6 +11,7 @@ import MailComposer from 'nodemailer/lib/mail-composer';
 import SMTPConnection from 'nodemailer/lib/smtp-connection';
 import type { System } from '../../engine/ports.ts';
 import type { Mail } from '../../flow/ports.ts';
+import { isLoopback } from '../loopback.ts';
 import { broken, refused, timedOut, unavailable, withoutEffect } from './troubles.ts';
 
 // Messages at once. A worker that is killed leaves as many in doubt, and servers dislike more from one client.
@@ -21,7 +22,12 @@ const idleMs = 30_000;
 const patienceMs = 60_000;
 
 type SendRequest = Parameters<Mail['send']>[0];
-type SmtpError = Error & { readonly responseCode?: number; readonly command?: string; readonly response?: string };
+type SmtpError = Error & {
+  readonly code?: string;
+  readonly responseCode?: number;
+  readonly command?: string;
+  readonly response?: string;
+};
 // How far a message has come: the one thing that decides whether it may be sent again.
 type Progress = { hasBegun: boolean };
 
@@ -41,6 +47,7 @@ export function createSmtpMail(options: {
       host: hostname.replace(/^\[|\]$/g, ''),
       ...(port === '' ? {} : { port: Number(port) }),
       secure: protocol === 'smtps:',
+      requireTLS: mustEncrypt(url),
       connectionTimeout: patienceMs,
       greetingTimeout: patienceMs,
       socketTimeout: patienceMs,
@@ -116,6 +123,14 @@ export function createSmtpMail(options: {
   };
 }
 
+// A password goes to another machine by TLS or not at all, unless the URL says otherwise; without a password TLS is
+// used where it is offered.
+export function mustEncrypt(url: string): boolean {
+  const { hostname, username, searchParams } = new URL(url);
+  const asked = searchParams.get('requireTLS');
+  return asked === null ? username !== '' && !isLoopback(hostname) : asked === 'true';
+}
+
 // One question to the server; ends with its answer, its end, or the signal, which ends the connection too.
 async function asked(
   connection: SMTPConnection,
@@ -170,6 +185,7 @@ function toTrouble(error: SmtpError, { hasBegun }: Progress, signal: AbortSignal
   if (signal.aborted) {
     return hasBegun ? timedOut('success') : unavailable('The mail server did not take the message in time.', error);
   }
+  if (error.code === 'ETLS') return unavailable('The mail server offers no TLS that it may be trusted with.', error);
   if (responseCode === undefined) {
     if (hasBegun) return broken('connection-lost', 'The connection broke before the mail server answered.', error);
     if (command === 'API') return refused('mail-refused', 'The address cannot be written to.');

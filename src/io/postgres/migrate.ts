@@ -13,6 +13,8 @@ import type { Database, Query } from './database.ts';
 export type Subscribed = { readonly consumer: string; readonly type: string; readonly start: 'beginning' | 'now' };
 
 const folder = fileURLToPath(new URL('./migrations/', import.meta.url));
+// The library takes a pattern, and a checkout may lie in a folder such as `orderly [v2]`.
+const literally = (path: string) => path.replace(/[\\?*+@!()[\]{}|]/g, '\\$&');
 // The number that all migrating processes of one database agree on; its value means nothing.
 const migrationLock = 727_001;
 
@@ -25,7 +27,7 @@ export async function migrate(database: Database, subscriptions: readonly Subscr
     await query('/* lock-migrations */ SELECT pg_advisory_xact_lock($1)', [migrationLock]);
     const postgrator = new Postgrator({
       driver: 'pg',
-      migrationPattern: `${folder}*.sql`,
+      migrationPattern: `${literally(folder)}*.sql`,
       schemaTable: 'schema_version',
       execQuery: async (text) => ({ rows: await query(text) }),
       execSqlScript: async (script) => {
@@ -33,8 +35,10 @@ export async function migrate(database: Database, subscriptions: readonly Subscr
       },
     });
     await postgrator.migrate();
+    const version = await postgrator.getDatabaseVersion();
+    if (version < expectedVersion()) throw new Error(`the migrations in ${folder} were not found`);
     await enterSubscriptions(query, subscriptions);
-    return expectedVersion();
+    return version;
   });
 }
 

@@ -14,6 +14,9 @@ export type Metrics = {
   readonly scrape: () => Promise<{ readonly contentType: string; readonly body: string }>;
 };
 
+// Gauges of the library with the ending of a counter, which linters refuse; each of them stands beside it, by type.
+const misnamed = ['nodejs_active_resources_total', 'nodejs_active_handles_total', 'nodejs_active_requests_total'];
+
 export function createMetrics(
   // By reader of the event log, and dead letters.
   backlog: () => Promise<{ unreadSeconds: ReadonlyMap<string, number>; openLetters: number }>,
@@ -22,6 +25,7 @@ export function createMetrics(
 ): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  for (const name of misnamed) registry.removeSingleMetric(name);
   const registers = [registry];
   const published = new Counter({ name: 'orderly_facts_published_total', help: 'Facts that the bus has', registers });
   const ended = new Counter({

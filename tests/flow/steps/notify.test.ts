@@ -134,6 +134,23 @@ describe('the text of a mail', () => {
     }
   });
 
+  it('has the amount to the last digit, in every number of decimals', () => {
+    const amounts: [amount: number, currency: string, written: string][] = [
+      [9_007_199_254_740_991, 'USD', '$90,071,992,547,409.91'],
+      [7_000_000_000_000_003, 'EUR', '€70,000,000,000,000.03'],
+      [9_007_199_254_740_991, 'JPY', '¥9,007,199,254,740,991'],
+      [9_007_199_254_740_991, 'KWD', 'KWD 9,007,199,254,740.991'],
+      [1, 'USD', '$0.01'],
+      [1, 'KWD', 'KWD 0.001'],
+      [1, 'CLF', 'CLF 0.0001'],
+      [100_000, 'HUF', 'HUF 1,000.00'],
+    ];
+    for (const [amount, currency, written] of amounts) {
+      const { text } = mailText('processed', orderWith({ amount, currency }));
+      assert.ok(text.replaceAll('\u00a0', ' ').includes(`: ${written}.`), text);
+    }
+  });
+
   it('ends after a bounded number of lines', () => {
     const many = Array.from({ length: 100 }, () => ({ sku: 'lamp', quantity: 1, unitPrice: 1 }));
     assert.match(mailText('processed', orderWith({ items: many })).text, /\nand 80 more$/);
