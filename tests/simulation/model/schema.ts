@@ -6,7 +6,7 @@
 import { createTable, type Table } from './table.ts';
 import { SqlError } from './values.ts';
 
-export type OrderRow = {
+export type OrderRow = EffectColumns & {
   readonly id: string;
   readonly status: string;
   readonly payment: string;
@@ -28,6 +28,20 @@ export type OrderRow = {
   readonly created_at: Date;
   readonly updated_at: Date;
 };
+// All null where an effect was never meant to be.
+export type EffectColumns = {
+  readonly authorization_generation: number | null;
+  readonly authorization_state: string | null;
+  readonly authorization_token: string | null;
+  readonly authorization_first_used_at: Date | null;
+  readonly authorization_reference: string | null;
+  readonly authorization_expires_at: Date | null;
+  readonly booking_generation: number | null;
+  readonly booking_state: string | null;
+  readonly booking_token: string | null;
+  readonly booking_first_used_at: Date | null;
+  readonly booking_reference: string | null;
+};
 export type KeyRow = {
   readonly key: string;
   readonly fingerprint: Buffer;
@@ -44,7 +58,8 @@ export type EventRow = {
   readonly causation_id: string | null;
   readonly traceparent: string | null;
   readonly time: Date;
-  readonly xid: string;
+  readonly attempt: number | null;
+  readonly duration_ms: number | null;
 };
 export type OutboxRow = {
   readonly order_id: string;
@@ -55,44 +70,35 @@ export type OutboxRow = {
 };
 // `-infinity` is a number for pg.
 export type LaneRow = { readonly lane: number; readonly token: string | null; readonly lease_until: Date | number };
-export type DeliveryRow = {
-  readonly event_id: string;
+export type JobRow = {
+  readonly order_id: string;
+  readonly version: number;
   readonly consumer: string;
-  readonly order_id: string | null;
-  readonly state: string;
+  readonly event_type: string;
+  readonly created_at: Date;
+  readonly due_at: Date;
+  readonly waiting_since: Date | null;
   readonly token: string | null;
+  readonly lease_until: Date | null;
   readonly epoch: number;
   readonly attempt: number;
   readonly takeovers: number;
-  readonly due_at: Date | null;
-  readonly waiting_since: Date | null;
-  readonly started_at: Date | null;
-  readonly ended_at: Date | null;
 };
-export type EffectRow = {
-  readonly order_id: string;
-  readonly name: string;
-  readonly key: string;
-  readonly generation: number;
-  readonly state: string;
-  readonly token: string;
-  readonly first_used_at: Date;
-  readonly reference: string | null;
-  readonly expires_at: Date | null;
-};
+export type SubscriptionRow = { readonly event_type: string; readonly consumer: string };
+export type DependencyRow = { readonly name: string; readonly down_since: Date };
 export type LetterRow = {
   readonly id: string;
-  readonly order_id: string | null;
+  readonly order_id: string;
+  readonly version: number;
   readonly consumer: string;
-  readonly delivery_id: string;
-  readonly event_id: string | null;
-  readonly event_type: string | null;
+  readonly event_id: string;
+  readonly event_type: string;
+  readonly epoch: number;
   readonly failure_class: string;
   readonly code: string;
   readonly message: string;
   readonly attempts: number;
   readonly failed_at: Date;
-  readonly raw: Buffer | null;
   readonly closed_at: Date | null;
   readonly closed_how: string | null;
 };
@@ -109,7 +115,6 @@ export type AttemptRow = {
   readonly at: Date;
   readonly duration_ms: number | null;
 };
-export type WatermarkRow = { readonly consumer: string; readonly type: string; readonly xid: string };
 export type AuditRow = {
   readonly id: string;
   readonly at: Date;
@@ -151,14 +156,33 @@ const among = (...values: string[]) => {
 const statuses = among('PENDING', 'PROCESSING', 'PROCESSED', 'FAILED', 'CANCELED');
 const payments = among('none', 'pending', 'authorized', 'declined', 'voided', 'unknown');
 const fulfillments = among('none', 'pending', 'scheduled', 'rejected', 'canceled', 'unknown');
-const deliveryStates = among('running', 'waiting', 'done', 'skipped', 'dead');
-const effectNames = among('authorization', 'booking');
 const effectStates = among('intent', 'unknown', 'none', 'done', 'declined', 'undone', 'stuck');
-const outcomes = among('retry', 'wait', 'takeover', 'dead', 'skipped');
+const outcomes = among('done', 'retry', 'wait', 'takeover', 'dead', 'skipped');
 const measures = among('status', 'declined', 'canceled', 'failed', 'duration');
 const closings = among('reprocessed', 'canceled');
 // PostgreSQL counts code points.
 const lengthOf = (text: string) => [...text].length;
+
+type EffectCells = { readonly state: string | null; readonly needed: unknown[]; readonly others: unknown[] };
+const authorizationOf = (row: OrderRow): EffectCells => ({
+  state: row.authorization_state,
+  needed: [row.authorization_generation, row.authorization_token, row.authorization_first_used_at],
+  others: [row.authorization_reference, row.authorization_expires_at],
+});
+const bookingOf = (row: OrderRow): EffectCells => ({
+  state: row.booking_state,
+  needed: [row.booking_generation, row.booking_token, row.booking_first_used_at],
+  others: [row.booking_reference],
+});
+const isWhole = ({ state, needed, others }: EffectCells) =>
+  state === null ? [...needed, ...others].every((value) => value === null) : needed.every((value) => value !== null);
+
+export const noEffects: EffectColumns = {
+  ...{ authorization_generation: null, authorization_state: null, authorization_token: null },
+  ...{ authorization_first_used_at: null, authorization_reference: null, authorization_expires_at: null },
+  ...{ booking_generation: null, booking_state: null, booking_token: null },
+  ...{ booking_first_used_at: null, booking_reference: null },
+};
 
 export type Tables = ReturnType<typeof createTables>;
 export type Subscribed = { readonly consumer: string; readonly type: string };
@@ -188,6 +212,13 @@ export function createTables(subscribed: readonly Subscribed[]) {
           (row.reason_code === null) === (row.reason_message === null),
         orders_processed_are_paid_and_booked: (row) =>
           row.status !== 'PROCESSED' || (row.payment === 'authorized' && row.fulfillment === 'scheduled'),
+        effect_states: (row) =>
+          [row.authorization_state, row.booking_state].every((state) => state === null || effectStates(state)),
+        effect_generations: (row) => (row.authorization_generation ?? 0) >= 0 && (row.booking_generation ?? 0) >= 0,
+        orders_effects_are_whole: (row) => isWhole(authorizationOf(row)) && isWhole(bookingOf(row)),
+        orders_effects_done_have_a_reference: (row) =>
+          (row.authorization_state !== 'done' || row.authorization_reference !== null) &&
+          (row.booking_state !== 'done' || row.booking_reference !== null),
       },
     ),
   });
@@ -200,23 +231,13 @@ export function createTables(subscribed: readonly Subscribed[]) {
     }),
   });
 
-  // Committed facts of a type by transaction, for the pull.
-  const byType = new Map<string, EventRow[]>();
-  const events = createTable<EventRow, 'order' | 'version'>({
+  const events = createTable<EventRow, 'order'>({
     name: 'events',
-    key: (row) => row.id,
-    indexes: { order: (row) => row.order_id, version: (row) => `${row.order_id} ${row.version}` },
-    unique: ['version'],
-    check: checks<EventRow>('events', ['id', 'order_id', 'version', 'type', 'data', 'correlation_id', 'time', 'xid'], {
+    key: (row) => `${row.order_id} ${row.version}`,
+    indexes: { order: (row) => row.order_id },
+    check: checks<EventRow>('events', ['id', 'order_id', 'version', 'type', 'data', 'correlation_id', 'time'], {
       version: (row) => row.version >= 1,
     }),
-    onInserted: (row) => {
-      const rows = byType.get(row.type);
-      if (rows === undefined) return void byType.set(row.type, [row]);
-      let at = rows.length;
-      while (at > 0 && Number((rows[at - 1] as EventRow).xid) > Number(row.xid)) at -= 1;
-      rows.splice(at, 0, row);
-    },
   });
 
   const outbox = createTable<OutboxRow, 'order'>({
@@ -235,43 +256,53 @@ export function createTables(subscribed: readonly Subscribed[]) {
   });
   for (let lane = 0; lane < 16; lane += 1) relayLanes.seed({ lane, token: null, lease_until: -Infinity });
 
-  const deliveries = createTable<DeliveryRow, 'due'>({
-    name: 'deliveries',
-    key: (row) => deliveryKey(row.event_id, row.consumer),
-    indexes: { due: (row) => (row.due_at === null ? null : row.consumer) },
-    check: checks<DeliveryRow>('deliveries', ['event_id', 'consumer', 'state', 'epoch', 'attempt', 'takeovers'], {
-      state: (row) => deliveryStates(row.state),
-      epoch: (row) => row.epoch >= 0,
-      attempt: (row) => row.attempt >= 0,
-      takeovers: (row) => row.takeovers >= 0,
-      deliveries_owed_are_due: (row) => (row.due_at !== null) === (row.state === 'running' || row.state === 'waiting'),
-    }),
+  const jobs = createTable<JobRow, 'order' | 'consumer'>({
+    name: 'jobs',
+    key: jobKey,
+    indexes: { order: (row) => row.order_id, consumer: (row) => row.consumer },
+    check: checks<JobRow>(
+      'jobs',
+      [
+        ...(['order_id', 'version', 'consumer', 'event_type', 'created_at', 'due_at', 'epoch'] as const),
+        ...(['attempt', 'takeovers'] as const),
+      ],
+      {
+        epoch: (row) => row.epoch >= 0,
+        attempt: (row) => row.attempt >= 0,
+        takeovers: (row) => row.takeovers >= 0,
+        jobs_claimed_have_a_lease: (row) => (row.token === null) === (row.lease_until === null),
+      },
+    ),
   });
 
-  const effects = createTable<EffectRow, 'order'>({
-    name: 'effects',
-    key: (row) => `${row.order_id} ${row.name}`,
-    indexes: { order: (row) => row.order_id },
-    check: checks<EffectRow>('effects', ['order_id', 'name', 'key', 'generation', 'state', 'token', 'first_used_at'], {
-      name: (row) => effectNames(row.name),
-      generation: (row) => row.generation >= 0,
-      state: (row) => effectStates(row.state),
-      effects_done_have_a_reference: (row) => row.state !== 'done' || row.reference !== null,
-    }),
+  const subscriptions = createTable<SubscriptionRow, 'type'>({
+    name: 'subscriptions',
+    key: (row) => `${row.event_type} ${row.consumer}`,
+    indexes: { type: (row) => row.event_type },
+    check: checks<SubscriptionRow>('subscriptions', ['event_type', 'consumer']),
+  });
+  for (const { consumer, type } of subscribed) subscriptions.seed({ event_type: type, consumer });
+
+  const dependencies = createTable<DependencyRow>({
+    name: 'dependencies',
+    key: (row) => row.name,
+    check: checks<DependencyRow>('dependencies', ['name', 'down_since']),
   });
 
-  const deadLetters = createTable<LetterRow, 'open' | 'delivery' | 'order'>({
+  const deadLetters = createTable<LetterRow, 'open' | 'order'>({
     name: 'dead_letters',
     key: (row) => row.id,
     indexes: {
-      open: (row) => (row.closed_at === null ? deliveryKey(row.delivery_id, row.consumer) : null),
-      delivery: (row) => deliveryKey(row.delivery_id, row.consumer),
+      open: (row) => (row.closed_at === null ? jobKey(row) : null),
       order: (row) => row.order_id,
     },
     unique: ['open'],
     check: checks<LetterRow>(
       'dead_letters',
-      ['id', 'consumer', 'delivery_id', 'failure_class', 'code', 'message', 'attempts', 'failed_at'],
+      [
+        ...(['id', 'order_id', 'version', 'consumer', 'event_id', 'event_type', 'epoch', 'failure_class'] as const),
+        ...(['code', 'message', 'attempts', 'failed_at'] as const),
+      ],
       {
         attempts: (row) => row.attempts >= 0,
         closed_how: (row) => row.closed_how === null || closings(row.closed_how),
@@ -296,14 +327,6 @@ export function createTables(subscribed: readonly Subscribed[]) {
     ),
   });
 
-  const watermarks = createTable<WatermarkRow>({
-    name: 'watermarks',
-    key: (row) => `${row.consumer} ${row.type}`,
-    check: checks<WatermarkRow>('watermarks', ['consumer', 'type', 'xid']),
-  });
-  // Of an empty database the beginning and now are the same place.
-  for (const { consumer, type } of subscribed) watermarks.seed({ consumer, type, xid: '0' });
-
   const auditLog = createTable<AuditRow, 'order'>({
     name: 'audit_log',
     key: (row) => row.id,
@@ -327,15 +350,27 @@ export function createTables(subscribed: readonly Subscribed[]) {
   };
 
   return {
-    ...{ orders, idempotencyKeys, events, outbox, relayLanes, deliveries, effects },
-    ...{ deadLetters, attempts, watermarks, auditLog, analytics },
+    ...{ orders, idempotencyKeys, events, outbox, relayLanes, jobs, subscriptions, dependencies },
+    ...{ deadLetters, attempts, auditLog, analytics },
     nextPosition,
-    subscribers: subscribed.map(({ consumer }) => consumer),
-    factsOfType: (type: string): readonly EventRow[] => byType.get(type) ?? [],
   };
 }
 
-export const deliveryKey = (eventId: string, consumer: string) => `${eventId} ${consumer}`;
+export const jobKey = ({ order_id, version, consumer }: Pick<JobRow, 'order_id' | 'version' | 'consumer'>) =>
+  `${order_id} ${version} ${consumer}`;
+
+// A job as its columns' defaults make it, in a transaction that began at `nowMs`.
+export function newJob(
+  key: Pick<JobRow, 'order_id' | 'version' | 'consumer'>,
+  event_type: string,
+  nowMs: number,
+): JobRow {
+  const now = new Date(nowMs);
+  return {
+    ...{ ...key, event_type, created_at: now, due_at: now, waiting_since: null, token: null, lease_until: null },
+    ...{ epoch: 0, attempt: 0, takeovers: 0 },
+  };
+}
 
 function numbered<R extends object>(next: () => number): (row: R) => string {
   const numbers = new WeakMap<R, string>();

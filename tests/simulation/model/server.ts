@@ -8,9 +8,8 @@
 import { createTables, type Subscribed, type Tables } from './schema.ts';
 import { analyticsStatements } from './statements/analytics.ts';
 import { cleanupStatements } from './statements/cleanup.ts';
-import { deliveryStatements } from './statements/deliveries.ts';
-import { effectStatements } from './statements/effects.ts';
 import { factStatements } from './statements/facts.ts';
+import { jobStatements } from './statements/jobs.ts';
 import { letterStatements } from './statements/letters.ts';
 import { orderStatements } from './statements/orders.ts';
 import type { Ask, Row, Statement } from './statements/statement.ts';
@@ -23,8 +22,7 @@ export type { Row } from './statements/statement.ts';
 export const statements: Readonly<Record<string, Statement>> = {
   ...orderStatements,
   ...factStatements,
-  ...deliveryStatements,
-  ...effectStatements,
+  ...jobStatements,
   ...letterStatements,
   ...cleanupStatements,
   ...analyticsStatements,
@@ -226,7 +224,7 @@ export function createModelServer(options: {
     function run(job: Job): void {
       const { name } = job;
       if (name === 'begin') {
-        open ??= transactions.begin(number);
+        open ??= transactions.begin(number, nowMs());
         limits = readLimits(job.text);
         watchIdle();
         return finish(job, [], false);
@@ -241,14 +239,14 @@ export function createModelServer(options: {
       if (aborted) {
         return finish(job, new SqlError('25P02', 'current transaction is aborted'), false);
       }
-      begin(job, open ?? transactions.begin(number));
+      begin(job, open ?? transactions.begin(number, nowMs()));
     }
 
     function begin(job: Job, tx: Transaction): void {
       tx.command += 1;
       tx.label = job.name;
       if (tx !== open) single = tx;
-      const ask: Ask = { tables, tx, nowMs, xmin: transactions.xmin, text: job.text };
+      const ask: Ask = { tables, tx, nowMs, startedMs: () => tx.startedMs, xmin: transactions.xmin, text: job.text };
       let steps: ReturnType<Statement>;
       try {
         steps = (statements[job.name] as Statement)(ask, job.values);
@@ -407,11 +405,11 @@ function committedTables(tables: Tables) {
     events: tables.events.committed(),
     outbox: tables.outbox.committed(),
     relay_lanes: tables.relayLanes.committed(),
-    deliveries: tables.deliveries.committed(),
-    effects: tables.effects.committed(),
+    jobs: tables.jobs.committed(),
+    subscriptions: tables.subscriptions.committed(),
+    dependencies: tables.dependencies.committed(),
     dead_letters: tables.deadLetters.committed(),
     attempts: tables.attempts.committed(),
-    watermarks: tables.watermarks.committed(),
     audit_log: tables.auditLog.committed(),
     analytics: tables.analytics.committed(),
   };

@@ -1,8 +1,8 @@
-// orders and idempotency_keys: accept.ts, orders.ts and the locking statement of claim.ts.
+// orders and idempotency_keys: accept.ts, orders.ts, and the audit log of desk.ts.
 
-import type { OrderRow } from '../schema.ts';
+import { type EffectColumns, noEffects, type OrderRow } from '../schema.ts';
 import { bigints, byteses, integers, jsons, text, texts, times, uuid, uuids } from '../values.ts';
-import { factColumns, insertFact, laneOf } from './facts.ts';
+import { insertFact, insertJobs } from './facts.ts';
 import { type Ask, compare, equal, ones, type Row, type Statement } from './statement.ts';
 
 export const orderColumns = (o: OrderRow): Row => ({
@@ -28,7 +28,23 @@ export const orderColumns = (o: OrderRow): Row => ({
   updated_at: o.updated_at,
 });
 
-function* acceptOrders({ tables, tx }: Ask, values: readonly unknown[]) {
+const effectColumns = (o: OrderRow): EffectColumns => ({
+  authorization_generation: o.authorization_generation,
+  authorization_state: o.authorization_state,
+  authorization_token: o.authorization_token,
+  authorization_first_used_at: o.authorization_first_used_at,
+  authorization_reference: o.authorization_reference,
+  authorization_expires_at: o.authorization_expires_at,
+  booking_generation: o.booking_generation,
+  booking_state: o.booking_state,
+  booking_token: o.booking_token,
+  booking_first_used_at: o.booking_first_used_at,
+  booking_reference: o.booking_reference,
+});
+export const recordColumns = (o: OrderRow): Row => ({ ...orderColumns(o), ...effectColumns(o) });
+
+function* acceptOrders(ask: Ask, values: readonly unknown[]) {
+  const { tables, tx } = ask;
   const [ids, keys, fingerprints] = [uuids(values[0]), texts(values[1]), byteses(values[2])];
   const [amounts, currencies, countries, items] = [
     bigints(values[3]),
@@ -79,6 +95,7 @@ function* acceptOrders({ tables, tx }: Ask, values: readonly unknown[]) {
       version: 1,
       created_at,
       updated_at: created_at,
+      ...noEffects,
     };
     if ((yield* tables.orders.insert(tx, order, 'key')) === null) orderIds.add(id);
   }
@@ -86,10 +103,7 @@ function* acceptOrders({ tables, tx }: Ask, values: readonly unknown[]) {
   // One order that is in the request twice would have its fact twice.
   const placed = requests.filter(({ id }) => orderIds.has(id));
   // PostgreSQL runs the parts of WITH that nobody reads from the last to the first.
-  for (const { i, id } of placed) {
-    const owed = { order_id: id, version: 1, event_id: eventIds[i] as string, lane: laneOf(id) };
-    yield* tables.outbox.insert(tx, { ...owed, position: tables.nextPosition() });
-  }
+  for (const { i, id } of placed) yield* insertJobs(ask, { order_id: id, version: 1, type: types[i] as string });
   for (const { i, id, created_at } of placed) {
     yield* insertFact(tables, tx, data[i] ?? null, {
       id: eventIds[i] as string,
@@ -100,6 +114,8 @@ function* acceptOrders({ tables, tx }: Ask, values: readonly unknown[]) {
       causation_id: null,
       traceparent: parents[i] as string | null,
       time: created_at,
+      attempt: null,
+      duration_ms: null,
     });
   }
   return [...orderIds].map((id) => ({ id }));
@@ -119,6 +135,14 @@ function* updateOrders({ tables, tx }: Ask, values: readonly unknown[]) {
     integers(values[9]),
     times(values[10]),
   ];
+  const [generations, states, tokens] = [integers(values[11]), texts(values[12]), uuids(values[13])];
+  const [uses, references, expiries] = [times(values[14]), texts(values[15]), times(values[16])];
+  const [bookingGenerations, bookingStates, bookingTokens] = [
+    integers(values[17]),
+    texts(values[18]),
+    uuids(values[19]),
+  ];
+  const [bookingUses, bookingReferences] = [times(values[20]), texts(values[21])];
   const changes = ids.map((id, i) => ({
     found: tables.orders.find(tx, id),
     where: (o: OrderRow) => equal(o.version, fromVersions[i]) && equal(o.status, fromStatuses[i]),
@@ -132,27 +156,20 @@ function* updateOrders({ tables, tx }: Ask, values: readonly unknown[]) {
       reason_message: messages[i] as string | null,
       version: versions[i] as number,
       updated_at: updates[i] as Date,
+      authorization_generation: generations[i] as number | null,
+      authorization_state: states[i] as string | null,
+      authorization_token: tokens[i] as string | null,
+      authorization_first_used_at: uses[i] as Date | null,
+      authorization_reference: references[i] as string | null,
+      authorization_expires_at: expiries[i] as Date | null,
+      booking_generation: bookingGenerations[i] as number | null,
+      booking_state: bookingStates[i] as string | null,
+      booking_token: bookingTokens[i] as string | null,
+      booking_first_used_at: bookingUses[i] as Date | null,
+      booking_reference: bookingReferences[i] as string | null,
     }),
   }));
   return ones(yield* tables.orders.change(tx, changes));
-}
-
-// Facts with their orders, and whether their reader's mark is past them.
-function factsOfKeys({ tables, tx }: Ask, [eventIds, consumers]: readonly unknown[]) {
-  const { orders, events, watermarks } = tables;
-  const names = texts(consumers);
-  return uuids(eventIds).flatMap((eventId, i) => {
-    const event = events.get(tx, eventId);
-    const order = event && orders.find(tx, event.order_id);
-    if (!event || !order) return [];
-    const consumer = names[i] as string;
-    const row = () => {
-      const mark = watermarks.get(tx, `${consumer} ${event.type}`);
-      const isBelow = mark !== null && Number(event.xid) <= Number(mark.xid);
-      return { consumer, ...factColumns(event), ...orderColumns(order.row), is_below_watermark: isBelow };
-    };
-    return [{ order, row }];
-  });
 }
 
 export const orderStatements: Readonly<Record<string, Statement>> = {
@@ -192,7 +209,7 @@ export const orderStatements: Readonly<Record<string, Statement>> = {
   'lock-order': function* ({ tables, tx }, [id]) {
     const found = tables.orders.find(tx, uuid(id));
     const locked = yield* tables.orders.lockAll(tx, found === null ? [] : [found], () => true);
-    return locked.map(({ row }) => orderColumns(row));
+    return locked.map(({ row }) => recordColumns(row));
   },
 
   'lock-orders': ({ tables, tx }, [ids]) => {
@@ -202,17 +219,16 @@ export const orderStatements: Readonly<Record<string, Statement>> = {
       const { id, status, payment, fulfillment, retry_count, reason_code, reason_message, version, updated_at } =
         one.row;
       const state = { order_id: id, status, payment, fulfillment, retry_count };
-      return [{ ...state, reason_code, reason_message, version, updated_at }];
+      return [{ ...state, reason_code, reason_message, version, updated_at, ...effectColumns(one.row) }];
     });
   },
 
-  'lock-orders-of-facts': (ask, values) => {
-    const found = factsOfKeys(ask, values);
-    found.sort((one, other) => compare(one.order.row.id, other.order.row.id));
-    return found.filter(({ order }) => ask.tables.orders.tryLock(ask.tx, order)).map(({ row }) => row());
+  'lock-orders-by-id': ({ tables, tx }, [ids]) => {
+    const found = [...new Set(uuids(ids))].sort(compare).map((id) => tables.orders.find(tx, id));
+    return found.flatMap((one) =>
+      one === null || !tables.orders.tryLock(tx, one) ? [] : [recordColumns(one.row)],
+    );
   },
-
-  'read-facts': (ask, values) => factsOfKeys(ask, values).map(({ row }) => row()),
 
   'update-orders': updateOrders,
 
