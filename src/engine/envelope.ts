@@ -2,10 +2,10 @@
 // application/cloudevents+json), with correlation and causation as extensions.
 //
 // Promises: what `toMessage` writes, `readEnvelope` reads; what it cannot read comes back as a reason,
-// never as an exception. A reader takes from the envelope only the id and the type's name: everything
+// never as an exception. A reader takes from the envelope which job to look at, and nothing else: everything
 // else it reads from the database.
 
-import type { Fact, Message } from './ports.ts';
+import type { Fact, Hint, Message } from './ports.ts';
 
 // The largest message that every supported broker takes with room for its own headers.
 export const envelopeBytesMax = 65_536;
@@ -30,12 +30,13 @@ export function toMessage(fact: Fact, stream: string): Message {
   return { id: fact.id, key: fact.subject, type: fact.type, stream, body: Buffer.from(body) };
 }
 
-export type Envelope = { readonly id: string; readonly type: string };
 export type Unreadable = { readonly code: 'unreadable' | 'oversized'; readonly message: string };
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+// The version of a subject, as the database holds it.
+const versionMax = 2_147_483_647;
 
-export function readEnvelope(body: Buffer): Envelope | Unreadable {
+export function readHint(body: Buffer): Hint | Unreadable {
   if (body.length > envelopeBytesMax) {
     return {
       code: 'oversized',
@@ -44,15 +45,17 @@ export function readEnvelope(body: Buffer): Envelope | Unreadable {
   }
   const value = parse(body);
   if (typeof value !== 'object' || value === null) return unreadable('the message is not a JSON object');
-  const { specversion, id, type } = value as Record<string, unknown>;
+  const { specversion, subject, sequence, type } = value as Record<string, unknown>;
   if (specversion !== '1.0') return unreadable('the message is not a CloudEvent of version 1.0');
-  if (typeof id !== 'string' || !uuid.test(id)) return unreadable('the id of the message is not a UUID');
+  if (typeof subject !== 'string' || !uuid.test(subject)) return unreadable('the subject of the message is not a UUID');
   if (typeof type !== 'string' || type === '') return unreadable('the message has no type');
-  return { id, type };
+  const version = typeof sequence === 'string' && /^\d{10}$/.test(sequence) ? Number(sequence) : 0;
+  if (version < 1 || version > versionMax) return unreadable('the sequence of the message is not a version');
+  return { subject, version, type };
 }
 
-export function isUnreadable(envelope: Envelope | Unreadable): envelope is Unreadable {
-  return 'code' in envelope;
+export function isUnreadable(read: Hint | Unreadable): read is Unreadable {
+  return 'code' in read;
 }
 
 function parse(body: Buffer): unknown {

@@ -11,14 +11,12 @@ import { createLeasedTurns } from './cursor-turns.ts';
 import { toMessage } from './envelope.ts';
 import type { Bus, Cursors, Log, System } from './ports.ts';
 
-// A relay that died leaves its cursor for this long; the consumers' pull bridges the gap.
+// A relay that died leaves its cursor for this long; the consumers' polls bridge the gap.
 const leaseMs = 5_000;
 // Read at once: a batch that brokers like, and some hundred kilobytes in memory.
 const batchMax = 500;
 // Across processes nobody wakes the relay, so this is what an idle system adds to an event's way.
-const sharedPollMs = 15;
-// Who writes in this process wakes the relay; only a commit whose answer was lost does not.
-const ownPollMs = 500;
+const pollMs = 15;
 // Between two rounds at the least: under load the events of this long travel together, which halves what
 // publishing costs the database; on a lone order's way it is hardly ever waited for.
 const roundMs = 4;
@@ -28,14 +26,12 @@ const storeEveryMs = 250;
 export function createRelay(options: {
   readonly cursors: Pick<Cursors<never>, 'hold' | 'release' | 'look' | 'store'>;
   readonly bus: Pick<Bus, 'publish'>;
-  // Other processes write events too.
-  readonly isShared: boolean;
   readonly streamOf: (type: string) => string;
   readonly system: System;
   readonly log: Log;
   readonly onPublished?: (count: number) => void;
 }): CursorReader {
-  const { cursors, bus, isShared, streamOf, system, log, onPublished = () => {} } = options;
+  const { cursors, bus, streamOf, system, log, onPublished = () => {} } = options;
   const turns = createLeasedTurns({
     reader: 'relay',
     cursors,
@@ -51,6 +47,5 @@ export function createRelay(options: {
       return [];
     },
   });
-  const pollMs = isShared ? sharedPollMs : ownPollMs;
   return createCursorReader({ consumer: 'relay', turns, batchMax, pollMs, roundMs, system, log });
 }

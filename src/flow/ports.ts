@@ -11,7 +11,7 @@ import type { Item, Order, OrderId, PaymentScenario } from '../domain/order.ts';
 import type { Refusal } from '../domain/refusals.ts';
 import type { Step } from '../engine/ports.ts';
 import type { TimelineEntry } from './orders/sentences.ts';
-import type { Books, Count } from './projections/books.ts';
+import type { Books } from './projections/books.ts';
 import type { OrderPlace, OrderQuery, Search } from './projections/search-ports.ts';
 
 export type Authorization = { readonly authorizationId: string; readonly expiresAt: Date };
@@ -107,18 +107,20 @@ export type EffectName = 'authorization' | 'booking';
 export type EffectState = 'intent' | 'unknown' | 'none' | 'done' | 'declined' | 'undone' | 'stuck';
 export type Effect = {
   readonly name: EffectName;
-  readonly key: string;
+  // What makes its key (`keyOfEffect`), together with the order and the name.
   readonly generation: number;
   readonly state: EffectState;
-  // The claim that may write this row; an undo takes it from the do.
+  // The claim that may write this effect; an undo takes it from the do.
   readonly token: string;
+  // When a call was first made under this key.
   readonly firstUsedAt: Date;
   // The partner's own id once known.
   readonly reference: string | null;
+  // Of an authorization, once known.
   readonly expiresAt: Date | null;
 };
 
-// The subject of every step: the order and its effects, as the transaction sees them.
+// The subject of every step: the order and its effects, which are one row and change under one lock.
 export type OrderRecord = {
   readonly order: Order;
   readonly effects: { readonly [N in EffectName]?: Effect };
@@ -128,10 +130,8 @@ export type OrderRecord = {
 export type OrderChange = {
   readonly order: Order;
   readonly facts: readonly Happened[];
-  // Full rows; written under the claim's token (a claim takes the row, a settle must still own it).
+  // Each as a whole. A claim takes them for its token; a settle must still hold them by it.
   readonly effects: readonly Omit<Effect, 'token'>[];
-  // What is added to the books; only of a step that ends at its claim.
-  readonly counts?: readonly Count[];
 };
 
 export type PlaceRequest = {

@@ -75,13 +75,15 @@ async function work(
   const { duties, config, system, log, signal, database } = options;
   const metrics = createMetrics(
     () => readBacklog(database),
-    async () => (await bus.lag?.()) ?? new Map(),
+    async () => (await bus?.lag()) ?? new Map(),
   );
   const isUsed = duties.relay || duties.consumers.length > 0;
-  const bus = await openBus(config.bus, { isUsed, system, log, onDropped: metrics.hintDropped });
+  const bus = isUsed ? await openBus(config.bus, { system, log }) : null;
   const engine = createEngine({
     database,
     bus,
+    // Nobody else can open the embedded database.
+    knowsAllWriters: config.database.url === null,
     partners: options.partners,
     search: options.search,
     simulatedPartners: true,
@@ -114,7 +116,7 @@ async function work(
     port === null
       ? null
       : await server.listen({ host, port }).catch(async (error) => {
-          await bus.close();
+          await bus?.close();
           throw cannotListen(error, { host, port, setting });
         });
   try {

@@ -5,33 +5,36 @@
 
 import { factTypes, streamOf } from '../domain/events.ts';
 import { createCourtesy } from '../engine/backpressure.ts';
-import { type Breaker, createBreaker } from '../engine/breaker.ts';
+import { createBreaker } from '../engine/breaker.ts';
 import { createConsumer } from '../engine/consumer.ts';
+import { createDownSince } from '../engine/down-since.ts';
 import { nameOf } from '../engine/envelope.ts';
 import { createGroupCommit } from '../engine/group-commit.ts';
+import { createHintReader } from '../engine/hints.ts';
 import { createLeases } from '../engine/leases.ts';
-import { createPull, type Pull } from '../engine/poller.ts';
-import type { Bus, ClaimAnswer, Log, SettleAnswer, Subscription, System } from '../engine/ports.ts';
+import { createPoller, type Poller } from '../engine/poller.ts';
+import type { Bus, Hint, Log, SettleAnswer, Subscription, System } from '../engine/ports.ts';
 import { createRelay } from '../engine/relay.ts';
 import type { RetryPolicy } from '../engine/retry-policy.ts';
+import { createSemaphore } from '../engine/semaphore.ts';
 import { createOrderDesk } from '../flow/orders/order-desk.ts';
-import type { OrderDesk, OrderRecord, Partners, PlaceAnswer, PlaceRequest } from '../flow/ports.ts';
-import { createIndexing } from '../flow/projections/index-order.ts';
+import type { OrderChange, OrderDesk, OrderRecord, Partners, PlaceAnswer, PlaceRequest } from '../flow/ports.ts';
 import type { Search } from '../flow/projections/search-ports.ts';
 import { boundPartners } from '../flow/steps/outside.ts';
 import { type Rehearsal, rehearse } from '../flow/steps/rehearsal.ts';
-import { type Dependency, subscriptions, toStep } from '../flow/subscriptions.ts';
+import { consumerNames, type Dependency, knownTypes, subscriptions, toStep } from '../flow/subscriptions.ts';
 import { createAccept } from '../io/postgres/accept.ts';
-import { createClaim, type OrderClaim } from '../io/postgres/claim.ts';
+import { createClaim, createJobs, type OrderClaim, type OrderClaimAnswer } from '../io/postgres/claim.ts';
 import { createCleanup, type Retention } from '../io/postgres/cleanup.ts';
 import { createCursors } from '../io/postgres/cursors.ts';
 import type { Database } from '../io/postgres/database.ts';
+import { createDependencies } from '../io/postgres/dependencies.ts';
 import { createOrderStore } from '../io/postgres/desk.ts';
 import { failureOf } from '../io/postgres/errors.ts';
 import { createReadHistories } from '../io/postgres/histories.ts';
-import { createInbox } from '../io/postgres/inbox.ts';
 import { createSettle, type OrderSettle } from '../io/postgres/settle.ts';
 import type { Metrics } from '../io/telemetry/metrics.ts';
+import { createAnalyticsReader, createSearchReader } from './projections.ts';
 
 export type EngineSettings = RetryPolicy &
   Rehearsal & { readonly timeoutMs: number; readonly leaseMs: number; readonly concurrency: number };
@@ -44,17 +47,14 @@ const acceptQueueMax = 4_096;
 const acceptPatienceMs = 4_000;
 // Requests under way at once that make a burst; a steady stream at half of what a process can do has fewer.
 const crowd = 32;
-// A claim that cannot be had by then is left to the pull: the intake must not wait for one locked order.
+// A claim that cannot be had by then is left to the poller: a slot must not wait for one locked order.
 const claimPatienceMs = 1_000;
-// A step that ends at its claim writes lines that all orders share; this long it gathers, so that a line is
-// written once for many of them. Nobody waits for the books.
-const gatheringMs = 40;
 // The desk's claims and settles are bounded by the slots that feed them.
 const workQueueMax = 65_536;
 
 // What of the whole runs in this process; its desk is always there to be asked.
 export type Roles = { readonly relay: boolean; readonly consumers: readonly string[] };
-export const allRoles: Roles = { relay: true, consumers: subscriptions.map((row) => row.consumer) };
+export const allRoles: Roles = { relay: true, consumers: consumerNames };
 
 export type Engine = {
   readonly desk: OrderDesk;
@@ -66,7 +66,10 @@ export type Engine = {
 
 export function createEngine(parts: {
   readonly database: Database;
-  readonly bus: Bus;
+  // Null = no other process is hinted: this one hints its own consumers.
+  readonly bus: Bus | null;
+  // True where no other process writes to the database: then nothing is polled for.
+  readonly knowsAllWriters: boolean;
   readonly partners: Partners;
   readonly search: Search;
   readonly simulatedPartners: boolean;
@@ -77,87 +80,109 @@ export function createEngine(parts: {
   readonly system: System;
   readonly log: Log;
 }): Engine {
-  const { database, bus, settings, roles, metrics, system, log } = parts;
+  const { database, bus, knowsAllWriters, settings, roles, metrics, system, log } = parts;
   const { leaseMs, maxWaitMs } = settings;
-  const inbox = createInbox({ database, system, leaseMs, maxWaitMs });
-  const cursors = createCursors({ database, system });
-  const relay = createRelay({
-    cursors,
-    bus,
-    // Over a bus that keeps nothing, only this process can hear of what it publishes.
-    isShared: bus.capabilities.durable,
-    streamOf: streamOfAny,
-    system,
-    log,
-    onPublished: metrics.published,
-  });
+
+  // What was committed here: whom to tell at once. A process that dies before it leaves that to the polls.
+  function committed(events: readonly Hint[]): void {
+    for (const [, reader] of reading) reader.wake();
+    if (relay !== null) return relay.wake();
+    if (bus === null) for (const { consumer } of workers) for (const event of events) consumer.hint(event);
+  }
 
   const shared = { failureOf, system, maxRows: flushRowsMax };
   const accepts = createGroupCommit<PlaceRequest, PlaceAnswer>({
     ...shared,
-    flush: createAccept(database, relay.wake),
+    flush: createAccept(database, (placed) =>
+      committed(placed.map(({ order, fact }) => ({ subject: order.id, version: fact.version, type: fact.type }))),
+    ),
     capacity: acceptQueueMax,
     patienceMs: acceptPatienceMs,
   });
-  const claim = createClaim({ database, system, leaseMs, maxWaitMs });
-  const claims = createGroupCommit<OrderClaim, ClaimAnswer<OrderRecord>>({
+  const turn = () => createCourtesy({ isCrowded: () => accepts.pending() >= crowd, system });
+  const claims = createGroupCommit<OrderClaim, OrderClaimAnswer>({
     ...shared,
-    flush: claim,
+    flush: createClaim({ database, system, leaseMs, maxWaitMs }),
     capacity: workQueueMax,
     patienceMs: claimPatienceMs,
-    turn: createCourtesy({ isCrowded: () => accepts.pending() >= crowd, system }),
-  });
-  // On their own: no claim of an order waits for a line of the books.
-  const records = createGroupCommit<OrderClaim, ClaimAnswer<OrderRecord>>({
-    ...shared,
-    flush: claim,
-    capacity: workQueueMax,
-    patienceMs: claimPatienceMs,
-    turn: () => system.sleep(gatheringMs),
+    turn: turn(),
   });
   const settles = createGroupCommit<OrderSettle, SettleAnswer>({
     ...shared,
-    flush: createSettle({ database, system, onCommitted: relay.wake }),
+    flush: createSettle({ database, system, onCommitted: committed }),
     capacity: workQueueMax,
     patienceMs: leaseMs,
   });
+  const jobs = createJobs({ database, claims, system, leaseMs, maxWaitMs, knowsAllWriters });
+  const leases = createLeases({ jobs, leaseMs, system, log });
 
-  const breakers = createBreakers(metrics, log);
-  const leases = createLeases({ inbox, leaseMs, system, log });
-  const partners = boundPartners(parts.partners, settings.timeoutMs, system, (dependency) =>
-    breakers[dependency].succeeded(system.monotonicMs()),
+  const dependencies = createDependencies(database);
+  const down = perDependency((dependency) => createDownSince({ dependency, dependencies, system, log }));
+  const breakers = perDependency((dependency) =>
+    createBreaker((state) => {
+      metrics.breakerChanged(dependency, state);
+      const isOpen = state === 'open';
+      if (isOpen) down[dependency].isDown();
+      log.warn({ dependency }, isOpen ? 'a dependency is away; its jobs wait uncharged' : 'a dependency is back');
+      if (!isOpen) for (const { row, poller } of workers) if (row.dependencies.includes(dependency)) poller.wake();
+    }),
   );
-  const index = createIndexing({
-    search: parts.search,
-    readHistories: createReadHistories(database),
-    timeoutMs: settings.timeoutMs,
-    system,
-  });
-  const pulls = new Map<string, Pull>();
-  const rows = subscriptions.filter((row) => roles.consumers.includes(row.consumer));
-  const consumers = rows.map((row) => {
-    const step = toStep(row, { ...partners, index }, system);
-    const consumer = createConsumer({
-      step: row.isCore ? rehearse(step, settings, system) : step,
-      claims: step.endsAtClaim ? records : claims,
-      settles,
-      inbox,
-      leases,
-      breakers: row.dependencies.map((dependency) => breakers[dependency]),
-      policy: settings,
-      concurrency: Math.min(settings.concurrency, callsMaxOf(row, parts.partners)),
-      system,
-      log,
-      events: {
-        ended: metrics.deliveryEnded,
-        dueIn: (name, ms) => pulls.get(name)?.wakeIn(ms),
-      },
-    });
-    pulls.set(row.consumer, createPull({ consumer, inbox, system, log }));
-    return consumer;
-  });
+  const succeeded = (dependency: Dependency) => {
+    down[dependency].isUp();
+    breakers[dependency].succeeded(system.monotonicMs());
+  };
+  const partners = boundPartners(parts.partners, settings.timeoutMs, system, succeeded);
 
-  const store = createOrderStore({ database, system, onCommitted: relay.wake });
+  const workers = subscriptions
+    .filter((row) => roles.consumers.includes(row.consumer))
+    .map((row) => {
+      const step = toStep(row, partners, system);
+      const consumer = createConsumer<OrderRecord, OrderChange>({
+        step: row.isCore ? rehearse(step, settings, system) : step,
+        claims,
+        settles,
+        jobs,
+        semaphore: createSemaphore(Math.min(settings.concurrency, callsMaxOf(row, parts.partners))),
+        leases,
+        breakers: row.dependencies.map((dependency) => breakers[dependency]),
+        policy: settings,
+        system,
+        log,
+        events: {
+          ended: metrics.deliveryEnded,
+          left: (name) => {
+            metrics.hintDropped(name);
+            poller.wake();
+          },
+          dueIn: (_, ms) => poller.wakeIn(ms),
+        },
+      });
+      const poller: Poller = createPoller({ consumer, knowsAllWriters, turn: turn(), system, log });
+      return { row, consumer, poller };
+    });
+
+  const cursors = createCursors({ database, system });
+  const relay =
+    bus === null || !roles.relay
+      ? null
+      : createRelay({ cursors, bus, streamOf: streamOfAny, system, log, onPublished: metrics.published });
+  const projected = { cursors, knowsAllWriters, system, log, onEnded: metrics.deliveryEnded };
+  const readers = {
+    analytics: createAnalyticsReader(projected),
+    search: createSearchReader({
+      ...projected,
+      search: parts.search,
+      readHistories: createReadHistories(database),
+      timeoutMs: settings.timeoutMs,
+      onAnswer: (trouble) => {
+        if (trouble === null) succeeded('search');
+        else breakers.search.failed(system.monotonicMs(), { isProbe: true });
+      },
+    }),
+  };
+  const reading = Object.entries(readers).filter(([consumer]) => roles.consumers.includes(consumer));
+
+  const store = createOrderStore({ database, system, onCommitted: committed });
   const desk = createOrderDesk({
     store: { ...store, place: accepts.add },
     search: parts.search,
@@ -165,11 +190,12 @@ export function createEngine(parts: {
     simulatedPartners: parts.simulatedPartners,
   });
   const cleanup = createCleanup({ database, system, retention: parts.retention, log });
+  const read = createHintReader({ log, onUnreadable: metrics.unreadable, nowMs: system.monotonicMs });
 
   const intake = new AbortController();
   const background = new AbortController();
   let subscribed: Subscription[] = [];
-  let pulling: Promise<unknown> = Promise.resolve();
+  let taking: Promise<unknown> = Promise.resolve();
   let running: Promise<unknown> = Promise.resolve();
 
   // A search that is away now is made ready with its first document.
@@ -180,23 +206,33 @@ export function createEngine(parts: {
     });
   }
 
+  async function subscribe(bus: Bus): Promise<Subscription[]> {
+    const hear = (name: string, types: readonly string[], hint: (hint: Hint) => void) =>
+      bus.subscribe(groupOf(name), types, read(groupOf(name), hint));
+    return Promise.all([
+      ...workers.map(({ consumer }) => hear(consumer.consumer, consumer.types, consumer.hint)),
+      // To these a message says that there is something to read, and no more.
+      ...reading.map(([name, reader]) => hear(name, knownTypes, reader.wake)),
+    ]);
+  }
+
   return {
     desk,
     start: async () => {
-      subscribed = await Promise.all(
-        consumers.map((one) => bus.subscribe(groupOf(one.consumer), one.types, one.receive)),
-      );
-      pulling = Promise.all([...pulls.values()].map((pull) => pull.run(intake.signal)));
-      const owing = roles.relay ? [relay.run(background.signal), cleanup.run(background.signal)] : [];
+      if (bus !== null) subscribed = await subscribe(bus);
+      const takers = [...workers.map(({ poller }) => poller), ...reading.map(([, reader]) => reader)];
+      taking = Promise.all(takers.map((one) => one.run(intake.signal)));
       if (roles.consumers.includes('search')) void prepareSearch();
-      running = Promise.all([leases.run(background.signal), ...owing]);
+      const telling = Object.values(down).map((one) => one.run(background.signal));
+      const cleaning = roles.relay ? [cleanup.run(background.signal)] : [];
+      running = Promise.all([leases.run(background.signal), relay?.run(background.signal), ...telling, ...cleaning]);
     },
     stop: async (graceMs) => {
       intake.abort();
       const drained = Promise.all([
-        ...consumers.map((one) => one.stop()),
+        ...workers.map(({ consumer }) => consumer.stop()),
         ...subscribed.map((one) => one.close()),
-        pulling,
+        taking,
       ]);
       // What does not finish by itself is aborted, and goes back uncharged.
       const timer = system.after(graceMs, leases.abortAll);
@@ -205,7 +241,7 @@ export function createEngine(parts: {
       await accepts.drained();
       background.abort();
       await running;
-      await bus.close();
+      await bus?.close();
     },
   };
 }
@@ -214,7 +250,7 @@ export function createEngine(parts: {
 export const groupOf = (consumer: string) => `orderly.${consumer}`;
 
 // A newer release may have written a type or a version that this one does not know. Its stream is the one
-// of its name, else the orders' own; on a wrong one nobody takes it, and its readers pull it.
+// of its name, else the orders' own; on a wrong one nobody hears of it, and its poller finds it.
 const streams = new Map(factTypes.map((type) => [nameOf(type), streamOf[type]]));
 export const streamOfAny = (type: string) => streams.get(nameOf(type)) ?? streamOf.OrderCreatedV1;
 
@@ -222,14 +258,9 @@ export const streamOfAny = (type: string) => streams.get(nameOf(type)) ?? stream
 const callsMaxOf = ({ dependencies }: { dependencies: readonly string[] }, { mail }: Partners) =>
   dependencies.includes('mail') ? (mail.callsMax ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
 
-function createBreakers(metrics: Metrics, log: Log): Record<Dependency, Breaker> {
-  const named = (dependency: Dependency) =>
-    createBreaker((state) => {
-      metrics.breakerChanged(dependency, state);
-      log.warn(
-        { dependency },
-        state === 'open' ? 'a dependency is away; its work waits uncharged' : 'a dependency is back',
-      );
-    });
-  return { payments: named('payments'), carrier: named('carrier'), mail: named('mail'), search: named('search') };
-}
+const perDependency = <T>(create: (dependency: Dependency) => T): Record<Dependency, T> => ({
+  payments: create('payments'),
+  carrier: create('carrier'),
+  mail: create('mail'),
+  search: create('search'),
+});

@@ -133,6 +133,7 @@ describe('the budget of written rows', () => {
       .filter(({ each }) => each > 0);
     const sum = perOrder.reduce((total, { each }) => total + each, 0);
     const table = perOrder.map(({ name, each }) => `${name} ${each.toFixed(2)}`).join(', ');
+    console.error(sum.toFixed(2), table);
     assert.ok(sum <= writesPerOrderMax, `${sum.toFixed(2)} writes per order: ${table}`);
     for (const { name, each } of perOrder) {
       assert.ok(each <= (exactly[name] ?? writesPerOrderMax) + tolerance, `${name} is written too often: ${table}`);

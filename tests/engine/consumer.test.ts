@@ -2,20 +2,21 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Breaker, createBreaker, probeIntervalMs } from '../../src/engine/breaker.ts';
 import { createConsumer } from '../../src/engine/consumer.ts';
-import { envelopeBytesMax, toMessage } from '../../src/engine/envelope.ts';
 import { createLeases } from '../../src/engine/leases.ts';
 import {
   type ClaimAnswer,
   type ClaimRequest,
   type Fact,
+  type Hint,
   OutsideError,
   type SettleAnswer,
   type SettleRequest,
+  type Sought,
   type Step,
   type Trouble,
-  type Unread,
   type Work,
 } from '../../src/engine/ports.ts';
+import { createSemaphore } from '../../src/engine/semaphore.ts';
 import { createMemoryLog } from '../support/silent-log.ts';
 import { createVirtualSystem } from '../support/virtual-system.ts';
 
@@ -30,7 +31,6 @@ function factOf(nth: number, type = 'OrderCreatedV1'): Fact {
   const none = { causationId: null, traceparent: null };
   return { id, type, subject: `order ${nth}`, version: 1, time, correlationId: 'c-1', data: {}, ...none };
 }
-const received = (...facts: Fact[]) => facts.map((fact) => ({ body: toMessage(fact, 'orders.events.v1').body }));
 
 const trouble = (rest: Partial<Trouble> = {}): Trouble => ({
   class: 'retryable',
@@ -42,7 +42,7 @@ const trouble = (rest: Partial<Trouble> = {}): Trouble => ({
 });
 const down = (dependency: string) => new OutsideError(trouble({ class: 'unknown', dependencyDown: true, dependency }));
 
-// A consumer over an inbox that is a function: `world.claim` answers, everything asked and settled is kept.
+// A consumer over jobs that are a function: `world.claim` answers, everything asked and settled is kept.
 function setUp(given: { concurrency?: number; dependencies?: readonly string[] } = {}) {
   const system = createVirtualSystem();
   const log = createMemoryLog();
@@ -50,12 +50,13 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
   const breakers: Record<string, Breaker> = Object.fromEntries(dependencies.map((name) => [name, createBreaker()]));
   const claims: Claim[] = [];
   const settles: Settle[] = [];
-  const parked: Unread[] = [];
-  const finished: string[] = [];
+  const sought: { sought: Sought; limit: number }[] = [];
+  const left: string[] = [];
   const ended: string[] = [];
   const dueIn: number[] = [];
   const world = {
     attempt: 1,
+    due: 0,
     exhausted: null as Trouble | null,
     claim: async (request: Claim): Promise<ClaimAnswer<Subject>> => ({ answer: 'run', work: workOf(request) }),
     settle: async (_request: Settle): Promise<SettleAnswer> => 'settled',
@@ -63,7 +64,7 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
   };
   const workOf = (request: Claim): Work<Subject> => ({
     consumer: 'payment',
-    fact: { ...factOf(0), id: request.eventId },
+    fact: { ...factOf(0), subject: request.subject, version: request.version },
     subject: 'the subject at the claim',
     token: request.token,
     epoch: 0,
@@ -87,7 +88,18 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
     pending: () => 0,
     drained: async () => {},
   });
-  const leases = createLeases({ inbox: { renew: async () => [] }, leaseMs: 30_000, system, log });
+  const leases = createLeases({ jobs: { renew: async () => [] }, leaseMs: 30_000, system, log });
+  let tokens = 0;
+  // What a poll finds: as many jobs as it may claim, up to `world.due`.
+  const claimAll = async (limit: number) => {
+    const count = Math.min(limit, world.due);
+    const requests = Array.from({ length: count }, (_, nth): Claim => {
+      tokens += 1;
+      return { step, subject: `due ${nth}`, version: 1, token: `token ${tokens}` };
+    });
+    claims.push(...requests);
+    return { answers: await Promise.all(requests.map((request) => world.claim(request))), nextDueInMs: null };
+  };
   const consumer = createConsumer<Subject, Change>({
     step,
     claims: grouped((request: Claim) => {
@@ -98,17 +110,23 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
       settles.push(request);
       return world.settle(request);
     }),
-    inbox: {
-      park: async (_, unread) => void parked.push(unread),
-      finishUnread: async (_, eventId) => void finished.push(eventId),
+    jobs: {
+      claimDue: (_, limit, what) => {
+        sought.push({ sought: what, limit });
+        return claimAll(limit);
+      },
     },
+    semaphore: createSemaphore(given.concurrency ?? 4),
     leases,
     breakers: dependencies.map((name) => breakers[name] as Breaker),
     policy: { maxRetries: 3, retryDelayMs: 1_000, retryDelayMsMax: 60_000, maxWaitMs: 86_400_000 },
-    concurrency: given.concurrency ?? 4,
     system,
     log,
-    events: { ended: (_, end) => ended.push(end), dueIn: (_, ms) => dueIn.push(ms) },
+    events: {
+      ended: (_, end) => ended.push(end),
+      left: (name) => left.push(name),
+      dueIn: (_, ms) => dueIn.push(ms),
+    },
   });
   // What the first settle writes, as the store would see it.
   const endingOf = (index = 0) => {
@@ -121,8 +139,17 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
     for (let failures = 0; failures < 5; failures += 1) breakers[name]?.failed(system.monotonicMs());
   };
   const stateOf = (name: string) => breakers[name]?.state(system.monotonicMs());
-  const lists = { claims, settles, parked, finished, ended, dueIn };
-  return { system, log, consumer, leases, world, breakers, endingOf, open, stateOf, ...lists };
+  const hint = (...facts: Fact[]) => {
+    for (const { subject, version, type } of facts) consumer.hint({ subject, version, type } satisfies Hint);
+    return system.calm();
+  };
+  const poll = async (what: Sought = 'due') => {
+    const picked = await consumer.claimDue(what, new AbortController().signal);
+    await system.calm();
+    return picked;
+  };
+  const lists = { claims, settles, sought, left, ended, dueIn };
+  return { system, log, consumer, hint, poll, leases, world, breakers, endingOf, open, stateOf, ...lists };
 }
 
 function door() {
@@ -134,31 +161,9 @@ function door() {
 }
 
 describe('a consumer', { timeout: 20_000 }, () => {
-  it('acknowledges a message when its claim is answered, while the work still runs', async () => {
-    const { consumer, world, settles, system } = setUp();
-    const gate = door();
-    world.perform = () => gate.passed;
-    await consumer.receive(received(factOf(1)));
-    assert.equal(settles.length, 0);
-    gate.open();
-    await system.calm();
-    assert.equal(settles.length, 1);
-  });
-
-  it('does not acknowledge a message whose claim could not be stored', async () => {
-    const { consumer, world } = setUp();
-    world.claim = async () => {
-      throw new Error('the database is away');
-    };
-    await assert.rejects(consumer.receive(received(factOf(1))), /away/);
-    world.claim = async () => ({ answer: 'duplicate' });
-    await consumer.receive(received(factOf(1)));
-  });
-
   it('decides on the subject as it is at the settle, not as it was at the claim', async () => {
-    const { consumer, endingOf, system } = setUp();
-    await consumer.receive(received(factOf(1)));
-    await system.calm();
+    const { hint, endingOf } = setUp();
+    await hint(factOf(1));
     assert.deepEqual(endingOf(), {
       state: 'done',
       charged: true,
@@ -167,91 +172,84 @@ describe('a consumer', { timeout: 20_000 }, () => {
     });
   });
 
-  for (const answer of ['duplicate', 'busy', 'waiting', 'obsolete'] as const) {
-    it(`performs nothing when the claim is answered ${answer}`, async () => {
-      const { consumer, world, settles, parked, ended, system } = setUp();
+  for (const answer of ['gone', 'busy', 'not-due', 'obsolete'] as const) {
+    it(`performs nothing when the claim is answered ${answer}, and has its slot back`, async () => {
+      const { hint, world, settles, ended } = setUp({ concurrency: 1 });
       world.claim = async () => ({ answer });
       world.perform = () => assert.fail('nothing may be performed');
-      await consumer.receive(received(factOf(1)));
-      await system.calm();
-      assert.deepEqual([settles.length, parked.length, ended], [0, 0, [answer]]);
+      await hint(factOf(1));
+      await hint(factOf(2));
+      assert.deepEqual([settles.length, ended], [0, [answer, answer]]);
     });
   }
 
-  it('claims no more than it has slots for, and goes on as they come back', async () => {
-    const { consumer, world, claims, settles, system } = setUp({ concurrency: 3 });
-    const gates = Array.from({ length: 10 }, door);
-    let performed = 0;
-    world.perform = () => {
-      performed += 1;
-      return gates[performed - 1]?.passed ?? Promise.resolve();
-    };
-    const acknowledged = consumer.receive(received(...Array.from({ length: 10 }, (_, nth) => factOf(nth))));
-    await system.calm();
-    assert.deepEqual([claims.length, performed], [3, 3]);
-    for (const [index, gate] of gates.entries()) {
-      gate.open();
-      await system.calm();
-      assert.equal(claims.length, Math.min(10, 4 + index));
-    }
-    await acknowledged;
-    assert.equal(settles.length, 10);
+  it('takes no more hints than it has slots for, and leaves the others to the poller', async () => {
+    const { hint, world, claims, left } = setUp({ concurrency: 3 });
+    const gate = door();
+    world.perform = () => gate.passed;
+    await hint(...Array.from({ length: 10 }, (_, nth) => factOf(nth)));
+    assert.deepEqual([claims.length, left.length], [3, 7]);
   });
 
-  it('gives every claim a token of its own', async () => {
-    const { consumer, claims } = setUp();
-    await consumer.receive(received(factOf(1), factOf(1), factOf(2)));
+  it('leaves a hint that cannot be claimed to the poller, and has its slot back', async () => {
+    const { hint, world, claims } = setUp({ concurrency: 1 });
+    world.claim = async () => {
+      throw new Error('the database is away');
+    };
+    await hint(factOf(1));
+    await hint(factOf(2));
+    assert.equal(claims.length, 2);
+  });
+
+  it('claims as many due jobs as the poller may have slots, and has those back that found none', async () => {
+    const { poll, world, sought, settles } = setUp({ concurrency: 8 });
+    world.due = 4;
+    assert.deepEqual(await poll(), { count: 4, nextDueInMs: null });
+    await poll();
+    assert.deepEqual(sought, [
+      { sought: 'due', limit: 6 },
+      { sought: 'due', limit: 6 },
+    ]);
+    assert.equal(settles.length, 8);
+  });
+
+  it('polls for nothing while no slot is free for the poller', async () => {
+    const { consumer, world, sought, system } = setUp({ concurrency: 2 });
+    const gate = door();
+    world.due = 1;
+    world.perform = () => gate.passed;
+    const signal = new AbortController().signal;
+    await consumer.claimDue('due', signal);
+    const second = consumer.claimDue('due', signal);
+    await system.calm();
+    assert.equal(sought.length, 1);
+    gate.open();
+    await second;
+    assert.equal(sought.length, 2);
+  });
+
+  it('gives every hint a token of its own', async () => {
+    const { hint, claims } = setUp();
+    await hint(factOf(1), factOf(1), factOf(2));
     assert.equal(new Set(claims.map((claim) => claim.token)).size, 3);
   });
 
-  it('skips what it does not subscribe to, and claims every version of what it does', async () => {
-    const { consumer, claims } = setUp();
-    await consumer.receive(received(factOf(1, 'OtherV1'), factOf(2, 'OrderCreatedV2'), factOf(3, 'OrderCreatedV1')));
+  it('heeds hints of the versions that it knows alone', async () => {
+    const { hint, claims } = setUp();
+    await hint(factOf(1, 'OtherV1'), factOf(2, 'OrderCreatedV2'), factOf(3, 'OrderCreatedV1'));
     assert.deepEqual(
-      claims.map((claim) => claim.eventId),
-      [factOf(2).id, factOf(3).id],
+      claims.map((claim) => claim.subject),
+      [factOf(3).subject],
     );
-  });
-
-  it('parks what it cannot read and what nobody knows, with the bytes', async () => {
-    const { consumer, world, parked } = setUp();
-    world.claim = async () => ({ answer: 'unknown-fact' });
-    const garbage = Buffer.from('garbage');
-    const huge = Buffer.alloc(envelopeBytesMax + 1, ' ');
-    const [forged] = received(factOf(1));
-    assert.ok(forged);
-    await consumer.receive([{ body: garbage }, { body: huge }, forged]);
-    // Compared by identity: the difference of two large buffers is nothing to print.
-    assert.ok([garbage, huge, forged.body].every((body, index) => parked[index]?.body === body));
-    assert.deepEqual(
-      parked.map(({ code, eventId, eventType }) => ({ code, eventId, eventType })),
-      [
-        { code: 'unreadable', eventId: null, eventType: null },
-        { code: 'oversized', eventId: null, eventType: null },
-        { code: 'unknown-fact', eventId: factOf(1).id, eventType: 'OrderCreatedV1' },
-      ],
-    );
-  });
-
-  it('reads bytes that a person sent back anew before it finishes them', async () => {
-    const { consumer, world, claims, finished } = setUp();
-    const [message] = received(factOf(1));
-    assert.ok(message);
-    world.claim = async () => {
-      assert.deepEqual(finished, []);
-      return { answer: 'duplicate' };
-    };
-    await consumer.take({ eventId: 'id of the bytes', raw: message.body });
-    assert.deepEqual([claims[0]?.eventId, finished], [factOf(1).id, ['id of the bytes']]);
   });
 
   it('puts a failed attempt back, charged, and tells when it is due', async () => {
-    const { consumer, world, endingOf, dueIn, system } = setUp();
+    const { hint, world, endingOf, dueIn, system } = setUp();
     world.attempt = 2;
     world.perform = async () => {
       throw new OutsideError(trouble());
     };
-    await consumer.receive(received(factOf(1)));
+    await hint(factOf(1));
     await system.calm();
     const change = 'charged provider-failed on the subject at the settle';
     assert.deepEqual(endingOf(), { state: 'waiting', charged: true, dueInMs: 1_000, change });
@@ -259,17 +257,17 @@ describe('a consumer', { timeout: 20_000 }, () => {
   });
 
   it('parks the last charged attempt and what must not be tried again', async () => {
-    const { consumer, world, settles, system } = setUp();
+    const { hint, world, settles, system } = setUp();
     world.attempt = 4;
     world.perform = async () => {
       throw new OutsideError(trouble());
     };
-    await consumer.receive(received(factOf(1)));
+    await hint(factOf(1));
     world.attempt = 1;
     world.perform = async () => {
       throw new OutsideError(trouble({ class: 'non-retryable' }));
     };
-    await consumer.receive(received(factOf(2)));
+    await hint(factOf(2));
     await system.calm();
     assert.deepEqual(
       settles.map(({ ending }) => ending.state),
@@ -278,11 +276,11 @@ describe('a consumer', { timeout: 20_000 }, () => {
   });
 
   it('treats an error that nobody classified as an unknown outcome, with bounded retries', async () => {
-    const { consumer, world, settles, system, stateOf } = setUp();
+    const { hint, world, settles, system, stateOf } = setUp();
     world.perform = async () => {
       throw new TypeError('cannot read x of undefined');
     };
-    for (let nth = 0; nth < 6; nth += 1) await consumer.receive(received(factOf(nth)));
+    for (let nth = 0; nth < 6; nth += 1) await hint(factOf(nth));
     await system.calm();
     const [settle] = settles;
     assert.deepEqual(
@@ -293,20 +291,20 @@ describe('a consumer', { timeout: 20_000 }, () => {
   });
 
   it('ends exhausted work without performing it', async () => {
-    const { consumer, world, endingOf, system } = setUp();
+    const { hint, world, endingOf, system } = setUp();
     world.exhausted = trouble({ class: 'non-retryable', code: 'worker-lost' });
     world.perform = () => assert.fail('nothing may be performed');
-    await consumer.receive(received(factOf(1)));
+    await hint(factOf(1));
     await system.calm();
     const change = 'parked worker-lost on the subject at the settle';
     assert.deepEqual(endingOf(), { state: 'dead', charged: true, dueInMs: 0, change });
   });
 
   it('gives interrupted work back at once and uncharged, with an unknown outcome', async () => {
-    const { consumer, leases, world, endingOf, system } = setUp();
+    const { hint, leases, world, endingOf, system } = setUp();
     world.perform = (_, signal) =>
       new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new OutsideError(trouble()))));
-    await consumer.receive(received(factOf(1)));
+    await hint(factOf(1));
     leases.abortAll();
     await system.calm();
     const change = 'uncharged interrupted on the subject at the settle';
@@ -314,12 +312,12 @@ describe('a consumer', { timeout: 20_000 }, () => {
   });
 
   it('leaves work that cannot be settled to its lease, and gives its slot to the next', async () => {
-    const { consumer, leases, world, log, settles, system } = setUp({ concurrency: 1 });
+    const { hint, leases, world, log, settles, system } = setUp({ concurrency: 1 });
     world.settle = async () => {
       throw new Error('the database is away');
     };
-    await consumer.receive(received(factOf(1)));
-    await consumer.receive(received(factOf(2)));
+    await hint(factOf(1));
+    await hint(factOf(2));
     await system.calm();
     assert.equal(settles.length, 2);
     assert.equal(leases.held(), 0);
@@ -327,13 +325,12 @@ describe('a consumer', { timeout: 20_000 }, () => {
   });
 
   it('stops taking, and is stopped when what runs has settled', async () => {
-    const { consumer, world, settles, claims, system } = setUp({ concurrency: 1 });
+    const { consumer, hint, world, settles, claims, system } = setUp({ concurrency: 1 });
     const gate = door();
     world.perform = () => gate.passed;
-    await consumer.receive(received(factOf(1)));
-    const refused = assert.rejects(consumer.receive(received(factOf(2))), /stopping/);
+    await hint(factOf(1));
     const stopped = consumer.stop();
-    await refused;
+    await hint(factOf(2));
     assert.equal(settles.length, 0);
     gate.open();
     await stopped;
@@ -343,35 +340,45 @@ describe('a consumer', { timeout: 20_000 }, () => {
 });
 
 describe('a consumer and its breakers', { timeout: 20_000 }, () => {
-  it('holds claims while a dependency is away, and lets one probe through per interval', async () => {
-    const { consumer, world, claims, open, stateOf, system } = setUp();
-    world.claim = async ({ hold }) => (hold ? { answer: 'waiting' } : { answer: 'duplicate' });
+  it('touches no job while a dependency is away, and lets one due job through per interval', async () => {
+    const { consumer, hint, poll, world, claims, open, stateOf, system } = setUp();
+    const gate = door();
+    world.due = 3;
+    world.perform = () => gate.passed;
     open('payments');
     assert.equal(consumer.mode(), 'none');
-    await consumer.receive(received(factOf(1), factOf(2)));
+    await hint(factOf(1), factOf(2));
     await system.advance(probeIntervalMs);
     assert.equal(consumer.mode(), 'probe');
-    world.claim = async (request) => {
-      if (request.hold) return { answer: 'waiting' };
-      await system.sleep(10);
-      return { answer: 'duplicate' };
-    };
-    const both = consumer.receive(received(factOf(3), factOf(4)));
-    await system.advance(10);
-    await both;
-    assert.deepEqual(
-      claims.map(({ hold }) => hold),
-      [true, true, false, true],
-    );
+    await hint(factOf(3));
+    assert.equal(claims.length, 0, 'the job that has waited longest is the probe');
+    await poll();
+    assert.equal(claims.length, 1);
+    assert.deepEqual([await poll(), consumer.mode()], [{ count: 0, nextDueInMs: undefined }, 'none']);
     assert.equal(stateOf('payments'), 'half-open');
+    gate.open();
+    await system.calm();
+    assert.equal(stateOf('payments'), 'closed');
+  });
+
+  it('still claims what waited too long, and what nobody knows, while a dependency is away', async () => {
+    const { poll, world, sought, open } = setUp();
+    world.due = 1;
+    open('payments');
+    await poll('waited-too-long');
+    await poll('unknown-version');
+    assert.deepEqual(
+      sought.map((one) => one.sought),
+      ['waited-too-long', 'unknown-version'],
+    );
   });
 
   it('opens after five calls that found nobody, and defers them uncharged from then on', async () => {
-    const { consumer, world, settles, stateOf, system } = setUp({ concurrency: 10 });
+    const { consumer, hint, world, settles, stateOf, system } = setUp({ concurrency: 10 });
     world.perform = async () => {
       throw down('payments');
     };
-    await consumer.receive(received(...Array.from({ length: 7 }, (_, nth) => factOf(nth))));
+    await hint(...Array.from({ length: 7 }, (_, nth) => factOf(nth)));
     await system.calm();
     assert.equal(stateOf('payments'), 'open');
     assert.deepEqual(
@@ -382,55 +389,60 @@ describe('a consumer and its breakers', { timeout: 20_000 }, () => {
   });
 
   it('never counts an order’s own failure against a dependency', async () => {
-    const { consumer, world, stateOf, system } = setUp({ concurrency: 20 });
+    const { hint, world, stateOf, system } = setUp({ concurrency: 20 });
     world.perform = async () => {
       throw new OutsideError(trouble());
     };
-    await consumer.receive(received(...Array.from({ length: 20 }, (_, nth) => factOf(nth))));
+    await hint(...Array.from({ length: 20 }, (_, nth) => factOf(nth)));
     await system.calm();
     assert.equal(stateOf('payments'), 'closed');
   });
 
   it('closes the breaker when the probe is answered, be it by a refusal', async () => {
     for (const failure of [null, new OutsideError(trouble({ class: 'non-retryable' }))]) {
-      const { consumer, world, open, stateOf, system } = setUp();
+      const { poll, world, open, stateOf, system } = setUp();
       world.perform = async () => {
         if (failure !== null) throw failure;
       };
       open('payments');
       await system.advance(probeIntervalMs);
-      await consumer.receive(received(factOf(1)));
+      world.due = 1;
+      await poll();
       await system.calm();
       assert.equal(stateOf('payments'), 'closed');
     }
   });
 
   it('gives a probe back whose claim found nothing to do, or could not be stored', async () => {
-    const { consumer, world, open, system } = setUp();
+    const { consumer, poll, world, open, system } = setUp();
     open('payments');
     await system.advance(probeIntervalMs);
-    world.claim = async () => ({ answer: 'duplicate' });
-    await consumer.receive(received(factOf(1)));
+    await poll();
+    assert.equal(consumer.mode(), 'probe');
+    world.due = 1;
+    world.claim = async () => ({ answer: 'busy' });
+    await poll();
     assert.equal(consumer.mode(), 'probe');
     world.claim = async () => {
       throw new Error('the database is away');
     };
-    await assert.rejects(consumer.receive(received(factOf(2))), /away/);
+    await assert.rejects(poll(), /away/);
     assert.equal(consumer.mode(), 'probe');
   });
 
   it('gives a probe back whose work was interrupted, exhausted, or failed without reaching the dependency', async () => {
     for (const kind of ['interrupted', 'exhausted', 'defect'] as const) {
-      const { consumer, leases, world, open, system } = setUp();
+      const { consumer, poll, leases, world, open, system } = setUp();
       open('payments');
       await system.advance(probeIntervalMs);
+      world.due = 1;
       if (kind === 'exhausted') world.exhausted = trouble();
       world.perform = (_, signal) =>
         new Promise((_resolve, reject) => {
           if (kind === 'defect') return reject(new TypeError('a defect'));
           signal.addEventListener('abort', () => reject(signal.reason));
         });
-      await consumer.receive(received(factOf(1)));
+      await poll();
       leases.abortAll();
       await system.calm();
       assert.equal(consumer.mode(), 'probe', kind);
@@ -438,34 +450,37 @@ describe('a consumer and its breakers', { timeout: 20_000 }, () => {
   });
 
   it('tells a dependency that was not reached nothing, and gives its probe back', async () => {
-    const { consumer, world, open, stateOf, breakers, system } = setUp({ dependencies: ['carrier', 'payments'] });
+    const { poll, world, open, stateOf, breakers, system } = setUp({
+      dependencies: ['carrier', 'payments'],
+    });
     open('carrier');
     open('payments');
     await system.advance(probeIntervalMs);
+    world.due = 1;
     world.perform = async () => {
       throw down('payments');
     };
-    await consumer.receive(received(factOf(1)));
+    await poll();
     await system.calm();
     assert.deepEqual([stateOf('carrier'), stateOf('payments')], ['half-open', 'open']);
     assert.equal(breakers.carrier?.peek(system.monotonicMs()), 'probe');
     world.perform = async () => {};
     await system.advance(probeIntervalMs);
-    await consumer.receive(received(factOf(2)));
+    await poll();
     await system.calm();
     assert.deepEqual([stateOf('carrier'), stateOf('payments')], ['half-open', 'half-open']);
   });
 
   it('leaves the probe of one dependency to others while another one is away', async () => {
-    const { consumer, world, claims, open, breakers, system } = setUp({ dependencies: ['carrier', 'payments'] });
+    const { poll, world, claims, open, breakers, system } = setUp({ dependencies: ['carrier', 'payments'] });
+    world.due = 1;
     open('carrier');
     await system.advance(probeIntervalMs);
     open('payments');
-    world.claim = async () => ({ answer: 'waiting' });
-    await consumer.receive(received(factOf(1)));
-    assert.equal(claims[0]?.hold, true);
+    await poll();
+    assert.equal(claims.length, 0);
     assert.equal(breakers.carrier?.ask(system.monotonicMs()), 'probe');
-    await consumer.receive(received(factOf(2)));
+    await poll();
     assert.equal(breakers.carrier?.ask(system.monotonicMs()), 'no', 'the probe of somebody else is not given back');
   });
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { envelopeBytesMax, isUnreadable, nameOf, readEnvelope, toMessage } from '../../src/engine/envelope.ts';
+import { envelopeBytesMax, isUnreadable, nameOf, readHint, toMessage } from '../../src/engine/envelope.ts';
 import type { Fact } from '../../src/engine/ports.ts';
 
 const id = '01993b1e-7c3a-7d4e-9f10-2b6c8d0e4f12';
@@ -69,14 +69,20 @@ describe('the envelope', () => {
 
   it('is read back as what it was written from', () => {
     fc.assert(
-      fc.property(fc.uuid(), fc.stringMatching(/^[A-Z][A-Za-z]{0,30}V[1-9]\d?$/), fc.json(), (eventId, type, json) => {
-        const message = toMessage({ ...fact, id: eventId, type, data: { json } }, 'orders.events.v1');
-        assert.deepEqual(readEnvelope(message.body), { id: eventId, type });
-      }),
+      fc.property(
+        fc.uuid(),
+        fc.integer({ min: 1, max: 2 ** 31 - 1 }),
+        fc.stringMatching(/^[A-Z][A-Za-z]{0,30}V[1-9]\d?$/),
+        fc.json(),
+        (subject, version, type, json) => {
+          const message = toMessage({ ...fact, subject, version, type, data: { json } }, 'orders.events.v1');
+          assert.deepEqual(readHint(message.body), { subject, version, type });
+        },
+      ),
     );
   });
 
-  const valid = { specversion: '1.0', id, type: 'OrderCreatedV1' };
+  const valid = { specversion: '1.0', subject: id, sequence: '0000000001', type: 'OrderCreatedV1' };
   const unreadable: Record<string, Buffer> = {
     nothing: Buffer.alloc(0),
     'bytes that are no text': Buffer.from([0xff, 0xfe, 0x00, 0x80]),
@@ -86,17 +92,21 @@ describe('the envelope', () => {
     null: bodyOf(null),
     'no version of CloudEvents': bodyOf({ ...valid, specversion: undefined }),
     'another version of CloudEvents': bodyOf({ ...valid, specversion: '2.0' }),
-    'no id': bodyOf({ ...valid, id: undefined }),
-    'an id that is a number': bodyOf({ ...valid, id: 1 }),
-    'an id that is no UUID': bodyOf({ ...valid, id: "1' OR '1'='1" }),
-    'a UUID with more behind it': bodyOf({ ...valid, id: `${id}\n` }),
+    'no subject': bodyOf({ ...valid, subject: undefined }),
+    'a subject that is a number': bodyOf({ ...valid, subject: 1 }),
+    'a subject that is no UUID': bodyOf({ ...valid, subject: "1' OR '1'='1" }),
+    'a UUID with more behind it': bodyOf({ ...valid, subject: `${id}\n` }),
+    'no sequence': bodyOf({ ...valid, sequence: undefined }),
+    'a sequence that is a number': bodyOf({ ...valid, sequence: 1 }),
+    'a sequence before the first': bodyOf({ ...valid, sequence: '0000000000' }),
+    'a sequence beyond the last': bodyOf({ ...valid, sequence: '2147483648' }),
     'no type': bodyOf({ ...valid, type: undefined }),
     'an empty type': bodyOf({ ...valid, type: '' }),
     'a type that is an object': bodyOf({ ...valid, type: {} }),
   };
   for (const [name, body] of Object.entries(unreadable)) {
     it(`that is ${name} is unreadable, with the reason`, () => {
-      const envelope = readEnvelope(body);
+      const envelope = readHint(body);
       assert.ok(isUnreadable(envelope), JSON.stringify(envelope));
       assert.equal(envelope.code, 'unreadable');
       assert.ok(envelope.message.length > 0);
@@ -109,15 +119,15 @@ describe('the envelope', () => {
       return bodyOf({ ...valid, data: 'x'.repeat(length - body.length) });
     };
     assert.equal(padded(envelopeBytesMax).length, 65_536);
-    assert.deepEqual(readEnvelope(padded(envelopeBytesMax)), { id, type: 'OrderCreatedV1' });
-    const envelope = readEnvelope(padded(envelopeBytesMax + 1));
+    assert.deepEqual(readHint(padded(envelopeBytesMax)), { subject: id, version: 1, type: 'OrderCreatedV1' });
+    const envelope = readHint(padded(envelopeBytesMax + 1));
     assert.equal(isUnreadable(envelope) && envelope.code, 'oversized');
   });
 
   it('never throws, whatever the bytes are', () => {
     fc.assert(
       fc.property(fc.oneof(fc.uint8Array({ maxLength: 200 }), fc.json().map(Buffer.from)), (bytes) => {
-        readEnvelope(Buffer.from(bytes));
+        readHint(Buffer.from(bytes));
       }),
     );
   });

@@ -5,14 +5,14 @@ import { silentLog } from '../support/silent-log.ts';
 import { createVirtualSystem } from '../support/virtual-system.ts';
 
 const leaseMs = 30_000;
-const heldAs = (token: string): Held => ({ consumer: 'payment', eventId: `event of ${token}`, token });
+const heldAs = (token: string): Held => ({ consumer: 'payment', subject: `order of ${token}`, version: 1, token });
 
-// `answer` is what the inbox says to a renewal: the lost tokens, or an error.
+// `answer` is what the database says to a renewal: the lost tokens, or an error.
 function setUp(answer: (tokens: readonly string[]) => readonly string[] = () => []) {
   const system = createVirtualSystem();
   const renewals: { atMs: number; tokens: string[] }[] = [];
   const leases = createLeases({
-    inbox: {
+    jobs: {
       renew: async (held) => {
         const tokens = held.map((one) => one.token);
         renewals.push({ atMs: system.monotonicMs(), tokens });
@@ -59,7 +59,7 @@ describe('leases', { timeout: 20_000 }, () => {
     assert.deepEqual(renewals, []);
   });
 
-  it('that the inbox has given to somebody else abort their work and no other', async () => {
+  it('that somebody else has taken over abort their work and no other', async () => {
     const { leases, system } = setUp(() => ['b', 'unknown']);
     const [a, b] = [leases.hold(heldAs('a')), leases.hold(heldAs('b'))];
     await system.advance(10_000);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { createSlots } from '../../src/engine/semaphore.ts';
+import { createSemaphore } from '../../src/engine/semaphore.ts';
 
 const never = new AbortController().signal;
 
@@ -15,66 +15,70 @@ async function isPending(promise: Promise<unknown>): Promise<boolean> {
   return pending;
 }
 
-describe('slots', { timeout: 20_000 }, () => {
-  it('are never more out than there are', async () => {
-    const slots = createSlots(2);
-    await slots.acquire(never);
-    await slots.acquire(never);
-    const third = slots.acquire(never);
-    assert.equal(await isPending(third), true);
-    slots.release();
-    await third;
-    assert.equal(await isPending(slots.acquire(never)), true);
+const hints = (semaphore: ReturnType<typeof createSemaphore>, tries: number) =>
+  Array.from({ length: tries }, () => semaphore.tryAcquire()).filter(Boolean).length;
+
+describe('a semaphore', { timeout: 20_000 }, () => {
+  it('never has more slots out than there are', async () => {
+    const semaphore = createSemaphore(4);
+    assert.equal(await semaphore.acquireUpTo(10, never), 3);
+    assert.equal(hints(semaphore, 10), 1);
+    assert.equal(await isPending(semaphore.acquireUpTo(1, never)), true);
   });
 
-  it('go to those who wait in the order of asking', async () => {
-    const slots = createSlots(1);
-    await slots.acquire(never);
-    const order: string[] = [];
-    const waiting = ['first', 'second', 'third'].map((name) => slots.acquire(never).then(() => order.push(name)));
-    for (const waits of waiting) {
-      slots.release();
-      await waits;
-    }
-    assert.deepEqual(order, ['first', 'second', 'third']);
+  it('gives hints every slot while the poller wants none', () => {
+    assert.equal(hints(createSemaphore(8), 10), 8);
   });
 
-  it('are not given to anybody who has stopped waiting', async () => {
-    const slots = createSlots(1);
-    await slots.acquire(never);
+  it('gives a slot that comes back to the poller, ahead of hints', async () => {
+    const semaphore = createSemaphore(4);
+    assert.equal(hints(semaphore, 4), 4);
+    const poller = semaphore.acquireUpTo(4, never);
+    assert.equal(await isPending(poller), true);
+    semaphore.release('hint');
+    assert.equal(semaphore.tryAcquire(), false);
+    assert.equal(await poller, 1);
+  });
+
+  it('keeps a quarter of the slots for hints, however much the poller wants', async () => {
+    const semaphore = createSemaphore(8);
+    assert.equal(await semaphore.acquireUpTo(100, never), 6);
+    const more = semaphore.acquireUpTo(100, never);
+    assert.equal(hints(semaphore, 10), 2);
+    semaphore.release('hint');
+    assert.equal(await isPending(more), true);
+    assert.equal(hints(semaphore, 1), 1);
+    semaphore.release('poller');
+    assert.equal(await more, 1);
+  });
+
+  it('has a single slot for both', async () => {
+    const semaphore = createSemaphore(1);
+    assert.equal(await semaphore.acquireUpTo(5, never), 1);
+    assert.equal(semaphore.tryAcquire(), false);
+    semaphore.release('poller');
+    assert.equal(semaphore.tryAcquire(), true);
+  });
+
+  it('answers 0 to a poller that stops', async () => {
+    const semaphore = createSemaphore(1);
+    assert.equal(semaphore.tryAcquire(), true);
     const stopping = new AbortController();
-    const stopped = slots.acquire(stopping.signal);
-    const patient = slots.acquire(never);
+    const poller = semaphore.acquireUpTo(1, stopping.signal);
     stopping.abort();
-    await assert.rejects(stopped, /stopping/);
-    await assert.rejects(slots.acquire(stopping.signal), /stopping/);
-    slots.release();
-    await patient;
+    assert.equal(await poller, 0);
+    semaphore.release('hint');
+    assert.equal(semaphore.tryAcquire(), true);
   });
 
-  it('tell when one is free, or when it is no use to wait', async () => {
-    const slots = createSlots(1);
-    await slots.whenFree(never);
-    await slots.acquire(never);
-    const stopping = new AbortController();
-    const [free, stopped] = [slots.whenFree(never), slots.whenFree(stopping.signal)];
-    assert.equal(await isPending(free), true);
-    stopping.abort();
-    await stopped;
-    assert.equal(await isPending(free), true);
-    slots.release();
-    await free;
-  });
-
-  it('tell when all are back', async () => {
-    const slots = createSlots(2);
-    await slots.whenAllFree();
-    await slots.acquire(never);
-    await slots.acquire(never);
-    const all = slots.whenAllFree();
-    slots.release();
+  it('tells when all slots are back', async () => {
+    const semaphore = createSemaphore(2);
+    await semaphore.whenAllFree();
+    hints(semaphore, 2);
+    const all = semaphore.whenAllFree();
+    semaphore.release('hint');
     assert.equal(await isPending(all), true);
-    slots.release();
+    semaphore.release('hint');
     await all;
   });
 });

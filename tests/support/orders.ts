@@ -42,7 +42,6 @@ export function orderWith(given: Partial<Order> = {}): Order {
 export function effectWith(name: EffectName, given: Partial<Effect> = {}): Effect {
   return {
     name,
-    key: `key of the ${name}`,
     generation: 0,
     state: 'intent',
     token: someToken,

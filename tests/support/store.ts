@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import type { Order, OrderId } from '../../src/domain/order.ts';
 import type { ClaimAnswer, SettleAnswer, System, Trouble } from '../../src/engine/ports.ts';
 import { createOrderDesk } from '../../src/flow/orders/order-desk.ts';
-import type { EffectState, OrderRecord, PlaceAnswer, PlaceRequest } from '../../src/flow/ports.ts';
+import type { EffectName, EffectState, OrderRecord, PlaceAnswer, PlaceRequest } from '../../src/flow/ports.ts';
 import { type ConsumerName, type Outside, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
 import { createAccept } from '../../src/io/postgres/accept.ts';
 import { createClaim, type OrderClaim, type OrderWork } from '../../src/io/postgres/claim.ts';
@@ -169,10 +169,10 @@ export function createStore(
     const rows = await sql<{ type: string }>('SELECT type FROM events WHERE order_id = $1 ORDER BY version', [orderId]);
     return rows.map((row) => row.type);
   };
-  const effect = async (orderId: string, name: string): Promise<{ state: EffectState; token: string } | null> => {
+  const effect = async (orderId: string, name: EffectName): Promise<{ state: EffectState; token: string } | null> => {
     const rows = await sql<{ state: EffectState; token: string }>(
-      'SELECT state, token FROM effects WHERE order_id = $1 AND name = $2',
-      [orderId, name],
+      `SELECT ${name}_state AS state, ${name}_token AS token FROM orders WHERE id = $1 AND ${name}_state IS NOT NULL`,
+      [orderId],
     );
     return rows[0] ?? null;
   };
@@ -184,7 +184,7 @@ export function createStore(
               (SELECT count(*) FROM events WHERE order_id = $1) AS events,
               (SELECT count(*) FROM outbox WHERE order_id = $1) AS outbox,
               (SELECT count(*) FROM deliveries WHERE order_id = $1) AS deliveries,
-              (SELECT count(*) FROM effects WHERE order_id = $1) AS effects,
+              (SELECT num_nonnulls(authorization_state, booking_state) FROM orders WHERE id = $1) AS effects,
               (SELECT count(*) FROM attempts WHERE order_id = $1) AS attempts,
               (SELECT count(*) FROM dead_letters WHERE order_id = $1) AS letters`,
       [orderId],

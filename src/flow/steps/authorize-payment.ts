@@ -8,7 +8,7 @@
 import { isUnderWay } from '../../domain/order-machine.ts';
 import { OutsideError, type System } from '../../engine/ports.ts';
 import type { AuthorizeAnswer, OrderRecord, OrderStep, Payments } from '../ports.ts';
-import { changeBy, intend, type OrderWork, ownEffect, parkedCore, retriedCore } from './core-step.ts';
+import { changeBy, intend, keyOfEffect, type OrderWork, ownEffect, parkedCore, retriedCore } from './core-step.ts';
 
 export function authorizePayment(payments: Payments, system: Pick<System, 'now'>): OrderStep {
   return {
@@ -19,10 +19,11 @@ export function authorizePayment(payments: Payments, system: Pick<System, 'now'>
       const effect = effects.authorization;
       if (effect === undefined) throw new Error('an authorization is performed without its intent');
       const ageMs = system.now().getTime() - effect.firstUsedAt.getTime();
-      if (effect.state === 'unknown' && ageMs > payments.keyWindowMs) return lookUp(payments, effect.key, signal);
+      const key = keyOfEffect(order.id, effect);
+      if (effect.state === 'unknown' && ageMs > payments.keyWindowMs) return lookUp(payments, key, signal);
       return payments.authorize(
         {
-          key: effect.key,
+          key,
           orderId: order.id,
           amount: order.amount,
           currency: order.currency,

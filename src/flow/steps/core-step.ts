@@ -3,7 +3,8 @@
 //
 // Promises: the key of an effect is a pure function of order, effect and generation, the same over
 // retries, takeovers and most reprocessing. An effect that may exist stays `unknown` until a partner's
-// definite answer under the same key: a later failure without effect does not make it certain.
+// definite answer under the same key: a later failure without effect does not make it certain. So `none` says
+// that every call that may have been made under the key has certainly ended without effect.
 
 import type { FactDraft } from '../../domain/events.ts';
 import type { Order, OrderId, Reason } from '../../domain/order.ts';
@@ -15,7 +16,7 @@ import type { Effect, EffectName, EffectState, OrderChange, OrderRecord } from '
 export type OrderWork = Work<OrderRecord>;
 type Unowned = Omit<Effect, 'token'>;
 
-export function keyOfEffect(orderId: OrderId, name: EffectName, generation: number): string {
+export function keyOfEffect(orderId: OrderId, { name, generation }: Pick<Effect, 'name' | 'generation'>): string {
   return `${orderId}:${name}:${generation}`;
 }
 
@@ -26,15 +27,7 @@ export function intend(record: OrderRecord, name: EffectName, now: Date): OrderC
   const effect: Unowned = before
     ? // A claim that finds an intent follows a worker that died or froze: its call may be on the way.
       { ...before, state: before.state === 'none' ? 'intent' : 'unknown' }
-    : {
-        name,
-        key: keyOfEffect(order.id, name, 0),
-        generation: 0,
-        state: 'intent',
-        firstUsedAt: now,
-        reference: null,
-        expiresAt: null,
-      };
+    : { name, generation: 0, state: 'intent', firstUsedAt: now, reference: null, expiresAt: null };
   return { order: takeUp(withSummary(order, name, 'pending'), now), facts: [], effects: [effect] };
 }
 
@@ -44,7 +37,8 @@ export function withSummary(order: Order, name: EffectName, state: 'pending' | '
   return order[field] === state ? order : { ...order, [field]: state };
 }
 
-// The effect, if this claim may still write it: an undo takes it away.
+// The effect, if this claim may still write it: an undo takes it away. Nobody else can write between this look and
+// the end of the transaction, for the record is read under its lock.
 export function ownEffect(record: OrderRecord, name: EffectName, work: OrderWork): Effect | null {
   const effect = record.effects[name];
   return effect !== undefined && effect.token === work.token ? effect : null;

@@ -7,7 +7,7 @@
 import { isUnderWay } from '../../domain/order-machine.ts';
 import { OutsideError, type System } from '../../engine/ports.ts';
 import type { BookAnswer, Carrier, OrderRecord, OrderStep } from '../ports.ts';
-import { changeBy, intend, type OrderWork, ownEffect, parkedCore, retriedCore } from './core-step.ts';
+import { changeBy, intend, keyOfEffect, type OrderWork, ownEffect, parkedCore, retriedCore } from './core-step.ts';
 
 export function scheduleFulfillment(carrier: Carrier, system: Pick<System, 'now'>): OrderStep {
   return {
@@ -21,8 +21,9 @@ export function scheduleFulfillment(carrier: Carrier, system: Pick<System, 'now'
       const expiresAt = effects.authorization?.expiresAt;
       if (effect.state === 'intent' && expiresAt && expiresAt <= now) throw expired(expiresAt);
       const ageMs = now.getTime() - effect.firstUsedAt.getTime();
-      if (effect.state === 'unknown' && ageMs > carrier.keyWindowMs) return lookUp(carrier, effect.key, signal);
-      return carrier.book({ key: effect.key, orderId: order.id, country: order.country, items: order.items }, signal);
+      const key = keyOfEffect(order.id, effect);
+      if (effect.state === 'unknown' && ageMs > carrier.keyWindowMs) return lookUp(carrier, key, signal);
+      return carrier.book({ key, orderId: order.id, country: order.country, items: order.items }, signal);
     },
     decide: (record, work, result, now) => decide(record, work, result as BookAnswer, now),
     retried: retriedCore('booking'),

@@ -19,7 +19,7 @@ import type {
   RecallAnswer,
   VoidAnswer,
 } from '../ports.ts';
-import { changeBy, type OrderWork, ownEffect, withSummary } from './core-step.ts';
+import { changeBy, keyOfEffect, type OrderWork, ownEffect, withSummary } from './core-step.ts';
 
 type Undone = { readonly recall: RecallAnswer | null; readonly voiding: VoidAnswer | null };
 
@@ -41,11 +41,14 @@ export function undoEffects(partners: Pick<Partners, 'payments' | 'carrier'>): O
       const { order, effects } = work.subject;
       let recall: RecallAnswer | null = null;
       if (isOwed(effects.booking)) {
-        recall = await carrier.recall({ key: effects.booking.key, orderId: order.id }, signal);
+        recall = await carrier.recall({ key: keyOfEffect(order.id, effects.booking), orderId: order.id }, signal);
         if (recall.outcome === 'refused') throw tooLate(recall);
       }
       if (!isOwed(effects.authorization)) return { recall, voiding: null };
-      const voiding = await payments.void({ key: effects.authorization.key, orderId: order.id }, signal);
+      const voiding = await payments.void(
+        { key: keyOfEffect(order.id, effects.authorization), orderId: order.id },
+        signal,
+      );
       return { recall, voiding };
     },
     decide: (record, work, result, now) => decide(record, work, result as Undone, now),

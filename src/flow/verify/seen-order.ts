@@ -23,7 +23,7 @@ export type SeenFact = TellingFact & {
   readonly money: string | null;
   readonly deliveries: readonly SeenDelivery[];
 };
-export type SeenEffect = Pick<Effect, 'key' | 'generation' | 'state' | 'reference'>;
+export type SeenEffect = Pick<Effect, 'generation' | 'state' | 'reference'>;
 export type SeenLetter = {
   readonly consumer: string;
   readonly deliveryId: string;

@@ -17,10 +17,9 @@ export function createAccept(
 ): Flush<PlaceRequest, PlaceAnswer> {
   return async (requests) => {
     const placed = await insertThatWon(database.once, requests);
-    if (placed.size > 0) onCommitted(requests.filter((request) => placed.has(request.order.id)));
     const rest = requests.filter((request) => !placed.has(request.order.id));
     const winners = rest.length === 0 ? new Map() : await readWinners(database.query, rest).catch(laterOrThrow);
-    return requests.map((request) => {
+    const answers = requests.map((request): PlaceAnswer | 'locked' => {
       if (placed.has(request.order.id)) return { answer: 'placed', order: request.order };
       // Without a key only an earlier try of this very request can have been in the way.
       if (request.key === null) return { answer: 'placed', order: request.order };
@@ -31,8 +30,13 @@ export function createAccept(
       if (!winner.fingerprint.equals(request.fingerprint)) return { answer: 'key-reused' };
       return { answer: 'replayed', order: winner.order };
     });
+    // Also what an earlier try has committed, whose answer was lost.
+    onCommitted(requests.filter((_, index) => isPlaced(answers[index])));
+    return answers;
   };
 }
+
+const isPlaced = (answer: PlaceAnswer | 'locked' | undefined) => typeof answer === 'object' && answer.answer === 'placed';
 
 // The first statement has committed: were the second one's failure the failure of the flush, clients would be
 // told that nothing is stored. What has not won waits for a later flush instead.

@@ -5,19 +5,18 @@
 // chosen before the first try: a request whose commit got no answer finds it and is done.
 // Process dies before the commit: nothing happened; after it: the client repeats and sees the result.
 
-import type { Order, OrderId } from '../../domain/order.ts';
+import type { OrderId } from '../../domain/order.ts';
 import { isRefusal, type Refusal, refuse } from '../../domain/refusals.ts';
-import type { System } from '../../engine/ports.ts';
-import type { DeskChange, OrderStore } from '../../flow/ports.ts';
+import type { Hint, System } from '../../engine/ports.ts';
+import type { DeskChange, OrderRecord, OrderStore } from '../../flow/ports.ts';
 import { createBooks } from './books.ts';
 import { reopenEvents } from './cursors.ts';
 import type { Database, Query } from './database.ts';
 import { closeLettersIfOpen, readLettersOfOrder, readOpenLetters } from './dead-letters.ts';
-import { readEffects, resetEffects } from './effects.ts';
 import { failureOf, GuardMissedError, unavailable } from './errors.ts';
 import { appendFacts } from './events.ts';
 import { recreateJobs } from './jobs.ts';
-import { lockOrder, readOrder, readOrders, updateOrdersIfUnchanged } from './orders.ts';
+import { lockOrder, readOrder, readOrders, recordAfter, updateOrdersIfUnchanged } from './orders.ts';
 import { toFacts } from './settle.ts';
 import { readTimeline } from './timeline.ts';
 
@@ -28,7 +27,7 @@ const pauseMs = 100;
 export function createOrderStore(options: {
   readonly database: Database;
   readonly system: System;
-  readonly onCommitted: () => void;
+  readonly onCommitted: (events: readonly Hint[]) => void;
 }): Omit<OrderStore, 'place'> {
   const { database, system, onCommitted } = options;
 
@@ -41,12 +40,13 @@ export function createOrderStore(options: {
   }
 
   // Runs the transaction again where it was rolled back, or may have been lost.
-  async function changing<T>(work: (query: Query) => Promise<T>): Promise<T> {
+  async function changing<T>(work: (query: Query, hints: Hint[]) => Promise<T>): Promise<T> {
     let maybeStored = false;
     for (let tries = 1; ; tries += 1) {
+      const hints: Hint[] = [];
       try {
-        const result = await database.transaction(work);
-        onCommitted();
+        const result = await database.transaction((query) => work(query, hints));
+        onCommitted(hints);
         return result;
       } catch (error) {
         const failure = failureOf(error);
@@ -61,16 +61,19 @@ export function createOrderStore(options: {
     return (await query('/* find-audit */ SELECT 1 FROM audit_log WHERE id = $1', [auditId])).length > 0;
   }
 
-  async function write(query: Query, before: Order, change: DeskChange, auditId: string): Promise<void> {
+  // Answers what there is to do from here on.
+  async function write(query: Query, from: OrderRecord, change: DeskChange, auditId: string): Promise<Hint[]> {
     const at = system.now();
-    if (change.order !== before) {
-      const updated = await updateOrdersIfUnchanged(query, [{ from: before, to: change.order }]);
+    const { id } = from.order;
+    const facts = toFacts(change, { system, at, causationId: change.causationId });
+    if (change.order !== from.order || change.effects.length > 0) {
+      const updated = await updateOrdersIfUnchanged(query, [{ from, to: recordAfter(from, change, null) }]);
       if (updated !== 1) throw new GuardMissedError('updateOrdersIfUnchanged');
     }
-    await appendFacts(query, toFacts(change, { system, at, causationId: change.causationId }));
-    await endLetters(query, before.id, change.closes, change.redelivers ? 'reprocessed' : 'canceled', at);
-    await resetEffects(query, before.id, change.effects);
-    await audit(query, auditId, change.action, before.id, change.detail, change.correlationId, at);
+    await appendFacts(query, facts);
+    const again = await endLetters(query, id, change.closes, change.redelivers ? 'reprocessed' : 'canceled', at);
+    await audit(query, auditId, change.action, id, change.detail, change.correlationId, at);
+    return [...facts, ...again];
   }
 
   async function endLetters(
@@ -79,11 +82,12 @@ export function createOrderStore(options: {
     ids: readonly string[],
     how: 'reprocessed' | 'canceled',
     at: Date,
-  ): Promise<void> {
+  ): Promise<Hint[]> {
     const closed = await closeLettersIfOpen(query, ids, how, at);
-    if (how !== 'reprocessed') return;
+    if (how !== 'reprocessed') return [];
     await recreateJobs(query, orderId, closed);
     await reopenEvents(query, orderId, closed);
+    return closed.map(({ version, eventType: type }) => ({ subject: orderId, version, type }));
   }
 
   return {
@@ -95,16 +99,15 @@ export function createOrderStore(options: {
 
     change: async (id, decide) => {
       const auditId = system.newId();
-      return changing(async (query) => {
-        const order = await lockOrder(query, id);
-        if (order === null) return refuse('order-not-found', `there is no order ${id}`);
-        if (await wasDone(query, auditId)) return order;
+      return changing(async (query, hints) => {
+        const record = await lockOrder(query, id);
+        if (record === null) return refuse('order-not-found', `there is no order ${id}`);
+        if (await wasDone(query, auditId)) return record.order;
         const letters = await readLettersOfOrder(query, id);
-        const effects = (await readEffects(query, [id])).get(id) ?? {};
-        const change = decide({ order, effects }, letters, system.now());
+        const change = decide(record, letters, system.now());
         if (isRefusal(change)) return change;
-        if (change === null) return order;
-        await write(query, order, change, auditId);
+        if (change === null) return record.order;
+        hints.push(...(await write(query, record, change, auditId)));
         return change.order;
       });
     },

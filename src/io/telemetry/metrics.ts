@@ -7,8 +7,9 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 
 export type Metrics = {
   readonly published: (count: number) => void;
-  readonly deliveryEnded: (consumer: string, end: string) => void;
+  readonly deliveryEnded: (consumer: string, end: string, count?: number) => void;
   readonly hintDropped: (consumer: string) => void;
+  readonly unreadable: (group: string) => void;
   readonly breakerChanged: (dependency: string, state: 'open' | 'closed') => void;
   readonly scrape: () => Promise<{ readonly contentType: string; readonly body: string }>;
 };
@@ -30,8 +31,14 @@ export function createMetrics(
   });
   const dropped = new Counter({
     name: 'orderly_hints_dropped_total',
-    help: 'Messages that did not fit into the memory bus and are pulled instead',
+    help: 'Hints that found no slot; the poller comes to their jobs',
     labelNames: ['consumer'],
+    registers,
+  });
+  const unreadable = new Counter({
+    name: 'orderly_messages_unreadable_total',
+    help: 'Messages of a bus that could not be read and were dropped, by group',
+    labelNames: ['group'],
     registers,
   });
   const breaker = new Gauge({
@@ -58,8 +65,9 @@ export function createMetrics(
   });
   return {
     published: (count) => published.inc(count),
-    deliveryEnded: (consumer, end) => ended.inc({ consumer, end }),
+    deliveryEnded: (consumer, end, count = 1) => ended.inc({ consumer, end }, count),
     hintDropped: (consumer) => dropped.inc({ consumer }),
+    unreadable: (group) => unreadable.inc({ group }),
     breakerChanged: (dependency, state) => breaker.set({ dependency }, state === 'open' ? 1 : 0),
     scrape: async () => {
       const [now, lags] = await Promise.all([
