@@ -5,9 +5,11 @@ import type * as table from './model/schema.ts';
 
 export type OrderRow = Omit<table.OrderRow, 'reason_message' | 'traceparent' | 'updated_at'>;
 export type KeyRow = Pick<table.KeyRow, 'key' | 'order_id'>;
-export type FactRow = Pick<table.EventRow, 'id' | 'order_id' | 'version' | 'type' | 'data' | 'causation_id' | 'time'>;
-export type OwedRow = Pick<table.OutboxRow, 'order_id' | 'version' | 'event_id'>;
-export type LaneRow = table.LaneRow;
+export type FactRow = Pick<
+  table.EventRow,
+  'id' | 'order_id' | 'version' | 'type' | 'data' | 'causation_id' | 'time' | 'position'
+>;
+export type CursorRow = table.CursorRow;
 export type DeliveryRow = Omit<table.DeliveryRow, 'started_at' | 'ended_at'>;
 export type EffectRow = Omit<table.EffectRow, 'reference' | 'expires_at'>;
 export type LetterRow = Omit<table.LetterRow, 'event_type' | 'failed_at' | 'raw'> & {
@@ -22,8 +24,7 @@ type Rows = {
   readonly orders: OrderRow;
   readonly idempotency_keys: KeyRow;
   readonly events: FactRow;
-  readonly outbox: OwedRow;
-  readonly relay_lanes: LaneRow;
+  readonly cursors: CursorRow;
   readonly deliveries: DeliveryRow;
   readonly effects: EffectRow;
   readonly dead_letters: LetterRow;
