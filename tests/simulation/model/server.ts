@@ -70,8 +70,9 @@ export type StatementSeen = {
 // One row that a committed transaction has changed, from before its first to after its last change.
 export type RowChange = {
   readonly table: string;
-  // The statement that wrote it last, and the token that it brought for this row.
+  // The statement that wrote it last, the first one of its transaction, and the token that it brought for this row.
   readonly label: string;
+  readonly transaction: string;
   readonly token: string | null;
   readonly before: unknown;
   readonly after: unknown;
@@ -134,7 +135,7 @@ export function createModelServer(options: {
 
   function end(tx: Transaction, how: 'commit' | 'rollback'): void {
     if (how === 'commit' && onCommit !== undefined) {
-      const changes = tx.slots.flatMap(toChange);
+      const changes = tx.slots.flatMap((slot) => toChange(slot, tx.first));
       if (changes.length > 0) onCommit(changes);
     }
     const waiters = transactions.end(tx, how);
@@ -247,6 +248,7 @@ export function createModelServer(options: {
     function begin(job: Job, tx: Transaction): void {
       tx.command += 1;
       tx.label = job.name;
+      tx.first ||= job.name;
       if (tx !== open) single = tx;
       const ask: Ask = { tables, tx, nowMs, startedMs: () => tx.startedMs, xmin: transactions.xmin, text: job.text };
       let steps: ReturnType<Statement>;
@@ -395,9 +397,9 @@ export function createModelServer(options: {
 // As pg says it for a connection that has ended.
 const gone = () => new Error('Connection terminated unexpectedly');
 
-function toChange({ table, label, token, committed, pending }: Slot): RowChange[] {
+function toChange({ table, label, token, committed, pending }: Slot, transaction: string): RowChange[] {
   if (pending === undefined || (committed === null && pending === null)) return [];
-  return [{ table: table.name, label, token, before: committed, after: pending }];
+  return [{ table: table.name, label, transaction, token, before: committed, after: pending }];
 }
 
 function committedTables(tables: Tables) {

@@ -13,8 +13,9 @@ export type Transaction = {
   readonly startedMs: number;
   // Counts the statements: a row is written once by one statement.
   command: number;
-  // The name of the statement that runs.
+  // The name of the statement that runs, and of the first one.
   label: string;
+  first: string;
   // Every row that it locked or wrote.
   readonly slots: Slot[];
   // Called when it has ended.
@@ -53,6 +54,7 @@ export function createTransactions() {
       startedMs,
       command: 0,
       label: '',
+      first: '',
       slots: [],
       waiters: [],
       waitsFor: null,
