@@ -5,8 +5,8 @@
 // until the next thing it knows to be due, so a system that does nothing costs nothing; of several processes on
 // one backlog each claims its own part. Relies on a free slot being there before a look.
 
-import { createBell } from './bell.ts';
 import { unknownVersionPatienceMs } from './admit.ts';
+import { createBell } from './bell.ts';
 import type { Consumer } from './consumer.ts';
 import type { Log, Sought, System } from './ports.ts';
 

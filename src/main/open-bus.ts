@@ -8,7 +8,6 @@
 import { factTypes } from '../domain/events.ts';
 import type { Bus, Log, ReaderGroup, System } from '../engine/ports.ts';
 import { knownTypes, projections, subscriptions, typesOf } from '../flow/subscriptions.ts';
-import { createMemoryBus } from '../io/buses/memory.ts';
 import type { Config } from './config.ts';
 import { groupOf, streamOfAny } from './wire.ts';
 
@@ -17,23 +16,15 @@ const clientId = 'orderly';
 
 export async function openBus(
   { kind, kafka, redis, sqs }: Config['bus'],
-  parts: {
-    // False = nothing is published or read here.
-    readonly isUsed: boolean;
-    readonly system: System;
-    readonly log: Log;
-    readonly onDropped: (group: string) => void;
-  },
-): Promise<Bus> {
-  const { isUsed, system, log } = parts;
-  if (!isUsed) return createMemoryBus(parts);
+  { system, log }: { readonly system: System; readonly log: Log },
+): Promise<Bus | null> {
   const readers: ReaderGroup[] = [
     ...subscriptions.map((row) => ({ group: groupOf(row.consumer), types: typesOf(row) })),
     ...projections.map((row) => ({ group: groupOf(row.consumer), types: knownTypes })),
   ];
   switch (kind) {
     case 'memory':
-      return createMemoryBus(parts);
+      return null;
     case 'kafka': {
       const { createKafkaBus } = await import('../io/buses/kafka.ts');
       return createKafkaBus({ ...kafka, clientId, types: factTypes, streamOf: streamOfAny, system, log });

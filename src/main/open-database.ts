@@ -7,8 +7,8 @@
 import type { Log } from '../engine/ports.ts';
 import { subscriptions, typesOf } from '../flow/subscriptions.ts';
 import { connectServer, type Database } from '../io/postgres/database.ts';
-import { endAllLeases } from '../io/postgres/jobs.ts';
 import { schemaMistake } from '../io/postgres/health.ts';
+import { endAllLeases } from '../io/postgres/jobs.ts';
 import { migrate } from '../io/postgres/migrate.ts';
 import type { Config } from './config.ts';
 import { StartError } from './start-error.ts';

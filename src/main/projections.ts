@@ -65,7 +65,11 @@ export function createOutsideIndexing(
 
 const known = new Set(knownTypes);
 
-function readerOf(consumer: ProjectionName, turns: Turns, { knowsAllWriters = false, system, log, onEnded }: Surroundings): CursorReader {
+function readerOf(
+  consumer: ProjectionName,
+  turns: Turns,
+  { knowsAllWriters = false, system, log, onEnded }: Surroundings,
+): CursorReader {
   const take: Turns['take'] = async (...asked) => {
     const step = await turns.take(...asked);
     const parked = step?.letters.length ?? 0;

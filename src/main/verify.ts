@@ -12,10 +12,10 @@ import { createOrderJudge } from '../flow/verify/order.ts';
 import type { SeenOrder } from '../flow/verify/seen-order.ts';
 import { lockDirectory } from '../io/directory-lock.ts';
 import { createLedgerReader, LedgerUnreadableError } from '../io/partners/ledger-reader.ts';
-import { idBefore } from '../io/postgres/ids.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { isAway } from '../io/postgres/errors.ts';
 import { schemaMistake } from '../io/postgres/health.ts';
+import { idBefore } from '../io/postgres/ids.ts';
 import { createVerifyOrders, firstId, lastId, type Range } from '../io/postgres/verify.ts';
 import { createVerifyBooks } from '../io/postgres/verify-books.ts';
 import { createVerifyRows, type Part } from '../io/postgres/verify-rows.ts';
@@ -34,8 +34,6 @@ type Surroundings = {
   readonly progress: ((text: string) => void) | null;
 };
 
-// The cleanup looks every ten minutes, by its own clock: what is about to be removed is not missed.
-const retentionMarginMs = 3_600_000;
 // Often enough to see that it goes on.
 const progressMs = 200;
 
@@ -90,16 +88,7 @@ export async function verify(
   const reads = createVerifyOrders(database);
   const rows = createVerifyRows(database);
   const report = createReport(ledgerUrl !== null);
-  const found = await rows.marks();
-  const marks = subscribedTypes.map((one) => {
-    const { consumer, type } = one;
-    return { ...one, xid: found.find((mark) => mark.consumer === consumer && mark.type === type)?.xid ?? 0 };
-  });
-  const { judge, isUndone } = createOrderJudge({
-    marks,
-    maxRetries: config.worker.maxRetries,
-    retentionMs: config.retention.days * 86_400_000 - retentionMarginMs,
-  });
+  const { judge, isUndone } = createOrderJudge({ maxRetries: config.worker.maxRetries });
   const reconcile =
     ledgerUrl === null
       ? null
@@ -140,8 +129,6 @@ export async function verify(
   await booksOfDays();
   await all('keys', rows.keys(since));
   await all('debts', rows.debts(first));
-  await all('rows', rows.deliveries(first));
-  await all('rows', rows.letters(since));
   tell(null, 0);
   return report.verdict(since, system.monotonicMs() - startedMs);
 

@@ -26,7 +26,7 @@ import { consumerNames, type Dependency, knownTypes, subscriptions, toStep } fro
 import { createAccept } from '../io/postgres/accept.ts';
 import { createClaim, createJobs, type OrderClaim, type OrderClaimAnswer } from '../io/postgres/claim.ts';
 import { createCleanup, type Retention } from '../io/postgres/cleanup.ts';
-import { createCursors } from '../io/postgres/cursors.ts';
+import { carryAlong, createCursors } from '../io/postgres/cursors.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { createDependencies } from '../io/postgres/dependencies.ts';
 import { createOrderStore } from '../io/postgres/desk.ts';
@@ -51,6 +51,9 @@ const crowd = 32;
 const claimPatienceMs = 1_000;
 // The desk's claims and settles are bounded by the slots that feed them.
 const workQueueMax = 65_536;
+
+// A bus that is switched on after a crash is told the events of this long.
+const carryMs = 60_000;
 
 // What of the whole runs in this process; its desk is always there to be asked.
 export type Roles = { readonly relay: boolean; readonly consumers: readonly string[] };
@@ -198,6 +201,17 @@ export function createEngine(parts: {
   let taking: Promise<unknown> = Promise.resolve();
   let running: Promise<unknown> = Promise.resolve();
 
+  // Over no bus the relay's cursor goes along unread, so that a bus that is switched on later is not flooded.
+  async function carryRelay(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await carryAlong(database.query, 'relay').catch((error) => {
+        log.debug({ error: String(error) }, 'the cursor of the relay stays behind until the next try');
+      });
+      if (signal.aborted) return;
+      await system.sleep(carryMs, signal);
+    }
+  }
+
   // A search that is away now is made ready with its first document.
   async function prepareSearch(): Promise<void> {
     await parts.search.prepare(background.signal).catch((error) => {
@@ -225,6 +239,7 @@ export function createEngine(parts: {
       if (roles.consumers.includes('search')) void prepareSearch();
       const telling = Object.values(down).map((one) => one.run(background.signal));
       const cleaning = roles.relay ? [cleanup.run(background.signal)] : [];
+      if (roles.relay && bus === null) cleaning.push(carryRelay(background.signal));
       running = Promise.all([leases.run(background.signal), relay?.run(background.signal), ...telling, ...cleaning]);
     },
     stop: async (graceMs) => {

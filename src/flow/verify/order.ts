@@ -1,42 +1,26 @@
 // What can be seen of one order in one snapshot of the database, judged: the promises of
-// verify-promises.ts that need no partner.
+// promises.ts that need no partner.
 //
 // Promises: an order in the middle of its work is no finding. Everything an attempt ends with is written
 // in one transaction, so the rows of one snapshot agree at any moment; what is only owed is looked at by
-// its age. Rows that the retention removes are missed by nobody.
-// Relies on the facts to come in the order of their versions, and on orders to come oldest first.
+// its age. Relies on the events to come in the order of their versions.
 
 import { isUnderWay } from '../../domain/order-machine.ts';
+import type { EffectName } from '../ports.ts';
 import { keyOfEffect } from '../steps/core-step.ts';
 import { coreConsumers } from '../subscriptions.ts';
 import { type Finding, overdueMs, type PromiseName } from './promises.ts';
-import type { SeenFact, SeenOrder } from './seen-order.ts';
+import type { SeenOrder } from './seen-order.ts';
 import { createStories } from './story.ts';
-
-export type Mark = {
-  readonly consumer: string;
-  readonly type: string;
-  readonly start: 'beginning' | 'now';
-  readonly xid: number;
-};
 
 export type OrderJudge = {
   readonly judge: (order: SeenOrder) => readonly Finding[];
-  // Whether a canceled order has nothing more to expect from `compensation`; a dead delivery is in the
-  // hands of a person.
+  // Whether a canceled order has nothing more to expect from `compensation`, by a job or by a person.
   readonly isUndone: (order: SeenOrder) => boolean;
 };
 
-export function createOrderJudge(options: {
-  readonly marks: readonly Mark[];
-  readonly maxRetries: number;
-  // Ended deliveries and closed letters that are older may be gone.
-  readonly retentionMs: number;
-}): OrderJudge {
-  const { marks, maxRetries, retentionMs } = options;
+export function createOrderJudge({ maxRetries }: { readonly maxRetries: number }): OrderJudge {
   const endingOf = createStories();
-  // Where a consumer that started with the facts to come has begun, as far as has been seen.
-  const begun = new Map<string, number>();
 
   return { judge, isUndone };
 
@@ -46,23 +30,22 @@ export function createOrderJudge(options: {
     judgeFacts(order, find);
     judgeMoney(order, find);
     judgeStory(order, find);
-    judgeDeliveries(order, find);
+    judgeJobs(order, find);
     judgeLetters(order, find);
     judgeEffects(order, find);
     judgeEnd(order, find);
     judgeAttempts(order, find);
-    for (const what of order.revived) find('endings', what);
     return findings;
   }
 
-  function isUndone(order: SeenOrder): boolean {
-    const cancel = order.facts.find(({ type }) => type.startsWith('OrderCanceled'));
-    if (order.status !== 'CANCELED' || cancel === undefined) return false;
-    const undo = cancel.deliveries.find(({ consumer }) => consumer === 'compensation');
-    if (undo !== undefined) return undo.state === 'done' || undo.state === 'skipped';
-    // The retention removes a delivery only after its end.
-    const mark = marks.find(({ consumer, type }) => consumer === 'compensation' && type === cancel.type);
-    return mark !== undefined && cancel.xid <= mark.xid && cancel.ageMs > retentionMs;
+  // A dead letter of `compensation` that is open waits for a person; one that was discarded was a person's decision.
+  function isUndone({ status, facts, letters }: SeenOrder): boolean {
+    if (status !== 'CANCELED') return false;
+    const isOwed = facts.some(({ jobs }) => jobs.some(({ consumer }) => consumer === 'compensation'));
+    const isOfPerson = letters.some(
+      ({ consumer, closedHow }) => consumer === 'compensation' && (closedHow === null || closedHow === 'discarded'),
+    );
+    return !isOwed && !isOfPerson;
   }
 
   function judgeStory(order: SeenOrder, find: Find): void {
@@ -81,38 +64,16 @@ export function createOrderJudge(options: {
     }
   }
 
-  function judgeDeliveries(order: SeenOrder, find: Find): void {
-    for (const fact of order.facts) {
-      for (const delivery of fact.deliveries) {
-        const named = `${delivery.consumer} of ${fact.type} (version ${fact.version})`;
-        if (!delivery.isOfOrder) find('owners', `the delivery to ${named} names another order`);
-        const key = `${delivery.consumer} ${fact.type}`;
-        begun.set(key, Math.min(begun.get(key) ?? fact.xid, fact.xid));
-        if (delivery.dueForMs === null || delivery.dueForMs < overdueMs) continue;
-        const since = delivery.state === 'running' ? 'its lease ended' : 'it has been due for';
-        find(
-          'late work',
-          `${named}: ${since} ${minutes(delivery.dueForMs)}${delivery.state === 'running' ? ' ago' : ''}`,
-        );
-      }
-      for (const mark of marks) {
-        if (mark.type !== fact.type || fact.deliveries.some(({ consumer }) => consumer === mark.consumer)) continue;
-        judgeMissing(fact, mark, find);
+  function judgeJobs({ facts }: SeenOrder, find: Find): void {
+    for (const { type, version, jobs } of facts) {
+      for (const { consumer, isClaimed, dueForMs } of jobs) {
+        if (dueForMs < overdueMs) continue;
+        const since = isClaimed
+          ? `its lease ended ${minutes(dueForMs)} ago`
+          : `it has been due for ${minutes(dueForMs)}`;
+        find('late work', `${consumer} of ${type} (version ${version}): ${since}`);
       }
     }
-  }
-
-  function judgeMissing(fact: SeenFact, mark: Mark, find: Find): void {
-    const named = `${fact.type} (version ${fact.version}, written ${minutes(fact.ageMs)} ago)`;
-    if (fact.xid > mark.xid) {
-      if (fact.ageMs > overdueMs) find('late deliveries', `${mark.consumer} has not been given ${named}`);
-      return;
-    }
-    if (fact.ageMs > retentionMs) return;
-    // One that was written before the consumer was there is not owed to it.
-    const isBefore = fact.xid < (begun.get(`${mark.consumer} ${mark.type}`) ?? Infinity);
-    if (mark.start === 'now' && isBefore) return;
-    find('deliveries', `${mark.consumer} has passed ${named} without a delivery`);
   }
 
   function judgeLetters(order: SeenOrder, find: Find): void {
@@ -123,23 +84,13 @@ export function createOrderJudge(options: {
     if (order.status !== 'FAILED' && core.length > 0) {
       find('letters', `it is ${order.status}, and ${core[0]?.consumer} has an open letter`);
     }
-    for (const fact of order.facts) {
-      for (const { consumer, state } of fact.deliveries) {
-        const of = order.letters.filter((letter) => letter.deliveryId === fact.id && letter.consumer === consumer);
-        const says = of.some(({ closedHow }) => closedHow !== 'reprocessed');
-        if (state !== 'dead' && says)
-          find('letters', `${consumer} has a letter of ${fact.type}, whose delivery is ${state}`);
-        if (state === 'dead' && !says && fact.ageMs < retentionMs) {
-          find('letters', `the delivery of ${fact.type} to ${consumer} is dead without a letter`);
-        }
+    for (const { consumer, version } of open) {
+      const fact = order.facts.find((one) => one.version === version);
+      if (fact === undefined)
+        find('letters', `${consumer} has an open letter of version ${version}, which is not there`);
+      else if (fact.jobs.some((job) => job.consumer === consumer)) {
+        find('letters', `${consumer} has both a job and an open letter of ${fact.type} (version ${version})`);
       }
-    }
-    for (const letter of open) {
-      const isThere = order.facts.some(
-        ({ id, deliveries }) =>
-          id === letter.deliveryId && deliveries.some(({ consumer }) => consumer === letter.consumer),
-      );
-      if (!isThere) find('letters', `${letter.consumer} has an open letter of a delivery that is not there`);
     }
   }
 
@@ -154,36 +105,28 @@ export function createOrderJudge(options: {
       }
     }
     if (!isUndone(order)) return;
-    for (const name of ['authorization', 'booking'] as const) {
-      const effect = order.effects[name];
-      if (effect === undefined || !owedUndo.includes(effect.state)) continue;
-      const key = keyOfEffect(order.id, { name, generation: effect.generation });
-      find('canceled', `it was undone, and its ${name} ${key} is still ${effect.state}`);
+    for (const [name, { state, generation }] of Object.entries(order.effects)) {
+      const key = keyOfEffect(order.id, { name: name as EffectName, generation });
+      if (owedUndo.includes(state))
+        find('canceled', `its undoing is owed by nobody, and its ${name} ${key} is ${state}`);
     }
-  }
-
-  // Also a fact that no core step was given yet: it will be.
-  function hasWork(order: SeenOrder): boolean {
-    return order.facts.some(({ type, deliveries }) =>
-      marks.some(({ consumer, type: wanted }) => {
-        if (wanted !== type || !coreConsumers.includes(consumer)) return false;
-        const delivery = deliveries.find((one) => one.consumer === consumer);
-        return delivery === undefined || delivery.dueForMs !== null;
-      }),
-    );
   }
 
   function judgeAttempts(order: SeenOrder, find: Find): void {
     const retriesMax = maxRetries * coreConsumers.length;
     if (order.retryCount > retriesMax) find('attempts', `it was charged ${order.retryCount} retries of ${retriesMax}`);
-    for (const { type, deliveries } of order.facts) {
-      for (const { consumer, attempt } of deliveries) {
+    for (const { type, jobs } of order.facts) {
+      for (const { consumer, attempt } of jobs) {
         if (attempt <= maxRetries + 1) continue;
         find('attempts', `${consumer} of ${type} has had ${attempt} attempts of ${maxRetries + 1}`);
       }
     }
   }
 }
+
+// Also a job that nobody has claimed yet: it will be.
+const hasWork = ({ facts }: SeenOrder) =>
+  facts.some(({ jobs }) => jobs.some(({ consumer }) => coreConsumers.includes(consumer)));
 
 type Find = (promise: PromiseName, what: string) => void;
 

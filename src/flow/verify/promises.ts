@@ -45,28 +45,18 @@ export const promises = {
   owners: {
     ...always,
     counted: 'rows',
-    promise: 'every fact, delivery, letter and debt belongs to an order, and to a fact, that exists',
+    promise: 'every event, job and dead letter belongs to an order, and to an event, that exists',
     remedy: 'Somebody has removed rows by hand: bring the order or fact back from a backup, or remove the rest too.',
-  },
-  deliveries: {
-    ...always,
-    promise: 'every fact that a consumer has passed was delivered to it',
-    remedy:
-      'It will not be delivered by itself: set the `xid` of that consumer and type in `watermarks` below that of the fact.',
-  },
-  endings: {
-    ...always,
-    promise: 'what has ended for a delivery stays ended',
-    remedy: 'Two workers have settled the same work: look at its timeline for what was done twice, and report it.',
   },
   letters: {
     ...always,
-    promise: 'FAILED, a dead delivery and its open letter come and go together',
+    promise:
+      'FAILED and an open dead letter of a core step come and go together, and no event has both a job and a dead letter',
     remedy: byHand,
   },
   work: {
     ...always,
-    promise: 'an order under way has a delivery that will move it',
+    promise: 'an order under way has a job of a core step that will move it',
     remedy: 'Nothing will move it: cancel it (POST /orders/{id}/cancel), which also undoes what it may hold.',
   },
   effects: {
@@ -81,7 +71,7 @@ export const promises = {
   },
   canceled: {
     ...always,
-    promise: 'a canceled order that was undone has nothing left outside',
+    promise: 'a canceled order has nothing left outside, or its undoing is owed by a job or a dead letter',
     remedy: 'Ask the partner under the key that is named, and release there by hand what is still held.',
   },
   attempts: {
@@ -101,14 +91,9 @@ export const promises = {
     promise: 'a fact that is owed to the bus is published within minutes',
     remedy: 'Is a relay running, and the bus reachable? Nothing is lost: it goes out when they are.',
   },
-  'late deliveries': {
-    ...later,
-    promise: 'a fact reaches every consumer within minutes',
-    remedy: 'Is a worker of that consumer running? Nothing is lost: it fetches the fact when it is.',
-  },
   'late work': {
     ...later,
-    promise: 'work that is due is taken up within minutes',
+    promise: 'a job that is due is taken up within minutes',
     remedy: 'Is a worker of that consumer running, and its partner reachable? It goes on when they are.',
   },
   'ledger: processed': {
@@ -147,5 +132,5 @@ export const promises = {
 export type PromiseName = keyof typeof promises;
 export const promiseNames = Object.keys(promises) as PromiseName[];
 
-// `subject` is the id of an order; of the books, a day; of a message that could not be read, the id of its delivery.
+// `subject` is the id of an order; of the books, a day;
 export type Finding = { readonly promise: PromiseName; readonly subject: string; readonly what: string };

@@ -7,27 +7,27 @@ import type { Order } from '../../domain/order.ts';
 import type { Effect, EffectName } from '../ports.ts';
 import type { TellingFact } from './story.ts';
 
-export type SeenDelivery = {
+// What is still to be done.
+export type SeenJob = {
   readonly consumer: string;
-  readonly state: 'running' | 'waiting' | 'done' | 'skipped' | 'dead';
   readonly attempt: number;
-  // Since when its lease is over, or it may be tried again; null where it has ended.
-  readonly dueForMs: number | null;
-  readonly isOfOrder: boolean;
+  readonly isClaimed: boolean;
+  // Since when its lease is over, or it may be tried; below zero where that is still to come.
+  readonly dueForMs: number;
 };
 export type SeenFact = TellingFact & {
-  readonly id: string;
-  readonly xid: number;
   readonly ageMs: number;
   // What it tells of, such as `1999 USD`; null where no money moves.
   readonly money: string | null;
-  readonly deliveries: readonly SeenDelivery[];
+  readonly jobs: readonly SeenJob[];
 };
 export type SeenEffect = Pick<Effect, 'generation' | 'state' | 'reference'>;
 export type SeenLetter = {
   readonly consumer: string;
-  readonly deliveryId: string;
-  readonly closedHow: 'reprocessed' | 'canceled' | null;
+  // Of its event.
+  readonly version: number;
+  // Null = open.
+  readonly closedHow: string | null;
 };
 export type SeenOrder = Pick<
   Order,
@@ -36,6 +36,4 @@ export type SeenOrder = Pick<
   readonly facts: readonly SeenFact[];
   readonly effects: { readonly [N in EffectName]?: SeenEffect };
   readonly letters: readonly SeenLetter[];
-  // Attempts that were written of after their delivery had ended, in words.
-  readonly revived: readonly string[];
 };

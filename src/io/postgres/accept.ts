@@ -36,7 +36,8 @@ export function createAccept(
   };
 }
 
-const isPlaced = (answer: PlaceAnswer | 'locked' | undefined) => typeof answer === 'object' && answer.answer === 'placed';
+const isPlaced = (answer: PlaceAnswer | 'locked' | undefined) =>
+  typeof answer === 'object' && answer.answer === 'placed';
 
 // The first statement has committed: were the second one's failure the failure of the flush, clients would be
 // told that nothing is stored. What has not won waits for a later flush instead.

@@ -92,7 +92,10 @@ export function createJobs(
           if (rows.length === 0) return [];
           picked = rows.map((row) => toClaim(step, row.order_id, row.job_version, system));
           const records = new Map(rows.map((row) => [row.order_id, toRecord(row)]));
-          const jobs = await readJobs(query, picked.map(({ subject, version }) => ({ consumer, subject, version })));
+          const jobs = await readJobs(
+            query,
+            picked.map(({ subject, version }) => ({ consumer, subject, version })),
+          );
           return answerAll(query, picked, records, jobs, { ...options, sought });
         });
         const isEnd = answers.length < limit && !answers.includes('locked');

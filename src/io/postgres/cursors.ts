@@ -151,6 +151,17 @@ async function parkEvents(
   );
 }
 
+// Moves a reader that nobody needs to the end of the log, so that it begins there on the day it is needed. Answers
+// nothing where somebody has its lease: then it is needed.
+export async function carryAlong(query: Query, reader: string): Promise<void> {
+  await query(
+    `/* carry-along */ UPDATE cursors c SET read_to = last.position, gaps = '{}'
+     FROM (SELECT max(position) AS position FROM events) AS last
+     WHERE c.reader = $1 AND c.lease_until <= clock_timestamp() AND (c.read_to < last.position OR NOT isempty(c.gaps))`,
+    [reader],
+  );
+}
+
 // A projection's dead letter that a person sent back: its event is to be handled again. One cursor per search engine:
 // all of them. A position that is not read yet is none's gap; a store that began before misses and reads the row again.
 export async function reopenEvents(

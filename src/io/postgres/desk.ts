@@ -6,7 +6,7 @@
 // Process dies before the commit: nothing happened; after it: the client repeats and sees the result.
 
 import type { OrderId } from '../../domain/order.ts';
-import { isRefusal, type Refusal, refuse } from '../../domain/refusals.ts';
+import { isRefusal, refuse } from '../../domain/refusals.ts';
 import type { Hint, System } from '../../engine/ports.ts';
 import type { DeskChange, OrderRecord, OrderStore } from '../../flow/ports.ts';
 import { createBooks } from './books.ts';

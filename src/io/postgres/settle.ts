@@ -12,14 +12,7 @@ import type { Database } from './database.ts';
 import { type AttemptWrite, type LetterWrite, writeAttempts, writeLetters } from './dead-letters.ts';
 import { GuardMissedError, ofOneEntry } from './errors.ts';
 import { appendFacts, type FactWrite } from './events.ts';
-import {
-  deleteJobsIfHeld,
-  type JobEnd,
-  type JobPause,
-  keyOf,
-  pauseJobsIfHeld,
-  readTokens,
-} from './jobs.ts';
+import { deleteJobsIfHeld, type JobEnd, type JobPause, keyOf, pauseJobsIfHeld, readTokens } from './jobs.ts';
 import { lockOrders, type OrderUpdate, recordAfter, updateOrdersIfUnchanged } from './orders.ts';
 
 export type OrderSettle = SettleRequest<OrderRecord, OrderChange>;
@@ -35,7 +28,10 @@ export function createSettle(options: {
     const { answers, facts } = await database.transaction(async (query) => {
       const keys = settles.map(({ work }) => keyOfWork(work));
       const [records, tokens] = await Promise.all([
-        lockOrders(query, settles.map(({ work }) => work.subject.order)),
+        lockOrders(
+          query,
+          settles.map(({ work }) => work.subject.order),
+        ),
         readTokens(query, keys),
       ]);
       const batch: Batch = { ends: [], pauses: [], orders: [], facts: [], letters: [], attempts: [] };
@@ -95,7 +91,13 @@ export function createSettle(options: {
     if (trouble === null) {
       // No event says so: a mail was sent.
       if (state === 'done' && facts.length === 0) {
-        batch.attempts.push({ ...note, outcome: 'done', code: 'done', message: `${consumer} succeeded`, dueInMs: null });
+        batch.attempts.push({
+          ...note,
+          outcome: 'done',
+          code: 'done',
+          message: `${consumer} succeeded`,
+          dueInMs: null,
+        });
       }
       return;
     }

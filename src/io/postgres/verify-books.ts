@@ -9,9 +9,9 @@ import { upcast } from '../../domain/upcasts.ts';
 import { type Count, type Measure, measures } from '../../flow/projections/books.ts';
 import { addedUp, countsOf } from '../../flow/projections/count-events.ts';
 import type { BookReads, Counted } from '../../flow/verify/books.ts';
-import { idBefore } from './ids.ts';
 import type { Database } from './database.ts';
 import { textOf } from './dead-letters.ts';
+import { idBefore } from './ids.ts';
 import { createVerifyOrders, firstId } from './verify.ts';
 
 const dayMs = 86_400_000;

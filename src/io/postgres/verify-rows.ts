@@ -1,5 +1,4 @@
-// What `verify` reads beside the orders: keys, debts to the bus, deliveries and letters, which may lack their
-// order or fact, and how far each consumer is.
+// What `verify` reads beside the orders: keys, and what is owed to the bus.
 //
 // Promises: as verify.ts: short statements, no lock, flat memory. Each looks at a part of one table and
 // answers how many rows it saw, how many offend, and the first of them.
@@ -7,7 +6,6 @@
 
 import { type Finding, overdueMs, type PromiseName } from '../../flow/verify/promises.ts';
 import type { Database } from './database.ts';
-import { firstId, lastId } from './verify.ts';
 
 // Rows per statement: some tens of milliseconds.
 const partRows = 5_000;
@@ -41,11 +39,6 @@ const gathered = `(SELECT json_agg(json_build_object('promise', g.promise, 'coun
 export function createVerifyRows(database: Database) {
   const read = async <R extends object>(text: string, values: readonly unknown[]) =>
     database.once<R>(text, values, { durable: false });
-
-  // Marks only move forward, so that an old one is never beyond what it stands for.
-  async function marks(): Promise<{ consumer: string; type: string; xid: number }[]> {
-    return read('/* verify-marks */ SELECT consumer, type, xid::text::bigint AS xid FROM watermarks', []);
-  }
 
   async function estimate(): Promise<number> {
     const rows = await read<{ rows: number }>(
@@ -109,69 +102,5 @@ export function createVerifyRows(database: Database) {
     }
   }
 
-  // A fact is written before its delivery; of what could not be read there is a letter instead.
-  async function* deliveries(afterEvent: string): AsyncGenerator<Part> {
-    for (let after = afterEvent; ; ) {
-      const ends = await read<{ event_id: string }>(
-        `/* verify-deliveries-range */ SELECT event_id FROM deliveries WHERE event_id > $1 ORDER BY event_id
-         OFFSET ${partRows - 1} LIMIT 1`,
-        [after],
-      );
-      const upTo = ends[0]?.event_id ?? lastId;
-      const rows = await read<{ seen: number; bad: Bad[] | null }>(
-        `/* verify-deliveries */ WITH part AS MATERIALIZED (
-           SELECT d.event_id, d.consumer, d.order_id, d.state, e.id,
-                  extract(epoch FROM statement_timestamp() - d.due_at) * 1000 AS due_for_ms
-           FROM deliveries d LEFT JOIN events e ON e.id = d.event_id
-           WHERE d.event_id > $1 AND d.event_id <= $2
-         ), bad AS (
-           SELECT 'owners' AS promise, order_id AS subject,
-                  consumer || ' has a delivery of the fact ' || event_id || ', which does not exist' AS what
-           FROM part WHERE id IS NULL AND order_id IS NOT NULL
-           UNION ALL
-           SELECT 'letters', event_id, 'what ' || consumer || ' could not read is dead without an open letter'
-           FROM part p WHERE order_id IS NULL AND state = 'dead' AND NOT EXISTS (
-             SELECT FROM dead_letters l WHERE l.consumer = p.consumer AND l.delivery_id = p.event_id AND l.closed_at IS NULL)
-           UNION ALL
-           SELECT 'late work', event_id,
-                  consumer || ': a message that was sent back is due for ' || round(due_for_ms / 60000) || ' minutes'
-           FROM part WHERE order_id IS NULL AND due_for_ms > ${overdueMs}
-         )
-         SELECT (SELECT count(*)::integer FROM part) AS seen, ${gathered}`,
-        [after, upTo],
-      );
-      yield { seen: rows[0]?.seen ?? 0, offenders: toOffenders(rows[0]?.bad ?? null) };
-      if (upTo === lastId) return;
-      after = upTo;
-    }
-  }
-
-  // Of what could not be read; the letters of an order are judged with it. A letter that has nothing to send
-  // back stays in the list for ever.
-  async function* letters(since: Date | null): AsyncGenerator<Part> {
-    for (let after = [since?.toISOString() ?? '-infinity', firstId]; ; ) {
-      const rows = await read<{ seen: number; bad: Bad[] | null; last: [string, string] | null }>(
-        `/* verify-letters */ WITH part AS MATERIALIZED (
-           SELECT l.id, l.failed_at, l.consumer, l.delivery_id, coalesce(d.state, 'not there') AS state
-           FROM (SELECT * FROM dead_letters WHERE closed_at IS NULL AND order_id IS NULL
-                   AND (failed_at, id) > ($1::timestamptz, $2::uuid) ORDER BY failed_at, id LIMIT ${partRows}) AS l
-           LEFT JOIN deliveries d ON d.event_id = l.delivery_id AND d.consumer = l.consumer
-         ), bad AS (
-           SELECT 'letters' AS promise, delivery_id AS subject,
-                  consumer || ' has an open letter of a message, whose delivery is ' || state AS what
-           FROM part WHERE state <> 'dead'
-         )
-         SELECT (SELECT count(*)::integer FROM part) AS seen, ${gathered},
-                (SELECT json_build_array(failed_at::text, id) FROM part ORDER BY failed_at DESC, id DESC LIMIT 1) AS last`,
-        [...after],
-      );
-      const row = rows[0];
-      if (row === undefined) return;
-      yield { seen: row.seen, offenders: toOffenders(row.bad) };
-      if (row.last === null || row.seen < partRows) return;
-      after = row.last;
-    }
-  }
-
-  return { marks, estimate, keys, debts, deliveries, letters };
+  return { estimate, keys, debts };
 }
