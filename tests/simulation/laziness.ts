@@ -5,18 +5,16 @@
 // that is owed, or the end of any transaction.
 
 import { lockedPauseMs } from '../../src/engine/group-commit.ts';
-import { duePollMs, missedPollMs } from '../../src/engine/poller.ts';
-import { ownPollMs, sharedPollMs } from '../../src/engine/relay.ts';
+import { pollMs } from '../../src/engine/poller.ts';
+import { pollMs as relayPollMs } from '../../src/engine/relay.ts';
 import type { Clock } from './clock.ts';
 import type { Laziness } from './life.ts';
 
 type Doze = { readonly ms: number; readonly until: 'a fact' | 'a commit' | null };
 const dozes: ReadonlyMap<number, Doze> = new Map([
-  [sharedPollMs, { ms: 1_500, until: 'a fact' }],
-  [ownPollMs, { ms: 1_500, until: 'a fact' }],
+  [relayPollMs, { ms: 1_500, until: 'a fact' }],
   [lockedPauseMs, { ms: 200, until: 'a commit' }],
-  [duePollMs, { ms: 1_500, until: null }],
-  [missedPollMs, { ms: 3_000, until: null }],
+  [pollMs, { ms: 1_500, until: null }],
 ]);
 
 export function createLaziness(clock: Clock, isLazyFromTheStart: boolean) {

@@ -10,26 +10,21 @@ import type { Database, Query } from '../../src/io/postgres/database.ts';
 
 export const olderType = 'PaymentAuthorizedV1';
 export const newerType = 'PaymentAuthorizedV2';
+// Which the older release does not know: its events make jobs of it all the same, for subscriptions are data.
+export const newerConsumer = 'notification';
 
 // `onOlder` is told of each fact of the older version that is handed to a step.
 export function asNewerRelease(database: Database, onOlder: () => void): Database {
-  // Of each consumer the last scan: it takes turns between the versions that this release subscribes to.
-  const scanned = new Map<string, string>();
-
   const translated = (text: string, values: readonly unknown[] | undefined): readonly unknown[] | undefined => {
-    if (values === undefined) return values;
-    if (text.startsWith('/* append-facts */')) {
-      return values.map((value, index) => (index === 3 ? String(value).replaceAll(olderType, newerType) : value));
-    }
-    if (values[1] !== olderType) return values;
-    const consumer = String(values[0]);
-    const isScan = text.startsWith('/* scan-missed */');
-    const type = isScan && scanned.get(consumer) !== newerType ? newerType : olderType;
-    if (isScan) scanned.set(consumer, type);
-    return [consumer, scanned.get(consumer) ?? olderType, ...values.slice(2)];
+    if (text.startsWith('/* append-facts */'))
+      return withTypes(values, (types) => String(types).replaceAll(olderType, newerType));
+    // It looks for both.
+    if (text.startsWith('/* lock-orders-of-due-jobs */'))
+      return withTypes(values, (types) => (types as string[]).flatMap((type) => (type === olderType ? [type, newerType] : [type])));
+    return values;
   };
   const read = <R extends object>(text: string, rows: R[]): R[] => {
-    if (!/^\/\* (lock-orders-of-facts|read-facts) /.test(text)) return rows;
+    if (!/^\/\* (read-jobs|look-at-events) /.test(text)) return rows;
     return rows.map((row) => {
       const { type } = row as { type?: unknown };
       if (type === olderType) onOlder();
@@ -50,11 +45,20 @@ export function asNewerRelease(database: Database, onOlder: () => void): Databas
   };
 }
 
+// Both statements have their types in the fourth place.
+const withTypes = (values: readonly unknown[] = [], to: (types: unknown) => unknown) =>
+  values.map((value, index) => (index === 3 ? to(value) : value));
+
 // It subscribes to both versions.
 export function withNewerType(bus: Bus): Bus {
   return {
     ...bus,
     subscribe: (group, types, receive) =>
-      bus.subscribe(group, types.includes(olderType) ? [...types, newerType] : types, receive),
+      bus.subscribe(group, types.includes(olderType) ? [...types, newerType] : types, (batch) =>
+        receive(batch.map(({ body, at }) => ({ body: asOlder(body), at }))),
+      ),
   };
 }
+
+const asOlder = (body: Buffer): Buffer =>
+  body.includes(newerType) ? Buffer.from(body.toString().replaceAll(newerType, olderType)) : body;

@@ -117,7 +117,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
       keyWindowMs: plan.keyWindowMs,
       consumers: deployed,
       readers: [
-        ...(plan.machines.some(({ relay }) => relay) ? ['relay'] : []),
+        ...(plan.hasBus && plan.machines.some(({ relay }) => relay) ? ['relay'] : []),
         ...(deployed.includes('analytics') ? ['analytics'] : []),
         ...(deployed.includes('search') ? ['search.elasticsearch'] : []),
       ],
@@ -161,13 +161,12 @@ export function createSimulation(options: SimulationOptions): Simulation {
 
   function onStatement(seen: StatementSeen): void {
     const process = sessions[seen.session - 1]?.name ?? '';
-    const lockedRows = rowsPassedBy(seen);
+    const lockedRows = rowsPassedBy(seen, (id) => recorder.evidence.orders.has(id));
     if (lockedRows !== null)
       recorder.note({ atMs: clock.nowMs(), process, what: 'rows-locked', label: lockedRows, code: null });
     if (seen.waited) counters.count('a statement waits for a lock');
     if (committed === null) return;
-    // A watermark is a hint of the pull's own, and nobody's promise.
-    const changes = (committed as readonly Change[]).filter((change) => (change.table as string) !== 'watermarks');
+    const changes = committed as readonly Change[];
     committed = null;
     if (changes.length === 0) return;
     const touched = recorder.committed(process, clock.nowMs(), changes);
@@ -217,8 +216,6 @@ export function createSimulation(options: SimulationOptions): Simulation {
       });
       trace.note(life.name, 'bus.publish', type, orderId);
     },
-    isUnclaimed: (group, { id, key }) => !recorder.isClaimed(consumerOf(group), id, key),
-    onAcknowledged: (life, group, { id, key }) => recorder.acknowledged(life.name, consumerOf(group), id, key),
   });
   for (const machine of plan.machines) {
     machines.push(
@@ -226,7 +223,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
         world,
         network,
         server,
-        bus,
+        bus: plan.hasBus ? bus : null,
         partners,
         recorder,
         settings,
@@ -234,6 +231,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
         keyWindowMs: plan.keyWindowMs,
         timer: laziness.timer,
         onCall: (call, orderId) => clients.interfere(call, orderId),
+        isDeploying: plan.isDeploying,
         isNewer: options.isNewer ?? (() => false),
         ...(options.spoil === undefined ? {} : { spoil: options.spoil }),
       }),
@@ -282,19 +280,14 @@ export function createSimulation(options: SimulationOptions): Simulation {
   };
 }
 
-// As src/main/wire.ts names the groups of the bus.
-const consumerOf = (group: string) => group.replace(/^orderly\./, '');
-
 // The lock statement that left out rows which somebody else had locked; null where none did.
-function rowsPassedBy({ name, rows, values, code }: StatementSeen): string | null {
-  if (code !== null) return null;
-  if (name === 'read-known-facts') return rows.length > 0 ? 'lock-orders-of-facts' : null;
-  return name === 'lock-orders' && rows.length < countOf(values[0]) ? 'lock-orders' : null;
+function rowsPassedBy({ name, rows, values, code }: StatementSeen, exists: (id: string) => boolean): string | null {
+  if (code !== null || (name !== 'lock-orders' && name !== 'lock-orders-by-id')) return null;
+  return rows.length < idsOf(values[0]).filter(exists).length ? name : null;
 }
 
 // Elements of an array parameter as src/io/postgres/database.ts writes one.
-function countOf(value: unknown): number {
-  if (Array.isArray(value)) return value.length;
+function idsOf(value: unknown): readonly string[] {
   const text = String(value);
-  return text.length <= 2 ? 0 : text.split(',').length;
+  return text.length <= 2 ? [] : text.slice(1, -1).split(',');
 }
