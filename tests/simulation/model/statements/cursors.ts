@@ -34,13 +34,19 @@ function* hold({ tables, tx, nowMs }: Ask, [reader, tokenGiven, leaseMs]: readon
   return (yield* tables.cursors.change(tx, [change])).map(stateOf);
 }
 
+// What an outer join fills up with.
+const nothing = {
+  ...{ position: null, event_id: null, event_order_id: null, event_version: null, type: null, data: null },
+  ...{ event_correlation_id: null, causation_id: null, event_traceparent: null, time: null, age_ms: null },
+};
+
 function look({ tables, nowMs, xmin }: Ask, [readToGiven, gapsGiven, limit]: readonly unknown[]): Row[] {
   const [readTo, gaps] = [bigint(readToGiven), toSpans(gapsGiven)];
   const lowest = gaps[0] === undefined ? readTo : Math.min(readTo, gaps[0].from - 1);
   const isUnhandled = ({ position }: EventRow) => position > readTo || holds(gaps, position);
   const found = tables.eventsAbove(lowest).filter(isUnhandled).slice(0, integer(limit));
   const seen = { xmin: String(xmin()) };
-  if (found.length === 0) return [{ ...seen, position: null }];
+  if (found.length === 0) return [{ ...seen, ...nothing }];
   return found.map((event) => ({
     ...seen,
     position: event.position,
