@@ -38,10 +38,7 @@ export async function awaitRest(sql: Query, patienceMs = 20_000, resting: readon
       `SELECT 'under way' AS owed, count(*)::integer AS count FROM orders WHERE status IN ('PENDING', 'PROCESSING')
        UNION ALL SELECT 'not read by ' || reader, count(*)::integer FROM (${unread}) AS unread
          WHERE split_part(reader, '.', 1) <> ALL($1) GROUP BY 1
-       UNION ALL SELECT consumer || ' ' || state, count(*)::integer FROM deliveries WHERE due_at IS NOT NULL GROUP BY 1
-       UNION ALL SELECT 'not delivered', count(*)::integer FROM events e JOIN watermarks m USING (type)
-         WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.event_id = e.id AND d.consumer = m.consumer)
-           AND m.consumer <> ALL($1)`,
+       UNION ALL SELECT consumer, count(*)::integer FROM jobs WHERE consumer <> ALL($1) GROUP BY 1`,
       [resting],
     );
     const owed = rows.filter(({ count }) => count > 0);
@@ -126,11 +123,19 @@ function readOrders(sql: Query): Promise<AuditedOrder[]> {
   );
 }
 
-// A worker that dies or freezes ends no attempt, so nothing says "retry" for it: its attempt goes on.
+// A worker that dies or freezes ends no attempt, so nothing says "retry" for it: its attempt goes on. What an
+// attempt wrote says its number.
 const attemptsThatNobodyEnded = `
-  SELECT d.order_id, d.consumer, d.attempt, count(a.at)::integer AS retries FROM deliveries d
-  LEFT JOIN attempts a ON a.event_id = d.event_id AND a.consumer = d.consumer AND a.epoch = d.epoch AND a.outcome = 'retry'
-  WHERE d.state IN ('done', 'dead') GROUP BY d.event_id, d.consumer HAVING d.attempt <> 1 + count(a.at)`;
+  SELECT ended.*, count(a.at)::integer AS retries FROM (
+    SELECT e.order_id, c.id AS event_id, e.attempt FROM events e JOIN events c ON c.order_id = e.order_id AND c.id = e.causation_id
+    WHERE e.attempt IS NOT NULL AND e.type <> 'OrderFailedV1'
+  ) AS ended
+  LEFT JOIN attempts a ON a.event_id = ended.event_id AND a.outcome = 'retry' AND a.consumer = CASE
+    WHEN ended.event_id IN (SELECT id FROM events WHERE type = 'OrderCreatedV1') THEN 'payment'
+    WHEN ended.event_id IN (SELECT id FROM events WHERE type = 'PaymentAuthorizedV1') THEN 'fulfillment'
+    ELSE 'compensation' END
+    AND a.epoch = (SELECT max(l.epoch) FROM attempts l WHERE l.event_id = a.event_id AND l.consumer = a.consumer)
+  GROUP BY ended.order_id, ended.event_id, ended.attempt HAVING ended.attempt <> 1 + count(a.at)`;
 
 // How many attempts had their worker die or freeze under them.
 export async function countTakeovers(sql: Query): Promise<number> {

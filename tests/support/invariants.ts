@@ -89,11 +89,9 @@ export const invariants: Readonly<Record<string, Invariant>> = {
     coreConsumers,
   ),
 
-  'a delivery is dead exactly while its letter is open, or was closed by a cancel': query(
-    `SELECT d.consumer, d.event_id, d.state FROM deliveries d
-     WHERE (d.state = 'dead') <> EXISTS (
-       SELECT FROM dead_letters l WHERE l.delivery_id = d.event_id AND l.consumer = d.consumer
-         AND (l.closed_at IS NULL OR l.closed_how = 'canceled'))`,
+  'an event has no job and an open dead letter of one consumer': query(
+    `SELECT j.consumer, j.order_id, j.version FROM jobs j
+     JOIN dead_letters l USING (order_id, version, consumer) WHERE l.closed_at IS NULL`,
   ),
 
   'the versions of an order run from 1 to its own without a gap': query(
@@ -152,7 +150,9 @@ export const invariants: Readonly<Record<string, Invariant>> = {
 
   'every event is read by every reader': query(unread),
 
-  'no delivery is left running or waiting': query('SELECT * FROM deliveries WHERE due_at IS NOT NULL'),
+  'nothing is left to be done': query('SELECT * FROM jobs'),
+
+  'no dependency is down': query('SELECT * FROM dependencies'),
 
   'every fact was published, and first in the order of its versions': async ({ sql, published }) => {
     const events = await sql<{ id: string; order_id: string; version: number }>(

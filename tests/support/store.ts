@@ -1,4 +1,4 @@
-// The store for a test: accept, claim, settle, inbox, outbox and desk over one database, with the real
+// The store for a test: accept, claim, settle, jobs, cursors and desk over one database, with the real
 // steps of the subscriptions. No partner is ever called here: a test gives their answers itself.
 
 import assert from 'node:assert/strict';
@@ -7,19 +7,33 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Order, OrderId } from '../../src/domain/order.ts';
+import { createGroupCommit } from '../../src/engine/group-commit.ts';
 import type { ClaimAnswer, SettleAnswer, System, Trouble } from '../../src/engine/ports.ts';
 import { createOrderDesk } from '../../src/flow/orders/order-desk.ts';
-import type { EffectName, EffectState, OrderRecord, PlaceAnswer, PlaceRequest } from '../../src/flow/ports.ts';
-import { type ConsumerName, type Outside, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
+import type {
+  EffectName,
+  EffectState,
+  OrderRecord,
+  Partners,
+  PlaceAnswer,
+  PlaceRequest,
+} from '../../src/flow/ports.ts';
+import { type JobConsumer, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
 import { createAccept } from '../../src/io/postgres/accept.ts';
-import { createClaim, type OrderClaim, type OrderWork } from '../../src/io/postgres/claim.ts';
+import {
+  createClaim,
+  createJobs,
+  type OrderClaim,
+  type OrderClaimAnswer,
+  type OrderWork,
+} from '../../src/io/postgres/claim.ts';
+import { createCursors } from '../../src/io/postgres/cursors.ts';
 import { connectServer, type Database } from '../../src/io/postgres/database.ts';
 import { createOrderStore } from '../../src/io/postgres/desk.ts';
 import { createPostgresSearch } from '../../src/io/postgres/documents.ts';
 import { openEmbedded } from '../../src/io/postgres/embedded.ts';
-import { createInbox } from '../../src/io/postgres/inbox.ts';
+import { failureOf } from '../../src/io/postgres/errors.ts';
 import { migrate } from '../../src/io/postgres/migrate.ts';
-import { createOutbox } from '../../src/io/postgres/outbox.ts';
 import { createSettle, type OrderSettle } from '../../src/io/postgres/settle.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { subscribedTypes } from '../../src/main/open-database.ts';
@@ -28,13 +42,13 @@ import { type Postgres, startPostgres } from './postgres.ts';
 import { silentLog } from './silent-log.ts';
 import { until } from './until.ts';
 
-export type DeliveryRow = {
-  state: string;
+export type JobRow = {
   token: string | null;
+  lease_until: Date | null;
   epoch: number;
   attempt: number;
   takeovers: number;
-  due_at: Date | null;
+  due_at: Date;
   waiting_since: Date | null;
 };
 
@@ -58,12 +72,12 @@ export function createStore(
   const claim = createClaim({ database, system, leaseMs, maxWaitMs });
   const settle = createSettle({ database, system, onCommitted: () => {} });
   const search = createPostgresSearch(database);
-  const outside = { payments: {}, carrier: {}, mail: {} } as Outside;
+  const partners = { payments: {}, carrier: {}, mail: {} } as Partners;
 
-  const stepOf = (consumer: ConsumerName) => {
+  const stepOf = (consumer: JobConsumer) => {
     const row = subscriptions.find((one) => one.consumer === consumer);
     assert.ok(row);
-    return toStep(row, outside, system);
+    return toStep(row, partners, system);
   };
 
   function requestOf(given: Partial<Order> & { key?: string | null; payload?: string } = {}): PlaceRequest {
@@ -86,18 +100,22 @@ export function createStore(
   const placed = async (given: Partial<Order> = {}) => {
     const request = requestOf(given);
     assert.deepEqual(answersOf(await accept([request])), ['placed']);
+    keys.set(request.eventId, { subject: request.order.id, version: 1 });
     return { order: request.order, eventId: request.eventId };
   };
 
-  const claimOf = (
-    consumer: ConsumerName,
-    eventId: string,
-    given: { hold?: boolean; token?: string } = {},
-  ): OrderClaim => ({
+  // Tests name events by their ids; the store by order and version.
+  const keys = new Map<string, { readonly subject: string; readonly version: number }>();
+  const keyOfEvent = (eventId: string) => {
+    const key = keys.get(eventId);
+    assert.ok(key, `no test has asked for the event ${eventId}`);
+    return key;
+  };
+
+  const claimOf = (consumer: JobConsumer, eventId: string, given: { token?: string } = {}): OrderClaim => ({
     step: stepOf(consumer),
-    eventId,
+    ...keyOfEvent(eventId),
     token: given.token ?? system.newToken(),
-    hold: given.hold ?? false,
   });
   // One claim, as the engine would make it: again, while somebody else holds the order.
   const claimOnce = (request: OrderClaim): Promise<ClaimAnswer<OrderRecord>> =>
@@ -105,7 +123,7 @@ export function createStore(
       const [answer] = await claim([request]);
       return answer === 'locked' ? null : answer;
     }, 'an answer to a claim');
-  const claimed = async (consumer: ConsumerName, eventId: string): Promise<OrderWork> => {
+  const claimed = async (consumer: JobConsumer, eventId: string): Promise<OrderWork> => {
     const answer = await claimOnce(claimOf(consumer, eventId));
     assert.ok(answer.answer === 'run', `the claim was answered ${answer.answer}`);
     return answer.work;
@@ -113,19 +131,19 @@ export function createStore(
 
   const endingOf = (work: OrderWork, ending: Partial<OrderSettle['ending']>): OrderSettle => ({
     work,
-    ending: { state: 'done', change: () => null, dueInMs: 0, charged: true, trouble: null, ...ending },
+    ending: { state: 'done', change: () => null, dueInMs: 0, charged: true, trouble: null, durationMs: 1, ...ending },
   });
   const doneWith = (work: OrderWork, result: unknown): OrderSettle => {
-    const step = stepOf(work.consumer as ConsumerName);
+    const step = stepOf(work.consumer as JobConsumer);
     return endingOf(work, { change: (record, now) => step.decide(record, work, result, now) });
   };
   const waitingFor = (work: OrderWork, dueInMs: number, charged: boolean, trouble = troubleOf()): OrderSettle => {
-    const step = stepOf(work.consumer as ConsumerName);
+    const step = stepOf(work.consumer as JobConsumer);
     const change = (record: OrderRecord, now: Date) => step.retried(record, work, trouble, charged, now);
     return endingOf(work, { state: 'waiting', change, dueInMs, charged, trouble });
   };
   const deadBy = (work: OrderWork, trouble: Trouble): OrderSettle => {
-    const step = stepOf(work.consumer as ConsumerName);
+    const step = stepOf(work.consumer as JobConsumer);
     const change = (record: OrderRecord, now: Date) => step.parked(record, work, trouble, now);
     return endingOf(work, { state: 'dead', change, trouble });
   };
@@ -136,8 +154,12 @@ export function createStore(
     }, 'an answer to a settle');
 
   const factOf = async (orderId: string, type: string): Promise<string> => {
-    const [row] = await sql<{ id: string }>('SELECT id FROM events WHERE order_id = $1 AND type = $2', [orderId, type]);
+    const [row] = await sql<{ id: string; version: number }>(
+      'SELECT id, version FROM events WHERE order_id = $1 AND type = $2',
+      [orderId, type],
+    );
     assert.ok(row, `order ${orderId} has no ${type}`);
+    keys.set(row.id, { subject: orderId, version: row.version });
     return row.id;
   };
   // An order whose money is authorized; `eventId` is the fact that fulfillment waits for.
@@ -147,18 +169,20 @@ export function createStore(
     return { order, created: eventId, eventId: await factOf(order.id, 'PaymentAuthorizedV1') };
   };
 
-  const delivery = async (consumer: ConsumerName, eventId: string): Promise<DeliveryRow | null> => {
-    const rows = await sql<DeliveryRow>(
-      `SELECT state, token, epoch, attempt, takeovers, due_at, waiting_since FROM deliveries
-       WHERE consumer = $1 AND event_id = $2`,
-      [consumer, eventId],
+  const job = async (consumer: JobConsumer, eventId: string): Promise<JobRow | null> => {
+    const { subject, version } = keyOfEvent(eventId);
+    const rows = await sql<JobRow>(
+      `SELECT token, lease_until, epoch, attempt, takeovers, due_at, waiting_since FROM jobs
+       WHERE consumer = $1 AND order_id = $2 AND version = $3`,
+      [consumer, subject, version],
     );
     return rows[0] ?? null;
   };
-  // `attempt/takeovers`, behind the state.
-  const deliveryInWords = async (consumer: ConsumerName, eventId: string): Promise<string> => {
-    const row = await delivery(consumer, eventId);
-    return row === null ? 'no row' : `${row.state} ${row.attempt}/${row.takeovers}`;
+  // `attempt/takeovers`, behind who has it.
+  const jobInWords = async (consumer: JobConsumer, eventId: string): Promise<string> => {
+    const row = await job(consumer, eventId);
+    if (row === null) return 'no job';
+    return `${row.token === null ? 'waits' : 'claimed'} ${row.attempt}/${row.takeovers}`;
   };
   const order = async (id: string): Promise<Order> => {
     const found = await store.read(id as OrderId);
@@ -182,8 +206,7 @@ export function createStore(
       `SELECT (SELECT count(*) FROM orders WHERE id = $1) AS orders,
               (SELECT count(*) FROM idempotency_keys WHERE order_id = $1) AS keys,
               (SELECT count(*) FROM events WHERE order_id = $1) AS events,
-              (SELECT count(*) FROM outbox WHERE order_id = $1) AS outbox,
-              (SELECT count(*) FROM deliveries WHERE order_id = $1) AS deliveries,
+              (SELECT count(*) FROM jobs WHERE order_id = $1) AS jobs,
               (SELECT num_nonnulls(authorization_state, booking_state) FROM orders WHERE id = $1) AS effects,
               (SELECT count(*) FROM attempts WHERE order_id = $1) AS attempts,
               (SELECT count(*) FROM dead_letters WHERE order_id = $1) AS letters`,
@@ -192,18 +215,23 @@ export function createStore(
     assert.ok(row);
     return row;
   };
-  // As if the time until then had passed.
-  const makeDue = (consumer: ConsumerName, eventId: string) =>
-    sql(
-      `UPDATE deliveries SET due_at = clock_timestamp() WHERE consumer = $1 AND event_id = $2 AND due_at IS NOT NULL`,
-      [consumer, eventId],
+  // As if the time until then had passed: of a lease, or of a wait.
+  const makeDue = async (consumer: JobConsumer, eventId: string) => {
+    const { subject, version } = keyOfEvent(eventId);
+    await sql(
+      `UPDATE jobs SET due_at = least(due_at, clock_timestamp()), lease_until = least(lease_until, clock_timestamp())
+       WHERE consumer = $1 AND order_id = $2 AND version = $3`,
+      [consumer, subject, version],
     );
-  const waitingSince = (consumer: ConsumerName, eventId: string, agoMs: number) =>
-    sql(
-      `UPDATE deliveries SET waiting_since = clock_timestamp() - $3::float8 * interval '1 millisecond'
-       WHERE consumer = $1 AND event_id = $2`,
-      [consumer, eventId, agoMs],
+  };
+  const waitingSince = async (consumer: JobConsumer, eventId: string, agoMs: number) => {
+    const { subject, version } = keyOfEvent(eventId);
+    await sql(
+      `UPDATE jobs SET waiting_since = clock_timestamp() - $4::float8 * interval '1 millisecond'
+       WHERE consumer = $1 AND order_id = $2 AND version = $3`,
+      [consumer, subject, version, agoMs],
     );
+  };
 
   const store = createOrderStore({ database, system, onCommitted: () => {} });
   const place = async (request: PlaceRequest): Promise<PlaceAnswer> => {
@@ -212,14 +240,17 @@ export function createStore(
     return answer;
   };
   const desk = createOrderDesk({ store: { ...store, place }, search, system, simulatedPartners: true });
-  const inbox = createInbox({ database, system, leaseMs, maxWaitMs });
-  const outbox = createOutbox(database);
+  const claims = createGroupCommit<OrderClaim, OrderClaimAnswer>({
+    ...{ flush: claim, failureOf, system, maxRows: 256, capacity: 1_000, patienceMs: 5_000 },
+  });
+  const jobs = createJobs({ database, claims, system, leaseMs, maxWaitMs, knowsAllWriters: true });
+  const cursors = createCursors({ database, system });
 
   return {
-    ...{ database, system, sql, search, accept, claim, settle, desk, inbox, outbox, stepOf },
+    ...{ database, system, sql, search, accept, claim, settle, desk, jobs, cursors, stepOf, keyOfEvent },
     ...{ requestOf, placed, claimOf, claimOnce, claimed, paid, factOf },
     ...{ endingOf, doneWith, waitingFor, deadBy, settleOnce },
-    ...{ delivery, deliveryInWords, order, factsOf, effect, rowsOf, makeDue, waitingSince },
+    ...{ job, jobInWords, order, factsOf, effect, rowsOf, makeDue, waitingSince },
   };
 }
 

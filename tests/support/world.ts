@@ -1,5 +1,5 @@
 // The whole system in this process for a test: one database, one ledger of the simulated partners, one
-// memory bus, and as many engines on them as the test builds.
+// bus, and as many engines on them as the test builds.
 //
 // What happens at the edges is recorded (calls to partners, messages published, breakers), nothing is
 // replaced: the engine, PostgreSQL and the partners are the real ones, only their settings are short.
@@ -15,7 +15,6 @@ import { isRefusal, type Refusal } from '../../src/domain/refusals.ts';
 import type { Bus, Log, Message, SettleAnswer, System, Work } from '../../src/engine/ports.ts';
 import type { DeadLetter, OrderDesk, OrderRecord, Partners, PlaceCommand } from '../../src/flow/ports.ts';
 import { type ConsumerName, type JobConsumer, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
-import { createMemoryBus } from '../../src/io/buses/memory.ts';
 import { type Entry, type Ledger, openLedger } from '../../src/io/partners/ledger.ts';
 import { createLocalPartners } from '../../src/io/partners/local.ts';
 import { createStage, type Stage } from '../../src/io/partners/stage.ts';
@@ -27,6 +26,7 @@ import { createSettle } from '../../src/io/postgres/settle.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { subscribedTypes } from '../../src/main/open-database.ts';
 import { allRoles, createEngine, type EngineSettings } from '../../src/main/wire.ts';
+import { createTestBus } from './bus.ts';
 import { assertInvariants, unread } from './invariants.ts';
 import { type Postgres, startPostgres } from './postgres.ts';
 import { until } from './until.ts';
@@ -49,7 +49,8 @@ export type WorldEngine = {
 };
 export type EngineOptions = {
   readonly settings?: Partial<EngineSettings>;
-  readonly bus?: Bus;
+  // Null = no bus: each engine hints its own consumers.
+  readonly bus?: Bus | null;
   // What the engine meets instead of the world's partners, made from them.
   readonly partners?: (real: Partners) => Partners;
   readonly system?: System;
@@ -82,18 +83,19 @@ export type World = {
   readonly cancel: (id: OrderId) => Promise<Order | Refusal>;
   // Resolves with the order when it is at its end, or in the status that is named.
   readonly ended: (id: OrderId, status?: Order['status']) => Promise<Order>;
-  // Resolves when nothing is owed to anybody: every fact published, delivered and settled.
+  // Resolves when nothing is owed to anybody: every event read by the readers of the log, every job done.
   readonly settled: () => Promise<void>;
   // Everything that waits becomes due, as if the time had passed.
   readonly passTime: () => Promise<void>;
   readonly openLetters: () => Promise<readonly DeadLetter[]>;
   readonly facts: (id: OrderId) => Promise<readonly string[]>;
-  readonly delivery: (consumer: JobConsumer, id: OrderId) => Promise<DeliveryRow>;
+  // The newest job of a consumer; null where it has none.
+  readonly job: (consumer: JobConsumer, id: OrderId) => Promise<JobRow | null>;
   readonly entries: (id: OrderId, partner?: Entry['partner']) => readonly Entry[];
   readonly callsOf: (id: OrderId) => readonly PartnerCall['call'][];
   readonly takeByHand: (consumer: JobConsumer, id: OrderId, leaseMs?: number) => Promise<Hand>;
 };
-export type DeliveryRow = { state: string; epoch: number; attempt: number; takeovers: number };
+export type JobRow = { isClaimed: boolean; epoch: number; attempt: number; takeovers: number };
 
 export type WorldOptions = EngineOptions & {
   // False: the test starts the engine itself.
@@ -137,14 +139,13 @@ const emptied = new WeakMap<Postgres, string[]>();
 async function empty(database: Database): Promise<void> {
   const tables = await database.query<{ names: string }>(
     `SELECT string_agg(tablename, ', ') AS names FROM pg_tables
-     WHERE schemaname = 'public' AND tablename NOT IN ('schema_version', 'cursors', 'watermarks')`,
+     WHERE schemaname = 'public' AND tablename NOT IN ('schema_version', 'cursors', 'subscriptions')`,
   );
   await database.query(`TRUNCATE ${tables[0]?.names}`);
   await database.query(
-    `UPDATE cursors SET read_to = CASE WHEN s.is_called THEN s.last_value ELSE 0 END, gaps = '{}', token = NULL,
-       lease_until = '-infinity' FROM events_position s`,
+    `UPDATE cursors SET read_to = (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_position),
+       gaps = '{}', token = NULL, lease_until = '-infinity'`,
   );
-  await database.query(`UPDATE watermarks SET xid = '0'`);
 }
 
 // The bus does not bring facts that are this old, so the pull does: for tests where it must not wait.
@@ -187,8 +188,8 @@ async function openWorld(postgres: Postgres, options: WorldOptions) {
   const calls: PartnerCall[] = [];
   const partners = recordedPartners(createLocalPartners({ ledger, stage, system }), calls);
   const published: Message[] = [];
-  const memory = createMemoryBus({ log: silent });
-  const bus: Bus = { ...memory, publish: recordedPublish(memory, published) };
+  const real = createTestBus();
+  const bus: Bus = { ...real, publish: recordedPublish(real, published) };
   const said: string[] = [];
   const engines: WorldEngine[] = [];
   const databases: Database[] = [database];
@@ -200,14 +201,14 @@ async function openWorld(postgres: Postgres, options: WorldOptions) {
       settings: { ...options.settings, ...more.settings },
       system: more.system ?? options.system ?? system,
       partners: (more.partners ?? options.partners ?? asTheyAre)(partners),
-      bus: more.bus ? { ...more.bus, publish: recordedPublish(more.bus, published) } : bus,
+      bus: more.bus ? { ...more.bus, publish: recordedPublish(more.bus, published) } : more.bus === null ? null : bus,
       said,
     });
     engines.push(built);
     return built;
   }
 
-  const engine = newEngine({ ...(options.bus ? { bus: options.bus } : {}) });
+  const engine = newEngine(options.bus === undefined ? {} : { bus: options.bus });
   const { desk } = engine;
   let placed = 0;
   const world: World = {
@@ -251,21 +252,20 @@ async function openWorld(postgres: Postgres, options: WorldOptions) {
       }, 'nothing owed to anybody');
     },
     passTime: async () => {
-      await sql(`UPDATE deliveries SET due_at = clock_timestamp() WHERE state = 'waiting'`);
+      await sql(`UPDATE jobs SET due_at = clock_timestamp() WHERE token IS NULL AND due_at > clock_timestamp()`);
     },
     openLetters: async () => (await desk.deadLetters({ limit: 100, after: null, consumer: null, code: null })).items,
     facts: async (id) => {
       const rows = await sql<{ type: string }>('SELECT type FROM events WHERE order_id = $1 ORDER BY version', [id]);
       return rows.map((row) => row.type);
     },
-    delivery: async (consumer, id) => {
-      const rows = await sql<DeliveryRow>(
-        `SELECT d.state, d.epoch, d.attempt, d.takeovers FROM deliveries d JOIN events e ON e.id = d.event_id
-         WHERE d.consumer = $1 AND d.order_id = $2 ORDER BY e.version DESC LIMIT 1`,
+    job: async (consumer, id) => {
+      const rows = await sql<JobRow>(
+        `SELECT token IS NOT NULL AS "isClaimed", epoch, attempt, takeovers FROM jobs
+         WHERE consumer = $1 AND order_id = $2 ORDER BY version DESC LIMIT 1`,
         [consumer, id],
       );
-      assert.ok(rows[0], `${consumer} was never given a fact of ${id}`);
-      return rows[0];
+      return rows[0] ?? null;
     },
     entries: (id, partner) =>
       ledger
@@ -303,7 +303,8 @@ function buildEngine(database: Database, { settings, system, partners, bus, said
   const engine = createEngine({
     database,
     // Other engines of the world go on using it.
-    bus: { ...bus, close: async () => {} },
+    bus: bus && { ...bus, close: async () => {} },
+    knowsAllWriters: false,
     partners,
     search: createPostgresSearch(database),
     simulatedPartners: true,
@@ -313,6 +314,7 @@ function buildEngine(database: Database, { settings, system, partners, bus, said
     metrics: {
       published: () => {},
       hintDropped: () => {},
+      unreadable: (group) => counts.set(`${group} unreadable`, (counts.get(`${group} unreadable`) ?? 0) + 1),
       deliveryEnded: (consumer, end, count = 1) => {
         counts.set(`${consumer} ${end}`, (counts.get(`${consumer} ${end}`) ?? 0) + count);
       },
@@ -346,12 +348,12 @@ async function takeByHand(
   const step = toStep(row, partners, system);
   const claim = createClaim({ database, system, leaseMs, maxWaitMs: quickSettings.maxWaitMs });
   const settle = createSettle({ database, system, onCommitted: () => {} });
-  const [fact] = await database.query<{ id: string }>(
-    'SELECT id FROM events WHERE order_id = $1 AND type = ANY($2) ORDER BY version DESC LIMIT 1',
+  const [fact] = await database.query<{ version: number }>(
+    'SELECT version FROM events WHERE order_id = $1 AND type = ANY($2) ORDER BY version DESC LIMIT 1',
     [orderId, row.on],
   );
   assert.ok(fact, `there is nothing for ${consumer} to take`);
-  const request = { step, eventId: fact.id, token: system.newToken(), hold: false };
+  const request = { step, subject: orderId, version: fact.version, token: system.newToken() };
   const work = await until(async () => {
     const [answer] = await claim([request]);
     if (answer === 'locked' || answer?.answer !== 'run') throw new Error(`the claim was answered ${inspectOf(answer)}`);
@@ -368,6 +370,7 @@ async function takeByHand(
           dueInMs: 0,
           charged: true,
           trouble: null,
+          durationMs: null,
         };
         const [answer] = await settle([{ work, ending }]);
         return answer === 'locked' ? null : answer;
@@ -383,17 +386,12 @@ async function readOrder(desk: OrderDesk, id: OrderId): Promise<Order> {
   return order;
 }
 
-// Facts that a reader has not read, deliveries not yet ended, facts that a consumer has not seen. `watermarks` has
-// a row for each consumer and type of the subscriptions.
+// Events that a reader of the log has not read, and jobs.
 const readOwed = (sql: Query) =>
   sql(
-    `SELECT 'unread' AS owed, type, reader AS consumer, NULL AS state FROM (${unread}) AS unread
+    `SELECT 'unread' AS owed, type, reader AS consumer FROM (${unread}) AS unread
      UNION ALL
-     SELECT 'unsettled', e.type, d.consumer, d.state FROM deliveries d LEFT JOIN events e ON e.id = d.event_id
-     WHERE d.due_at IS NOT NULL
-     UNION ALL
-     SELECT 'undelivered', e.type, m.consumer, NULL FROM events e JOIN watermarks m USING (type)
-     WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.event_id = e.id AND d.consumer = m.consumer)`,
+     SELECT 'to be done', event_type, consumer FROM jobs`,
   );
 
 function recordedPublish(bus: Bus, published: Message[]): Bus['publish'] {

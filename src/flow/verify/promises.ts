@@ -91,6 +91,12 @@ export const promises = {
     promise: 'a fact that is owed to the bus is published within minutes',
     remedy: 'Is a relay running, and the bus reachable? Nothing is lost: it goes out when they are.',
   },
+  'late reading': {
+    ...later,
+    counted: 'debts',
+    promise: 'an event reaches search and analytics within minutes',
+    remedy: 'Is a worker of that consumer running? Nothing is lost: it goes on where its cursor is.',
+  },
   'late work': {
     ...later,
     promise: 'a job that is due is taken up within minutes',
