@@ -36,7 +36,7 @@ const runsMax = 5;
 // Asked by tools and by a start, or of an empty database: no running engine sends them.
 const notModelled: Readonly<Record<string, string>> = {
   'lock-migrations': 'migrating',
-  'start-watermarks': 'migrating',
+  'enter-subscriptions': 'migrating',
   'read-schema-version': 'the start',
   'check-schema': 'the start and the readiness probe',
   'read-backlog': 'the metrics',

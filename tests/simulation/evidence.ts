@@ -172,8 +172,7 @@ export type Ended = {
   readonly end: string;
 };
 
-// A poller asks its breakers and looks for jobs that are due, by its process's own clock.
-export type Poll = { readonly process: string; readonly consumer: string; readonly monotonicMs: number };
+export type Token = { readonly process: string; readonly monotonicMs: number; readonly askedMs: number };
 
 export type Moved<T> = {
   // Grows over all commits, so that moves of different rows can be compared.
@@ -245,10 +244,8 @@ export type Evidence = {
   readonly happenings: readonly Happening[];
   readonly noted: readonly Noted[];
   readonly ended: readonly Ended[];
-  // Which process made a token, and when by its own clock. A hint asks its breaker at that very moment.
-  readonly tokens: ReadonlyMap<string, { readonly process: string; readonly monotonicMs: number }>;
-  // The looks of the pollers.
-  readonly polls: readonly Poll[];
+  // Which process made a token, when, and when its breakers were asked whether it may, both by its own clock.
+  readonly tokens: ReadonlyMap<string, Token>;
   // What the engine complained of with level error.
   readonly complaints: readonly { readonly process: string; readonly message: string; readonly error: string }[];
   readonly ledger: Ledger;

@@ -81,9 +81,7 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
     const onOlder = () =>
       recorder.note({ atMs: clock.nowMs(), process: born.name, what: 'old-version-read', label: '', code: null });
     const spoiled = parts.spoil?.(database) ?? database;
-    const observed = withPolls(spoiled, system.monotonicMs, (consumer, monotonicMs) =>
-      recorder.polled({ process: born.name, consumer, monotonicMs }),
-    );
+    const observed = withPolls(spoiled, system.monotonicMs, recorder.tokenAskedFor);
     const knowsAllWriters = plan.isEmbedded === true;
     engine = createEngine({
       database: runsNewer ? asNewerRelease(observed, onOlder) : observed,

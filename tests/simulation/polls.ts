@@ -1,15 +1,18 @@
 // When a poller asked its breakers: the moment at which it asks for the connection that its look is sent over.
 //
-// Promises: nothing is changed on the way. Relies on the first statement of a look, and on what is read before it where
-// its floor is not known.
+// Promises: nothing is changed on the way. Relies on the first statement of a look, on what is read before it where
+// its floor is not known, and on the tokens being a parameter of the claim.
 
 import type { Database } from '../../src/io/postgres/database.ts';
 import { labelOf } from './connection.ts';
+import { uuids } from './model/values.ts';
+
+const tokensIndex = 4;
 
 export function withPolls(
   database: Database,
   nowMs: () => number,
-  onPoll: (consumer: string, askedMs: number) => void,
+  onAsked: (token: string, askedMs: number) => void,
 ): Database {
   const floorAskedMs = new Map<string, number>();
   return {
@@ -19,15 +22,19 @@ export function withPolls(
       return database.query(text, values);
     },
     transaction: (work, options) => {
-      const askedMs = nowMs();
+      let askedMs = nowMs();
+      let isPoll = false;
       return database.transaction(
         (query) =>
           work((text, values) => {
-            if (labelOf(text) === 'lock-orders-of-due-jobs') {
-              const consumer = String(values?.[0]);
-              onPoll(consumer, floorAskedMs.get(consumer) ?? askedMs);
-              floorAskedMs.delete(consumer);
+            const label = labelOf(text);
+            if (label === 'lock-orders-of-due-jobs') {
+              isPoll = true;
+              askedMs = floorAskedMs.get(String(values?.[0])) ?? askedMs;
+              floorAskedMs.delete(String(values?.[0]));
             }
+            if (isPoll && label === 'claim-jobs')
+              for (const token of uuids(values?.[tokensIndex])) onAsked(token, askedMs);
             return query(text, values);
           }),
         options,

@@ -17,9 +17,9 @@ import type {
   OrderEvidence,
   Placement,
   PlaceOutcome,
-  Poll,
   Publication,
   RunSettings,
+  Token,
 } from './evidence.ts';
 import { createReaders } from './readers.ts';
 import type { AnalyticsRow, Change, CursorRow, DependencyRow, EffectRow, JobRow, KeyRow, OrderRow } from './rows.ts';
@@ -40,14 +40,13 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
   const cursorMoves: Moved<CursorRow>[] = [];
   const dependencies = new Map<string, DependencyRow>();
   const dependencyMoves: Moved<DependencyRow>[] = [];
-  const polls: Poll[] = [];
   const readers = createReaders(settings.readers, cursors);
   const calls: Call[] = [];
   const breakers: BreakerChange[] = [];
   const happenings: Happening[] = [];
   const noted: Noted[] = [];
   const ended: Ended[] = [];
-  const tokens = new Map<string, { process: string; monotonicMs: number }>();
+  const tokens = new Map<string, Token>();
   const complaints: { process: string; message: string; error: string }[] = [];
   let sequence = 0;
   let nowMs = 0;
@@ -161,7 +160,6 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
     cursorMoves,
     dependencies,
     dependencyMoves,
-    polls,
     calls,
     breakers,
     happenings,
@@ -233,9 +231,13 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
       orderOf(publication.orderId).publications.push(publication);
     },
     tokenMade: (process: string, token: string, monotonicMs: number): void => {
-      tokens.set(token, { process, monotonicMs });
+      tokens.set(token, { process, monotonicMs, askedMs: monotonicMs });
     },
-    polled: (poll: Poll) => void polls.push(poll),
+    // A look at what is due made it, some time after it had asked.
+    tokenAskedFor: (token: string, askedMs: number): void => {
+      const made = tokens.get(token);
+      if (made !== undefined) tokens.set(token, { ...made, askedMs });
+    },
     breakerChanged: (change: BreakerChange) => void breakers.push(change),
     happened: (happening: Happening) => void happenings.push(happening),
     note: (note: Noted) => void noted.push(note),

@@ -16,8 +16,8 @@ const tableNames = [
   ...['dead_letters', 'attempts', 'audit_log', 'analytics'],
 ];
 // As the migration leaves them.
-const emptied = `TRUNCATE ${tableNames.filter((name) => !/cursors|watermarks/.test(name)).join(', ')} RESTART IDENTITY;
-  UPDATE cursors SET read_to = 0, gaps = '{}', token = NULL, lease_until = '-infinity'; UPDATE watermarks SET xid = '0'`;
+const emptied = `TRUNCATE ${tableNames.filter((name) => !/cursors|subscriptions/.test(name)).join(', ')} RESTART IDENTITY;
+  UPDATE cursors SET read_to = 0, gaps = '{}', token = NULL, lease_until = '-infinity'`;
 
 const realTick = () => Date.now();
 

@@ -176,7 +176,9 @@ export const jobStatements: Readonly<Record<string, Statement>> = {
 
   'recreate-jobs': function* ({ tables, tx, startedMs }, values) {
     const [types, epochs] = [texts(values[3]), integers(values[4])];
+    const subscribed = new Set([...tables.subscriptions.all(tx)].map(({ row }) => row.consumer));
     for (const [i, key] of keysOf(values).entries()) {
+      if (!subscribed.has(key.consumer)) continue;
       const job = newJob(key, types[i] as string, startedMs());
       yield* tables.jobs.insert(tx, { ...job, epoch: epochs[i] as number });
     }
