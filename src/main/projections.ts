@@ -17,7 +17,7 @@ import { failureOf } from '../io/postgres/errors.ts';
 // Some ten milliseconds of work, a fraction of what a transaction may take.
 const batchMax = 500;
 // A commit of this process, or the bus, wakes a reader; this is for what other processes write and the bus loses.
-const pollMs = 1_000;
+export const pollMs = 1_000;
 // Where this process knows all writers: an upper bound, against a mistake of ours.
 const quietPollMs = 60_000;
 // Longer than a call that hangs until its timeout may take, and than the next one.

@@ -3,7 +3,7 @@
 // Promises: a start builds every object anew, so what a process kept in memory is gone with it. Of the engine
 // nothing is replaced; only its clock, its pool, its bus and its partners are the simulation's.
 
-import type { Bus, Log, System } from '../../src/engine/ports.ts';
+import type { Log, System } from '../../src/engine/ports.ts';
 import type { OrderDesk } from '../../src/flow/ports.ts';
 import { createDatabase, type Database } from '../../src/io/postgres/database.ts';
 import { endAllLeases } from '../../src/io/postgres/jobs.ts';
@@ -15,7 +15,7 @@ import { createOutside, type OutsideParts } from './outside.ts';
 import type { MachinePlan } from './plan.ts';
 import type { SimulatedServer } from './pool.ts';
 import { withPolls } from './polls.ts';
-import { asNewerRelease, newerConsumer, withNewerType } from './releases.ts';
+import { createNewerRelease, newerConsumer } from './releases.ts';
 
 export type Machine = {
   readonly plan: MachinePlan;
@@ -36,7 +36,7 @@ export type MachineParts = OutsideParts & {
   // Null = there is none: it hints itself.
   readonly bus: SimulatedBus | null;
   readonly settings: EngineSettings;
-  readonly timer: Laziness;
+  readonly timerOf: (life: Life, consumers: readonly string[], consumer: () => string | null) => Laziness;
   // Two releases run beside each other; which one a start runs.
   readonly isDeploying: boolean;
   readonly isNewer: (machine: string) => boolean;
@@ -54,6 +54,8 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
   let engine: Engine | null = null;
   let lives = 0;
   let runsNewer = false;
+  // Whose look has just ended.
+  let looked: string | null = null;
 
   const tell = (who: Life, what: Happening['what'], more = '', told: Pick<Happening, 'isNewer' | 'graceMs'> = {}) => {
     recorder.happened({ ...told, atMs: clock.nowMs(), process: who.name, what });
@@ -81,11 +83,15 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
     const onOlder = () =>
       recorder.note({ atMs: clock.nowMs(), process: born.name, what: 'old-version-read', label: '', code: null });
     const spoiled = parts.spoil?.(database) ?? database;
-    const observed = withPolls(spoiled, system.monotonicMs, recorder.tokenAskedFor);
+    const observed = withPolls(spoiled, system.monotonicMs, recorder.tokenAskedFor, (consumer) => {
+      looked = consumer;
+    });
+    const newer = runsNewer ? createNewerRelease(onOlder) : null;
+    const ownBus = bus?.busFor(born) ?? null;
     const knowsAllWriters = plan.isEmbedded === true;
     engine = createEngine({
-      database: runsNewer ? asNewerRelease(observed, onOlder) : observed,
-      bus: busFor(born),
+      database: newer?.database(observed) ?? observed,
+      bus: ownBus === null ? null : (newer?.bus(ownBus) ?? ownBus),
       knowsAllWriters,
       ...createOutside(parts, born, system),
       simulatedPartners: true,
@@ -130,11 +136,6 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
     }
   }
 
-  function busFor(born: Life): Bus | null {
-    const ownBus = bus?.busFor(born) ?? null;
-    return ownBus !== null && runsNewer ? withNewerType(ownBus) : ownBus;
-  }
-
   function consumersOfRelease(): readonly string[] {
     if (!parts.isDeploying || runsNewer) return plan.consumers;
     return plan.consumers.filter((consumer) => consumer !== newerConsumer);
@@ -156,7 +157,11 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
       draws,
       skewMs: plan.skewMs,
       drift: plan.drift,
-      timer: parts.timer,
+      timer: parts.timerOf(born, plan.consumers, () => {
+        const consumer = looked;
+        looked = null;
+        return consumer;
+      }),
     });
     return {
       ...system,

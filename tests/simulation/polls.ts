@@ -13,6 +13,8 @@ export function withPolls(
   database: Database,
   nowMs: () => number,
   onAsked: (token: string, askedMs: number) => void,
+  // Its look is over: who sleeps next is its poller.
+  onLooked: (consumer: string) => void,
 ): Database {
   const floorAskedMs = new Map<string, number>();
   return {
@@ -23,22 +25,25 @@ export function withPolls(
     },
     transaction: (work, options) => {
       let askedMs = nowMs();
-      let isPoll = false;
-      return database.transaction(
+      let poller: string | null = null;
+      const ended = database.transaction(
         (query) =>
           work((text, values) => {
             const label = labelOf(text);
             if (label === 'lock-orders-of-due-jobs') {
-              isPoll = true;
-              askedMs = floorAskedMs.get(String(values?.[0])) ?? askedMs;
-              floorAskedMs.delete(String(values?.[0]));
+              poller = String(values?.[0]);
+              askedMs = floorAskedMs.get(poller) ?? askedMs;
+              floorAskedMs.delete(poller);
             }
-            if (isPoll && label === 'claim-jobs')
+            if (poller !== null && label === 'claim-jobs')
               for (const token of uuids(values?.[tokensIndex])) onAsked(token, askedMs);
             return query(text, values);
           }),
         options,
       );
+      return ended.finally(() => {
+        if (poller !== null) onLooked(poller);
+      });
     },
   };
 }

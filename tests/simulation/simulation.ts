@@ -12,6 +12,7 @@ import { type Clients, createClients } from './clients.ts';
 import { type Clock, createClock } from './clock.ts';
 import { createDraws, type Draws } from './draws.ts';
 import { checkAll, checkOrder, checkSafety, type Violation } from './invariants.ts';
+import { createFinds } from './finds.ts';
 import { createLaziness } from './laziness.ts';
 import { epochMs, type Life } from './life.ts';
 import { createMachine, type Machine } from './machine.ts';
@@ -68,7 +69,7 @@ const newerTypes = subscribedTypes
   .map((subscribed) => ({ ...subscribed, type: newerType as typeof subscribed.type }));
 
 // How often it is asked whether everything has ended.
-const lookMs = 200;
+const lookMs = 500;
 // A partner forgets a key this much later than it promised: longer than anything is on its way, or frozen.
 const forgetsLaterMs = 60_000;
 
@@ -94,7 +95,13 @@ export function createSimulation(options: SimulationOptions): Simulation {
     },
   };
   const network = createNetwork(world);
-  const laziness = createLaziness(clock, plan.isLazy);
+  const laziness = createLaziness({
+    clock,
+    luck: draws('laziness'),
+    isLazyFromTheStart: plan.isLazy,
+    finds: createFinds(() => recorder.evidence),
+    leaseMs: plan.settings.leaseMs,
+  });
 
   const partners = createModelPartners({
     nowMs: wallMs,
@@ -172,8 +179,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
     const touched = recorder.committed(process, clock.nowMs(), changes);
     noteChanges(process, changes);
     for (const id of touched) say(checkOrder(recorder.evidence, id));
-    laziness.wake('a commit');
-    if (changes.some((change) => change.table === 'events')) laziness.wake('a fact');
+    laziness.committed(new Set(changes.map(({ table }) => table)));
   }
 
   function noteChanges(process: string, changes: readonly Change[]): void {
@@ -229,7 +235,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
         settings,
         partnerLatencyMs: plan.partnerLatencyMs,
         keyWindowMs: plan.keyWindowMs,
-        timer: laziness.timer,
+        timerOf: laziness.timerOf,
         onCall: (call, orderId) => clients.interfere(call, orderId),
         isDeploying: plan.isDeploying,
         isNewer: options.isNewer ?? (() => false),

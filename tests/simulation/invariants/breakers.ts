@@ -153,7 +153,9 @@ function askedFor(call: Call, { orders, tokens }: Evidence): number | null {
 function openedBefore(askedMs: number, call: Call, { breakers }: Evidence): number | null {
   let openedMs: number | null = null;
   for (const { process, dependency, state, monotonicMs } of breakers) {
-    if (process !== call.process || dependency !== call.dependency || monotonicMs >= askedMs) continue;
+    if (process !== call.process || dependency !== call.dependency || monotonicMs > askedMs) continue;
+    // Who closes it wakes those that wait for it, in the same moment.
+    if (monotonicMs === askedMs && state === 'open') continue;
     openedMs = state === 'open' ? monotonicMs : null;
   }
   return openedMs;

@@ -85,7 +85,8 @@ function lookAtEnd(move: JobMove, before: JobRow, order: OrderEvidence, say: Say
   if (isSettle(move)) {
     if (letterWith(order, move) !== undefined) return;
     const hasFact = order.facts.some(
-      ({ causation_id }, nth) => order.factSequences[nth] === sequence && causation_id === event?.id,
+      ({ causation_id, type }, nth) =>
+        order.factSequences[nth] === sequence && causation_id === event?.id && nameOfType(type) !== 'OrderFailed',
     );
     const isTold = order.attempts.some(
       ({ consumer, event_id, outcome }, nth) =>
@@ -96,13 +97,13 @@ function lookAtEnd(move: JobMove, before: JobRow, order: OrderEvidence, say: Say
     );
     if (hasFact || isTold) return;
   }
-  if (isNeeded(order, before, sequence)) say(`${nameOfJob(before)} was ended, and nothing came of it`);
+  if (isNeeded(order, before, sequence - 1)) say(`${nameOfJob(before)} was ended, and nothing came of it`);
 }
 
 const isOwed = (effect: EffectRow | undefined) =>
   effect !== undefined && ['intent', 'unknown', 'done', 'stuck'].includes(effect.state);
 
-// Whether an order, as this commit left it, is one that the consumer still has to do something for.
+// Whether an order, as a commit left it, is one that the consumer still has to do something for.
 function isNeeded(order: OrderEvidence, job: JobRow, sequence: number): boolean {
   const row = lastOf(order.moves, sequence);
   const event = eventOf(order, job);

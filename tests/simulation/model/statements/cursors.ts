@@ -130,6 +130,15 @@ export const cursorStatements: Readonly<Record<string, Statement>> = {
     return ones(yield* move(ask, reader, isAt(readTo, gaps), to));
   },
 
+  'carry-along': function* ({ tables, tx, nowMs }, [reader]) {
+    const read_to = tables.eventsAbove(0).at(-1)?.position ?? null;
+    const where = (row: CursorRow) =>
+      Number(row.lease_until) <= nowMs() && ((read_to !== null && row.read_to < read_to) || row.gaps !== '{}');
+    const to = (row: CursorRow) => ({ ...row, read_to: read_to as number, gaps: '{}' });
+    yield* tables.cursors.change(tx, [{ found: tables.cursors.find(tx, text(reader)), where, to }]);
+    return [];
+  },
+
   'park-events': parkEvents,
 
   'reopen-events': reopenEvents,
