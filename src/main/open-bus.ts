@@ -7,7 +7,7 @@
 
 import { factTypes } from '../domain/events.ts';
 import type { Bus, Log, ReaderGroup, System } from '../engine/ports.ts';
-import { knownTypes, projections, subscriptions, typesOf } from '../flow/subscriptions.ts';
+import { readers } from '../flow/subscriptions.ts';
 import type { Config } from './config.ts';
 import { groupOf, streamOfAny } from './wire.ts';
 
@@ -18,10 +18,7 @@ export async function openBus(
   { kind, kafka, redis, sqs }: Config['bus'],
   { system, log }: { readonly system: System; readonly log: Log },
 ): Promise<Bus | null> {
-  const readers: ReaderGroup[] = [
-    ...subscriptions.map((row) => ({ group: groupOf(row.consumer), types: typesOf(row) })),
-    ...projections.map((row) => ({ group: groupOf(row.consumer), types: knownTypes })),
-  ];
+  const groups: ReaderGroup[] = readers.map(({ consumer, types }) => ({ group: groupOf(consumer), types }));
   switch (kind) {
     case 'memory':
       return null;
@@ -31,11 +28,11 @@ export async function openBus(
     }
     case 'redis': {
       const { createRedisBus } = await import('../io/buses/redis.ts');
-      return createRedisBus({ ...redis, readers, system, log });
+      return createRedisBus({ ...redis, readers: groups, system, log });
     }
     case 'sqs': {
       const { createSqsBus } = await import('../io/buses/sqs.ts');
-      return createSqsBus({ ...sqs, readers, system, log });
+      return createSqsBus({ ...sqs, readers: groups, system, log });
     }
   }
 }

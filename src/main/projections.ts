@@ -5,7 +5,8 @@
 
 import { type CursorReader, createCursorReader } from '../engine/cursor.ts';
 import { createLeasedTurns, createLockedTurns, type Turns } from '../engine/cursor-turns.ts';
-import type { Cursors, Log, System, Trouble } from '../engine/ports.ts';
+import type { Cursors } from '../engine/event-log.ts';
+import type { Log, System, Trouble } from '../engine/ports.ts';
 import { createIndexing, UntoldError } from '../flow/projections/index-orders.ts';
 import type { ReadHistories, Search } from '../flow/projections/search-ports.ts';
 import { knownTypes, type ProjectionName, projections } from '../flow/subscriptions.ts';
@@ -20,8 +21,8 @@ const batchMax = 500;
 export const pollMs = 1_000;
 // Where this process knows all writers: an upper bound, against a mistake of ours.
 const quietPollMs = 60_000;
-// Longer than a call that hangs until its timeout may take, and than the next one.
-const leaseMs = (timeoutMs: number) => Math.max(30_000, 3 * timeoutMs);
+// Twice the time of a call that hangs until its timeout, and as long as others wait for a reader that died.
+const leaseMs = (timeoutMs: number) => Math.max(5_000, 3 * timeoutMs);
 
 type Surroundings = {
   readonly cursors: Cursors<Query>;

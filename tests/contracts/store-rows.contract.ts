@@ -2,13 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import {
-  claimDeliveriesIfDue,
-  type DeliveryWrite,
-  endDeliveriesIfHeld,
-  renewLeases,
-} from '../../src/io/postgres/deliveries.ts';
 import { EntryFailedError } from '../../src/io/postgres/errors.ts';
+import { claimJobsIfUnchanged, deleteJobsIfHeld, pauseJobsIfHeld, renewLeases } from '../../src/io/postgres/jobs.ts';
 import { updateOrdersIfUnchanged } from '../../src/io/postgres/orders.ts';
 import { effectWith, someToken } from '../support/orders.ts';
 import { authorized, type Store } from '../support/store.ts';
@@ -30,60 +25,46 @@ export function guardContract(open: () => Store): void {
       assert.equal(await hits({}), 0);
     });
 
-    it('of a claim enters a new row, and takes over only one that is due', async () => {
-      const { placed, sql, system, makeDue, delivery } = open();
-      const { order, eventId } = await placed();
-      const writeOf = (): DeliveryWrite => ({
-        consumer: 'payment',
-        eventId,
-        orderId: order.id,
-        state: 'running',
-        token: system.newToken(),
-        epoch: 0,
-        attempt: 1,
-        takeovers: 0,
-        dueInMs: 60_000,
-        wait: 'keep',
-      });
-      const first = writeOf();
-      assert.equal(await claimDeliveriesIfDue(sql, [first]), 1);
-      assert.equal(await claimDeliveriesIfDue(sql, [writeOf()]), 0);
-      assert.equal((await delivery('payment', eventId))?.token, first.token);
+    it('of a claim hits only a job that is as it was read, and whose lease does not run', async () => {
+      const { placed, sql, system, keyOfEvent, makeDue, job } = open();
+      const { eventId } = await placed();
+      const key = { consumer: 'payment', ...keyOfEvent(eventId) };
+      const claim = (before: string | null, token = system.newToken()) =>
+        claimJobsIfUnchanged(sql, [{ ...key, before, token, attempt: 1, takeovers: 0 }], 60_000);
+      assert.equal(await claim(system.newToken()), 0);
+      const first = system.newToken();
+      assert.equal(await claim(null, first), 1);
+      assert.equal(await claim(null), 0);
+      assert.equal(await claim(first), 0, 'its lease runs');
       await makeDue('payment', eventId);
-      const second = writeOf();
-      assert.equal(await claimDeliveriesIfDue(sql, [second]), 1);
-      assert.equal((await delivery('payment', eventId))?.token, second.token);
-      await endDeliveriesIfHeld(sql, [{ ...second, state: 'done', dueInMs: null, wait: 'end' }]);
-      assert.equal(await claimDeliveriesIfDue(sql, [writeOf()]), 0);
+      assert.equal(await claim(system.newToken()), 0);
+      const second = system.newToken();
+      assert.equal(await claim(first, second), 1);
+      assert.equal((await job('payment', eventId))?.token, second);
     });
 
-    it('of an end needs the token that holds the row, and a row that runs', async () => {
-      const { placed, sql, system, claimed, delivery } = open();
-      const { order, eventId } = await placed();
+    it('of an end, or of a wait, needs the token that holds the job', async () => {
+      const { placed, sql, system, claimed, keyOfEvent, job, jobInWords } = open();
+      const { eventId } = await placed();
       const { token } = await claimed('payment', eventId);
-      const write: DeliveryWrite = {
-        consumer: 'payment',
-        eventId,
-        orderId: order.id,
-        state: 'done',
-        token,
-        epoch: 0,
-        attempt: 1,
-        takeovers: 0,
-        dueInMs: null,
-        wait: 'end',
-      };
-      const before = await delivery('payment', eventId);
-      assert.equal(await endDeliveriesIfHeld(sql, [{ ...write, token: system.newToken() }]), 0);
-      assert.equal(await endDeliveriesIfHeld(sql, [{ ...write, consumer: 'fulfillment' }]), 0);
-      assert.deepEqual(await delivery('payment', eventId), before);
-      assert.equal(await endDeliveriesIfHeld(sql, [write]), 1);
-      assert.equal(await endDeliveriesIfHeld(sql, [{ ...write, state: 'dead' }]), 0);
-      assert.equal((await delivery('payment', eventId))?.state, 'done');
+      const key = { consumer: 'payment', ...keyOfEvent(eventId) };
+      const pause = { ...key, dueInMs: 60_000, attempt: 1, takeovers: 0, isCharged: true };
+      const before = await job('payment', eventId);
+      assert.equal(await deleteJobsIfHeld(sql, [{ ...key, token: system.newToken() }]), 0);
+      assert.equal(await deleteJobsIfHeld(sql, [{ ...key, token: null }]), 0);
+      assert.equal(await deleteJobsIfHeld(sql, [{ ...key, token, consumer: 'fulfillment' }]), 0);
+      assert.equal(await pauseJobsIfHeld(sql, [{ ...pause, token: system.newToken() }]), 0);
+      assert.deepEqual(await job('payment', eventId), before);
+      assert.equal(await pauseJobsIfHeld(sql, [{ ...pause, token }]), 1);
+      assert.equal(await jobInWords('payment', eventId), 'waits 1/0');
+      assert.equal(await pauseJobsIfHeld(sql, [{ ...pause, token }]), 0);
+      const again = await claimed('payment', eventId).catch(() => null);
+      assert.equal(again, null, 'it is not due');
+      assert.equal(await deleteJobsIfHeld(sql, [{ ...key, token: null }]), 1);
     });
 
     it('of an effect needs the token of who took it last', async () => {
-      const { placed, sql, claimed, endingOf, settle, effect, deliveryInWords } = open();
+      const { placed, sql, claimed, endingOf, settle, effect, jobInWords } = open();
       const { order, eventId } = await placed();
       const work = await claimed('payment', eventId);
       const done = effectWith('authorization', {
@@ -99,34 +80,33 @@ export function guardContract(open: () => Store): void {
       await take(someToken);
       await assert.rejects(write(), EntryFailedError);
       assert.deepEqual(await effect(order.id, 'authorization'), { state: 'intent', token: someToken });
-      assert.equal(await deliveryInWords('payment', eventId), 'running 1/0');
+      assert.equal(await jobInWords('payment', eventId), 'claimed 1/0');
       await take(work.token);
       assert.deepEqual(await write(), ['settled']);
       assert.deepEqual(await effect(order.id, 'authorization'), { state: 'done', token: work.token });
     });
 
-    it('of a lease extends only one that still holds, and tells which are lost', async () => {
-      const { placed, sql, system, claimed, doneWith, settleOnce, makeDue, delivery } = open();
+    it('of a lease extends only one that still runs, and tells which are lost', async () => {
+      const { placed, sql, system, claimed, doneWith, settleOnce, makeDue, job, keyOfEvent } = open();
       const heldBy = async () => {
         const { eventId } = await placed();
         const work = await claimed('payment', eventId);
-        return { consumer: 'payment', eventId, token: work.token, work };
+        return { consumer: 'payment', ...keyOfEvent(eventId), token: work.token, work, eventId };
       };
       const [mine, over, ended, stolen] = [await heldBy(), await heldBy(), await heldBy(), await heldBy()];
       await makeDue('payment', over.eventId);
       await settleOnce(doneWith(ended.work, authorized));
       const foreign = { ...stolen, token: system.newToken() };
-      const unknown = { consumer: 'payment', eventId: system.newId(), token: system.newToken() };
-      const stolenBefore = await delivery('payment', stolen.eventId);
+      const unknown = { consumer: 'payment', subject: system.newId(), version: 1, token: system.newToken() };
+      const stolenBefore = await job('payment', stolen.eventId);
       const lost = await renewLeases(sql, [mine, over, ended, foreign, unknown], 7_200_000);
       assert.deepEqual([...lost].sort(), [over, ended, foreign, unknown].map(({ token }) => token).sort());
       const [row] = await sql<{ is_extended: boolean }>(
-        `SELECT due_at > clock_timestamp() + interval '1 hour' AS is_extended FROM deliveries WHERE event_id = $1`,
-        [mine.eventId],
+        `SELECT lease_until > clock_timestamp() + interval '1 hour' AS is_extended FROM jobs WHERE order_id = $1`,
+        [mine.subject],
       );
       assert.equal(row?.is_extended, true);
-      assert.deepEqual(await delivery('payment', stolen.eventId), stolenBefore);
-      assert.equal((await delivery('payment', over.eventId))?.state, 'running');
+      assert.deepEqual(await job('payment', stolen.eventId), stolenBefore);
     });
   });
 }
@@ -221,51 +201,50 @@ const tables: Record<string, Table> = {
     },
   },
   events: {
-    row: { id: id(1), order_id: id(1), version: 1, type: 'T', data: '{}', correlation_id: 'c-1', time: at },
+    row: {
+      ...{ id: id(1), order_id: id(1), version: 1, type: 'T', data: '{}', correlation_id: 'c-1', time: at },
+      // Far behind every position that the other tests are given.
+      position: 1_000_000_001,
+    },
     refuses: {
-      events_pkey: [{ order_id: id(2) }],
-      events_order_id_version_key: [{ id: id(2) }],
+      events_pkey: [{ id: id(2), position: 1_000_000_002 }],
+      events_position_key: [{ id: id(2), order_id: id(2) }],
       events_version_check: [{ id: id(2), version: 0 }],
       events_data_check: [{ id: id(2), version: 2, data: JSON.stringify('x'.repeat(60_000)) }],
     },
   },
-  outbox: {
-    // Far behind every position that the other tests are given.
-    row: { position: 1_000_000_001, order_id: id(1), version: 1, event_id: id(1), lane: 15 },
+  jobs: {
+    row: { order_id: id(1), version: 1, consumer: 'c', event_type: 'T' },
     refuses: {
-      outbox_pkey: [{}],
-      outbox_lane_check: [
-        { position: 1_000_000_002, lane: 16 },
-        { position: 1_000_000_002, lane: -1 },
+      jobs_pkey: [{}],
+      jobs_epoch_check: [{ version: 2, epoch: -1 }],
+      jobs_attempt_check: [{ version: 2, attempt: -1 }],
+      jobs_takeovers_check: [{ version: 2, takeovers: -1 }],
+      jobs_claimed_have_a_lease: [
+        { version: 2, token: id(9) },
+        { version: 2, lease_until: at },
       ],
     },
   },
-  relay_lanes: {
-    row: { lane: 3 },
-    refuses: { relay_lanes_pkey: [{}], relay_lanes_lane_check: [{ lane: 16 }] },
-  },
-  deliveries: {
-    row: { event_id: id(1), consumer: 'c', state: 'running', epoch: 0, attempt: 0, takeovers: 0, due_at: at },
+  subscriptions: { row: { event_type: 'T', consumer: 'c' }, refuses: { subscriptions_pkey: [{}] } },
+  dependencies: { row: { name: 'c', down_since: at }, refuses: { dependencies_pkey: [{}] } },
+  cursors: {
+    row: { reader: 'c', read_to: 7, gaps: '{[2,4),[7,8)}' },
     refuses: {
-      deliveries_pkey: [{}],
-      deliveries_state_check: [{ event_id: id(2), state: 'lost', due_at: null }],
-      deliveries_epoch_check: [{ event_id: id(2), epoch: -1 }],
-      deliveries_attempt_check: [{ event_id: id(2), attempt: -1 }],
-      deliveries_takeovers_check: [{ event_id: id(2), takeovers: -1 }],
-      deliveries_owed_are_due: [
-        { event_id: id(2), state: 'running', due_at: null },
-        { event_id: id(2), state: 'waiting', due_at: null },
-        { event_id: id(2), state: 'done' },
-        { event_id: id(2), state: 'skipped' },
-        { event_id: id(2), state: 'dead' },
-      ],
+      cursors_pkey: [{}],
+      cursors_read_to_check: [{ reader: 'd', read_to: -1, gaps: '{}' }],
+      cursors_gaps_lie_below: [{ reader: 'd', gaps: '{[2,9)}' }],
     },
   },
   dead_letters: {
     row: {
       id: id(1),
+      order_id: id(1),
+      version: 1,
       consumer: 'c',
-      delivery_id: id(1),
+      event_id: id(1),
+      event_type: 'T',
+      epoch: 0,
       failure_class: 'retryable',
       code: 'x',
       message: 'y',
@@ -273,13 +252,13 @@ const tables: Record<string, Table> = {
       failed_at: at,
     },
     refuses: {
-      dead_letters_pkey: [{ delivery_id: id(2) }],
+      dead_letters_pkey: [{ version: 2 }],
       dead_letters_open: [{ id: id(2) }],
-      dead_letters_attempts_check: [{ id: id(2), delivery_id: id(2), attempts: -1 }],
-      dead_letters_closed_how_check: [{ id: id(2), delivery_id: id(2), closed_at: at, closed_how: 'lost' }],
+      dead_letters_attempts_check: [{ id: id(2), version: 2, attempts: -1 }],
+      dead_letters_closed_how_check: [{ id: id(2), version: 2, closed_at: at, closed_how: 'lost' }],
       dead_letters_closed_say_how: [
-        { id: id(2), delivery_id: id(2), closed_at: at },
-        { id: id(2), delivery_id: id(2), closed_how: 'canceled' },
+        { id: id(2), version: 2, closed_at: at },
+        { id: id(2), version: 2, closed_how: 'canceled' },
       ],
     },
   },
@@ -297,12 +276,8 @@ const tables: Record<string, Table> = {
     },
     refuses: { attempts_outcome_check: [{ outcome: 'luck' }] },
   },
-  watermarks: {
-    row: { consumer: 'c', type: 'T', xid: '1' },
-    refuses: { watermarks_pkey: [{ xid: '2' }] },
-  },
   search_rebuilds: {
-    row: { kind: 'c', target: 'c-1', since: '1', after: id(1), token: id(2), alive_at: at },
+    row: { kind: 'c', target: 'c-1', after: id(1), token: id(2), alive_at: at },
     refuses: { search_rebuilds_pkey: [{ target: 'c-2' }] },
   },
   order_documents: {
@@ -333,11 +308,12 @@ export function constraintContract(open: () => Store): void {
       for (const table of ['orders', 'events', 'dead_letters', 'audit_log']) {
         await sql(`DELETE FROM ${table} WHERE id = $1`, [id(1)]);
       }
-      for (const table of ['outbox', 'attempts', 'idempotency_keys', 'order_documents']) {
+      for (const table of ['jobs', 'attempts', 'idempotency_keys', 'order_documents']) {
         await sql(`DELETE FROM ${table} WHERE order_id = $1`, [id(1)]);
       }
-      await sql('DELETE FROM deliveries WHERE event_id = $1', [id(1)]);
-      await sql(`DELETE FROM watermarks WHERE consumer = 'c'`);
+      await sql(`DELETE FROM subscriptions WHERE consumer = 'c'`);
+      await sql(`DELETE FROM dependencies WHERE name = 'c'`);
+      await sql(`DELETE FROM cursors WHERE reader = 'c'`);
       await sql(`DELETE FROM search_rebuilds WHERE kind = 'c'`);
       await sql(`DELETE FROM analytics WHERE value = 'c'`);
     });
@@ -348,16 +324,18 @@ export function constraintContract(open: () => Store): void {
         `SELECT conname AS name FROM pg_constraint
          WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'p', 'u', 'f', 'x')
          UNION SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
-         WHERE indisunique AND relnamespace = 'public'::regnamespace AND relname NOT LIKE 'schema\\_version%'`,
+         WHERE indisunique AND relnamespace = 'public'::regnamespace AND relname NOT LIKE 'schema\\_version%'
+           AND relname NOT LIKE '%\\_before\\_jobs%' AND relname NOT LIKE 'deliveries%' AND relname NOT LIKE 'watermarks%'`,
       );
-      const names = rows.map(({ name }) => name).filter((name) => !name.startsWith('schema_version'));
+      const names = rows
+        .map(({ name }) => name)
+        .filter((name) => !/^(schema_version|deliveries|watermarks)/.test(name));
       const cases = Object.values(tables).flatMap(({ refuses }) => Object.keys(refuses));
       assert.deepEqual(names.sort(), cases.sort());
     });
 
     for (const [table, { row, refuses }] of Object.entries(tables)) {
       it(`takes a row of ${table} that is possible`, async () => {
-        if (table === 'relay_lanes') await open().sql('DELETE FROM relay_lanes WHERE lane = 3');
         await insert(table, row);
       });
 

@@ -17,8 +17,8 @@ export function settleContract(open: () => Store): void {
   };
 
   describe('a settle', () => {
-    it('writes delivery, effect, order, facts and debt together, caused by the fact it answers to', async () => {
-      const { placed, claimed, doneWith, settleOnce, order, effect, deliveryInWords, sql } = open();
+    it('ends the job, and writes order, effect, events and their jobs together, caused by the event it answers to', async () => {
+      const { placed, claimed, doneWith, settleOnce, order, effect, jobInWords, sql } = open();
       const { order: asked, eventId } = await placed();
       assert.equal(await settleOnce(doneWith(await claimed('payment', eventId), authorized)), 'settled');
       const after = await order(asked.id);
@@ -27,14 +27,14 @@ export function settleContract(open: () => Store): void {
         ['PROCESSING', 'authorized', 'pending', 2],
       );
       assert.equal((await effect(asked.id, 'authorization'))?.state, 'done');
-      assert.equal(await deliveryInWords('payment', eventId), 'done 1/0');
+      assert.equal(await jobInWords('payment', eventId), 'no job');
       const [fact] = await sql(
-        `SELECT e.type, e.version, e.causation_id, e.correlation_id, o.event_id IS NOT NULL AS is_owed
-         FROM events e LEFT JOIN outbox o ON o.event_id = e.id WHERE e.order_id = $1 AND e.version = 2`,
+        `SELECT e.type, e.version, e.causation_id, e.correlation_id, e.attempt, e.duration_ms, j.consumer
+         FROM events e JOIN jobs j USING (order_id, version) WHERE e.order_id = $1 AND e.version = 2`,
         [asked.id],
       );
       const expected = { type: 'PaymentAuthorizedV1', version: 2, causation_id: eventId, correlation_id: 'c-1' };
-      assert.deepEqual(fact, { ...expected, is_owed: true });
+      assert.deepEqual(fact, { ...expected, attempt: 1, duration_ms: 1, consumer: 'fulfillment' });
     });
 
     it('chains several facts: each is caused by the one before', async () => {
@@ -50,33 +50,33 @@ export function settleContract(open: () => Store): void {
       ]);
     });
 
-    it('with a token that is not the delivery’s any more is stale, and writes nothing', async () => {
-      const { placed, claimed, makeDue, doneWith, settleOnce, rowsOf, order, delivery } = open();
+    it('with a token that is not the job’s any more is stale, and writes nothing', async () => {
+      const { placed, claimed, makeDue, doneWith, settleOnce, rowsOf, order, job } = open();
       const { order: asked, eventId } = await placed();
       const frozen = await claimed('payment', eventId);
       await makeDue('payment', eventId);
       const successor = await claimed('payment', eventId);
-      const state = async () => [await rowsOf(asked.id), await order(asked.id), await delivery('payment', eventId)];
+      const state = async () => [await rowsOf(asked.id), await order(asked.id), await job('payment', eventId)];
       const before = await state();
       assert.equal(await settleOnce(doneWith(frozen, declined)), 'stale');
       assert.deepEqual(await state(), before);
       assert.equal(await settleOnce(doneWith(successor, authorized)), 'settled');
       const after = await state();
-      assert.equal(await settleOnce(doneWith(frozen, declined)), 'stale');
+      assert.equal(await settleOnce(doneWith(frozen, declined)), 'gone');
       assert.deepEqual(await state(), after);
     });
 
     it('after the end of its lease still counts while nobody has taken over', async () => {
-      const { placed, claimed, makeDue, doneWith, settleOnce, deliveryInWords } = open();
+      const { placed, claimed, makeDue, doneWith, settleOnce, jobInWords } = open();
       const { eventId } = await placed();
       const work = await claimed('payment', eventId);
       await makeDue('payment', eventId);
       assert.equal(await settleOnce(doneWith(work, authorized)), 'settled');
-      assert.equal(await deliveryInWords('payment', eventId), 'done 1/0');
+      assert.equal(await jobInWords('payment', eventId), 'no job');
     });
 
-    it('that is repeated under its own token is settled, and writes nothing twice', async () => {
-      const { placed, claimed, doneWith, waitingFor, deadBy, settleOnce, rowsOf, order, delivery } = open();
+    it('that is repeated finds its job gone or waiting, and writes nothing twice', async () => {
+      const { placed, claimed, doneWith, waitingFor, deadBy, settleOnce, rowsOf, order, job } = open();
       for (const end of ['done', 'waiting', 'dead'] as const) {
         const { order: asked, eventId } = await placed();
         const work = await claimed('payment', eventId);
@@ -85,10 +85,10 @@ export function settleContract(open: () => Store): void {
           waiting: waitingFor(work, 60_000, true),
           dead: deadBy(work, troubleOf()),
         };
-        const state = async () => [await rowsOf(asked.id), await order(asked.id), await delivery('payment', eventId)];
+        const state = async () => [await rowsOf(asked.id), await order(asked.id), await job('payment', eventId)];
         assert.equal(await settleOnce(settles[end]), 'settled');
         const before = await state();
-        assert.equal(await settleOnce(settles[end]), 'settled');
+        assert.equal(await settleOnce(settles[end]), 'gone');
         assert.deepEqual(await state(), before, end);
       }
     });
@@ -106,10 +106,9 @@ export function settleContract(open: () => Store): void {
       assert.equal((await effect(asked.id, 'authorization'))?.state, 'done');
     });
 
-    it('of a do whose effect an undo has taken changes nothing but its own delivery', async () => {
+    it('of a do whose effect an undo has taken changes nothing but its own job', async () => {
       const store = open();
-      const { placed, claimed, doneWith, waitingFor, deadBy, settleOnce, factOf, order, effect, deliveryInWords } =
-        store;
+      const { placed, claimed, doneWith, waitingFor, deadBy, settleOnce, factOf, order, effect, jobInWords } = store;
       for (const end of ['done', 'waiting', 'dead'] as const) {
         const { order: asked, eventId } = await placed();
         const work = await claimed('payment', eventId);
@@ -123,7 +122,7 @@ export function settleContract(open: () => Store): void {
         };
         assert.equal(await settleOnce(settles[end]), 'settled');
         assert.deepEqual([await order(asked.id), await effect(asked.id, 'authorization')], before, end);
-        assert.equal(await deliveryInWords('payment', eventId), 'skipped 1/0', end);
+        assert.equal(await jobInWords('payment', eventId), 'no job', end);
         const undone = { recall: null, voiding: { outcome: 'voided', authorizationId: 'auth-1' } };
         assert.equal(await settleOnce(doneWith(undo, undone)), 'settled');
         assert.equal((await order(asked.id)).payment, 'voided');
@@ -131,25 +130,25 @@ export function settleContract(open: () => Store): void {
     });
 
     it('that waits is due when it says, charged or not, by the database’s clock', async () => {
-      const { placed, claimed, waitingFor, settleOnce, deliveryInWords, delivery, order, sql } = open();
+      const { placed, claimed, waitingFor, settleOnce, jobInWords, job, order, sql } = open();
       const due = async (charged: boolean) => {
         const { order: asked, eventId } = await placed();
         await settleOnce(waitingFor(await claimed('payment', eventId), 3_600_000, charged));
         const [row] = await sql<{ is_right: boolean }>(
           `SELECT due_at BETWEEN clock_timestamp() + interval '59 minutes' AND clock_timestamp() + interval '1 hour'
-             AS is_right FROM deliveries WHERE event_id = $1`,
-          [eventId],
+             AS is_right FROM jobs WHERE order_id = $1`,
+          [asked.id],
         );
-        const { waiting_since } = (await delivery('payment', eventId)) ?? {};
+        const { waiting_since } = (await job('payment', eventId)) ?? {};
         const { retryCount } = await order(asked.id);
-        return [row?.is_right, await deliveryInWords('payment', eventId), waiting_since !== null, retryCount];
+        return [row?.is_right, await jobInWords('payment', eventId), waiting_since !== null, retryCount];
       };
-      assert.deepEqual(await due(true), [true, 'waiting 1/0', false, 1]);
-      assert.deepEqual(await due(false), [true, 'waiting 0/0', true, 0]);
+      assert.deepEqual(await due(true), [true, 'waits 1/0', false, 1]);
+      assert.deepEqual(await due(false), [true, 'waits 0/0', true, 0]);
     });
 
     it('that waits uncharged gives its attempt back, however often', async () => {
-      const { placed, claimed, makeDue, waitingFor, settleOnce, deliveryInWords, order } = open();
+      const { placed, claimed, makeDue, waitingFor, settleOnce, jobInWords, order } = open();
       const { order: asked, eventId } = await placed();
       for (let waits = 0; waits < 5; waits += 1) {
         const work = await claimed('payment', eventId);
@@ -157,43 +156,45 @@ export function settleContract(open: () => Store): void {
         await settleOnce(waitingFor(work, 0, false));
         await makeDue('payment', eventId);
       }
-      assert.equal(await deliveryInWords('payment', eventId), 'waiting 0/0');
+      assert.equal(await jobInWords('payment', eventId), 'waits 0/0');
       assert.equal((await order(asked.id)).retryCount, 0);
     });
 
     it('keeps for how long it has been waiting uncharged, until an attempt is charged', async () => {
-      const { placed, claimed, makeDue, waitingSince, waitingFor, settleOnce, delivery } = open();
+      const { placed, claimed, makeDue, waitingSince, waitingFor, settleOnce, job } = open();
       const { eventId } = await placed();
       await settleOnce(waitingFor(await claimed('payment', eventId), 0, false));
       await waitingSince('payment', eventId, 500_000);
-      const since = (await delivery('payment', eventId))?.waiting_since;
+      const since = (await job('payment', eventId))?.waiting_since;
       await makeDue('payment', eventId);
       const work = await claimed('payment', eventId);
       assert.ok(work.waitedMs >= 500_000 && work.waitedMs < 600_000, `${work.waitedMs}`);
       await settleOnce(waitingFor(work, 0, false));
-      assert.deepEqual((await delivery('payment', eventId))?.waiting_since, since);
+      assert.deepEqual((await job('payment', eventId))?.waiting_since, since);
       await makeDue('payment', eventId);
       await settleOnce(waitingFor(await claimed('payment', eventId), 0, true));
-      assert.equal((await delivery('payment', eventId))?.waiting_since, null);
+      assert.equal((await job('payment', eventId))?.waiting_since, null);
     });
 
     it('of the last attempt of a core step writes letter, FAILED and its fact at once', async () => {
-      const { placed, claimed, deadBy, settleOnce, order, factsOf, sql, rowsOf, deliveryInWords } = open();
+      const { placed, claimed, deadBy, settleOnce, order, factsOf, sql, rowsOf, jobInWords } = open();
       const { order: asked, eventId } = await placed();
       const trouble = troubleOf({ code: 'provider-unavailable', message: 'it is away' });
       await settleOnce(deadBy(await claimed('payment', eventId), trouble));
       const { status, reason, payment } = await order(asked.id);
       assert.deepEqual([status, payment, reason?.code], ['FAILED', 'none', 'provider-unavailable']);
       assert.deepEqual(await factsOf(asked.id), ['OrderCreatedV1', 'OrderFailedV1']);
-      assert.equal(await deliveryInWords('payment', eventId), 'dead 1/0');
+      assert.equal(await jobInWords('payment', eventId), 'no job');
       const letters = await sql(
-        'SELECT consumer, delivery_id, event_type, failure_class, code, attempts, closed_at FROM dead_letters WHERE order_id = $1',
+        'SELECT consumer, version, event_id, epoch, event_type, failure_class, code, attempts, closed_at FROM dead_letters WHERE order_id = $1',
         [asked.id],
       );
       assert.deepEqual(letters, [
         {
           consumer: 'payment',
-          delivery_id: eventId,
+          version: 1,
+          event_id: eventId,
+          epoch: 0,
           event_type: 'OrderCreatedV1',
           failure_class: 'retryable',
           code: 'provider-unavailable',
@@ -227,31 +228,32 @@ export function settleContract(open: () => Store): void {
     });
 
     it('whose letter cannot be written writes nothing at all', async () => {
-      const { placed, claimed, deadBy, settle, settleOnce, order, rowsOf, delivery, sql } = open();
+      const { placed, claimed, deadBy, settle, settleOnce, order, rowsOf, job, sql } = open();
       const { order: asked, eventId } = await placed();
       const work = await claimed('payment', eventId);
       // An open letter that should not be there: the unique key refuses a second one.
       await sql(
-        `INSERT INTO dead_letters (id, consumer, delivery_id, failure_class, code, message, attempts, failed_at)
-         VALUES (gen_random_uuid(), 'payment', $1, 'retryable', 'x', 'x', 1, now())`,
-        [eventId],
+        `INSERT INTO dead_letters (id, order_id, version, consumer, event_id, event_type, epoch, failure_class, code,
+                                   message, attempts, failed_at)
+         VALUES (gen_random_uuid(), $1, 1, 'payment', $2, 'OrderCreatedV1', 0, 'retryable', 'x', 'x', 1, now())`,
+        [asked.id, eventId],
       );
-      const state = async () => [await rowsOf(asked.id), await order(asked.id), await delivery('payment', eventId)];
+      const state = async () => [await rowsOf(asked.id), await order(asked.id), await job('payment', eventId)];
       const before = await state();
       await assert.rejects(settle([deadBy(work, troubleOf())]), { code: '23505' });
       assert.deepEqual(await state(), before);
-      await sql('DELETE FROM dead_letters WHERE delivery_id = $1', [eventId]);
+      await sql('DELETE FROM dead_letters WHERE order_id = $1', [asked.id]);
       assert.equal(await settleOnce(deadBy(work, troubleOf())), 'settled');
     });
 
-    it('that finds its work obsolete ends it as skipped, without a letter', async () => {
+    it('that finds its work obsolete deletes the job, without a dead letter', async () => {
       const store = open();
-      const { placed, claimed, deadBy, settleOnce, rowsOf, deliveryInWords, effect } = store;
+      const { placed, claimed, deadBy, settleOnce, rowsOf, jobInWords, effect } = store;
       const { order, eventId } = await placed();
       const work = await claimed('payment', eventId);
       await canceled(store, order.id);
       await settleOnce(deadBy(work, troubleOf({ class: 'unknown' })));
-      assert.equal(await deliveryInWords('payment', eventId), 'skipped 1/0');
+      assert.equal(await jobInWords('payment', eventId), 'no job');
       assert.equal((await rowsOf(order.id)).letters, 0);
       // What the call may have left behind is owed to the undo, by the intent that stays.
       assert.equal((await effect(order.id, 'authorization'))?.state, 'intent');
@@ -268,13 +270,13 @@ export function settleContract(open: () => Store): void {
       const mail = await claimed('notification', await factOf(asked.id, 'OrderCanceledV1'));
       const flush = [doneWith(work, booked), doneWith(mail, undefined), doneWith(other, authorized)];
       assert.deepEqual(answersOf(await settle(flush)), ['settled', 'locked', 'settled']);
-      assert.deepEqual(answersOf(await settle(flush)), ['settled', 'settled', 'settled']);
+      assert.deepEqual(answersOf(await settle(flush)), ['gone', 'settled', 'gone']);
       assert.equal((await order(asked.id)).fulfillment, 'scheduled');
       assert.equal((await order(another.order.id)).payment, 'authorized');
     });
 
     it('whose step fails on it fails alone, the others of its flush are settled', async () => {
-      const { placed, claimed, doneWith, settle, deliveryInWords, system } = open();
+      const { placed, claimed, doneWith, settle, jobInWords, system } = open();
       const [poisoned, sound] = [await placed(), await placed()];
       const group = createGroupCommit<OrderSettle, SettleAnswer>({
         ...{ flush: settle, failureOf, system, maxRows: 8, capacity: 8, patienceMs: 10_000 },
@@ -292,8 +294,8 @@ export function settleContract(open: () => Store): void {
         ends.map(({ status }) => status),
         ['rejected', 'fulfilled'],
       );
-      assert.equal(await deliveryInWords('payment', sound.eventId), 'done 1/0');
-      assert.match(await deliveryInWords('payment', poisoned.eventId), /^running/);
+      assert.equal(await jobInWords('payment', sound.eventId), 'no job');
+      assert.match(await jobInWords('payment', poisoned.eventId), /^claimed/);
     });
 
     it('brings an order that is paid and booked to its end', async () => {

@@ -6,7 +6,8 @@ import { acceptContract } from './store-accept.contract.ts';
 import { analyticsContract } from './store-analytics.contract.ts';
 import { claimContract } from './store-claim.contract.ts';
 import { deskContract } from './store-desk.contract.ts';
-import { inboxContract } from './store-inbox.contract.ts';
+import { jobsContract } from './store-jobs.contract.ts';
+import { retentionContract } from './store-retention.contract.ts';
 import { constraintContract, guardContract } from './store-rows.contract.ts';
 import { settleContract } from './store-settle.contract.ts';
 
@@ -25,7 +26,8 @@ export function storeContract(name: string, open: () => Promise<Opened>): void {
     settleContract(get);
     deskContract(get);
     analyticsContract(get);
-    inboxContract(get);
+    jobsContract(get);
+    retentionContract(get);
     guardContract(get);
     constraintContract(get);
   });

@@ -9,7 +9,6 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import type { Order, OrderId, PaymentScenario } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
 import { type PromiseName, promiseNames, promises } from '../../src/flow/verify/promises.ts';
-import { createMemoryBus } from '../../src/io/buses/memory.ts';
 import { type Entry, type NewEntry, openLedger } from '../../src/io/partners/ledger.ts';
 import { createLocalPartners } from '../../src/io/partners/local.ts';
 import { createSandboxServer } from '../../src/io/partners/server.ts';
@@ -24,17 +23,14 @@ import type { VerifyOptions } from '../../src/main/verify-options.ts';
 import { toTable, type Verdict } from '../../src/main/verify-report.ts';
 import { allRoles, createEngine } from '../../src/main/wire.ts';
 import { awaitRest } from '../support/audit.ts';
+import { createTestBus } from '../support/bus.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { createStore, type Opened, openEmbeddedAnew, openServer } from '../support/store.ts';
 import { until } from '../support/until.ts';
 import { quickSettings } from '../support/world.ts';
 
 const tables = [
-<<<<<<< HEAD
-  ...['orders', 'events', 'deliveries', 'outbox', 'idempotency_keys', 'dead_letters', 'attempts'],
-=======
-  ...['orders', 'events', 'deliveries', 'effects', 'cursors', 'idempotency_keys', 'dead_letters', 'attempts'],
->>>>>>> cursors
+  ...['orders', 'events', 'jobs', 'cursors', 'idempotency_keys', 'dead_letters', 'attempts'],
   'analytics',
 ];
 const system = createSystem();
@@ -48,7 +44,8 @@ async function worked({ database }: Opened, directory: string) {
   const stage = createStage();
   const engine = createEngine({
     database,
-    bus: createMemoryBus({ log: silentLog }),
+    bus: createTestBus(),
+    knowsAllWriters: false,
     search: createPostgresSearch(database),
     partners: createLocalPartners({ ledger, stage, system }),
     simulatedPartners: true,
@@ -58,6 +55,7 @@ async function worked({ database }: Opened, directory: string) {
     metrics: {
       published: () => {},
       hintDropped: () => {},
+      unreadable: () => {},
       deliveryEnded: () => {},
       breakerChanged: () => {},
       scrape: async () => ({ contentType: '', body: '' }),
@@ -92,8 +90,6 @@ async function worked({ database }: Opened, directory: string) {
   };
   await awaitRest(sql);
   await engine.stop(0);
-  // As the pull would in some seconds.
-  await sql(`UPDATE watermarks SET xid = (SELECT max(xid::text::bigint)::text::xid8 FROM events)`);
   for (const table of tables) await sql(`CREATE TABLE saved_${table} AS TABLE ${table}`);
   // As if the facts had always been what a test has made of them.
   const rebooked = async () => {
@@ -190,43 +186,15 @@ const broken: readonly { promise: PromiseName; by: string; order: keyof Stories;
   { promise: 'owners', by: 'facts without their order', order: 'processed', sql: 'DELETE FROM orders WHERE id = $1' },
   {
     promise: 'owners',
-    by: 'a delivery without its fact',
+    by: 'a job without its event',
     order: 'processed',
-    sql: `INSERT INTO deliveries (event_id, consumer, order_id, state, epoch, attempt, takeovers)
-          VALUES (gen_random_uuid(), 'payment', $1, 'done', 0, 1, 0)`,
+    sql: `INSERT INTO jobs (order_id, version, consumer, event_type) VALUES ($1, 99, 'payment', 'OrderCreatedV1')`,
   },
   {
     promise: 'owners',
-    by: 'a delivery of another order',
-    order: 'processed',
-    sql: `UPDATE deliveries SET order_id = gen_random_uuid() WHERE order_id = $1 AND consumer = 'payment'`,
-  },
-  {
-    promise: 'deliveries',
-    by: 'a fact that was passed by',
-    order: 'processed',
-    sql: `DELETE FROM deliveries WHERE order_id = $1 AND consumer = 'fulfillment'`,
-  },
-  {
-    promise: 'deliveries',
-    by: 'a fact that was passed by, of a consumer that began later',
-    order: 'declined',
-    sql: `DELETE FROM deliveries WHERE order_id = $1 AND consumer = 'notification'
-            AND event_id = (SELECT id FROM events WHERE order_id = $1 AND type = 'OrderCanceledV1')`,
-  },
-  {
-    promise: 'endings',
-    by: 'an attempt after the end',
-    order: 'processed',
-    sql: `INSERT INTO attempts SELECT order_id, consumer, event_id, epoch, attempt + 1, 'retry', 'c', 'm', null, now()
-          FROM deliveries WHERE order_id = $1 AND consumer = 'payment'`,
-  },
-  {
-    promise: 'endings',
-    by: 'a second end',
-    order: 'processed',
-    sql: `INSERT INTO attempts SELECT order_id, consumer, event_id, epoch, attempt, 'dead', 'c', 'm', null, now()
-          FROM deliveries WHERE order_id = $1 AND consumer = 'payment'`,
+    by: 'a dead letter without its event',
+    order: 'failed',
+    sql: 'UPDATE dead_letters SET version = 99 WHERE order_id = $1',
   },
   {
     promise: 'letters',
@@ -242,15 +210,10 @@ const broken: readonly { promise: PromiseName; by: string; order: keyof Stories;
   },
   {
     promise: 'letters',
-    by: 'a dead delivery without a letter',
-    order: 'processed',
-    sql: `UPDATE deliveries SET state = 'dead' WHERE order_id = $1 AND consumer = 'notification'`,
-  },
-  {
-    promise: 'letters',
-    by: 'a letter of a delivery that lives',
+    by: 'an open letter of an event that still has a job',
     order: 'failed',
-    sql: `UPDATE deliveries SET state = 'done' WHERE order_id = $1 AND consumer = 'payment'`,
+    sql: `INSERT INTO jobs (order_id, version, consumer, event_type)
+          SELECT order_id, version, consumer, event_type FROM dead_letters WHERE order_id = $1`,
   },
   {
     promise: 'work',
@@ -286,7 +249,7 @@ const broken: readonly { promise: PromiseName; by: string; order: keyof Stories;
     promise: 'attempts',
     by: 'one attempt too many',
     order: 'processed',
-    sql: `UPDATE deliveries SET attempt = 5 WHERE order_id = $1 AND consumer = 'payment'`,
+    sql: `INSERT INTO jobs (order_id, version, consumer, event_type, attempt) VALUES ($1, 1, 'payment', 'OrderCreatedV1', 5)`,
   },
   {
     promise: 'late publishing',
@@ -296,7 +259,7 @@ const broken: readonly { promise: PromiseName; by: string; order: keyof Stories;
           UPDATE cursors SET gaps = (SELECT range_agg(int8range(position, position, '[]')) FROM old) WHERE reader = 'relay'`,
   },
   {
-    promise: 'late deliveries',
+    promise: 'late reading',
     by: 'an event that the search has not read for an hour',
     order: 'canceled',
     sql: `WITH old AS (UPDATE events SET time = time - interval '1 hour' WHERE order_id = $1 RETURNING position)
@@ -306,8 +269,15 @@ const broken: readonly { promise: PromiseName; by: string; order: keyof Stories;
     promise: 'late work',
     by: 'a lease that ended an hour ago',
     order: 'processed',
-    sql: `UPDATE deliveries SET state = 'running', due_at = now() - interval '1 hour'
-          WHERE order_id = $1 AND consumer = 'notification'`,
+    sql: `INSERT INTO jobs (order_id, version, consumer, event_type, token, lease_until)
+          VALUES ($1, 3, 'notification', 'FulfillmentScheduledV1', gen_random_uuid(), now() - interval '1 hour')`,
+  },
+  {
+    promise: 'late work',
+    by: 'a job that is due for an hour',
+    order: 'processed',
+    sql: `INSERT INTO jobs (order_id, version, consumer, event_type, due_at)
+          VALUES ($1, 3, 'notification', 'FulfillmentScheduledV1', now() - interval '1 hour')`,
   },
 ];
 
@@ -384,50 +354,17 @@ for (const [name, open] of databases) {
       });
     }
 
-    it('names a fact that reaches a consumer late, as late and as no violation', async () => {
-      const { id } = work.stories.processed;
-      const marks = await work.sql<{ xid: string }>('SELECT xid::text AS xid FROM watermarks LIMIT 1');
-      await work.sql(`UPDATE watermarks SET xid = '0'`);
-      await work.sql(`DELETE FROM deliveries WHERE order_id = $1 AND consumer = 'notification'`, [id]);
-      const young = await verified();
-      await work.sql(`UPDATE events SET time = time - interval '1 hour' WHERE order_id = $1`, [id]);
-      await work.rebooked();
-      const old = await verified();
-      await work.sql('UPDATE watermarks SET xid = $1::xid8', [marks[0]?.xid]);
-      assert.equal(rowOf(young, 'late deliveries').status, 'ok');
-      assertNamed(old, 'late deliveries', id);
-      assert.equal(old.status, 'ok');
-    });
-
-    it('names what could not be read and is dead without a letter', async () => {
-      await work.sql(
-        `INSERT INTO deliveries (event_id, consumer, state, token, epoch, attempt, takeovers)
-         VALUES ('99999999-9999-8999-8999-999999999999', 'payment', 'dead', gen_random_uuid(), 0, 1, 0)`,
-      );
-      assertNamed(await verified(), 'letters', '99999999-9999-8999-8999-999999999999');
-    });
-
-    it('names an open letter that nobody can send back', async () => {
-      await work.sql(
-        `INSERT INTO dead_letters (id, consumer, delivery_id, failure_class, code, message, attempts, failed_at)
-         VALUES (gen_random_uuid(), 'payment', '99999999-9999-8999-8999-999999999999', 'c', 'unreadable', 'm', 1, now())`,
-      );
-      assertNamed(await verified(), 'letters', '99999999-9999-8999-8999-999999999999');
-      assert.equal((await verified({ since: new Date('2999-01-01') })).status, 'ok');
-    });
-
     it('finds nothing in an undo that gave up in doubt', async () => {
       const { id } = work.stories.processed;
       await work.sql(
         `WITH cancel AS (
            UPDATE events SET type = 'OrderCanceledV1', data = '{"previousStatus":"PROCESSING","status":"CANCELED"}'
            WHERE order_id = $1 AND version = 3 RETURNING id, order_id
-         ), undo AS (
-           INSERT INTO deliveries (event_id, consumer, order_id, state, epoch, attempt, takeovers)
-           SELECT id, 'compensation', order_id, 'dead', 0, 4, 0 FROM cancel
          ), letter AS (
-           INSERT INTO dead_letters (id, order_id, consumer, delivery_id, failure_class, code, message, attempts, failed_at)
-           SELECT gen_random_uuid(), order_id, 'compensation', id, 'unknown', 'timeout', 'm', 4, now() FROM cancel
+           INSERT INTO dead_letters (id, order_id, version, consumer, event_id, event_type, epoch, failure_class, code,
+                                     message, attempts, failed_at)
+           SELECT gen_random_uuid(), order_id, 3, 'compensation', id, 'OrderCanceledV1', 0, 'unknown', 'timeout', 'm', 4,
+                  now() FROM cancel
          )
          UPDATE orders SET status = 'CANCELED', payment = 'unknown', fulfillment = 'unknown', reason_code = 'c',
            reason_message = 'm', authorization_state = 'unknown', booking_state = 'unknown' WHERE id = $1`,
@@ -436,14 +373,6 @@ for (const [name, open] of databases) {
       await work.rebooked();
       const verdict = await verified();
       assert.equal(verdict.status, 'ok', toTable(verdict));
-    });
-
-    it('misses nothing that the retention has removed', async () => {
-      const { id } = work.stories.processed;
-      await work.sql(`UPDATE events SET time = time - interval '31 days' WHERE order_id = $1`, [id]);
-      await work.sql('DELETE FROM deliveries WHERE order_id = $1', [id]);
-      await work.rebooked();
-      assert.equal((await verified()).status, 'ok');
     });
 
     it('names the day of books that are not the sum of the facts, whichever side is short', async () => {
@@ -472,8 +401,9 @@ for (const [name, open] of databases) {
         `UPDATE cursors SET gaps = (SELECT range_agg(int8range(position, position, '[]')) FROM events WHERE order_id = $1)
          WHERE reader = 'analytics'`,
         `UPDATE cursors SET read_to = (SELECT min(position) - 1 FROM events WHERE order_id = $1) WHERE reader = 'analytics'`,
-        `INSERT INTO dead_letters (id, order_id, consumer, delivery_id, event_id, failure_class, code, message, attempts, failed_at)
-         SELECT gen_random_uuid(), order_id, 'analytics', id, id, 'non-retryable', 'defect', 'm', 1, now()
+        `INSERT INTO dead_letters (id, order_id, version, consumer, event_id, event_type, epoch, failure_class, code, message,
+                                   attempts, failed_at)
+         SELECT gen_random_uuid(), order_id, version, 'analytics', id, type, 0, 'non-retryable', 'defect', 'm', 1, now()
          FROM events WHERE order_id = $1`,
       ]) {
         await work.sql(change, [id]);

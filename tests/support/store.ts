@@ -207,7 +207,7 @@ export function createStore(
               (SELECT count(*) FROM idempotency_keys WHERE order_id = $1) AS keys,
               (SELECT count(*) FROM events WHERE order_id = $1) AS events,
               (SELECT count(*) FROM jobs WHERE order_id = $1) AS jobs,
-              (SELECT num_nonnulls(authorization_state, booking_state) FROM orders WHERE id = $1) AS effects,
+              coalesce((SELECT num_nonnulls(authorization_state, booking_state) FROM orders WHERE id = $1), 0) AS effects,
               (SELECT count(*) FROM attempts WHERE order_id = $1) AS attempts,
               (SELECT count(*) FROM dead_letters WHERE order_id = $1) AS letters`,
       [orderId],
@@ -219,7 +219,7 @@ export function createStore(
   const makeDue = async (consumer: JobConsumer, eventId: string) => {
     const { subject, version } = keyOfEvent(eventId);
     await sql(
-      `UPDATE jobs SET due_at = least(due_at, clock_timestamp()), lease_until = least(lease_until, clock_timestamp())
+      `UPDATE jobs SET due_at = least(due_at, clock_timestamp()), lease_until = CASE WHEN token IS NOT NULL THEN clock_timestamp() END
        WHERE consumer = $1 AND order_id = $2 AND version = $3`,
       [consumer, subject, version],
     );

@@ -55,7 +55,8 @@ async function enterSubscriptions(query: Query, subscriptions: readonly Subscrib
      INSERT INTO jobs (order_id, version, consumer, event_type)
      SELECT e.order_id, e.version, n.consumer, e.type
      FROM entered n JOIN wanted w USING (event_type, consumer) JOIN events e ON e.type = n.event_type
-     WHERE w.start = 'beginning'`,
+     WHERE w.start = 'beginning'
+     ON CONFLICT DO NOTHING`,
     [subscriptions.map((s) => s.consumer), subscriptions.map((s) => s.type), subscriptions.map((s) => s.start)],
   );
 }
