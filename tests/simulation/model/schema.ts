@@ -62,6 +62,8 @@ export type EventRow = {
   readonly attempt: number | null;
   readonly duration_ms: number | null;
   readonly position: number;
+  // The transaction that wrote it: the system column xmin.
+  readonly xid: string;
 };
 export type CursorRow = {
   readonly reader: string;

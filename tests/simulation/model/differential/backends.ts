@@ -23,7 +23,10 @@ const realTick = () => Date.now();
 
 async function readTables(query: (text: string) => Promise<{ rows: object[] }>) {
   const tables: Record<string, object[]> = {};
-  for (const name of tableNames) tables[name] = (await query(`SELECT * FROM ${name}`)).rows;
+  for (const name of tableNames) {
+    const columns = name === 'events' ? '*, xmin::text AS xid' : '*';
+    tables[name] = (await query(`SELECT ${columns} FROM ${name}`)).rows;
+  }
   return tables;
 }
 

@@ -24,16 +24,16 @@ export function* insertFact(
   tables: Tables,
   tx: Transaction,
   data: Json | null,
-  fact: Omit<EventRow, 'data' | 'position'>,
+  fact: Omit<EventRow, 'data' | 'position' | 'xid'>,
 ): Waiting<void> {
   // No character of UTF-16 needs more than three bytes of UTF-8.
   if (data !== null && data.text.length * 3 > dataBytesMax && Buffer.byteLength(data.text) > dataBytesMax) {
     throw new SqlError('23514', 'new row for relation "events" violates check "data"');
   }
   // The transaction's id before the number.
-  tx.assignXid();
+  const xid = String(tx.assignXid());
   const position = tables.nextPosition();
-  yield* tables.events.insert(tx, { ...fact, data: (data?.value ?? null) as EventRow['data'], position });
+  yield* tables.events.insert(tx, { ...fact, data: (data?.value ?? null) as EventRow['data'], position, xid });
 }
 
 // A job for every consumer that subscribes to the type of an event.
