@@ -385,7 +385,18 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
       orderOf('failed').letters.set('copy', { ...lastLetter(orderOf('failed')), id: 'copy' }),
     'a letter without a reason': ({ orderOf }) => setLetter(orderOf('failed'), { code: '' }),
   },
-  'a letter comes with the end of its job, and goes by a person': {
+  'a letter comes with the end of its job, and brings it back when a person says so': {
+    'nothing comes of it': ({ orderOf }) => {
+      const { jobMoves } = orderOf('failed');
+      jobMoves.splice(
+        jobMoves.findIndex(({ label }) => label === 'recreate-jobs'),
+        1,
+      );
+    },
+    'the fact of a projection stays behind its cursor': ({ orderOf }) => {
+      const before = { ...lastLetter(orderOf('failed')), consumer: 'search' };
+      orderOf('failed').letterMoves.push(moved('close-letters', before, { ...before, closed_how: 'reprocessed' }));
+    },
     'its job went on': ({ orderOf }) => {
       const { jobMoves, letterMoves } = orderOf('failed');
       const ends = jobMoves.findIndex(({ sequence, after }) => after === null && sequence === letterMoves[0]?.sequence);

@@ -5,7 +5,7 @@
 // once and repeats its first answer; an undo takes the key for good; a failure without effect is no
 // answer. No fault and no latency lives here: what is lost on the way is the network's business.
 
-import { OutsideError } from '../../src/engine/ports.ts';
+import { OutsideError, type Trouble } from '../../src/engine/ports.ts';
 import type {
   AuthorizeAnswer,
   BookAnswer,
@@ -60,7 +60,7 @@ type RecallRequest = Parameters<Carrier['recall']>[0];
 type SendRequest = Parameters<Mail['send']>[0];
 
 const holdMs = 7 * 24 * 3_600_000;
-const never = () => false;
+const never = (): boolean => false;
 
 // A document as it was brought, in the order in which they came; `isStored` is the search's own word.
 export type Brought = { readonly atMs: number; readonly document: OrderDocument; readonly isStored: boolean };
@@ -72,11 +72,14 @@ export function createModelPartners(options: {
   // The carrier's own no, by order.
   readonly rejects?: (orderId: string) => boolean;
   readonly refusesRecall?: (orderId: string) => boolean;
+  // The search's no to one document.
+  readonly refusesDocument?: (document: OrderDocument) => boolean;
   // Beyond this age the provider and the carrier do anew what they are asked, as if they had never heard
   // of the key; undos are remembered for good.
   readonly forgetsAfterMs?: number;
 }) {
-  const { nowMs, rejects = never, refusesRecall = never, forgetsAfterMs = Number.POSITIVE_INFINITY } = options;
+  const { nowMs, rejects = never, refusesRecall = never, refusesDocument = never } = options;
+  const { forgetsAfterMs = Number.POSITIVE_INFINITY } = options;
   const entries: LedgerEntry[] = [];
   const entriesByOrder = new Map<string, LedgerEntry[]>();
   const actsByOrder = new Map<string, PartnerAct[]>();
@@ -204,6 +207,7 @@ export function createModelPartners(options: {
 
   function index(documents: readonly OrderDocument[]): IndexAnswer[] {
     return documents.map((document) => {
+      if (refusesDocument(document)) return unfit;
       const brought = broughtByOrder.get(document.id) ?? [];
       const stored = brought.findLast(({ isStored }) => isStored);
       const isStored = stored === undefined || stored.document.version < document.version;
@@ -258,6 +262,10 @@ function equal(one: Terms, other: Terms): boolean {
     one.items === other.items
   );
 }
+
+const unfit: Trouble = {
+  ...{ class: 'non-retryable', code: 'document-refused', message: 'the search does not take it', dependencyDown: false },
+};
 
 function notNow(): OutsideError {
   const message = 'the provider could not take the call';

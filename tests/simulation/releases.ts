@@ -32,7 +32,7 @@ export function createNewerRelease(onOlder: () => void) {
     if (!/^\/\* (read-jobs|look-at-events) /.test(text)) return rows;
     return rows.map((row) => {
       const { type, event_id } = row as { type?: unknown; event_id?: unknown };
-      if (type === olderType) onOlder();
+      if (type === olderType && text.startsWith('/* read-jobs */')) onOlder();
       if (type !== newerType) return row;
       newer.add(String(event_id));
       return { ...row, type: olderType };

@@ -100,6 +100,10 @@ function lookAtEnd(move: JobMove, before: JobRow, order: OrderEvidence, say: Say
   if (isNeeded(order, before, sequence - 1)) say(`${nameOfJob(before)} was ended, and nothing came of it`);
 }
 
+type Keyed = Pick<JobRow, 'consumer' | 'version'>;
+const isSame = (one: Keyed | null, { consumer, version }: Keyed) =>
+  one !== null && one.consumer === consumer && one.version === version;
+
 const isOwed = (effect: EffectRow | undefined) =>
   effect !== undefined && ['intent', 'unknown', 'done', 'stuck'].includes(effect.state);
 
@@ -204,21 +208,28 @@ export const jobs: readonly Invariant[] = [
     }
   }),
 
-  ofOrder('history', 'a letter comes with the end of its job, and goes by a person', (order, say, { settings }) => {
-    const withJobs = new Set(settings.subscribed.map(({ consumer }) => consumer));
+  ofOrder('history', 'a letter comes with the end of its job, and brings it back when a person says so', (order, say, evidence) => {
+    const withJobs = new Set(evidence.settings.subscribed.map(({ consumer }) => consumer));
     for (const { before, after, sequence, label } of order.letterMoves) {
       if (after === null) {
         if (before?.closed_at === null) say(`lost an open letter of ${before.consumer}`);
         continue;
       }
-      const isOfJob = ({ before: job, after: next, sequence: ended }: JobMove) =>
-        ended === sequence && next === null && job?.consumer === after.consumer && job.version === after.version;
-      const end = order.jobMoves.find(isOfJob);
+      const end = order.jobMoves.find(
+        (move) => move.sequence === sequence && move.after === null && isSame(move.before, after),
+      );
       if (before === null && withJobs.has(after.consumer) && end === undefined)
         say(`has a letter of ${after.consumer} of version ${after.version}, whose job had not ended`);
       if (before === null && end?.before && end.before.epoch !== after.epoch)
         say(`has a letter of epoch ${after.epoch} of a job of epoch ${end.before.epoch}`);
       if (before !== null && label !== 'close-letters') say(`had a letter of ${after.consumer} changed by ${label}`);
+      if (before?.closed_at === null && after.closed_how === 'reprocessed') {
+        // What reads behind a cursor has no jobs.
+        const isBack = withJobs.has(after.consumer)
+          ? order.jobMoves.some((move) => move.sequence === sequence && isSame(move.after, after))
+          : evidence.cursorMoves.some((move) => move.sequence === sequence && move.label === 'reopen-events');
+        if (!isBack) say(`had a letter of ${after.consumer} of version ${after.version} sent back, and nothing came of it`);
+      }
       if (after.closed_how === 'canceled' && !coreConsumers.has(after.consumer))
         say(`had a letter of ${after.consumer} closed by a cancel`);
     }

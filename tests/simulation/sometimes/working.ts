@@ -227,6 +227,14 @@ export const working: readonly Sometimes[] = [
   ofCommits('waited too long', 'What waited for longer than it may is parked.', (order) =>
     lettersLike(order, 'waited-too-long'),
   ),
+  rare(
+    ofCommits('waited too long untouched', 'A job that nobody touched while its partner was away is parked.', (order) =>
+      movesLike(order, (move) => {
+        if (!isSettle(move) || letterWith(order, move)?.code !== 'waited-too-long') return false;
+        return order.jobMoves.some(({ token, before }) => token === move.token && before?.waiting_since === null);
+      }),
+    ),
+  ),
   rare(ofCommits('worker lost', 'Work that workers die of is parked.', (order) => lettersLike(order, 'worker-lost'))),
   ofCommits('attempt retried', 'A failed attempt is charged and tried again.', (order) => attemptsLike(order, 'retry')),
   ofCommits(
