@@ -16,7 +16,7 @@ export const unknownPatienceMs = 3_600_000;
 // A reader that gave up its turn leaves it to others for this long.
 const awayMs = 5_000;
 // A reader that stands by looks this often whether the turn is free.
-const standbyMs = 1_500;
+export const standbyMs = 1_500;
 // Events that fail one after the other are not poisonous: the release is defective.
 const poisonsInARowMax = 3;
 const failurePauseMsMin = 50;

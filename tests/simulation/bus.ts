@@ -1,9 +1,9 @@
 // A bus shared by all machines, worse than any that is sold: it loses, doubles, delays, reorders, corrupts and
 // invents messages, and can be wiped.
 //
-// Promises: a message goes to one member of each group. `ordered` hands the messages of a key over one after the
-// other; `redelivers` gives what a dead member has not acknowledged to another one. Without faults it is the port
-// of src/engine/ports.ts. Nothing it does may cost more than time, which is what the simulation is about.
+// Promises: a message goes to one member of each group, and is acknowledged as soon as it is handed over; one that was
+// not comes again. Without faults it is the port of src/engine/ports.ts. Nothing it does may cost more than time, which
+// is what the simulation is about.
 
 import { envelopeBytesMax } from '../../src/engine/envelope.ts';
 import type { Bus, Message, Received } from '../../src/engine/ports.ts';
@@ -11,7 +11,6 @@ import { type Life, never } from './life.ts';
 import type { createNetwork, World } from './network.ts';
 
 export type BusPlan = {
-  readonly ordered: boolean;
   readonly redelivers: boolean;
   // Keeps what a group has no member for.
   readonly durable: boolean;
@@ -29,23 +28,16 @@ export type BusPlan = {
   readonly publishesPart: number;
 };
 
-// `id` is '' where the body is not what was published under it.
-type Pending = { readonly id: string; readonly key: string; readonly body: Buffer };
-type MessageId = { readonly id: string; readonly key: string };
 type Member = {
   readonly life: Life;
-  readonly receive: (batch: readonly Received[]) => Promise<void>;
+  readonly receive: (batch: readonly Received[]) => void;
   isClosed: boolean;
 };
 type Group = {
   readonly name: string;
   types: ReadonlySet<string>;
   readonly members: Member[];
-  readonly kept: Pending[];
-  // By key: what waits for the one before it.
-  readonly lanes: Map<string, Pending[]>;
-  // Ids of the messages that a member was given.
-  readonly handed: Set<string>;
+  readonly kept: Buffer[];
 };
 
 // A redelivery comes this much later: what brokers call visibility timeout or session timeout.
@@ -65,12 +57,8 @@ export function createSimulatedBus(options: {
   readonly network: ReturnType<typeof createNetwork>;
   readonly plan: BusPlan;
   readonly onPublished: (life: Life, message: Message) => void;
-  // Whether nobody has begun with the message's fact yet; and that a member acknowledged such a message, the first
-  // time that it was given to anybody.
-  readonly isUnclaimed: (group: string, message: MessageId) => boolean;
-  readonly onAcknowledged: (life: Life, group: string, message: MessageId) => void;
 }): SimulatedBus {
-  const { world, network, plan, onPublished, isUnclaimed, onAcknowledged } = options;
+  const { world, network, plan, onPublished } = options;
   const { clock, draws, counters, trace } = world;
   const luck = draws('bus');
   const groups = new Map<string, Group>();
@@ -88,87 +76,58 @@ export function createSimulatedBus(options: {
     for (const group of groups.values()) {
       const isAsked = group.types.has(plan.filters === 'type' ? message.type : nameOf(message.type));
       if (!isAsked || befalls(plan.loses, 'loses')) continue;
-      const { id, key } = message;
-      const isCorrupted = befalls(plan.corrupts, 'corrupts');
-      const pending = isCorrupted ? { id: '', key, body: corrupted(message.body) } : { id, key, body: message.body };
-      send(group, pending);
-      if (befalls(plan.doubles, 'doubles')) send(group, pending);
-      if (befalls(plan.forges, 'forges')) send(group, { id: '', key, body: forged(message) });
+      const body = befalls(plan.corrupts, 'corrupts') ? corrupted(message.body) : message.body;
+      send(group, body);
+      if (befalls(plan.doubles, 'doubles')) send(group, body);
+      if (befalls(plan.forges, 'forges')) send(group, forged(message));
     }
   }
 
-  // On its way; late ones are passed by others.
-  function send(group: Group, pending: Pending): void {
+  // On its way; others may pass it by.
+  function send(group: Group, body: Buffer): void {
     const sentIn = epoch;
     const isLate = befalls(plan.delays, 'delays');
     const ms = isLate ? luck.between(0, plan.delayMsMax) : luck.between(...plan.latencyMs);
-    if (plan.ordered && !isLate) {
-      const lane = group.lanes.get(pending.key);
-      if (lane !== undefined) return void lane.push(pending);
-      group.lanes.set(pending.key, []);
-    }
     clock.after(ms, () => {
-      if (sentIn !== epoch) return;
-      hand(group, pending, () => {
-        if (plan.ordered && !isLate) goOn(group, pending.key);
-      });
+      if (sentIn === epoch) hand(group, body);
     });
   }
 
-  function goOn(group: Group, key: string): void {
-    const lane = group.lanes.get(key);
-    const next = lane?.shift();
-    if (lane === undefined || next === undefined) return void group.lanes.delete(key);
-    const sentIn = epoch;
-    clock.after(luck.between(...plan.latencyMs), () => {
-      if (sentIn !== epoch) return;
-      hand(group, next, () => goOn(group, key));
-    });
-  }
-
-  function hand(group: Group, pending: Pending, onEnd: () => void): void {
+  function hand(group: Group, body: Buffer): void {
     const alive = group.members.filter((member) => !member.life.isOver() && !member.isClosed);
     if (alive.length === 0) {
-      if (plan.durable) group.kept.push(pending);
-      return onEnd();
+      if (plan.durable) group.kept.push(body);
+      return;
     }
     const member = luck.pick(alive);
+    const { life } = member;
     const handedIn = epoch;
     let isEnded = false;
     const end = (isTaken: boolean) => {
       if (isEnded) return;
       isEnded = true;
-      if (!isTaken && plan.redelivers && handedIn === epoch) {
-        clock.after(redeliveryMs, () => {
-          if (handedIn !== epoch) return;
-          counters.count('the bus redelivered');
-          hand(group, pending, onEnd);
-        });
-      } else if (handedIn === epoch) onEnd();
+      if (isTaken || !plan.redelivers) return;
+      clock.after(redeliveryMs, () => {
+        if (handedIn !== epoch) return;
+        counters.count('the bus redelivered');
+        hand(group, body);
+      });
     };
-    member.life.onEnd(() => end(false));
-    member.life.resume(() => {
+    life.onEnd(() => end(false));
+    life.resume(() => {
       if (member.isClosed) return end(false);
-      trace.note(member.life.name, 'bus.receive', group.name);
-      const isFirst = pending.id !== '' && !group.handed.has(pending.id) && isUnclaimed(group.name, pending);
-      group.handed.add(pending.id);
-      member.receive([{ body: pending.body }]).then(
-        () => {
-          const { life } = member;
-          if (isFirst) onAcknowledged(life, group.name, pending);
-          const mishap = life.isFrozen() ? null : world.faults.atCall(life, 'bus.ack');
-          if (mishap !== null) {
-            trace.note(life.name, 'bus.ack', `${mishap.at}: ${mishap.what}`);
-            counters.count(`fault: ${mishap.what} ${mishap.at} an acknowledgment`);
-          }
-          const isKept = mishap === null || mishap.at === 'after';
-          end(isKept && mishap?.what !== 'lose' && !befalls(plan.losesAcks, 'loses an acknowledgment'));
-          if (mishap?.what === 'crash') world.kill(life, mishap.ms);
-          const standsStillMs = mishap?.what === 'freeze' ? mishap.ms : mishap?.freezesMs;
-          if (standsStillMs !== undefined) life.freeze(standsStillMs);
-        },
-        () => end(false),
-      );
+      trace.note(life.name, 'bus.receive', group.name);
+      member.receive([{ body, at: `${group.name} in the simulation` }]);
+      const mishap = life.isFrozen() ? null : world.faults.atCall(life, 'bus.ack');
+      if (mishap !== null) {
+        trace.note(life.name, 'bus.ack', `${mishap.at}: ${mishap.what}`);
+        counters.count(`fault: ${mishap.what} ${mishap.at} an acknowledgment`);
+      }
+      const isKept = mishap === null || mishap.at === 'after';
+      end(isKept && mishap?.what !== 'lose' && !befalls(plan.losesAcks, 'loses an acknowledgment'));
+      if (mishap?.what === 'crash') world.kill(life, mishap.ms);
+      const standsStillMs = mishap?.what === 'freeze' ? mishap.ms : mishap?.freezesMs;
+      if (standsStillMs !== undefined) life.freeze(standsStillMs);
     });
   }
 
@@ -189,10 +148,11 @@ export function createSimulatedBus(options: {
     }
   }
 
-  // Somebody else writes to the topic: of a fact that does not exist, or with a lie about one that does.
+  // Somebody else writes to the topic: of an event that does not exist, or with a lie about one that does.
   function forged(message: Message): Buffer {
     const envelope = JSON.parse(message.body.toString()) as Record<string, unknown>;
-    if (luck.isHit(0.5)) envelope.id = `00000000-0000-4000-8000-${(luck.bits() % 4).toString(16).padStart(12, '0')}`;
+    if (luck.isHit(0.3)) envelope.subject = '00000000-0000-4000-8000-000000000000';
+    else if (luck.isHit(0.5)) envelope.sequence = String(luck.whole(1, 9)).padStart(10, '0');
     else envelope.data = { orderId: message.key, amount: 1, currency: 'XTS', status: 'PROCESSED' };
     return Buffer.from(JSON.stringify(envelope));
   }
@@ -201,7 +161,6 @@ export function createSimulatedBus(options: {
     const members: Member[] = [];
     const lost = () => new Error('the connection to the bus was lost');
     return {
-      capabilities: { ordered: plan.ordered, durable: plan.durable, redelivers: plan.redelivers },
       publish: (messages, signal) =>
         network.call({
           life,
@@ -226,7 +185,7 @@ export function createSimulatedBus(options: {
         const wanted = plan.filters === 'type' ? types : types.map(nameOf);
         let group = groups.get(name);
         if (group === undefined) {
-          group = { name, types: new Set(wanted), members: [], kept: [], lanes: new Map(), handed: new Set() };
+          group = { name, types: new Set(wanted), members: [], kept: [] };
           groups.set(name, group);
         }
         group.types = new Set([...group.types, ...wanted]);
@@ -235,7 +194,7 @@ export function createSimulatedBus(options: {
         members.push(member);
         const joined = group;
         life.onEnd(() => void joined.members.splice(joined.members.indexOf(member), 1));
-        for (const pending of group.kept.splice(0)) send(group, pending);
+        for (const body of group.kept.splice(0)) send(group, body);
         return {
           close: async () => {
             if (life.isOver()) return never();
@@ -243,6 +202,7 @@ export function createSimulatedBus(options: {
           },
         };
       },
+      lag: async () => new Map(),
       close: async () => {
         for (const member of members) member.isClosed = true;
       },
@@ -255,16 +215,13 @@ export function createSimulatedBus(options: {
       epoch += 1;
       counters.count('fault: the bus is wiped');
       trace.note('bus', 'wipe', 'everything on its way is gone');
-      for (const group of groups.values()) {
-        group.kept.length = 0;
-        group.lanes.clear();
-      }
+      for (const group of groups.values()) group.kept.length = 0;
     },
     heal: () => {
       isHealthy = true;
     },
     inject: (body) => {
-      for (const group of groups.values()) send(group, { id: '', key: '', body });
+      for (const group of groups.values()) send(group, body);
     },
   };
 }

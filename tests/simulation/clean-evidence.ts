@@ -1,14 +1,14 @@
-// Three orders, a refused request and an unread message as they should go, told to a recorder step by step: the clean
-// evidence that the tests of the invariants then spoil, one detail at a time.
+// Three orders and a refused request as they should go, told to a recorder step by step: the clean evidence that the
+// tests of the invariants then spoil, one detail at a time.
 
 import type { Order } from '../../src/domain/order.ts';
 import type { PlaceCommand } from '../../src/flow/ports.ts';
 import type { OrderDocument } from '../../src/flow/projections/search-ports.ts';
 import type { Act, Look, Moved, OrderEvidence, Placement } from './evidence.ts';
-import { noEffects } from './model/schema.ts';
+import { newJob, noEffects } from './model/schema.ts';
 import { type Brought, createModelPartners } from './partners.ts';
 import { createRecorder } from './recorder.ts';
-import type { AttemptRow, Change, DeliveryRow, FactRow, LetterRow, OrderRow } from './rows.ts';
+import type { AttemptRow, Change, FactRow, JobRow, LetterRow, OrderRow } from './rows.ts';
 
 const epochMs = Date.UTC(2026, 10, 21, 7);
 const subscribed = [
@@ -69,9 +69,19 @@ export function tellStories() {
           time: new Date(epochMs + 1_000),
           position: nextPosition(),
         };
-        return [{ table: 'events', label, before: null, after: fact }];
+        return [{ table: 'events', label, before: null, after: fact }, ...jobsOf(fact)];
       }),
     ];
+  }
+
+  // What the subscriptions make of a fact.
+  function jobsOf({ order_id, version, type }: FactRow, label = 'append-facts'): Change[] {
+    return subscribed
+      .filter(([, on]) => on === type)
+      .map(([consumer]): Change => {
+        const job = newJob({ order_id, version, consumer }, type, epochMs + nowMs);
+        return { table: 'jobs', label, before: null, after: job };
+      });
   }
 
   function publish(id: string): void {
@@ -113,6 +123,7 @@ export function tellStories() {
         : [{ table: 'idempotency_keys' as const, label, before: null, after: { key, order_id: id } }]),
       { table: 'orders', label, before: null, after: row },
       { table: 'events', label, before: null, after: fact },
+      ...jobsOf(fact, label),
     ]);
     recorder.answered(placement, { answer: 'placed', order: firstAnswer(row) });
     publish(id);
@@ -126,25 +137,17 @@ export function tellStories() {
     effect: 'authorization' | 'booking' | 'undo' | null,
   ): string {
     const order = orderOf(id);
-    const factId = `${id}-fact-${version}`;
-    const before = order.deliveries.get(`${consumer} ${factId}`) ?? null;
-    if (before?.due_at) nowMs = Math.max(nowMs, before.due_at.getTime() - epochMs);
+    const before = jobOf(id, consumer, version);
+    nowMs = Math.max(nowMs, before.due_at.getTime() - epochMs);
     tokens += 1;
     const token = `token-${tokens}`;
     recorder.tokenMade(worker, token, nowMs);
-    const after: DeliveryRow = {
-      ...{
-        event_id: factId,
-        consumer,
-        order_id: id,
-        state: 'running',
-        token,
-        due_at: new Date(epochMs + nowMs + 1_000),
-      },
-      ...{ epoch: before?.epoch ?? 0, attempt: (before?.attempt ?? 0) + 1, takeovers: 0, waiting_since: null },
-    };
+    const lease_until = new Date(epochMs + nowMs + 1_000);
+    const after: JobRow = { ...before, token, lease_until, attempt: before.attempt + 1 };
     const row = rowOf(id);
-    const changes: Change[] = [{ table: 'deliveries', label: 'claim-deliveries', before, after }];
+    const changes: Change[] = [
+      { table: 'jobs', label: 'claim-jobs', transaction: 'lock-orders-by-id', before, after, token },
+    ];
     if (effect === 'undo') {
       const taken = [...order.effects.keys()].map((name) => [`${name}_token`, token]);
       changes.push({
@@ -193,20 +196,34 @@ export function tellStories() {
     return told;
   }
 
+  const jobOf = (id: string, consumer: string, version: number) =>
+    orderOf(id).jobs.get(`${consumer} ${version}`) as JobRow;
+
+  // Ends the job, or puts it back.
   function settle(
     id: string,
     consumer: string,
     version: number,
-    delivery: Partial<DeliveryRow>,
+    pause: Partial<JobRow> | null,
     changes: readonly Change[] = [],
   ) {
-    const before = orderOf(id).deliveries.get(`${consumer} ${id}-fact-${version}`) as DeliveryRow;
-    const after = { ...before, due_at: null, ...delivery };
-    commit(worker, [{ table: 'deliveries', label: 'end-deliveries', before, after, token: before.token }, ...changes]);
+    const before = jobOf(id, consumer, version);
+    const after = pause === null ? null : { ...before, token: null, lease_until: null, ...pause };
+    const label = pause === null ? 'delete-jobs' : 'pause-jobs';
+    commit(worker, [
+      { table: 'jobs', label, transaction: 'lock-orders', before, after, token: before.token },
+      ...changes,
+    ]);
     publish(id);
   }
+  // A claim that finds that nobody needs it any more.
+  function skip(id: string, consumer: string, version: number): void {
+    const before = jobOf(id, consumer, version);
+    const transaction = 'lock-orders-by-id';
+    commit(worker, [{ table: 'jobs', label: 'delete-jobs', transaction, before, after: null, token: null }]);
+  }
   function attempt(id: string, consumer: string, version: number, more: Partial<AttemptRow>): Change {
-    const { epoch, attempt: nth } = orderOf(id).deliveries.get(`${consumer} ${id}-fact-${version}`) as DeliveryRow;
+    const { epoch, attempt: nth } = jobOf(id, consumer, version);
     const after = {
       order_id: id,
       consumer,
@@ -229,7 +246,7 @@ export function tellStories() {
     partners.payments.authorize({ key, orderId, amount: 1_999, currency: 'USD', scenario: 'success', epoch: 0 });
     const row = { payment: 'authorized', fulfillment: 'pending', authorization_state: 'done' };
     const facts = factsOf(id, 'update-orders', row, [['PaymentAuthorizedV1', {}]]);
-    settle(id, 'payment', 1, { state: 'done' }, facts);
+    settle(id, 'payment', 1, null, facts);
   }
 
   function book(id: string): void {
@@ -240,7 +257,7 @@ export function tellStories() {
     const data = { previousStatus: 'PROCESSING', status: 'PROCESSED' };
     const row = { status: 'PROCESSED', fulfillment: 'scheduled', booking_state: 'done' };
     const facts = factsOf(id, 'update-orders', row, [['FulfillmentScheduledV1', data]]);
-    settle(id, 'fulfillment', 2, { state: 'done' }, facts);
+    settle(id, 'fulfillment', 2, null, facts);
   }
 
   function mail(id: string, version: number, kind: 'processed' | 'canceled' | 'failed'): void {
@@ -248,30 +265,25 @@ export function tellStories() {
     const key = `${id}:mail:${kind}`;
     call('mail', 'send', id, key);
     partners.mail.send({ key, orderId: id as Order['id'], kind, to: 'a@example.com', subject: '', text: '' });
-    settle(id, 'notification', version, { state: 'done' });
+    settle(id, 'notification', version, null, [
+      attempt(id, 'notification', version, { outcome: 'done', code: 'done' }),
+    ]);
   }
 
   // A core step that gives up: letter, FAILED and its fact in one.
   function park(id: string, consumer: string, version: number, effect: string, letter: Partial<LetterRow>): void {
-    const { attempt: attempts } = orderOf(id).deliveries.get(`${consumer} ${id}-fact-${version}`) as DeliveryRow;
+    const { attempt: attempts, epoch } = jobOf(id, consumer, version);
     const { status } = rowOf(id);
     const written: LetterRow = {
+      ...{ id: `${id}-letter-${orderOf(id).letters.size + 1}`, order_id: id, version, consumer },
       ...{
-        id: `${id}-letter-${orderOf(id).letters.size + 1}`,
-        order_id: id,
-        consumer,
-        delivery_id: `${id}-fact-${version}`,
         event_id: `${id}-fact-${version}`,
-      },
-      ...{
+        epoch,
         failure_class: 'retryable',
         code: 'partner-failed',
         message: 'no',
-        attempts,
-        raw: null,
-        closed_at: null,
-        closed_how: null,
       },
+      ...{ attempts, closed_at: null, closed_how: null },
       ...letter,
     };
     const row = {
@@ -281,7 +293,7 @@ export function tellStories() {
       [`${effect}_state`]: 'none',
     };
     const data = { previousStatus: status, status: 'FAILED', reason: written.code };
-    settle(id, consumer, version, { state: 'dead' }, [
+    settle(id, consumer, version, null, [
       ...factsOf(id, 'update-orders', row, [['OrderFailedV1', data]]),
       attempt(id, consumer, version, { outcome: 'dead', code: written.code }),
       { table: 'dead_letters', label: 'write-letters', before: null, after: written },
@@ -325,19 +337,14 @@ export function tellStories() {
     const facts = factsOf(id, 'update-orders', row, [
       ['OrderReprocessedV1', { previousStatus: 'FAILED', status: 'PENDING' }],
     ]);
-    const deliveries = [...orderOf(id).deliveries.values()].filter(({ state }) => state === 'dead');
+    const open = [...orderOf(id).letters.values()].filter(({ closed_at }) => closed_at === null);
     commit('api#1', [
       ...facts,
       ...closed(id, 'reprocessed'),
-      ...deliveries.map((before): Change => {
-        const after = {
-          ...before,
-          state: 'waiting',
-          due_at: new Date(epochMs + nowMs),
-          epoch: before.epoch + 1,
-          attempt: 0,
-        };
-        return { table: 'deliveries', label: 'reopen-deliveries', before, after };
+      ...open.map(({ consumer, version, epoch }): Change => {
+        const type = orderOf(id).facts[version - 1]?.type ?? '';
+        const job = newJob({ order_id: id, version, consumer }, type, epochMs + nowMs);
+        return { table: 'jobs', label: 'recreate-jobs', before: null, after: { ...job, epoch: epoch + 1 } };
       }),
       auditOf(asked, 'reprocessed'),
     ]);
@@ -387,13 +394,12 @@ export function tellStories() {
   place('canceled', null, command);
   authorize('canceled');
   cancel('canceled');
-  claim('canceled', 'fulfillment', 2, null);
-  settle('canceled', 'fulfillment', 2, { state: 'skipped' });
+  skip('canceled', 'fulfillment', 2);
   claim('canceled', 'compensation', 3, 'undo');
   const held = 'canceled:authorization:0';
   call('payments', 'void', 'canceled', held);
   partners.payments.void({ key: held, orderId: 'canceled' as Order['id'] });
-  settle('canceled', 'compensation', 3, { state: 'done' }, [
+  settle('canceled', 'compensation', 3, null, [
     ...factsOf('canceled', 'update-orders', { payment: 'voided', authorization_state: 'undone' }, [
       ['PaymentVoidedV1', {}],
     ]),
@@ -405,7 +411,7 @@ export function tellStories() {
   authorize('failed');
   claim('failed', 'fulfillment', 2, 'booking');
   const row = rowOf('failed');
-  settle('failed', 'fulfillment', 2, { state: 'waiting', due_at: new Date(epochMs + nowMs + 60) }, [
+  settle('failed', 'fulfillment', 2, { due_at: new Date(epochMs + nowMs + 60) }, [
     attempt('failed', 'fulfillment', 2, { due_in_ms: 50 }),
     { table: 'orders', label: 'update-orders', before: row, after: { ...row, retry_count: 1, booking_state: 'none' } },
   ]);
@@ -415,47 +421,13 @@ export function tellStories() {
   reprocess('failed');
   claim('failed', 'fulfillment', 2, 'booking');
   park('failed', 'fulfillment', 2, 'booking', { failure_class: 'non-retryable', code: 'partner-refused' });
-  claim('failed', 'notification', 5, null);
-  settle('failed', 'notification', 5, { state: 'skipped' });
+  mail('failed', 5, 'failed');
 
   for (const id of ['paid', 'canceled', 'failed']) partners.search.index([documentOf(id)]);
 
-  // One key for two payloads; and an unread message that somebody sent to the topic.
+  // One key for two payloads.
   const late = ask('refused', 'key-1', { ...command, amount: 5 });
   recorder.answered(late, { answer: 'refused', code: 'idempotency-key-reused' });
-
-  const unread = { event_id: 'bytes', consumer: 'payment', order_id: null, state: 'dead', token: null, due_at: null };
-  commit(worker, [
-    {
-      table: 'deliveries',
-      label: 'park-unread',
-      before: null,
-      after: { ...unread, epoch: 0, attempt: 1, takeovers: 0, waiting_since: null },
-    },
-    {
-      table: 'dead_letters',
-      label: 'park-unread',
-      before: null,
-      after: {
-        ...{
-          id: 'unread-letter',
-          order_id: null,
-          consumer: 'payment',
-          delivery_id: 'bytes',
-          event_id: 'forged',
-          code: 'unreadable',
-        },
-        ...{
-          failure_class: 'non-retryable',
-          message: 'no',
-          attempts: 1,
-          raw: Buffer.from('no json'),
-          closed_at: null,
-          closed_how: null,
-        },
-      },
-    },
-  ]);
 
   // The books of the three orders, as they are in the end; a second from created to processed.
   const lines = [
@@ -534,5 +506,6 @@ function stateOf(row: OrderRow): Order {
 
 // A move of a row that the stories did not make.
 export function moved<T>(label: string, before: T | null, after: T | null, more: Partial<Moved<T>> = {}): Moved<T> {
-  return { sequence: 1e6, atMs: 1e6, process: 'worker#1', label, before, after, token: null, ...more };
+  const at = { sequence: 1e6, atMs: 1e6, process: 'worker#1', transaction: label };
+  return { ...at, label, before, after, token: null, ...more };
 }

@@ -12,15 +12,20 @@ import type { OrderRecord } from '../../src/flow/ports.ts';
 import { createAccept } from '../../src/io/postgres/accept.ts';
 import type { Database, Query } from '../../src/io/postgres/database.ts';
 import { writeLetters } from '../../src/io/postgres/dead-letters.ts';
-import { claimDeliveriesIfDue, type DeliveryWrite, endDeliveriesIfHeld } from '../../src/io/postgres/deliveries.ts';
-import { createInbox } from '../../src/io/postgres/inbox.ts';
+import { createDependencies } from '../../src/io/postgres/dependencies.ts';
+import {
+  claimJobsIfUnchanged,
+  deleteJobsIfHeld,
+  type JobClaim,
+  lockOrdersOfDueJobs,
+  pauseJobsIfHeld,
+} from '../../src/io/postgres/jobs.ts';
 import { lockOrder, updateOrdersIfUnchanged } from '../../src/io/postgres/orders.ts';
-import { createSystem } from '../../src/io/system.ts';
 import { effectWith, orderWith, someToken } from '../support/orders.ts';
 import { troubleOf } from '../support/store.ts';
 import { type Backend, settled } from './model/differential/backend.ts';
 import { openModel, openPglite, openPostgres } from './model/differential/backends.ts';
-import { plain, rankedBy } from './model/differential/compare.ts';
+import { plain } from './model/differential/compare.ts';
 import { type Run, runSchedule, type Schedule } from './model/differential/lockstep.ts';
 import { statements } from './model/server.ts';
 
@@ -35,10 +40,12 @@ const runsMax = 5;
 
 // Asked by tools and by a start, or of an empty database: no running engine sends them.
 const notModelled: Readonly<Record<string, string>> = {
+  'find-missing-subscription': 'the start and the readiness probe',
+  'lock-subscriptions': 'migrating',
   'lock-migrations': 'migrating',
-  'start-watermarks': 'migrating',
+  'enter-subscriptions': 'migrating',
   'read-schema-version': 'the start',
-  'check-schema': 'the start and the readiness probe',
+  'check-positions': 'the start',
   'read-backlog': 'the metrics',
   'write-documents': 'the search, which the simulation has as a partner',
   'find-newest': 'the search',
@@ -181,11 +188,9 @@ async function playScenes(backend: Backend): Promise<string[]> {
     });
   const order = orderWith({ createdAt: new Date(startMs - hourMs) });
   const another = someToken as OrderId;
-  const [firstOfKey, secondOfKey, third] = [3, 4, 5].map((digit) => `01993b1e-7c3a-7d4e-9f10-2b6c8d0e4f1${digit}`) as [
-    string,
-    string,
-    string,
-  ];
+  const [firstOfKey, secondOfKey, third, fourth] = [3, 4, 5, 6].map(
+    (digit) => `01993b1e-7c3a-7d4e-9f10-2b6c8d0e4f1${digit}`,
+  ) as [string, string, string, string];
 
   await place(0, 'first', order.id);
   await place(0, 'second', another);
@@ -213,63 +218,57 @@ async function playScenes(backend: Backend): Promise<string[]> {
   }
 
   trace.push('Each guard holds, also where the code before it has not looked');
-  const write: DeliveryWrite = {
-    ...{ consumer: 'payment', eventId: order.id, orderId: order.id, token: someToken, epoch: 0, attempt: 1 },
-    ...{ state: 'running', takeovers: 0, dueInMs: hourMs, wait: 'keep' },
-  };
-  const done: DeliveryWrite = { ...write, state: 'done', dueInMs: null, wait: 'end' };
-  const stranger = { ...done, token: order.id };
-  for (const one of [write, { ...write, token: order.id }]) {
-    await play(0, 'claim', (query) => claimDeliveriesIfDue(query, [one]));
-  }
-  for (const one of [stranger, done, done]) await play(0, 'end', (query) => endDeliveriesIfHeld(query, [one]));
+  const job = { consumer: 'payment', subject: order.id as string, version: 1 };
+  const claim: JobClaim = { ...job, before: null, token: someToken, attempt: 1, takeovers: 0 };
+  const claims = [claim, { ...claim, token: order.id }, { ...claim, before: someToken, token: order.id }];
+  for (const one of claims) await play(0, 'claim', (query) => claimJobsIfUnchanged(query, [one], hourMs));
+  const held = { ...job, token: someToken };
+  const pause = { ...held, dueInMs: 0, attempt: 0, takeovers: 0, isCharged: false };
+  for (const one of [{ ...pause, token: order.id }, pause, pause])
+    await play(0, 'pause', (query) => pauseJobsIfHeld(query, [one]));
+  await play(0, 'claim', (query) => claimJobsIfUnchanged(query, [claim], 0));
+  // A lease that is over may be taken, by whoever knows whose it was.
+  const taken = { ...claim, before: someToken, token: order.id };
+  await play(0, 'claim', (query) => claimJobsIfUnchanged(query, [taken], hourMs));
+  const ends = [held, { ...job, token: order.id }, { ...job, token: order.id }];
+  for (const one of ends) await play(0, 'end', (query) => deleteJobsIfHeld(query, [one]));
   for (const id of [order.id, another]) {
-    const { eventId, orderId, consumer } = write;
     const letter = {
-      id,
-      orderId,
-      consumer,
-      eventId,
-      eventType: 'OrderCreatedV1',
-      attempts: 1,
-      failedAt: order.createdAt,
+      ...{ ...job, id, eventId: order.id, eventType: 'OrderCreatedV1', epoch: 0, attempts: 1 },
+      ...{ failedAt: order.createdAt, trouble: troubleOf() },
     };
-    await play(0, 'letter', (query) => writeLetters(query, [{ ...letter, trouble: troubleOf() }]));
+    await play(0, 'letter', (query) => writeLetters(query, [letter]));
   }
 
-  trace.push('A fact is scanned when every older transaction has ended, and a watermark goes forward only');
-  const scan = (index: number, held: Promise<void> = Promise.resolve()) =>
-    play(index, 'scan', (query) => {
-      const once: Query = async (text, values) => {
-        const rows = await query(text, values);
-        await held;
-        return rows as never;
-      };
-      const database = { query, once } as unknown as Database;
-      const inbox = createInbox({ database, system: createSystem(), leaseMs: hourMs, maxWaitMs: hourMs });
-      return inbox.missed('payment', 'OrderCreatedV1', 0, 10);
+  trace.push('A look finds what is due, longest first, no more than it may, and passes by what is locked');
+  const look = (index: number, limit: number, more: object = {}) =>
+    play(index, `look for ${limit}`, async (query) => {
+      const known = { types: ['OrderCreatedV1'], dependencies: ['payments'], patienceMs: 0, floor: new Date(0) };
+      const asked = { ...known, consumer: 'payment', sought: 'due' as const, limit, ...more };
+      return (await lockOrdersOfDueJobs(query, asked)).map((row) => row.order_id);
     });
-  const claimFact = (eventId: string) =>
-    play(2, 'claim', (query) => claimDeliveriesIfDue(query, [{ ...write, eventId }]));
-  const facts = [another, secondOfKey, firstOfKey, third] as const;
-  for (const fact of facts.slice(0, 2)) await claimFact(fact);
-  let release = () => {};
-  const held = new Promise<void>((resolve) => {
-    release = resolve;
-  });
-  await scan(1, held);
-  await claimFact(facts[2]);
+  await place(0, 'third', third);
+  await look(0, 1);
+  await look(0, 100);
   await say(0, 'BEGIN');
-  await lock(0);
-  await place(2, 'third', facts[3]);
-  await scan(2);
+  await lock(0, another);
+  await look(1, 1);
+  await look(1, 100);
   await say(0, 'COMMIT');
-  await scan(2);
-  release();
-  await scan(0);
-  const { events, watermarks } = await backend.tables();
-  const mark = (watermarks as readonly { consumer: string; xid: string }[]).find((row) => row.consumer === 'payment');
-  trace.push(plain(mark, { rank: rankedBy(events as readonly { xid: string }[]) }));
+  // now() is the begin of the transaction: what became due after it is not yet.
+  await say(1, 'BEGIN');
+  await place(0, 'fourth', fourth);
+  await look(1, 100);
+  await say(1, 'COMMIT');
+  await look(1, 100);
+  await look(1, 100, { types: [] });
+  await look(1, 100, { types: [], sought: 'unknown-version' });
+  await look(1, 100, { sought: 'waited-too-long' });
+  await play(0, 'down', (query) => createDependencies({ query } as Database).down('payments'));
+  await look(1, 100, { sought: 'waited-too-long' });
+  await look(1, 100, { sought: 'waited-too-long', patienceMs: hourMs });
+  await play(0, 'up', (query) => createDependencies({ query } as Database).up('payments'));
+  await look(1, 100, { sought: 'waited-too-long' });
 
   trace.push('What has failed has freed its locks, and takes no statement but its end');
   await say(0, 'BEGIN');

@@ -12,9 +12,10 @@ import type {
   AttemptRow,
   AuditRow,
   CursorRow,
-  DeliveryRow,
+  DependencyRow,
   EffectRow,
   FactRow,
+  JobRow,
   KeyRow,
   LetterRow,
   OrderRow,
@@ -111,9 +112,12 @@ export type Call = {
     readonly code: string;
     readonly dependencyDown: boolean;
     readonly isInterrupted: boolean;
+    // The partner asked to wait this long.
+    readonly retryAfterMs?: number;
   } | null;
-  // When that was, by the same clock as `monotonicMs`.
+  // When that was, by the same clock as `monotonicMs`, and by the clock of the world.
   endedMs?: number;
+  endedAtMs?: number;
 };
 
 export type Publication = {
@@ -140,6 +144,8 @@ export type Happening = {
   readonly what: 'started' | 'killed' | 'frozen' | 'woken' | 'told-to-stop' | 'stopped' | 'database-crashed' | 'healed';
   // Of a start: whether it runs the newer of two releases.
   readonly isNewer?: boolean;
+  // Of a stop: how long work under way may take.
+  readonly graceMs?: number;
 };
 
 // What only the one between engine and database sees. `label` is the last named statement.
@@ -153,7 +159,7 @@ export type Noted = {
     | 'guard-missed' // rolled back by its author although every statement succeeded; `label` is its first one
     | 'rows-locked' // a lock statement passed rows by that somebody else had locked
     | 'old-version-read' // a fact of an older version was handed to a step
-    | 'acknowledged-at-work'; // the bus has its acknowledgment while the claim with the token `label` runs
+    | 'unreadable'; // a message for the consumer `label` that nobody can read
   readonly label: string;
   readonly code: string | null;
 };
@@ -166,12 +172,16 @@ export type Ended = {
   readonly end: string;
 };
 
+export type Token = { readonly process: string; readonly monotonicMs: number; readonly askedMs: number };
+
 export type Moved<T> = {
   // Grows over all commits, so that moves of different rows can be compared.
   readonly sequence: number;
   readonly atMs: number;
   readonly process: string;
   readonly label: string;
+  // The first statement of its transaction.
+  readonly transaction: string;
   readonly before: T | null;
   readonly after: T | null;
   readonly token: string | null;
@@ -195,13 +205,13 @@ export type OrderEvidence = {
   // What lies before a cursor, or in its gaps, by reader and version.
   readonly owed: Map<string, { readonly reader: string; readonly fact: FactRow }>;
   readonly passes: Pass[];
-  readonly deliveries: Map<string, DeliveryRow>;
-  readonly deliveryMoves: Moved<DeliveryRow>[];
+  // By consumer and version.
+  readonly jobs: Map<string, JobRow>;
+  readonly jobMoves: Moved<JobRow>[];
   readonly effects: Map<string, EffectRow>;
   readonly effectMoves: Moved<EffectRow>[];
   readonly letters: Map<string, LetterRow>;
-  // When letters of a reader of the log were closed to be handled again, by commit.
-  readonly returns: Set<number>;
+  readonly letterMoves: Moved<LetterRow>[];
   readonly attempts: AttemptRow[];
   readonly attemptSequences: number[];
   readonly audits: AuditRow[];
@@ -215,8 +225,6 @@ export type OrderEvidence = {
 export type Evidence = {
   readonly settings: RunSettings;
   readonly orders: ReadonlyMap<string, OrderEvidence>;
-  // What belongs to no order: unread messages and their letters, under the id ''.
-  readonly unread: OrderEvidence;
   readonly placements: readonly Placement[];
   readonly placementsByKey: ReadonlyMap<string, readonly Placement[]>;
   readonly placementOf: ReadonlyMap<string, Placement>;
@@ -228,13 +236,16 @@ export type Evidence = {
   readonly books: ReadonlyMap<string, AnalyticsRow>;
   readonly cursors: ReadonlyMap<string, CursorRow>;
   readonly cursorMoves: readonly Moved<CursorRow>[];
+  // Those that somebody says are down.
+  readonly dependencies: ReadonlyMap<string, DependencyRow>;
+  readonly dependencyMoves: readonly Moved<DependencyRow>[];
   readonly calls: readonly Call[];
   readonly breakers: readonly BreakerChange[];
   readonly happenings: readonly Happening[];
   readonly noted: readonly Noted[];
   readonly ended: readonly Ended[];
-  // Which process made a token, and when by its own clock: a breaker is asked at that very moment.
-  readonly tokens: ReadonlyMap<string, { readonly process: string; readonly monotonicMs: number }>;
+  // Which process made a token, when, and when its breakers were asked whether it may, both by its own clock.
+  readonly tokens: ReadonlyMap<string, Token>;
   // What the engine complained of with level error.
   readonly complaints: readonly { readonly process: string; readonly message: string; readonly error: string }[];
   readonly ledger: Ledger;

@@ -5,9 +5,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { moved, type Stories, tellStories } from './clean-evidence.ts';
 import type { Act, Look, Noted, OrderEvidence, PlaceOutcome } from './evidence.ts';
+import { isSettle, type JobMove } from './invariants/calls.ts';
 import { checkAll, invariants } from './invariants.ts';
-import { keyOfDelivery } from './recorder.ts';
-import type { DeliveryRow, EffectRow, FactRow, LetterRow, OrderRow } from './rows.ts';
+import type { EffectRow, FactRow, JobRow, LetterRow, OrderRow } from './rows.ts';
 import { missingOf, sometimes, tally } from './sometimes.ts';
 
 type Spoil = (stories: Stories) => void;
@@ -15,8 +15,13 @@ type Spoil = (stories: Stories) => void;
 const setRow = (order: OrderEvidence, change: Partial<OrderRow>) => {
   order.row = { ...(order.row as OrderRow), ...change };
 };
-const setDelivery = (order: OrderEvidence, key: string, change: Partial<DeliveryRow>) =>
-  order.deliveries.set(key, { ...(order.deliveries.get(key) as DeliveryRow), ...change });
+// A job that the stories have ended, as it was before.
+const bringBack = (order: OrderEvidence, key: string, change: Partial<JobRow> = {}) => {
+  const job = order.jobMoves.findLast(
+    ({ before }) => before !== null && `${before.consumer} ${before.version}` === key,
+  );
+  order.jobs.set(key, { ...(job?.before as JobRow), ...change });
+};
 const setEffect = (order: OrderEvidence, name: string, change: Partial<EffectRow>) =>
   order.effects.set(name, { ...(order.effects.get(name) as EffectRow), ...change });
 const raised = (order: OrderEvidence) =>
@@ -42,16 +47,24 @@ const bookAgain = (stories: Stories, id: string, key: string) =>
     country: 'US',
     items: stories.orderOf(id).row?.items ?? [],
   });
-const firstMove = (order: OrderEvidence, label: string) =>
-  order.deliveryMoves.findIndex((move) => move.label === label);
-// Changes a move of a delivery that the stories have told.
-const spoilMove = (order: OrderEvidence, label: string, change: Partial<DeliveryRow>, which: 'before' | 'after') => {
-  const index = order.deliveryMoves.findIndex(
-    (move) => move.label === label && move.before !== null && move.after !== null,
-  );
-  const move = order.deliveryMoves[index];
+// Changes the first move of a job that the stories have told and that was made so.
+const spoilMove = (
+  order: OrderEvidence,
+  label: string,
+  change: Partial<JobMove>,
+  row: { readonly before?: Partial<JobRow>; readonly after?: Partial<JobRow> } = {},
+) => {
+  const index = order.jobMoves.findIndex((move) => move.label === label);
+  const move = order.jobMoves[index];
   assert.ok(move);
-  order.deliveryMoves[index] = { ...move, [which]: { ...move[which], ...change } };
+  const before = move.before === null ? null : { ...move.before, ...row.before };
+  const after = move.after === null ? null : { ...move.after, ...row.after };
+  order.jobMoves[index] = { ...move, before, after, ...change };
+};
+const ended = (order: OrderEvidence, consumer: string) => {
+  const move = order.jobMoves.find(({ before, after }) => before?.consumer === consumer && after === null);
+  assert.ok(move);
+  return move;
 };
 
 // An unknown booking of `failed`, sent again so long after the end of its key's window.
@@ -65,13 +78,14 @@ const bookAtAge = ({ call, evidence, now, orderOf, skip }: Stories, afterMs: num
 const away = { class: 'retryable', code: 'partner-unavailable', dependencyDown: true, isInterrupted: false };
 // The booking of `failed` was interrupted, and its first charged attempt gives this as its reason.
 const interrupt = ({ evidence, orderOf, recorder }: Stories, code: string) => {
-  const { attempts, deliveryMoves } = orderOf('failed');
-  const end = deliveryMoves.find(({ after }) => after?.state === 'waiting');
-  const askedMs = evidence.tokens.get(end?.after?.token ?? '')?.monotonicMs ?? 0;
+  const { attempts, jobMoves } = orderOf('failed');
+  const index = attempts.findIndex(({ outcome }) => outcome === 'retry');
+  const end = jobMoves.find(({ label }) => label === 'pause-jobs');
+  const askedMs = evidence.tokens.get(end?.token ?? '')?.monotonicMs ?? 0;
   const asked = { atMs: askedMs, monotonicMs: askedMs, process: 'worker#1', orderId: 'failed' } as const;
   const told = recorder.called({ ...asked, dependency: 'carrier', call: 'book', key: 'failed:booking:0' });
   Object.assign(told, { trouble: { ...away, isInterrupted: true }, endedMs: askedMs });
-  attempts[0] = { ...(attempts[0] as (typeof attempts)[number]), code };
+  attempts[index] = { ...(attempts[index] as (typeof attempts)[number]), code };
 };
 
 // By the invariant, what it must speak up about.
@@ -195,10 +209,8 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
     'the generation is raised while a claim of the key has not ended': ({ orderOf }) => {
       const order = orderOf('failed');
       const first = order.effectMoves.find(({ after }) => after?.key === 'failed:booking:0')?.after?.token;
-      const end = order.deliveryMoves.findIndex(
-        ({ label, after }) => label === 'end-deliveries' && after?.token === first,
-      );
-      order.deliveryMoves.splice(end, 1);
+      const end = order.jobMoves.findIndex((move) => isSettle(move) && move.token === first);
+      order.jobMoves.splice(end, 1);
     },
     'the generation is raised after a call that may have been done': ({ call }) => {
       const told = call('carrier', 'book', 'failed', 'failed:booking:0');
@@ -292,48 +304,127 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
     'one is forgotten': ({ orderOf }) => orderOf('failed').attemptSequences.fill(1e6),
     'one is made up': ({ orderOf }) => setRow(orderOf('paid'), { retry_count: 1 }),
   },
-  'a delivery moves by its claim, its settle, or a person, and by nothing else': {
+  'a job moves by its event, its claim, its settle, or a person, and by nothing else': {
     'it is claimed before it is due': ({ orderOf }) =>
-      spoilMove(orderOf('failed'), 'claim-deliveries', { due_at: new Date(8e15) }, 'before'),
-    'a claim counts nothing': ({ orderOf }) =>
-      spoilMove(orderOf('failed'), 'claim-deliveries', { attempt: 1 }, 'after'),
+      spoilMove(orderOf('paid'), 'claim-jobs', {}, { before: { due_at: new Date(8e15) } }),
+    'it is claimed while another one holds it': ({ orderOf }) =>
+      spoilMove(orderOf('paid'), 'claim-jobs', {}, { before: { token: 'token-0', lease_until: new Date(8e15) } }),
+    'a claim counts nothing': ({ orderOf }) => spoilMove(orderOf('paid'), 'claim-jobs', {}, { after: { attempt: 0 } }),
     'a claim begins a new epoch': ({ orderOf }) =>
-      spoilMove(orderOf('failed'), 'claim-deliveries', { epoch: 5 }, 'after'),
-    'a claim opens what has ended': ({ orderOf }) =>
-      spoilMove(orderOf('failed'), 'claim-deliveries', { state: 'done' }, 'before'),
+      spoilMove(orderOf('paid'), 'claim-jobs', {}, { after: { epoch: 5 } }),
+    'a claim changes when it is due': ({ orderOf }) =>
+      spoilMove(orderOf('paid'), 'claim-jobs', {}, { after: { due_at: new Date(0) } }),
+    'a claim lasts for a day': ({ orderOf }) =>
+      spoilMove(orderOf('paid'), 'claim-jobs', {}, { after: { lease_until: new Date(8e15) } }),
+    'a claim has the token of another process': ({ orderOf, recorder }) => {
+      recorder.tokenMade('worker#2', 'foreign', 0);
+      spoilMove(orderOf('paid'), 'claim-jobs', {}, { after: { token: 'foreign' } });
+    },
     'a death is charged as an attempt': ({ orderOf }) =>
-      spoilMove(orderOf('failed'), 'claim-deliveries', { state: 'running' }, 'before'),
-    'a settle comes from a process that never claimed': ({ orderOf }) => {
-      const { deliveryMoves } = orderOf('paid');
-      const index = firstMove(orderOf('paid'), 'end-deliveries');
-      deliveryMoves[index] = { ...(deliveryMoves[index] as (typeof deliveryMoves)[number]), process: 'worker#2' };
-    },
-    'a settle has an old token': ({ orderOf }) => {
-      const { deliveryMoves } = orderOf('paid');
-      const index = firstMove(orderOf('paid'), 'end-deliveries');
-      deliveryMoves[index] = { ...(deliveryMoves[index] as (typeof deliveryMoves)[number]), token: 'token-0' };
-    },
-    'a settle ends what has ended': ({ orderOf }) =>
-      spoilMove(orderOf('paid'), 'end-deliveries', { state: 'done' }, 'before'),
-    'a settle gives back an attempt that ended': ({ orderOf }) =>
-      spoilMove(orderOf('paid'), 'end-deliveries', { attempt: 0 }, 'after'),
-    'work is sent back that nobody parked': ({ orderOf }) =>
-      spoilMove(orderOf('failed'), 'reopen-deliveries', { state: 'done' }, 'before'),
+      spoilMove(orderOf('paid'), 'claim-jobs', {}, { before: { token: 'token-0', lease_until: new Date(0) } }),
+    'a settle comes from a process that never claimed': ({ orderOf }) =>
+      spoilMove(orderOf('paid'), 'delete-jobs', { process: 'worker#2' }),
+    'a settle has an old token': ({ orderOf }) => spoilMove(orderOf('paid'), 'delete-jobs', { token: 'token-0' }),
+    'a settle ends what is not held': ({ orderOf }) =>
+      spoilMove(orderOf('paid'), 'delete-jobs', {}, { before: { token: null, lease_until: null } }),
+    'a settle gives back two attempts': ({ orderOf }) =>
+      spoilMove(orderOf('failed'), 'pause-jobs', {}, { after: { attempt: -1 } }),
+    'a settle puts back what goes on being held': ({ orderOf }) =>
+      spoilMove(orderOf('failed'), 'pause-jobs', {}, { after: { token: 'token-1' } }),
+    'a charged attempt begins an uncharged wait': ({ orderOf }) =>
+      spoilMove(orderOf('failed'), 'pause-jobs', {}, { after: { waiting_since: new Date(0) } }),
+    'an uncharged wait does not begin': ({ orderOf }) =>
+      spoilMove(orderOf('failed'), 'pause-jobs', {}, { after: { attempt: 0 } }),
+    'it begins without its fact': ({ orderOf }) => spoilMove(orderOf('paid'), 'append-facts', { sequence: 1e6 }),
+    'it begins with attempts': ({ orderOf }) =>
+      spoilMove(orderOf('paid'), 'append-facts', {}, { after: { attempt: 1 } }),
+    'it is of no fact': ({ orderOf }) =>
+      spoilMove(orderOf('paid'), 'append-facts', {}, { after: { event_type: 'OrderCanceledV1' } }),
     'a letter is sent back in its old epoch': ({ orderOf }) =>
-      spoilMove(orderOf('failed'), 'reopen-deliveries', { epoch: 0 }, 'after'),
+      spoilMove(orderOf('failed'), 'recreate-jobs', {}, { after: { epoch: 0 } }),
     'an unknown statement moves it': ({ orderOf }) => {
-      const row = orderOf('paid').deliveries.values().next().value as DeliveryRow;
-      orderOf('paid').deliveryMoves.push(moved('surprise', row, row));
+      const row = ended(orderOf('paid'), 'payment').before;
+      orderOf('paid').jobMoves.push(moved('surprise', row, row));
     },
-    'it is removed while it is owed': ({ orderOf }) => {
-      const row = orderOf('paid').deliveries.values().next().value as DeliveryRow;
-      orderOf('paid').deliveryMoves.push(moved('remove', { ...row, state: 'waiting' }, null));
+    'a lease is renewed that nobody has': ({ orderOf }) => {
+      const row = { ...(ended(orderOf('paid'), 'payment').before as JobRow), token: null };
+      orderOf('paid').jobMoves.push(moved('renew-leases', row, row));
+    },
+    'it is removed': ({ orderOf }) =>
+      orderOf('paid').jobMoves.push(moved('remove', ended(orderOf('paid'), 'payment').before, null)),
+  },
+  'a job ends only with its effect, its dead letter, or because nobody needs it': {
+    'its fact is missing': ({ orderOf }) => setFact(orderOf('paid'), 1, { causation_id: 'another' }),
+    'its letter is missing': ({ orderOf }) => orderOf('failed').letterMoves.splice(0),
+    'nothing says that a mail was sent': ({ orderOf }) => orderOf('paid').attempts.splice(0),
+    'a claim ends what an open order needs': ({ orderOf }) =>
+      spoilMove(orderOf('paid'), 'delete-jobs', { transaction: 'lock-orders-by-id' }),
+    'an undo ends, and the order has something outside': ({ orderOf }) => {
+      const { sequence, before } = ended(orderOf('canceled'), 'compensation');
+      const { effectMoves, facts } = orderOf('canceled');
+      effectMoves.splice(effectMoves.findIndex((move) => move.sequence === sequence));
+      setFact(orderOf('canceled'), facts.length - 1, { causation_id: before?.consumer ?? '' });
+    },
+  },
+  'a fact has a job for each consumer that subscribes to it': {
+    'one is missing': ({ orderOf }) => orderOf('paid').jobMoves.splice(0, 1),
+    'one comes later': ({ orderOf }) => spoilMove(orderOf('paid'), 'accept-orders', { sequence: 1e6 }),
+  },
+  'an order under way has the job of its next step': {
+    'of an order that is not paid': ({ orderOf }) => {
+      setRow(orderOf('failed'), { status: 'PENDING' });
+      orderOf('failed').facts.splice(1);
+    },
+    'of one that is': ({ orderOf }) => {
+      setRow(orderOf('failed'), { status: 'PROCESSING' });
+      bringBack(orderOf('failed'), 'payment 1');
+    },
+  },
+  'what a canceled order has outside is owed its undoing': {
+    'its money is held': ({ orderOf }) => setEffect(orderOf('canceled'), 'authorization', { state: 'done' }),
+  },
+  'work has a job or an open dead letter, never both': {
+    both: ({ orderOf }) => bringBack(orderOf('failed'), 'fulfillment 2'),
+    'two letters of one': ({ orderOf }) =>
+      orderOf('failed').letters.set('copy', { ...lastLetter(orderOf('failed')), id: 'copy' }),
+    'a letter without a reason': ({ orderOf }) => setLetter(orderOf('failed'), { code: '' }),
+  },
+  'a letter comes with the end of its job, and brings it back when a person says so': {
+    'nothing comes of it': ({ orderOf }) => {
+      const { jobMoves } = orderOf('failed');
+      jobMoves.splice(
+        jobMoves.findIndex(({ label }) => label === 'recreate-jobs'),
+        1,
+      );
+    },
+    'the fact of a projection stays behind its cursor': ({ orderOf }) => {
+      const before = { ...lastLetter(orderOf('failed')), consumer: 'search' };
+      orderOf('failed').letterMoves.push(moved('close-letters', before, { ...before, closed_how: 'reprocessed' }));
+    },
+    'its job went on': ({ orderOf }) => {
+      const { jobMoves, letterMoves } = orderOf('failed');
+      const ends = jobMoves.findIndex(({ sequence, after }) => after === null && sequence === letterMoves[0]?.sequence);
+      jobMoves.splice(ends, 1);
+    },
+    'it is of another epoch': ({ orderOf }) => {
+      const [move] = orderOf('failed').letterMoves;
+      assert.ok(move?.after);
+      orderOf('failed').letterMoves[0] = { ...move, after: { ...move.after, epoch: 3 } };
+    },
+    'it is removed while it is open': ({ orderOf }) =>
+      orderOf('failed').letterMoves.push(moved('remove', lastLetter(orderOf('failed')), null)),
+    'it is changed by somebody else': ({ orderOf }) =>
+      orderOf('failed').letterMoves.push(
+        moved('surprise', lastLetter(orderOf('failed')), lastLetter(orderOf('failed'))),
+      ),
+    'a cancel closes what is none of a core step': ({ orderOf }) => {
+      const before = { ...lastLetter(orderOf('failed')), consumer: 'compensation' };
+      orderOf('failed').letterMoves.push(moved('close-letters', before, { ...before, closed_how: 'canceled' }));
     },
   },
   'attempts and takeovers stay within their bounds': {
-    'an attempt too many': ({ orderOf }) => setDelivery(orderOf('failed'), 'fulfillment failed-fact-2', { attempt: 3 }),
-    'a takeover too many': ({ orderOf }) =>
-      setDelivery(orderOf('failed'), 'fulfillment failed-fact-2', { takeovers: 21 }),
+    'an attempt too many': ({ orderOf }) => bringBack(orderOf('failed'), 'fulfillment 2', { attempt: 3 }),
+    'a takeover too many': ({ orderOf }) => bringBack(orderOf('failed'), 'fulfillment 2', { takeovers: 21 }),
   },
   'a retry is charged once, waits no longer than its backoff, and the last one parks': {
     'charged twice': ({ orderOf }) => orderOf('failed').attempts.push(...orderOf('failed').attempts.slice(0, 1)),
@@ -349,40 +440,59 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
       attempts[0] = { ...(attempts[0] as (typeof attempts)[number]), code: 'defect' };
     },
   },
-  'what is parked has a letter, and a letter has something parked': {
-    'a letter of nothing': ({ orderOf }) =>
-      setDelivery(orderOf('failed'), 'fulfillment failed-fact-2', { state: 'done' }),
-    'parked without a letter': ({ orderOf }) => setDelivery(orderOf('paid'), 'payment paid-fact-1', { state: 'dead' }),
-    'two letters of one': ({ orderOf }) =>
-      orderOf('failed').letters.set('copy', { ...lastLetter(orderOf('failed')), id: 'copy' }),
-    'an unread message whose letter is gone': ({ evidence }) => evidence.unread.letters.clear(),
-  },
   'an outage costs no order its last attempt': {
     'its partner was away and had answered nobody': ({ orderOf, evidence }) => {
       const isBooked = (call: (typeof evidence.calls)[number]) => call.dependency === 'carrier';
       for (const call of evidence.calls.filter(isBooked)) call.trouble = away;
-      const move = orderOf('failed').deliveryMoves.findLast(({ after }) => after?.state === 'dead');
-      const token = evidence.tokens.get(move?.after?.token ?? '');
+      const move = orderOf('failed').jobMoves.findLast(
+        ({ before, after }) => before?.consumer === 'fulfillment' && after === null,
+      );
+      assert.ok(move);
+      const token = evidence.tokens.get(move.token ?? '');
+      const { letterMoves } = orderOf('failed');
+      const letter = letterMoves.findIndex(({ sequence }) => sequence === move.sequence);
+      const written = letterMoves[letter] as (typeof letterMoves)[number];
+      letterMoves[letter] = { ...written, after: { ...lastLetter(orderOf('failed')), code: 'partner-unavailable' } };
       orderOf('failed').calls.push({
         ...{ atMs: 0, monotonicMs: token?.monotonicMs ?? 0, process: 'worker#1', dependency: 'carrier', call: 'book' },
         ...{ key: 'failed:booking:1', orderId: 'failed', effect: null, trouble: away },
       });
-      setLetter(orderOf('failed'), { code: 'partner-unavailable' });
     },
   },
   'work that is given up is not performed': {
-    'it was taken over for the eleventh time': ({ orderOf }) => {
-      const { deliveryMoves } = orderOf('paid');
-      const index = firstMove(orderOf('paid'), 'claim-deliveries');
-      const move = deliveryMoves[index] as (typeof deliveryMoves)[number];
-      deliveryMoves[index] = { ...move, after: { ...(move.after as DeliveryRow), takeovers: 11 } };
-    },
+    'it was taken over for the eleventh time': ({ orderOf }) =>
+      spoilMove(orderOf('paid'), 'claim-jobs', {}, { after: { takeovers: 11 } }),
+    'it had waited for a day': ({ orderOf }) =>
+      spoilMove(orderOf('paid'), 'claim-jobs', {}, { before: { waiting_since: new Date(0) } }),
   },
   'what has waited for too long is given up': {
     'it waits on': ({ orderOf }) => {
-      const row = { ...orderOf('paid').deliveries.values().next().value, state: 'waiting' } as DeliveryRow;
-      const before = { ...row, waiting_since: new Date(0) };
-      orderOf('paid').deliveryMoves.push(moved('claim-deliveries', before, before));
+      const { jobMoves } = orderOf('failed');
+      const end = jobMoves.find(({ label }) => label === 'pause-jobs');
+      const claim = jobMoves.findIndex(({ label, token }) => label === 'claim-jobs' && token === end?.token);
+      const move = jobMoves[claim] as JobMove;
+      jobMoves[claim] = { ...move, before: { ...(move.before as JobRow), waiting_since: new Date(0) } };
+    },
+  },
+  'a partner that asks for a pause gets it': {
+    'it is asked again too soon': ({ orderOf, evidence }) => {
+      const { attempts, calls } = orderOf('failed');
+      const end = orderOf('failed').jobMoves.find(({ label }) => label === 'pause-jobs');
+      const askedMs = evidence.tokens.get(end?.token ?? '')?.monotonicMs ?? 0;
+      attempts[0] = { ...(attempts[0] as (typeof attempts)[number]), outcome: 'wait', code: 'partner-throttled' };
+      const trouble = { ...away, class: 'throttled', code: 'partner-throttled', dependencyDown: false };
+      calls.push({
+        ...{ atMs: askedMs, monotonicMs: askedMs, process: 'worker#1', dependency: 'carrier', call: 'book' },
+        ...{ key: 'failed:booking:0', orderId: 'failed', effect: null, endedMs: askedMs, endedAtMs: askedMs },
+        trouble: { ...trouble, retryAfterMs: 5_000 },
+      });
+    },
+  },
+  'a process that stops lets go of its work': {
+    'a call goes on': ({ recorder, call, now }) => {
+      const told = call('payments', 'authorize', 'paid', 'paid:authorization:0');
+      recorder.happened({ atMs: now(), process: 'worker#1', what: 'told-to-stop', graceMs: 100 });
+      told.endedAtMs = now() + 500;
     },
   },
   'a consumer does no more at once than it has slots': {
@@ -391,7 +501,7 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
     },
   },
   'a customer is told of a failure only while it stands': {
-    'it was sent back before': ({ orderOf }) => orderOf('failed').deliveryMoves.splice(0),
+    'it was sent back before': ({ orderOf }) => orderOf('failed').jobMoves.splice(0),
   },
   'an interrupted attempt goes back uncharged': {
     'it is charged': (stories) => interrupt(stories, 'interrupted'),
@@ -419,8 +529,8 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
   },
   'a failure from before an outage does not postpone its probe': {
     'it waits for longer than until the next probe': ({ recorder, orderOf, evidence }) => {
-      const waiting = orderOf('failed').deliveryMoves.find(({ after }) => after?.state === 'waiting');
-      const askedMs = evidence.tokens.get(waiting?.after?.token ?? '')?.monotonicMs ?? 0;
+      const waiting = orderOf('failed').jobMoves.find(({ label }) => label === 'pause-jobs');
+      const askedMs = evidence.tokens.get(waiting?.token ?? '')?.monotonicMs ?? 0;
       const calls = orderOf('failed').calls as { trouble?: object; endedMs?: number }[];
       calls.push({
         ...{ atMs: waiting?.atMs, monotonicMs: askedMs + 1, process: 'worker#1', dependency: 'carrier', call: 'book' },
@@ -432,20 +542,15 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
       attempts[0] = { ...(attempt as (typeof attempts)[number]), outcome: 'wait', due_in_ms: 3_500 };
     },
   },
-  'a message that is too large is parked as that': {
-    'as one that cannot be read': ({ evidence }) => setLetter(evidence.unread, { raw: Buffer.alloc(65_537) }),
-    'cut off so far that it is not too large any more': ({ evidence }) =>
-      setLetter(evidence.unread, { code: 'oversized', raw: Buffer.alloc(65_536) }),
-  },
   'no statement is wrong by itself': {
     'it writes a row twice': ({ recorder }) =>
-      recorder.note({ atMs: 0, process: 'worker#1', what: 'database-error', label: 'claim-deliveries', code: '21000' }),
+      recorder.note({ atMs: 0, process: 'worker#1', what: 'database-error', label: 'claim-jobs', code: '21000' }),
   },
   'an open breaker lets one probe through per interval': {
     'work is claimed while it is open': ({ recorder, skip, now, claim, orderOf, call }) => {
       recorder.breakerChanged({ process: 'worker#1', dependency: 'payments', state: 'open', monotonicMs: now() + 1 });
       skip(500);
-      orderOf('paid').deliveries.delete('payment paid-fact-1');
+      bringBack(orderOf('paid'), 'payment 1', { token: null, lease_until: null, attempt: 0 });
       claim('paid', 'payment', 1, 'authorization');
       call('payments', 'authorize', 'paid', 'paid:authorization:0');
     },
@@ -497,23 +602,18 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
     'passed unpublished': ({ orderOf }) => orderOf('paid').publications.splice(2, 1),
   },
   'every fact reached every subscriber, once in effect': {
-    'never given': ({ orderOf }) => orderOf('paid').deliveries.delete('notification paid-fact-3'),
-    'ended twice': ({ orderOf }) =>
-      orderOf('paid').deliveryMoves.push(
-        ...orderOf('paid').deliveryMoves.filter(({ after }) => after?.state === 'done'),
-      ),
-  },
-  'nobody is given a fact that does not exist': {
-    'made up': ({ orderOf }) => {
-      const row = orderOf('paid').deliveries.values().next().value as DeliveryRow;
-      orderOf('paid').deliveries.set(keyOfDelivery({ ...row, event_id: 'made-up' }), { ...row, event_id: 'made-up' });
+    'never given': ({ orderOf }) => {
+      const { jobMoves } = orderOf('paid');
+      jobMoves.splice(
+        jobMoves.findIndex(({ before, after }) => before === null && after?.consumer === 'notification'),
+        1,
+      );
     },
-  },
-  'no true fact is taken for a forged one': {
-    'a fact of an order': ({ evidence }) => {
-      const [id, letter] = [...evidence.unread.letters][0] ?? ['', null];
-      evidence.unread.letters.set(id, { ...(letter as LetterRow), code: 'unknown-fact', event_id: 'paid-fact-1' });
+    'not ended': ({ orderOf }) => {
+      const { jobMoves } = orderOf('paid');
+      jobMoves.splice(jobMoves.indexOf(ended(orderOf('paid'), 'notification')), 1);
     },
+    'ended twice': ({ orderOf }) => orderOf('paid').jobMoves.push(ended(orderOf('paid'), 'payment')),
   },
   'an act has one row in the audit log, and a row has its act': {
     'nobody acted': ({ orderOf }) =>
@@ -601,8 +701,7 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
   'nothing is owed any more': {
     'a fact to the bus': ({ orderOf }) =>
       orderOf('paid').owed.set('relay 3', { reader: 'relay', fact: orderOf('paid').facts[2] as FactRow }),
-    'a delivery to its consumer': ({ orderOf }) =>
-      setDelivery(orderOf('paid'), 'payment paid-fact-1', { state: 'waiting' }),
+    'a job to its consumer': ({ orderOf }) => bringBack(orderOf('paid'), 'payment 1'),
   },
   'no outcome is left open unless a person was told': {
     'of a canceled order': ({ orderOf }) => setEffect(orderOf('canceled'), 'authorization', { state: 'unknown' }),
@@ -686,12 +785,12 @@ describe('the counters of what must have happened', () => {
     };
     const found = 'lost answer of a settle found by its token';
     assert.deepEqual(counted('answer-lost', 'COMMIT of lock-orders'), [found]);
-    assert.deepEqual(counted('answer-lost', 'COMMIT of lock-orders-of-facts'), []);
+    assert.deepEqual(counted('answer-lost', 'COMMIT of lock-orders-by-id'), []);
     assert.deepEqual(counted('answer-lost', 'COMMIT of accept-orders'), [
       'lost answer of an accept found by its order',
     ]);
     assert.deepEqual(counted('answer-lost', 'accept-orders'), []);
     assert.deepEqual(counted('guard-missed', 'lock-orders'), ['settle decided again']);
-    assert.deepEqual(counted('guard-missed', 'lock-orders-of-facts'), []);
+    assert.deepEqual(counted('guard-missed', 'lock-orders-by-id'), []);
   });
 });

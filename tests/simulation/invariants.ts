@@ -8,6 +8,7 @@ import type { Evidence } from './evidence.ts';
 import { books } from './invariants/books.ts';
 import { breakers } from './invariants/breakers.ts';
 import { facts } from './invariants/facts.ts';
+import { jobs } from './invariants/jobs.ts';
 import type { Invariant, Violation } from './invariants/law.ts';
 import { money } from './invariants/money.ts';
 import { people } from './invariants/people.ts';
@@ -23,6 +24,7 @@ export const invariants: readonly Invariant[] = [
   ...placing,
   ...money,
   ...state,
+  ...jobs,
   ...work,
   ...breakers,
   ...facts,
@@ -34,7 +36,7 @@ export const invariants: readonly Invariant[] = [
 const always = invariants.filter((invariant) => invariant.when === 'always');
 const atAnyTime = invariants.filter((invariant) => invariant.when !== 'end');
 
-// What must hold of one order as it stands now; '' = of what belongs to no order.
+// What must hold of one order as it stands now.
 export function checkOrder(evidence: Evidence, orderId: string): readonly Violation[] {
   return always.flatMap((invariant) => invariant.check(evidence, orderId));
 }

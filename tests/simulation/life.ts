@@ -77,8 +77,7 @@ export function createLife(machine: string, nth: number, clock: Clock): Life {
   };
 }
 
-// How late the timers of an idle process fire. Any lateness is legal; this one saves a simulation the rounds
-// in which nobody finds anything.
+// The timers of a process, which may be late: see laziness.ts.
 export type Laziness = (ms: number, fire: () => void) => { cancel: () => void };
 
 export function createLifeSystem(options: {

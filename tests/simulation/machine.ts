@@ -6,13 +6,17 @@
 import type { Log, System } from '../../src/engine/ports.ts';
 import type { OrderDesk } from '../../src/flow/ports.ts';
 import { createDatabase, type Database } from '../../src/io/postgres/database.ts';
-import { createEngine, type Engine, type EngineSettings } from '../../src/main/wire.ts';
+import { endAllLeases } from '../../src/io/postgres/leases.ts';
+import { createEngine, type Engine } from '../../src/main/wire.ts';
+import type { EngineSettings } from '../../src/main/workers.ts';
 import type { SimulatedBus } from './bus.ts';
+import type { Happening } from './evidence.ts';
 import { createLife, createLifeSystem, type Laziness, type Life } from './life.ts';
 import { createOutside, type OutsideParts } from './outside.ts';
 import type { MachinePlan } from './plan.ts';
+import { withPolls } from './polls.ts';
 import type { SimulatedServer } from './pool.ts';
-import { asNewerRelease, withNewerType } from './releases.ts';
+import { createNewerRelease, newerConsumer } from './releases.ts';
 
 export type Machine = {
   readonly plan: MachinePlan;
@@ -30,15 +34,18 @@ export type Machine = {
 
 export type MachineParts = OutsideParts & {
   readonly server: SimulatedServer;
-  readonly bus: SimulatedBus;
+  // Null = there is none: it hints itself.
+  readonly bus: SimulatedBus | null;
   readonly settings: EngineSettings;
-  readonly timer: Laziness;
-  // Which release a start runs.
+  readonly timerOf: (life: Life, consumers: readonly string[], consumer: () => string | null) => Laziness;
+  // Two releases run beside each other; which one a start runs.
+  readonly isDeploying: boolean;
   readonly isNewer: (machine: string) => boolean;
   // What a test puts between the engine and its database, to break it on purpose.
   readonly spoil?: (database: Database) => Database;
 };
 
+const startAgainMs = 100;
 const retention = { keysHours: 168, rowsDays: 30 };
 
 export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
@@ -48,10 +55,11 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
   let engine: Engine | null = null;
   let lives = 0;
   let runsNewer = false;
+  // Whose look has just ended.
+  let looked: string | null = null;
 
-  const tell = (who: Life, what: 'started' | 'killed' | 'frozen' | 'woken' | 'told-to-stop' | 'stopped', more = '') => {
-    const isNewer = what === 'started' && runsNewer;
-    recorder.happened({ atMs: clock.nowMs(), process: who.name, what, isNewer });
+  const tell = (who: Life, what: Happening['what'], more = '', told: Pick<Happening, 'isNewer' | 'graceMs'> = {}) => {
+    recorder.happened({ ...told, atMs: clock.nowMs(), process: who.name, what });
     trace.note(who.name, what, more);
   };
 
@@ -76,18 +84,28 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
     const onOlder = () =>
       recorder.note({ atMs: clock.nowMs(), process: born.name, what: 'old-version-read', label: '', code: null });
     const spoiled = parts.spoil?.(database) ?? database;
-    const ownBus = bus.busFor(born);
+    const observed = withPolls(spoiled, system.monotonicMs, recorder.tokenAskedFor, (consumer) => {
+      looked = consumer;
+    });
+    const newer = runsNewer ? createNewerRelease(onOlder) : null;
+    const ownBus = bus?.busFor(born) ?? null;
+    const knowsAllWriters = plan.isEmbedded === true;
     engine = createEngine({
-      database: runsNewer ? asNewerRelease(spoiled, onOlder) : spoiled,
-      bus: runsNewer ? withNewerType(ownBus) : ownBus,
+      database: newer?.database(observed) ?? observed,
+      bus: ownBus === null ? null : (newer?.bus(ownBus) ?? ownBus),
+      knowsAllWriters,
       ...createOutside(parts, born, system),
       simulatedPartners: true,
       settings,
-      roles: { relay: plan.relay, consumers: plan.consumers },
+      roles: { relay: plan.relay, consumers: consumersOfRelease() },
       retention,
       metrics: {
         published: () => {},
         hintDropped: () => {},
+        unreadable: (group) => {
+          trace.note(born.name, 'unreadable', group);
+          recorder.note({ atMs: clock.nowMs(), process: born.name, what: 'unreadable', label: group, code: null });
+        },
         jobEnded: (consumer, end) => {
           trace.note(born.name, consumer, end);
           recorder.ended({ atMs: clock.nowMs(), process: born.name, consumer, end });
@@ -101,8 +119,27 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
       system,
       log,
     });
-    tell(born, 'started', runsNewer ? 'the newer release' : '');
-    void engine.start();
+    tell(born, 'started', runsNewer ? 'the newer release' : '', { isNewer: runsNewer });
+    // As src/main/open-database.ts does it: nobody else can have opened the embedded database.
+    if (knowsAllWriters) void endLeases(spoiled, system, engine.start);
+    else void engine.start();
+  }
+
+  async function endLeases(database: Database, system: System, then: () => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        await endAllLeases(database.query);
+        return await then();
+      } catch {
+        // A start that cannot have its database ends; its keeper tries again.
+        await system.sleep(startAgainMs);
+      }
+    }
+  }
+
+  function consumersOfRelease(): readonly string[] {
+    if (!parts.isDeploying || runsNewer) return plan.consumers;
+    return plan.consumers.filter((consumer) => consumer !== newerConsumer);
   }
 
   function end(who: Life, startsAgainAfterMs: number): void {
@@ -121,7 +158,11 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
       draws,
       skewMs: plan.skewMs,
       drift: plan.drift,
-      timer: parts.timer,
+      timer: parts.timerOf(born, plan.consumers, () => {
+        const consumer = looked;
+        looked = null;
+        return consumer;
+      }),
     });
     return {
       ...system,
@@ -166,9 +207,9 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
     stop: (graceMs, startsAgainAfterMs) => {
       const [who, what] = [life, engine];
       if (who === null || what === null) return;
-      tell(who, 'told-to-stop');
       counters.count('a process is told to stop');
       who.resume(() => {
+        tell(who, 'told-to-stop', '', { graceMs });
         void what.stop(graceMs).then(() => {
           if (who.isOver()) return;
           tell(who, 'stopped');

@@ -31,7 +31,6 @@ const exemptFiles: Readonly<Record<string, string>> = {
 const exempt: Readonly<Record<string, string>> = {
   'read-orders': 'only looks, for a page of the search',
   'read-histories-after': 'only looks, for a rebuild',
-  'end-all-leases': 'the start of the embedded database, which has one process; tests/processes/embedded.test.ts',
 };
 
 // After the lease, and after what a takeover needs.
@@ -69,6 +68,7 @@ async function tell(story: Story, fault: Strike | null, keepsLines = false): Pro
   let isArmed = fault !== null;
   let againUntilMs = 0;
   let nowMs = () => 0;
+  let documents = 0;
   const strike = (label: string): Mishap | null => {
     const times = (reached.get(label) ?? 0) + 1;
     reached.set(label, times);
@@ -80,7 +80,7 @@ async function tell(story: Story, fault: Strike | null, keepsLines = false): Pro
     return fault.mishap.what === 'refuse' ? { ...fault.mishap, error: () => refusalAt(label) } : fault.mishap;
   };
   const faults: Faults = {
-    atCall: (life, label) => strike(label) ?? story.trouble?.(label, countBefore(life, label)) ?? null,
+    atCall: (life, label) => strike(label) ?? story.trouble?.(label, countBefore(life, label), nowMs()) ?? null,
     atStatements: (life, labels) => {
       for (const [index, label] of labels.entries()) {
         const struck = strike(label) ?? story.stall?.(label, countBefore(life, label)) ?? null;
@@ -99,7 +99,10 @@ async function tell(story: Story, fault: Strike | null, keepsLines = false): Pro
     },
     rejects: () => story.rejects === true,
     refusesRecall: () => story.refusesRecall === true,
-    refusesDocument: () => story.refusesDocument === true,
+    refusesDocument: () => {
+      documents += 1;
+      return documents <= (story.documentsRefused ?? 0);
+    },
     isNewer: (machine) => story.isNewer?.(machine, nowMs()) ?? false,
     startsAgainAfterMs: () => 100,
   });

@@ -35,6 +35,11 @@ export function createOutside(
   const { payments, carrier, mail, search } = parts.partners;
   const lost = () => broken('connection-lost', 'The connection to the partner broke.');
 
+  const end = (told: PartnerCall) => {
+    told.endedMs = system.monotonicMs();
+    told.endedAtMs = world.clock.nowMs();
+  };
+
   async function call<A>(
     asked: Pick<PartnerCall, 'dependency' | 'call' | 'key' | 'orderId'>,
     signal: AbortSignal,
@@ -58,7 +63,7 @@ export function createOutside(
         gaveUp,
       });
       told.trouble = null;
-      told.endedMs = system.monotonicMs();
+      end(told);
       return answer;
     } catch (error) {
       const unclassified = { class: 'unknown', code: 'defect', dependencyDown: false };
@@ -70,8 +75,9 @@ export function createOutside(
         code: trouble.code,
         dependencyDown: trouble.dependencyDown,
         isInterrupted,
+        ...('retryAfterMs' in trouble ? { retryAfterMs: trouble.retryAfterMs as number } : {}),
       };
-      told.endedMs = system.monotonicMs();
+      end(told);
       throw error;
     }
   }

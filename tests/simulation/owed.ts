@@ -6,7 +6,6 @@
 import type { Clients } from './clients.ts';
 import type { Machine } from './machine.ts';
 import type { Recorder } from './recorder.ts';
-import { newerType, olderType } from './releases.ts';
 
 export function* owedIn(world: {
   readonly recorder: Recorder;
@@ -15,7 +14,7 @@ export function* owedIn(world: {
   readonly nowMs: () => number;
 }): Generator<string> {
   const { recorder, clients, machines, nowMs } = world;
-  const { cursors, tokens, settings, orders, unread } = recorder.evidence;
+  const { cursors, tokens, settings, orders } = recorder.evidence;
   if (clients.areBusy()) yield 'a client still waits';
   for (const { reader, token, lease_until } of cursors.values()) {
     const holder = token === null ? undefined : tokens.get(token)?.process;
@@ -23,19 +22,12 @@ export function* owedIn(world: {
     if (!isAlive && Number(lease_until) > settings.epochMs + nowMs())
       yield `the cursor of ${reader} is held by the dead`;
   }
-  for (const order of [...orders.values(), unread]) {
+  for (const order of orders.values()) {
     if (order.row?.status === 'PENDING' || order.row?.status === 'PROCESSING')
       yield `order ${order.id} is ${order.row.status}`;
     for (const { reader, fact } of order.owed.values())
       yield `version ${fact.version} of ${order.id} lies before the cursor of ${reader}`;
-    for (const { consumer, event_id, state } of order.deliveries.values()) {
-      if (state === 'running' || state === 'waiting') yield `${consumer} of ${event_id} is ${state} (${order.id})`;
-    }
-    for (const fact of order.facts) {
-      for (const { consumer, type } of settings.subscribed) {
-        if (type === fact.type.replace(newerType, olderType) && !order.deliveries.has(`${consumer} ${fact.id}`))
-          yield `${consumer} was not given ${type} of ${order.id}`;
-      }
-    }
+    for (const { consumer, version } of order.jobs.values())
+      yield `${consumer} still has version ${version} of ${order.id} to do`;
   }
 }

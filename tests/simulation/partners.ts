@@ -5,7 +5,7 @@
 // once and repeats its first answer; an undo takes the key for good; a failure without effect is no
 // answer. No fault and no latency lives here: what is lost on the way is the network's business.
 
-import { OutsideError } from '../../src/engine/ports.ts';
+import { OutsideError, type Trouble } from '../../src/engine/ports.ts';
 import type {
   AuthorizeAnswer,
   BookAnswer,
@@ -60,7 +60,7 @@ type RecallRequest = Parameters<Carrier['recall']>[0];
 type SendRequest = Parameters<Mail['send']>[0];
 
 const holdMs = 7 * 24 * 3_600_000;
-const never = () => false;
+const never = (): boolean => false;
 
 // A document as it was brought, in the order in which they came; `isStored` is the search's own word.
 export type Brought = { readonly atMs: number; readonly document: OrderDocument; readonly isStored: boolean };
@@ -72,8 +72,8 @@ export function createModelPartners(options: {
   // The carrier's own no, by order.
   readonly rejects?: (orderId: string) => boolean;
   readonly refusesRecall?: (orderId: string) => boolean;
-  // Whose first document the search refuses for its own sake.
-  readonly refusesDocument?: (orderId: string) => boolean;
+  // The search's no to one document.
+  readonly refusesDocument?: (document: OrderDocument) => boolean;
   // Beyond this age the provider and the carrier do anew what they are asked, as if they had never heard
   // of the key; undos are remembered for good.
   readonly forgetsAfterMs?: number;
@@ -204,14 +204,10 @@ export function createModelPartners(options: {
   }
 
   const broughtByOrder = new Map<string, Brought[]>();
-  const refused = new Set<string>();
 
   function index(documents: readonly OrderDocument[]): IndexAnswer[] {
     return documents.map((document) => {
-      if (refusesDocument(document.id) && !refused.has(document.id)) {
-        refused.add(document.id);
-        return no('document-refused', 'the search does not take this document').trouble;
-      }
+      if (refusesDocument(document)) return unfit;
       const brought = broughtByOrder.get(document.id) ?? [];
       const stored = brought.findLast(({ isStored }) => isStored);
       const isStored = stored === undefined || stored.document.version < document.version;
@@ -266,6 +262,15 @@ function equal(one: Terms, other: Terms): boolean {
     one.items === other.items
   );
 }
+
+const unfit: Trouble = {
+  ...{
+    class: 'non-retryable',
+    code: 'document-refused',
+    message: 'the search does not take it',
+    dependencyDown: false,
+  },
+};
 
 function notNow(): OutsideError {
   const message = 'the provider could not take the call';

@@ -5,7 +5,7 @@
 // some seeds are about one fault alone and some about all at once. Printed, a plan tells what a seed is like.
 
 import { type ConsumerName, consumerNames } from '../../src/flow/subscriptions.ts';
-import type { EngineSettings } from '../../src/main/wire.ts';
+import type { EngineSettings } from '../../src/main/workers.ts';
 import type { BusPlan } from './bus.ts';
 import type { Draws, Stream } from './draws.ts';
 
@@ -15,6 +15,8 @@ export type MachinePlan = {
   readonly relay: boolean;
   readonly consumers: readonly ConsumerName[];
   readonly connections: number;
+  // Its database is its own: nobody else writes there.
+  readonly isEmbedded?: boolean;
   readonly skewMs: number;
   readonly drift: number;
 };
@@ -67,6 +69,8 @@ export type Plan = {
   readonly seed: number;
   readonly machines: readonly MachinePlan[];
   readonly settings: EngineSettings;
+  // Without one a single process hints itself.
+  readonly hasBus: boolean;
   readonly bus: BusPlan;
   readonly faults: Readonly<Record<FaultClass, number>>;
   // Within one of these the faults at statements, calls and publishing are this much more frequent.
@@ -128,9 +132,10 @@ export function drawPlan(seed: number, draws: Draws): Plan {
   // as long as that, as nobody stands still for a day where it remembers for a day.
   const forgetsSoon = luck.isHit(0.15);
   const faults = { ...drawFaults(draws('plan faults')), ...(forgetsSoon ? noStandstill : {}) };
+  const machines = drawMachines(luck, skewMs, drawConsumers(draws('plan consumers')));
   return {
     seed,
-    machines: drawMachines(luck, skewMs, drawConsumers(draws('plan consumers'))),
+    machines,
     settings: {
       maxRetries: luck.whole(0, 4),
       retryDelayMs,
@@ -143,8 +148,8 @@ export function drawPlan(seed: number, draws: Draws): Plan {
       leaseMs: timeoutMs + 150 + luck.whole(0, luck.isHit(0.2) ? 5_000 : 600),
       concurrency: luck.pick([1, 2, 4, 16]),
     },
+    hasBus: machines.length > 1 || (machines[0]?.isEmbedded !== true && luck.isHit(0.5)),
     bus: {
-      ordered: luck.isHit(0.5),
       redelivers: luck.isHit(0.5),
       durable: luck.isHit(0.5),
       filters: luck.pick(['type', 'name']),
@@ -211,7 +216,10 @@ function drawMachines(luck: Stream, skewMs: number, deployed: readonly ConsumerN
     ...clockOf(),
   });
   const shape = luck.whole(0, 5);
-  if (shape === 0) return [make('all-1', true, true, deployed)];
+  if (shape === 0) {
+    const all = make('all-1', true, true, deployed);
+    return [luck.isHit(0.5) ? { ...all, isEmbedded: true, connections: 1 } : all];
+  }
   if (shape === 1) return [make('all-1', true, true, deployed), make('all-2', true, true, deployed)];
   if (shape === 2) {
     return [

@@ -127,9 +127,16 @@ export function createSimulatedServer(options: {
       if (client !== undefined) return Promise.resolve(client);
       if (opened < size) return open();
       return new Promise((resolve, reject) => {
-        const waiter = { resolve, reject, isOver: false };
+        const waiter = {
+          resolve: (client: Client) => {
+            timer.cancel();
+            resolve(client);
+          },
+          reject,
+          isOver: false,
+        };
         queue.push(waiter);
-        clock.after(connectTimeoutMs, () =>
+        const timer = clock.after(connectTimeoutMs, () =>
           life.resume(() => {
             if (waiter.isOver) return;
             queue.splice(queue.indexOf(waiter), 1);

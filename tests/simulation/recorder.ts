@@ -19,15 +19,15 @@ import type {
   PlaceOutcome,
   Publication,
   RunSettings,
+  Token,
 } from './evidence.ts';
 import { createReaders } from './readers.ts';
-import type { AnalyticsRow, Change, CursorRow, EffectRow, KeyRow, OrderRow } from './rows.ts';
+import type { AnalyticsRow, Change, CursorRow, DependencyRow, EffectRow, JobRow, KeyRow, OrderRow } from './rows.ts';
 
 export type Recorder = ReturnType<typeof createRecorder>;
 
 export function createRecorder(settings: RunSettings, ledger: Ledger) {
   const orders = new Map<string, OrderEvidence>();
-  const unread = emptyOrder('');
   const placements: Placement[] = [];
   const placementsByKey = new Map<string, Placement[]>();
   const placementOf = new Map<string, Placement>();
@@ -38,19 +38,20 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
   const books = new Map<string, AnalyticsRow>();
   const cursors = new Map<string, CursorRow>();
   const cursorMoves: Moved<CursorRow>[] = [];
+  const dependencies = new Map<string, DependencyRow>();
+  const dependencyMoves: Moved<DependencyRow>[] = [];
   const readers = createReaders(settings.readers, cursors);
   const calls: Call[] = [];
   const breakers: BreakerChange[] = [];
   const happenings: Happening[] = [];
   const noted: Noted[] = [];
   const ended: Ended[] = [];
-  const tokens = new Map<string, { process: string; monotonicMs: number }>();
+  const tokens = new Map<string, Token>();
   const complaints: { process: string; message: string; error: string }[] = [];
   let sequence = 0;
   let nowMs = 0;
 
-  function orderOf(id: string | null): OrderEvidence {
-    if (id === null) return unread;
+  function orderOf(id: string): OrderEvidence {
     let order = orders.get(id);
     if (order === undefined) {
       order = emptyOrder(id);
@@ -60,11 +61,11 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
   }
 
   function apply(process: string, atMs: number, change: Change): string | null {
-    const { label, before, after } = change;
-    const moved = { sequence, atMs, process, label, token: change.token ?? null };
+    const { label, transaction = label, before, after } = change;
+    const moved = { sequence, atMs, process, label, transaction, token: change.token ?? null };
     switch (change.table) {
       case 'orders': {
-        const order = orderOf((change.after ?? change.before)?.id ?? null);
+        const order = orderOf((change.after ?? change.before)?.id ?? '');
         order.row = change.after;
         order.moves.push({ ...moved, before: change.before, after: change.after });
         for (const name of ['authorization', 'booking'] as const) {
@@ -93,15 +94,23 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
         cursorMoves.push({ ...moved, before: change.before, after: change.after });
         readers.moved(change.after, atMs);
         return null;
-      case 'deliveries': {
+      case 'jobs': {
         const row = change.after ?? change.before;
         if (row === null) return null;
         const order = orderOf(row.order_id);
-        const key = keyOfDelivery(row);
-        if (change.after === null) order.deliveries.delete(key);
-        else order.deliveries.set(key, change.after);
-        order.deliveryMoves.push({ ...moved, before: change.before, after: change.after });
+        const key = keyOfJob(row);
+        if (change.after === null) order.jobs.delete(key);
+        else order.jobs.set(key, change.after);
+        order.jobMoves.push({ ...moved, before: change.before, after: change.after });
         return order.id;
+      }
+      case 'dependencies': {
+        const row = change.after ?? change.before;
+        if (row === null) return null;
+        if (change.after === null) dependencies.delete(row.name);
+        else dependencies.set(row.name, change.after);
+        dependencyMoves.push({ ...moved, before: change.before, after: change.after });
+        return null;
       }
       case 'dead_letters': {
         const row = change.after ?? change.before;
@@ -109,6 +118,7 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
         const order = orderOf(row.order_id);
         if (change.after === null) order.letters.delete(row.id);
         else order.letters.set(row.id, change.after);
+        order.letterMoves.push({ ...moved, before: change.before, after: change.after });
         return order.id;
       }
       case 'attempts': {
@@ -120,7 +130,7 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
       }
       case 'audit_log': {
         if (change.after === null) return null;
-        const order = orderOf(change.after.order_id);
+        const order = orderOf(change.after.order_id ?? '');
         order.audits.push(change.after);
         return order.id;
       }
@@ -138,7 +148,6 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
   const evidence: Evidence = {
     settings,
     orders,
-    unread,
     placements,
     placementsByKey,
     placementOf,
@@ -149,6 +158,8 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
     books,
     cursors,
     cursorMoves,
+    dependencies,
+    dependencyMoves,
     calls,
     breakers,
     happenings,
@@ -164,8 +175,7 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
 
   return {
     evidence,
-    // A transaction has committed, `atMs` by the clock of the database, from the beginning. Answers the orders it touched ('' =
-    // what belongs to none).
+    // A transaction has committed, `atMs` by the clock of the database, from the beginning. Answers the orders it touched.
     committed: (process: string, atMs: number, changes: readonly Change[]): ReadonlySet<string> => {
       sequence += 1;
       nowMs = atMs;
@@ -217,20 +227,16 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
       order?.calls.push(kept);
       return kept;
     },
-    isClaimed: (consumer: string, eventId: string, orderId: string): boolean =>
-      orders.get(orderId)?.deliveries.has(keyOfDelivery({ consumer, event_id: eventId })) === true,
-    // A message was acknowledged to the bus that came for the first time.
-    acknowledged: (process: string, consumer: string, eventId: string, orderId: string): void => {
-      const delivery = orders.get(orderId)?.deliveries.get(keyOfDelivery({ consumer, event_id: eventId }));
-      const token = delivery?.state === 'running' ? (delivery.token ?? '') : '';
-      if (tokens.get(token)?.process !== process) return;
-      noted.push({ atMs: nowMs, process, what: 'acknowledged-at-work', label: token, code: null });
-    },
     published: (publication: Publication): void => {
       orderOf(publication.orderId).publications.push(publication);
     },
     tokenMade: (process: string, token: string, monotonicMs: number): void => {
-      tokens.set(token, { process, monotonicMs });
+      tokens.set(token, { process, monotonicMs, askedMs: monotonicMs });
+    },
+    // A look at what is due made it, some time after it had asked.
+    tokenAskedFor: (token: string, askedMs: number): void => {
+      const made = tokens.get(token);
+      if (made !== undefined) tokens.set(token, { ...made, askedMs });
     },
     breakerChanged: (change: BreakerChange) => void breakers.push(change),
     happened: (happening: Happening) => void happenings.push(happening),
@@ -240,8 +246,8 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
   };
 }
 
-export function keyOfDelivery(row: { readonly consumer: string; readonly event_id: string }): string {
-  return `${row.consumer} ${row.event_id}`;
+export function keyOfJob({ consumer, version }: Pick<JobRow, 'consumer' | 'version'>): string {
+  return `${consumer} ${version}`;
 }
 
 export function effectOf(order: OrderRow | null, name: 'authorization' | 'booking'): EffectRow | null {
@@ -267,11 +273,12 @@ export function emptyOrder(id: string): OrderEvidence {
     factSequences: [],
     owed: new Map(),
     passes: [],
-    deliveries: new Map(),
-    deliveryMoves: [],
+    jobs: new Map(),
+    jobMoves: [],
     effects: new Map(),
     effectMoves: [],
     letters: new Map(),
+    letterMoves: [],
     attempts: [],
     attemptSequences: [],
     audits: [],

@@ -5,59 +5,87 @@
 // and must leave to the newer; what the older one wrote, the newer one reads. Relies on an upcast being a pure
 // function of a fact's contents, which are the same here.
 
-import type { Bus } from '../../src/engine/ports.ts';
-import { relayBatchMax } from '../../src/engine/relay.ts';
+import type { Bus, Message } from '../../src/engine/ports.ts';
 import type { Database, Query } from '../../src/io/postgres/database.ts';
+import { texts, uuids } from './model/values.ts';
 
 export const olderType = 'PaymentAuthorizedV1';
 export const newerType = 'PaymentAuthorizedV2';
+// Which the older release does not know: its events make jobs of it all the same, for subscriptions are data.
+export const newerConsumer = 'notification';
 
 // `onOlder` is told of each fact of the older version that is handed to a step.
-export function asNewerRelease(database: Database, onOlder: () => void): Database {
-  // Of each consumer the last scan: it takes turns between the versions that this release subscribes to.
-  const scanned = new Map<string, string>();
+export function createNewerRelease(onOlder: () => void) {
+  // Facts of the newer version that it has read: it publishes them as what they are.
+  const newer = new Set<string>();
 
-  const translated = (text: string, values: readonly unknown[] | undefined): readonly unknown[] | undefined => {
-    if (values === undefined) return values;
-    if (text.startsWith('/* append-facts */')) {
-      return values.map((value, index) => (index === 3 ? String(value).replaceAll(olderType, newerType) : value));
-    }
-    if (values[1] !== olderType) return values;
-    const consumer = String(values[0]);
-    const isScan = text.startsWith('/* scan-missed */');
-    const type = isScan && scanned.get(consumer) !== newerType ? newerType : olderType;
-    if (isScan) scanned.set(consumer, type);
-    return [consumer, scanned.get(consumer) ?? olderType, ...values.slice(2)];
+  const sent = (text: string, values: readonly unknown[] | undefined): readonly unknown[] | undefined => {
+    if (text.startsWith('/* append-facts */'))
+      return withTypes(values, (types) => String(types).replaceAll(olderType, newerType));
+    if (text.startsWith('/* write-letters */')) return withTypesOf(values, newer);
+    // It looks for both.
+    if (text.startsWith('/* lock-orders-of-due-jobs */'))
+      return withTypes(values, (types) => (types as string[]).flatMap((type) => bothOf(type)));
+    return values;
   };
-  const read = <R extends object>(text: string, values: readonly unknown[] | undefined, rows: R[]): R[] => {
-    // The relay publishes what is written; it looks at so many events at once, and no other reader does.
-    const isLook = text.startsWith('/* look-at-events */') && values?.[2] !== relayBatchMax;
-    if (!isLook && !text.startsWith('/* lock-orders-of-facts */')) return rows;
+  const read = <R extends object>(text: string, rows: R[]): R[] => {
+    if (!/^\/\* (read-jobs|look-at-events) /.test(text)) return rows;
     return rows.map((row) => {
-      const { type } = row as { type?: unknown };
-      if (type === olderType && !isLook) onOlder();
-      return type === newerType ? { ...row, type: olderType } : row;
+      const { type, event_id } = row as { type?: unknown; event_id?: unknown };
+      if (type === olderType && text.startsWith('/* read-jobs */')) onOlder();
+      if (type !== newerType) return row;
+      newer.add(String(event_id));
+      return { ...row, type: olderType };
     });
   };
   const over =
     (query: Query): Query =>
     async <R extends object>(text: string, values?: readonly unknown[]) =>
-      read(text, values, await query<R>(text, translated(text, values)));
+      read(text, await query<R>(text, sent(text, values)));
 
   return {
-    ...database,
-    query: over(database.query),
-    once: async <R extends object>(text: string, values: readonly unknown[], options?: { durable: boolean }) =>
-      read(text, values, await database.once<R>(text, translated(text, values) ?? [], options)),
-    transaction: (work, options) => database.transaction((query) => work(over(query)), options),
+    database: (database: Database): Database => ({
+      ...database,
+      query: over(database.query),
+      once: async <R extends object>(text: string, values: readonly unknown[], options?: { durable: boolean }) =>
+        read(text, await database.once<R>(text, sent(text, values) ?? [], options)),
+      transaction: (work, options) => database.transaction((query) => work(over(query)), options),
+    }),
+
+    // It subscribes to both versions.
+    bus: (bus: Bus): Bus => ({
+      ...bus,
+      publish: (messages, signal) =>
+        bus.publish(
+          messages.map((message) => (newer.has(message.id) ? asNewer(message) : message)),
+          signal,
+        ),
+      subscribe: (group, types, receive) =>
+        bus.subscribe(group, types.flatMap(bothOf), (batch) =>
+          receive(batch.map(({ body, at }) => ({ body: asOlder(body), at }))),
+        ),
+    }),
   };
 }
 
-// It subscribes to both versions.
-export function withNewerType(bus: Bus): Bus {
-  return {
-    ...bus,
-    subscribe: (group, types, receive) =>
-      bus.subscribe(group, types.includes(olderType) ? [...types, newerType] : types, receive),
-  };
+const bothOf = (type: string): string[] => (type === olderType ? [type, newerType] : [type]);
+
+// Letters name the ids of their events, and after them the types.
+function withTypesOf(values: readonly unknown[] = [], newer: ReadonlySet<string>): readonly unknown[] {
+  const [ids, types] = [uuids(values[4]), texts(values[5])];
+  const named = types.map((type, index) => (newer.has(ids[index] as string) ? newerType : type));
+  return values.map((value, index) => (index === 5 ? named : value));
 }
+
+// The others have their types in the fourth place.
+const withTypes = (values: readonly unknown[] = [], to: (types: unknown) => unknown) =>
+  values.map((value, index) => (index === 3 ? to(value) : value));
+
+const asNewer = (message: Message): Message => ({
+  ...message,
+  type: newerType,
+  body: Buffer.from(message.body.toString().replaceAll(olderType, newerType)),
+});
+
+const asOlder = (body: Buffer): Buffer =>
+  body.includes(newerType) ? Buffer.from(body.toString().replaceAll(newerType, olderType)) : body;

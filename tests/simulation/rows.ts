@@ -13,7 +13,8 @@ export type FactRow = Pick<
   'id' | 'order_id' | 'version' | 'type' | 'data' | 'causation_id' | 'time' | 'position'
 >;
 export type CursorRow = table.CursorRow;
-export type DeliveryRow = Omit<table.DeliveryRow, 'started_at' | 'ended_at'>;
+export type JobRow = table.JobRow;
+export type DependencyRow = table.DependencyRow;
 // What the columns of an order say about one of its effects, with the key that follows from them.
 export type EffectRow = {
   readonly order_id: string;
@@ -24,10 +25,7 @@ export type EffectRow = {
   readonly token: string;
   readonly first_used_at: Date;
 };
-export type LetterRow = Omit<table.LetterRow, 'event_type' | 'failed_at' | 'raw'> & {
-  // The bytes of a message that could not be read.
-  readonly raw: Uint8Array | null;
-};
+export type LetterRow = Omit<table.LetterRow, 'event_type' | 'failed_at'>;
 export type AttemptRow = Omit<table.AttemptRow, 'message' | 'at' | 'duration_ms'>;
 export type AnalyticsRow = table.AnalyticsRow;
 export type AuditRow = Pick<table.AuditRow, 'id' | 'action' | 'order_id' | 'correlation_id'>;
@@ -37,7 +35,8 @@ type Rows = {
   readonly idempotency_keys: KeyRow;
   readonly events: FactRow;
   readonly cursors: CursorRow;
-  readonly deliveries: DeliveryRow;
+  readonly jobs: JobRow;
+  readonly dependencies: DependencyRow;
   readonly dead_letters: LetterRow;
   readonly attempts: AttemptRow;
   readonly audit_log: AuditRow;
@@ -46,12 +45,13 @@ type Rows = {
 
 // One row that a committed transaction has inserted (`before` null), changed or deleted (`after` null).
 // A row that it changed twice appears twice, or once from its first to its last state; both are fine.
-// `label` is the name of the writing statement; `token` the claim's token among the statement's values
-// for this row (claim-deliveries, end-deliveries), where there is one.
+// `label` is the name of the writing statement, `transaction` that of the first one of its transaction; `token` the
+// claim's token among the statement's values for this row (claim-jobs, delete-jobs, pause-jobs), where there is one.
 export type Change = {
   readonly [T in keyof Rows]: {
     readonly table: T;
     readonly label: string;
+    readonly transaction?: string;
     readonly before: Rows[T] | null;
     readonly after: Rows[T] | null;
     readonly token?: string | null | undefined;

@@ -11,6 +11,7 @@ import { createSimulatedBus, type SimulatedBus } from './bus.ts';
 import { type Clients, createClients } from './clients.ts';
 import { type Clock, createClock } from './clock.ts';
 import { createDraws, type Draws } from './draws.ts';
+import { createFinds } from './finds.ts';
 import { checkAll, checkOrder, checkSafety, type Violation } from './invariants.ts';
 import { createLaziness } from './laziness.ts';
 import { epochMs, type Life } from './life.ts';
@@ -57,7 +58,8 @@ export type SimulationOptions = {
   // What makes of an order a rejected or an irrevocable one.
   readonly rejects?: (orderId: string) => boolean;
   readonly refusesRecall?: (orderId: string) => boolean;
-  readonly refusesDocument?: (orderId: string) => boolean;
+  // The search's no to a document.
+  readonly refusesDocument?: () => boolean;
   readonly startsAgainAfterMs: () => number;
   // Which release a start runs; one alone unless told.
   readonly isNewer?: (machine: string) => boolean;
@@ -69,7 +71,7 @@ const newerTypes = subscribedTypes
   .map((subscribed) => ({ ...subscribed, type: newerType as typeof subscribed.type }));
 
 // How often it is asked whether everything has ended.
-const lookMs = 200;
+const lookMs = 500;
 // A partner forgets a key this much later than it promised: longer than anything is on its way, or frozen.
 const forgetsLaterMs = 60_000;
 
@@ -95,7 +97,13 @@ export function createSimulation(options: SimulationOptions): Simulation {
     },
   };
   const network = createNetwork(world);
-  const laziness = createLaziness(clock, plan.isLazy);
+  const laziness = createLaziness({
+    clock,
+    luck: draws('laziness'),
+    isLazyFromTheStart: plan.isLazy,
+    finds: createFinds(() => recorder.evidence),
+    leaseMs: plan.settings.leaseMs,
+  });
 
   const partners = createModelPartners({
     nowMs: wallMs,
@@ -119,7 +127,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
       keyWindowMs: plan.keyWindowMs,
       consumers: deployed,
       readers: [
-        ...(plan.machines.some(({ relay }) => relay) ? ['relay'] : []),
+        ...(plan.hasBus && plan.machines.some(({ relay }) => relay) ? ['relay'] : []),
         ...(deployed.includes('analytics') ? ['analytics'] : []),
         ...(deployed.includes('search') ? ['search.elasticsearch'] : []),
       ],
@@ -163,20 +171,18 @@ export function createSimulation(options: SimulationOptions): Simulation {
 
   function onStatement(seen: StatementSeen): void {
     const process = sessions[seen.session - 1]?.name ?? '';
-    const lockedRows = rowsPassedBy(seen);
+    const lockedRows = rowsPassedBy(seen, (id) => recorder.evidence.orders.has(id));
     if (lockedRows !== null)
       recorder.note({ atMs: clock.nowMs(), process, what: 'rows-locked', label: lockedRows, code: null });
     if (seen.waited) counters.count('a statement waits for a lock');
     if (committed === null) return;
-    // A watermark is a hint of the pull's own, and nobody's promise.
-    const changes = (committed as readonly Change[]).filter((change) => (change.table as string) !== 'watermarks');
+    const changes = committed as readonly Change[];
     committed = null;
     if (changes.length === 0) return;
     const touched = recorder.committed(process, clock.nowMs(), changes);
     noteChanges(process, changes);
     for (const id of touched) say(checkOrder(recorder.evidence, id));
-    laziness.wake('a commit');
-    if (changes.some((change) => change.table === 'events')) laziness.wake('a fact');
+    laziness.committed(new Set(changes.map(({ table }) => table)));
   }
 
   function noteChanges(process: string, changes: readonly Change[]): void {
@@ -219,8 +225,6 @@ export function createSimulation(options: SimulationOptions): Simulation {
       });
       trace.note(life.name, 'bus.publish', type, orderId);
     },
-    isUnclaimed: (group, { id, key }) => !recorder.isClaimed(consumerOf(group), id, key),
-    onAcknowledged: (life, group, { id, key }) => recorder.acknowledged(life.name, consumerOf(group), id, key),
   });
   for (const machine of plan.machines) {
     machines.push(
@@ -228,14 +232,15 @@ export function createSimulation(options: SimulationOptions): Simulation {
         world,
         network,
         server,
-        bus,
+        bus: plan.hasBus ? bus : null,
         partners,
         recorder,
         settings,
         partnerLatencyMs: plan.partnerLatencyMs,
         keyWindowMs: plan.keyWindowMs,
-        timer: laziness.timer,
+        timerOf: laziness.timerOf,
         onCall: (call, orderId) => clients.interfere(call, orderId),
+        isDeploying: plan.isDeploying,
         isNewer: options.isNewer ?? (() => false),
         ...(options.spoil === undefined ? {} : { spoil: options.spoil }),
       }),
@@ -284,19 +289,14 @@ export function createSimulation(options: SimulationOptions): Simulation {
   };
 }
 
-// As src/main/wire.ts names the groups of the bus.
-const consumerOf = (group: string) => group.replace(/^orderly\./, '');
-
 // The lock statement that left out rows which somebody else had locked; null where none did.
-function rowsPassedBy({ name, rows, values, code }: StatementSeen): string | null {
-  if (code !== null) return null;
-  if (name === 'read-known-facts') return rows.length > 0 ? 'lock-orders-of-facts' : null;
-  return name === 'lock-orders' && rows.length < countOf(values[0]) ? 'lock-orders' : null;
+function rowsPassedBy({ name, rows, values, code }: StatementSeen, exists: (id: string) => boolean): string | null {
+  if (code !== null || (name !== 'lock-orders' && name !== 'lock-orders-by-id')) return null;
+  return rows.length < idsOf(values[0]).filter(exists).length ? name : null;
 }
 
 // Elements of an array parameter as src/io/postgres/database.ts writes one.
-function countOf(value: unknown): number {
-  if (Array.isArray(value)) return value.length;
+function idsOf(value: unknown): readonly string[] {
   const text = String(value);
-  return text.length <= 2 ? 0 : text.split(',').length;
+  return text.length <= 2 ? [] : text.slice(1, -1).split(',');
 }

@@ -1,9 +1,9 @@
 // Breakers: when they open and close, how often a probe leaves, and what an outage may cost an order.
 //
-// A breaker is asked in the moment in which the token of a claim is made; that tells which calls were its probes.
+// A breaker is asked before the token of a claim is made; that tells which calls were its probes.
 
 import type { Call, Evidence } from '../evidence.ts';
-import { callsOf, consumersOf, endOf } from './calls.ts';
+import { callsOf, consumersOf, endOf, isClaim, isSettle, jobOf, letterWith } from './calls.ts';
 import { type Invariant, ofAll, ofOrder } from './law.ts';
 
 const probeIntervalMs = 2_000;
@@ -35,7 +35,7 @@ export const breakers: readonly Invariant[] = [
       if (outcome !== 'wait' || code === throttled) continue;
       const end = endOf(order, index);
       if (!end?.after) continue;
-      const call = lastCallOf(order, consumer, end.process, end.after.token, end.atMs, evidence);
+      const call = lastCallOf(order, consumer, end.process, end.token, end.atMs, evidence);
       if (!call?.trouble?.dependencyDown || call.trouble.isInterrupted) continue;
       const endedMs = call.endedMs ?? 0;
       const askedMs = askedFor(call, evidence);
@@ -51,17 +51,16 @@ export const breakers: readonly Invariant[] = [
   }),
 
   ofOrder('end', 'an outage costs no order its last attempt', (order, say, evidence) => {
-    for (const { sequence, process, label, after, atMs } of order.deliveryMoves) {
-      if (label !== 'end-deliveries' || after?.state !== 'dead') continue;
-      const letter = [...order.letters.values()].find(
-        (one) =>
-          one.consumer === after.consumer && one.delivery_id === after.event_id && one.attempts === after.attempt,
-      );
-      const call = lastCallOf(order, after.consumer, process, after.token, atMs, evidence);
-      // The very letter of this end, after a call that told of its partner being away.
+    for (const move of order.jobMoves) {
+      if (!isSettle(move) || move.after !== null) continue;
+      const { sequence, process, token, atMs } = move;
+      const { consumer } = jobOf(move);
+      // Written with this end, after a call that told of its partner being away.
+      const letter = letterWith(order, move);
+      const call = lastCallOf(order, consumer, process, token, atMs, evidence);
       if (letter === undefined || call === null || !isAway(letter.code) || !call.trouble?.dependencyDown) continue;
       if (!wasAlive(call, evidence)) {
-        say(`was parked by ${after.consumer} (${letter.code}, commit ${sequence}) while its partner answered nobody`);
+        say(`was parked by ${consumer} (${letter.code}, commit ${sequence}) while its partner answered nobody`);
       }
     }
   }),
@@ -111,8 +110,7 @@ function tells({ trouble }: Call): boolean {
 
 type Probe = { readonly askedMs: number; readonly openedMs: number; readonly call: Call };
 
-// The calls to a dependency whose work was claimed while its breaker stood open in that process: it was
-// asked at the moment at which the claim's token was made.
+// The calls to a dependency whose work was claimed while its breaker stood open in that process.
 function probesOf(evidence: Evidence): Map<string, Probe[]> {
   const found = new Map<string, Probe[]>();
   for (const call of evidence.calls) {
@@ -141,24 +139,23 @@ function hadProbe(call: Call, fromMs: number, toMs: number, evidence: Evidence):
 
 function askedFor(call: Call, { orders, tokens }: Evidence): number | null {
   const consumer = consumersOf[call.call];
-  const moves = orders.get(call.orderId ?? '')?.deliveryMoves ?? [];
-  let askedMs: number | null = null;
-  for (const { label, after, process } of moves) {
-    if (label !== 'claim-deliveries' || after?.consumer !== consumer || process !== call.process) continue;
-    // A claim that took the work over only to hold it has let nothing through.
-    if (after.state !== 'running') continue;
-    const token = tokens.get(after.token ?? '');
-    if (token !== undefined && token.monotonicMs <= call.monotonicMs)
-      askedMs = Math.max(askedMs ?? 0, token.monotonicMs);
+  let found: { readonly monotonicMs: number; readonly askedMs: number } | null = null;
+  for (const move of orders.get(call.orderId ?? '')?.jobMoves ?? []) {
+    if (!isClaim(move) || jobOf(move).consumer !== consumer || move.process !== call.process) continue;
+    const token = tokens.get(move.token ?? '');
+    if (token === undefined || token.monotonicMs > call.monotonicMs) continue;
+    if (found === null || token.monotonicMs > found.monotonicMs) found = token;
   }
-  return askedMs;
+  return found?.askedMs ?? null;
 }
 
 // When the breaker was opened that stood open at `askedMs`; null where it was closed.
 function openedBefore(askedMs: number, call: Call, { breakers }: Evidence): number | null {
   let openedMs: number | null = null;
   for (const { process, dependency, state, monotonicMs } of breakers) {
-    if (process !== call.process || dependency !== call.dependency || monotonicMs >= askedMs) continue;
+    if (process !== call.process || dependency !== call.dependency || monotonicMs > askedMs) continue;
+    // Who closes it wakes those that wait for it, in the same moment.
+    if (monotonicMs === askedMs && state === 'open') continue;
     openedMs = state === 'open' ? monotonicMs : null;
   }
   return openedMs;

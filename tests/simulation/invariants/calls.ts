@@ -1,19 +1,42 @@
-// Which call belongs to which work: what the oracles of attempts and of breakers both ask.
+// Which call, which attempt and which job belong together: what the oracles of work, of breakers and of money ask.
 //
 // Relies on the token of a claim being made before the claim is sent, and on the recorder keeping when that was.
 
 import type { Call, Evidence, Moved, OrderEvidence } from '../evidence.ts';
-import type { DeliveryRow } from '../rows.ts';
+import type { JobRow, LetterRow } from '../rows.ts';
+
+export type JobMove = Moved<JobRow>;
+
+export const jobOf = ({ before, after }: JobMove): JobRow => (after ?? before) as JobRow;
+export const isClaim = ({ label }: JobMove): boolean => label === 'claim-jobs';
+// A claim may end a job too, where nobody needs it any more.
+export const isSettle = ({ transaction, label }: JobMove): boolean =>
+  transaction === 'lock-orders' && (label === 'delete-jobs' || label === 'pause-jobs');
+export const isTakeover = (move: JobMove): boolean => isClaim(move) && (move.before?.token ?? null) !== null;
+
+// The event that a job is about, by the job's own key.
+export const eventOf = (order: OrderEvidence, { version }: Pick<JobRow, 'version'>) =>
+  order.facts.find((fact) => fact.version === version);
+
+// The dead letter that was written together with the end of a job.
+export const letterWith = (order: OrderEvidence, move: JobMove): LetterRow | undefined =>
+  order.letterMoves.find(
+    ({ before, after, sequence }) =>
+      before === null &&
+      sequence === move.sequence &&
+      after?.consumer === jobOf(move).consumer &&
+      after.version === jobOf(move).version,
+  )?.after ?? undefined;
 
 // The settle that wrote the attempt.
-export function endOf(order: OrderEvidence, index: number): Moved<DeliveryRow> | undefined {
+export function endOf(order: OrderEvidence, index: number): JobMove | undefined {
   const [attempt, written] = [order.attempts[index], order.attemptSequences[index]];
-  return order.deliveryMoves.find(
-    ({ label, after, sequence }) =>
-      label === 'end-deliveries' &&
-      sequence === written &&
-      after?.event_id === attempt?.event_id &&
-      after?.consumer === attempt?.consumer,
+  return order.jobMoves.find(
+    (move) =>
+      isSettle(move) &&
+      move.sequence === written &&
+      jobOf(move).consumer === attempt?.consumer &&
+      eventOf(order, jobOf(move))?.id === attempt.event_id,
   );
 }
 

@@ -1,6 +1,8 @@
 // Facts and the bus: what was committed, what was published, who was given it.
 
-import { type Invariant, ofAll, ofOrder } from './law.ts';
+import { newerType, olderType } from '../releases.ts';
+import { eventOf, isClaim, jobOf } from './calls.ts';
+import { type Invariant, ofOrder } from './law.ts';
 
 // Work that was taken over more often is claimed to be given up.
 const takeoversMax = 10;
@@ -39,9 +41,10 @@ export const facts: readonly Invariant[] = [
   }),
 
   ofOrder('history', 'a fact of a newer release waits for that release', (order, say, { settings, happenings }) => {
-    for (const { label, process, after } of order.deliveryMoves) {
-      if (label !== 'claim-deliveries' || after?.state !== 'running' || after.takeovers > takeoversMax) continue;
-      const fact = order.facts.find(({ id }) => id === after.event_id);
+    for (const move of order.jobMoves) {
+      const { process, after } = move;
+      if (!isClaim(move) || after === null || after.takeovers > takeoversMax) continue;
+      const fact = eventOf(order, after);
       if (fact === undefined || settings.subscribed.some(({ type }) => type === fact.type)) continue;
       const isNewer = happenings.some((one) => one.process === process && one.what === 'started' && one.isNewer);
       if (!isNewer) say(`had ${fact.type} worked on by ${process}, whose release does not know it`);
@@ -73,35 +76,17 @@ export const facts: readonly Invariant[] = [
   ofOrder('end', 'every fact reached every subscriber, once in effect', (order, say, { settings }) => {
     for (const fact of order.facts) {
       for (const { consumer, type } of settings.subscribed) {
-        if (type !== fact.type) continue;
-        const state = order.deliveries.get(`${consumer} ${fact.id}`)?.state;
-        if (state === undefined) say(`has ${fact.type} (version ${fact.version}) that ${consumer} was never given`);
+        if (type !== fact.type.replace(newerType, olderType)) continue;
+        const moves = order.jobMoves.filter((move) => {
+          const job = jobOf(move);
+          return job.consumer === consumer && job.version === fact.version;
+        });
+        const births = moves.filter(({ before }) => before === null).length;
+        const ends = moves.filter(({ after }) => after === null).length;
+        if (births === 0) say(`has ${fact.type} (version ${fact.version}) that ${consumer} was never given`);
+        if (births > 0 && ends === 0) say(`has ${fact.type} (version ${fact.version}) that ${consumer} did not end`);
+        if (ends > births) say(`had ${consumer} of version ${fact.version} ended ${ends} times`);
       }
-    }
-    const ends = new Map<string, number>();
-    for (const { after, before } of order.deliveryMoves) {
-      if (after === null || after.state === before?.state || !['done', 'skipped'].includes(after.state)) continue;
-      const key = `${after.consumer} ${after.event_id}`;
-      ends.set(key, (ends.get(key) ?? 0) + 1);
-    }
-    for (const [key, times] of ends) if (times > 1) say(`had ${key} ended ${times} times`);
-  }),
-
-  ofOrder('end', 'nobody is given a fact that does not exist', (order, say) => {
-    for (const { event_id, order_id, consumer } of order.deliveries.values()) {
-      if (order_id !== null && !order.facts.some((fact) => fact.id === event_id)) {
-        say(`has a delivery to ${consumer} of ${event_id}, which is no fact of it`);
-      }
-    }
-  }),
-
-  ofAll('end', 'no true fact is taken for a forged one', ({ orders, unread }, say) => {
-    const forged = [...unread.letters.values()].filter(({ code }) => code === 'unknown-fact');
-    if (forged.length === 0) return;
-    const known = new Map([...orders.values()].flatMap((order) => order.facts.map((fact) => [fact.id, order.id])));
-    for (const { event_id, consumer } of forged) {
-      const orderId = known.get(event_id ?? '');
-      if (orderId !== undefined) say(`had a fact parked by ${consumer} as one that does not exist`, orderId);
     }
   }),
 ];

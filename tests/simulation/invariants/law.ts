@@ -27,10 +27,9 @@ export function ofOrder(
       look(order, (sentence) => violations.push({ invariant: name, orderId: order.id, sentence }), evidence);
     if (orderId === undefined) {
       for (const order of evidence.orders.values()) lookAt(order);
-      lookAt(evidence.unread);
       return violations;
     }
-    const order = orderId === '' ? evidence.unread : evidence.orders.get(orderId);
+    const order = evidence.orders.get(orderId);
     if (order !== undefined) lookAt(order);
     return violations;
   };

@@ -3,6 +3,7 @@
 import type { OrderEvidence } from '../evidence.ts';
 import { contentOf, type PartnerAct } from '../partners.ts';
 import type { EffectRow } from '../rows.ts';
+import { isClaim, isSettle, isTakeover, type JobMove, jobOf } from './calls.ts';
 import { type Invariant, nameOfType, ofOrder } from './law.ts';
 
 const liveOf = (acts: readonly PartnerAct[], done: PartnerAct['act'], undone: PartnerAct['act']) =>
@@ -21,11 +22,9 @@ const statusTold: Readonly<Record<string, string>> = {
   canceled: 'CANCELED',
 };
 
-// This commit has claimed, or ended, a delivery under the token.
-function isOfClaim(order: OrderEvidence, sequence: number, label: string, token: string): boolean {
-  return order.deliveryMoves.some(
-    (move) => move.sequence === sequence && move.label === label && move.after?.token === token,
-  );
+// This commit has claimed, or settled, a job under the token.
+function isOfClaim(order: OrderEvidence, sequence: number, isIt: (move: JobMove) => boolean, token: string): boolean {
+  return order.jobMoves.some((move) => move.sequence === sequence && isIt(move) && move.token === token);
 }
 
 function isReprocess(order: OrderEvidence, sequence: number): boolean {
@@ -39,9 +38,7 @@ function isReprocess(order: OrderEvidence, sequence: number): boolean {
 function doubtsAbout(order: OrderEvidence, { name, key }: EffectRow, sequence: number): string[] {
   const takers = order.effectMoves.filter((move) => move.after?.key === key && move.sequence < sequence);
   const open = new Set(takers.map(({ after }) => (after as EffectRow).token));
-  for (const move of order.deliveryMoves) {
-    if (move.label === 'end-deliveries' && move.sequence < sequence) open.delete(move.after?.token ?? '');
-  }
+  for (const move of order.jobMoves) if (isSettle(move) && move.sequence < sequence) open.delete(move.token ?? '');
   const calls = order.calls.filter((one) => one.key === key && (one.call === 'authorize' || one.call === 'book'));
   const unclear = calls.filter(({ trouble }) => !trouble || trouble.class === 'unknown' || trouble.isInterrupted);
   return [
@@ -131,10 +128,7 @@ export const money: readonly Invariant[] = [
     const shown = { money: order.row.payment, parcel: order.row.fulfillment };
     if (shown.money === 'authorized' && heldOf(acts) !== 1) say('shows money that is not held');
     // What a worker had done that died or froze in an undo, nobody knows who takes over from it.
-    const wasTakenOver = order.deliveryMoves.some(
-      ({ label, before, after }) =>
-        label === 'claim-deliveries' && before?.state === 'running' && after?.consumer === 'compensation',
-    );
+    const wasTakenOver = order.jobMoves.some((move) => isTakeover(move) && jobOf(move).consumer === 'compensation');
     const wasTouched = wasTakenOver || order.calls.some(({ call }) => call === 'void');
     const isKnown = order.facts.some(({ type }) => nameOfType(type) === 'PaymentAuthorized');
     if (order.row.status === 'CANCELED' && shown.money === 'unknown' && isKnown && !wasTouched) {
@@ -179,10 +173,10 @@ export const money: readonly Invariant[] = [
         for (const doubt of doubtsAbout(order, before, sequence)) say(`left the key ${before.key}, and ${doubt}`);
       }
       if (before?.token !== after.token) {
-        if (!isOfClaim(order, sequence, 'claim-deliveries', after.token)) {
+        if (!isOfClaim(order, sequence, isClaim, after.token)) {
           say(`had its ${after.name} taken without a claim`);
         }
-      } else if (before.generation === after.generation && !isOfClaim(order, sequence, 'end-deliveries', after.token)) {
+      } else if (before.generation === after.generation && !isOfClaim(order, sequence, isSettle, after.token)) {
         say(`had its ${after.name} written by a claim that did not hold it`);
       }
     }
@@ -209,15 +203,16 @@ export const money: readonly Invariant[] = [
   }),
 
   ofOrder('history', 'a customer is told of a failure only while it stands', (order, say) => {
-    const failures = order.facts.filter(({ type }) => nameOfType(type) === 'OrderFailed').map(({ id }) => id);
+    const failures = order.facts.filter(({ type }) => nameOfType(type) === 'OrderFailed').map(({ version }) => version);
     for (const { call, key, process, atMs } of order.calls) {
       if (call !== 'send' || !key.endsWith(':failed')) continue;
-      const isOfFailed = order.deliveryMoves.some(
+      const isOfFailed = order.jobMoves.some(
         (move) =>
-          move.label === 'claim-deliveries' &&
+          isClaim(move) &&
           move.process === process &&
           move.atMs <= atMs &&
-          failures.includes(move.after?.event_id ?? '') &&
+          jobOf(move).consumer === 'notification' &&
+          failures.includes(jobOf(move).version) &&
           order.moves.findLast(({ sequence }) => sequence <= move.sequence)?.after?.status === 'FAILED',
       );
       if (!isOfFailed) say('was told of a failure that was over when the work began');

@@ -15,8 +15,12 @@ const refusalsOf: Readonly<Record<string, readonly string[]>> = {
   'reprocess-letter': ['no-dead-letter'],
 };
 
-function commitsOf(order: OrderEvidence, label: string): number[] {
-  return order.deliveryMoves.filter((move) => move.label === label).map((move) => move.sequence);
+// Commits that sent letters back.
+function sendsOf({ letterMoves }: OrderEvidence): number {
+  const sent = letterMoves.filter(
+    ({ before, after }) => before?.closed_at === null && after?.closed_how === 'reprocessed',
+  );
+  return new Set(sent.map(({ sequence }) => sequence)).size;
 }
 
 // From the moment at which somebody asked until they had their answer; so it had an open letter.
@@ -53,16 +57,14 @@ export const people: readonly Invariant[] = [
       (fact) => nameOfType(fact.type) === 'OrderCanceled' && fact.data.reason === 'canceled-by-request',
     );
     if (canceled.length !== acted(['canceled'])) say(`was canceled by request ${canceled.length} times`);
-    const sentBack = new Set([...commitsOf(order, 'reopen-deliveries'), ...order.returns]).size;
+    const sentBack = sendsOf(order);
     if (sentBack !== reprocesses) say(`was sent back ${sentBack} times, and asked for ${reprocesses} times`);
     const begunAnew = order.facts.filter((fact) => nameOfType(fact.type) === 'OrderReprocessed').length;
     if (begunAnew > reprocesses) say(`began anew ${begunAnew} times, and was asked to ${reprocesses} times`);
   }),
 
-  ofAll('end', 'an act is answered with what is true', ({ acts, orders, unread }, say) => {
-    const audited = new Set(
-      [...orders.values(), unread].flatMap((order) => order.audits.map((row) => row.correlation_id)),
-    );
+  ofAll('end', 'an act is answered with what is true', ({ acts, orders }, say) => {
+    const audited = new Set([...orders.values()].flatMap((order) => order.audits.map((row) => row.correlation_id)));
     for (const one of acts) {
       const { act, answer, orderId, letterId, correlationId } = one;
       const status = orders.get(orderId ?? '')?.row?.status;
@@ -75,7 +77,7 @@ export const people: readonly Invariant[] = [
           say(`a cancel came too late while ${status}`, orderId);
         if (code === 'no-dead-letter' && act === 'reprocess' && wasFailed(orders.get(orderId ?? ''), one))
           say('was not sent back, and was FAILED all the time', orderId);
-        const letter = (orderId === null ? unread : orders.get(orderId))?.letters.get(letterId ?? '');
+        const letter = orders.get(orderId ?? '')?.letters.get(letterId ?? '');
         if (code === 'no-dead-letter' && letter?.closed_at === null)
           say(`the letter ${letterId} was not found, and is open`, orderId);
       }

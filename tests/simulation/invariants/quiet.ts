@@ -16,9 +16,7 @@ export const quiet: readonly Invariant[] = [
   ofOrder('end', 'nothing is owed any more', (order, say) => {
     for (const { reader, fact } of order.owed.values())
       say(`has version ${fact.version} still before the cursor of ${reader}`);
-    for (const { consumer, event_id, state } of order.deliveries.values()) {
-      if (state === 'running' || state === 'waiting') say(`has ${consumer} of ${event_id} still ${state}`);
-    }
+    for (const { consumer, version } of order.jobs.values()) say(`has version ${version} still to do for ${consumer}`);
   }),
 
   ofOrder('end', 'no outcome is left open unless a person was told', (order, say) => {

@@ -113,8 +113,6 @@ export const state: readonly Invariant[] = [
     const letters = [...order.letters.values()].filter(
       (letter) => letter.closed_at === null && coreConsumers.has(letter.consumer),
     );
-    // What could not be read has letters, and no order.
-    if (order.id === '') return;
     if (order.row?.status === 'FAILED' && letters.length === 0) say('is FAILED without an open letter of a core step');
     if (order.row?.status !== 'FAILED' && letters.length > 0) {
       say(`is ${order.row?.status} with an open letter of ${letters[0]?.consumer}`);

@@ -59,8 +59,11 @@ export type EventRow = {
   readonly causation_id: string | null;
   readonly traceparent: string | null;
   readonly time: Date;
-  readonly xid: string;
+  readonly attempt: number | null;
+  readonly duration_ms: number | null;
   readonly position: number;
+  // The transaction that wrote it: the system column xmin.
+  readonly xid: string;
 };
 export type CursorRow = {
   readonly reader: string;
@@ -71,33 +74,35 @@ export type CursorRow = {
   // `-infinity` is a number for pg.
   readonly lease_until: Date | number;
 };
-export type DeliveryRow = {
-  readonly event_id: string;
+export type JobRow = {
+  readonly order_id: string;
+  readonly version: number;
   readonly consumer: string;
-  readonly order_id: string | null;
-  readonly state: string;
+  readonly event_type: string;
+  readonly created_at: Date;
+  readonly due_at: Date;
+  readonly waiting_since: Date | null;
   readonly token: string | null;
+  readonly lease_until: Date | null;
   readonly epoch: number;
   readonly attempt: number;
   readonly takeovers: number;
-  readonly due_at: Date | null;
-  readonly waiting_since: Date | null;
-  readonly started_at: Date | null;
-  readonly ended_at: Date | null;
 };
+export type SubscriptionRow = { readonly event_type: string; readonly consumer: string };
+export type DependencyRow = { readonly name: string; readonly down_since: Date };
 export type LetterRow = {
   readonly id: string;
-  readonly order_id: string | null;
+  readonly order_id: string;
+  readonly version: number;
   readonly consumer: string;
-  readonly delivery_id: string;
-  readonly event_id: string | null;
-  readonly event_type: string | null;
+  readonly event_id: string;
+  readonly event_type: string;
+  readonly epoch: number;
   readonly failure_class: string;
   readonly code: string;
   readonly message: string;
   readonly attempts: number;
   readonly failed_at: Date;
-  readonly raw: Buffer | null;
   readonly closed_at: Date | null;
   readonly closed_how: string | null;
 };
@@ -114,7 +119,6 @@ export type AttemptRow = {
   readonly at: Date;
   readonly duration_ms: number | null;
 };
-export type WatermarkRow = { readonly consumer: string; readonly type: string; readonly xid: string };
 export type AuditRow = {
   readonly id: string;
   readonly at: Date;
@@ -156,9 +160,8 @@ const among = (...values: string[]) => {
 const statuses = among('PENDING', 'PROCESSING', 'PROCESSED', 'FAILED', 'CANCELED');
 const payments = among('none', 'pending', 'authorized', 'declined', 'voided', 'unknown');
 const fulfillments = among('none', 'pending', 'scheduled', 'rejected', 'canceled', 'unknown');
-const deliveryStates = among('running', 'waiting', 'done', 'skipped', 'dead');
 const effectStates = among('intent', 'unknown', 'none', 'done', 'declined', 'undone', 'stuck');
-const outcomes = among('retry', 'wait', 'takeover', 'dead', 'skipped');
+const outcomes = among('done', 'retry', 'wait', 'takeover', 'dead', 'skipped');
 const measures = among('status', 'declined', 'canceled', 'failed', 'duration');
 const closings = among('reprocessed', 'canceled');
 // PostgreSQL counts code points.
@@ -232,33 +235,22 @@ export function createTables(subscribed: readonly Subscribed[]) {
     }),
   });
 
-  // Committed facts of a type by transaction, for the pull.
-  const byType = new Map<string, EventRow[]>();
-  // All of them by position, for the readers of the log.
+  // By position, for the readers of the log.
   const byPosition: EventRow[] = [];
-  const events = createTable<EventRow, 'order' | 'version' | 'position'>({
+  const events = createTable<EventRow, 'order' | 'position'>({
     name: 'events',
-    key: (row) => row.id,
-    indexes: {
-      order: (row) => row.order_id,
-      version: (row) => `${row.order_id} ${row.version}`,
-      position: (row) => String(row.position),
-    },
-    unique: ['version', 'position'],
+    key: (row) => `${row.order_id} ${row.version}`,
+    indexes: { order: (row) => row.order_id, position: (row) => String(row.position) },
+    unique: ['position'],
     check: checks<EventRow>(
       'events',
-      ['id', 'order_id', 'version', 'type', 'data', 'correlation_id', 'time', 'xid', 'position'],
+      ['id', 'order_id', 'version', 'type', 'data', 'correlation_id', 'time', 'position'],
       { version: (row) => row.version >= 1 },
     ),
     onInserted: (row) => {
       let place = byPosition.length;
       while (place > 0 && (byPosition[place - 1] as EventRow).position > row.position) place -= 1;
       byPosition.splice(place, 0, row);
-      const rows = byType.get(row.type);
-      if (rows === undefined) return void byType.set(row.type, [row]);
-      let at = rows.length;
-      while (at > 0 && Number((rows[at - 1] as EventRow).xid) > Number(row.xid)) at -= 1;
-      rows.splice(at, 0, row);
     },
   });
 
@@ -274,31 +266,53 @@ export function createTables(subscribed: readonly Subscribed[]) {
     cursors.seed({ reader, read_to: 0, gaps: '{}', token: null, lease_until: -Infinity });
   }
 
-  const deliveries = createTable<DeliveryRow, 'due'>({
-    name: 'deliveries',
-    key: (row) => deliveryKey(row.event_id, row.consumer),
-    indexes: { due: (row) => (row.due_at === null ? null : row.consumer) },
-    check: checks<DeliveryRow>('deliveries', ['event_id', 'consumer', 'state', 'epoch', 'attempt', 'takeovers'], {
-      state: (row) => deliveryStates(row.state),
-      epoch: (row) => row.epoch >= 0,
-      attempt: (row) => row.attempt >= 0,
-      takeovers: (row) => row.takeovers >= 0,
-      deliveries_owed_are_due: (row) => (row.due_at !== null) === (row.state === 'running' || row.state === 'waiting'),
-    }),
+  const jobs = createTable<JobRow, 'order' | 'consumer'>({
+    name: 'jobs',
+    key: jobKey,
+    indexes: { order: (row) => row.order_id, consumer: (row) => row.consumer },
+    check: checks<JobRow>(
+      'jobs',
+      [
+        ...(['order_id', 'version', 'consumer', 'event_type', 'created_at', 'due_at', 'epoch'] as const),
+        ...(['attempt', 'takeovers'] as const),
+      ],
+      {
+        epoch: (row) => row.epoch >= 0,
+        attempt: (row) => row.attempt >= 0,
+        takeovers: (row) => row.takeovers >= 0,
+        jobs_claimed_have_a_lease: (row) => (row.token === null) === (row.lease_until === null),
+      },
+    ),
   });
 
-  const deadLetters = createTable<LetterRow, 'open' | 'delivery' | 'order'>({
+  const subscriptions = createTable<SubscriptionRow, 'type'>({
+    name: 'subscriptions',
+    key: (row) => `${row.event_type} ${row.consumer}`,
+    indexes: { type: (row) => row.event_type },
+    check: checks<SubscriptionRow>('subscriptions', ['event_type', 'consumer']),
+  });
+  for (const { consumer, type } of subscribed) subscriptions.seed({ event_type: type, consumer });
+
+  const dependencies = createTable<DependencyRow>({
+    name: 'dependencies',
+    key: (row) => row.name,
+    check: checks<DependencyRow>('dependencies', ['name', 'down_since']),
+  });
+
+  const deadLetters = createTable<LetterRow, 'open' | 'order'>({
     name: 'dead_letters',
     key: (row) => row.id,
     indexes: {
-      open: (row) => (row.closed_at === null ? deliveryKey(row.delivery_id, row.consumer) : null),
-      delivery: (row) => deliveryKey(row.delivery_id, row.consumer),
+      open: (row) => (row.closed_at === null ? jobKey(row) : null),
       order: (row) => row.order_id,
     },
     unique: ['open'],
     check: checks<LetterRow>(
       'dead_letters',
-      ['id', 'consumer', 'delivery_id', 'failure_class', 'code', 'message', 'attempts', 'failed_at'],
+      [
+        ...(['id', 'order_id', 'version', 'consumer', 'event_id', 'event_type', 'epoch', 'failure_class'] as const),
+        ...(['code', 'message', 'attempts', 'failed_at'] as const),
+      ],
       {
         attempts: (row) => row.attempts >= 0,
         closed_how: (row) => row.closed_how === null || closings(row.closed_how),
@@ -323,14 +337,6 @@ export function createTables(subscribed: readonly Subscribed[]) {
     ),
   });
 
-  const watermarks = createTable<WatermarkRow>({
-    name: 'watermarks',
-    key: (row) => `${row.consumer} ${row.type}`,
-    check: checks<WatermarkRow>('watermarks', ['consumer', 'type', 'xid']),
-  });
-  // Of an empty database the beginning and now are the same place.
-  for (const { consumer, type } of subscribed) watermarks.seed({ consumer, type, xid: '0' });
-
   const auditLog = createTable<AuditRow, 'order'>({
     name: 'audit_log',
     key: (row) => row.id,
@@ -354,11 +360,9 @@ export function createTables(subscribed: readonly Subscribed[]) {
   };
 
   return {
-    ...{ orders, idempotencyKeys, events, cursors, deliveries },
-    ...{ deadLetters, attempts, watermarks, auditLog, analytics },
+    ...{ orders, idempotencyKeys, events, cursors, jobs, subscriptions, dependencies },
+    ...{ deadLetters, attempts, auditLog, analytics },
     nextPosition,
-    subscribers: subscribed.map(({ consumer }) => consumer),
-    factsOfType: (type: string): readonly EventRow[] => byType.get(type) ?? [],
     // Committed ones, from the first above this position on.
     eventsAbove: (above: number): readonly EventRow[] => {
       let from = byPosition.length;
@@ -368,7 +372,21 @@ export function createTables(subscribed: readonly Subscribed[]) {
   };
 }
 
-export const deliveryKey = (eventId: string, consumer: string) => `${eventId} ${consumer}`;
+export const jobKey = ({ order_id, version, consumer }: Pick<JobRow, 'order_id' | 'version' | 'consumer'>) =>
+  `${order_id} ${version} ${consumer}`;
+
+// A job as its columns' defaults make it, in a transaction that began at `nowMs`.
+export function newJob(
+  key: Pick<JobRow, 'order_id' | 'version' | 'consumer'>,
+  event_type: string,
+  nowMs: number,
+): JobRow {
+  const now = new Date(nowMs);
+  return {
+    ...{ ...key, event_type, created_at: now, due_at: now, waiting_since: null, token: null, lease_until: null },
+    ...{ epoch: 0, attempt: 0, takeovers: 0 },
+  };
+}
 
 function numbered<R extends object>(next: () => number): (row: R) => string {
   const numbers = new WeakMap<R, string>();

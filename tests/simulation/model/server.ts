@@ -9,8 +9,8 @@ import { createTables, type Subscribed, type Tables } from './schema.ts';
 import { analyticsStatements } from './statements/analytics.ts';
 import { cleanupStatements } from './statements/cleanup.ts';
 import { cursorStatements } from './statements/cursors.ts';
-import { deliveryStatements } from './statements/deliveries.ts';
 import { factStatements } from './statements/facts.ts';
+import { jobStatements } from './statements/jobs.ts';
 import { letterStatements } from './statements/letters.ts';
 import { orderStatements } from './statements/orders.ts';
 import type { Ask, Row, Statement } from './statements/statement.ts';
@@ -23,7 +23,7 @@ export type { Row } from './statements/statement.ts';
 export const statements: Readonly<Record<string, Statement>> = {
   ...orderStatements,
   ...factStatements,
-  ...deliveryStatements,
+  ...jobStatements,
   ...letterStatements,
   ...cleanupStatements,
   ...analyticsStatements,
@@ -70,8 +70,9 @@ export type StatementSeen = {
 // One row that a committed transaction has changed, from before its first to after its last change.
 export type RowChange = {
   readonly table: string;
-  // The statement that wrote it last, and the token that it brought for this row.
+  // The statement that wrote it last, the first one of its transaction, and the token that it brought for this row.
   readonly label: string;
+  readonly transaction: string;
   readonly token: string | null;
   readonly before: unknown;
   readonly after: unknown;
@@ -134,7 +135,7 @@ export function createModelServer(options: {
 
   function end(tx: Transaction, how: 'commit' | 'rollback'): void {
     if (how === 'commit' && onCommit !== undefined) {
-      const changes = tx.slots.flatMap(toChange);
+      const changes = tx.slots.flatMap((slot) => toChange(slot, tx.first));
       if (changes.length > 0) onCommit(changes);
     }
     const waiters = transactions.end(tx, how);
@@ -226,7 +227,7 @@ export function createModelServer(options: {
     function run(job: Job): void {
       const { name } = job;
       if (name === 'begin') {
-        open ??= transactions.begin(number);
+        open ??= transactions.begin(number, nowMs());
         limits = readLimits(job.text);
         watchIdle();
         return finish(job, [], false);
@@ -241,14 +242,15 @@ export function createModelServer(options: {
       if (aborted) {
         return finish(job, new SqlError('25P02', 'current transaction is aborted'), false);
       }
-      begin(job, open ?? transactions.begin(number));
+      begin(job, open ?? transactions.begin(number, nowMs()));
     }
 
     function begin(job: Job, tx: Transaction): void {
       tx.command += 1;
       tx.label = job.name;
+      tx.first ||= job.name;
       if (tx !== open) single = tx;
-      const ask: Ask = { tables, tx, nowMs, xmin: transactions.xmin, text: job.text };
+      const ask: Ask = { tables, tx, nowMs, startedMs: () => tx.startedMs, xmin: transactions.xmin, text: job.text };
       let steps: ReturnType<Statement>;
       try {
         steps = (statements[job.name] as Statement)(ask, job.values);
@@ -395,9 +397,9 @@ export function createModelServer(options: {
 // As pg says it for a connection that has ended.
 const gone = () => new Error('Connection terminated unexpectedly');
 
-function toChange({ table, label, token, committed, pending }: Slot): RowChange[] {
+function toChange({ table, label, token, committed, pending }: Slot, transaction: string): RowChange[] {
   if (pending === undefined || (committed === null && pending === null)) return [];
-  return [{ table: table.name, label, token, before: committed, after: pending }];
+  return [{ table: table.name, label, transaction, token, before: committed, after: pending }];
 }
 
 function committedTables(tables: Tables) {
@@ -406,10 +408,11 @@ function committedTables(tables: Tables) {
     idempotency_keys: tables.idempotencyKeys.committed(),
     events: tables.events.committed(),
     cursors: tables.cursors.committed(),
-    deliveries: tables.deliveries.committed(),
+    jobs: tables.jobs.committed(),
+    subscriptions: tables.subscriptions.committed(),
+    dependencies: tables.dependencies.committed(),
     dead_letters: tables.deadLetters.committed(),
     attempts: tables.attempts.committed(),
-    watermarks: tables.watermarks.committed(),
     audit_log: tables.auditLog.committed(),
     analytics: tables.analytics.committed(),
   };

@@ -9,10 +9,13 @@ import type { Slot } from './table.ts';
 export type Transaction = {
   xid: number | null;
   readonly session: number;
+  // now(), in ms.
+  readonly startedMs: number;
   // Counts the statements: a row is written once by one statement.
   command: number;
-  // The name of the statement that runs.
+  // The name of the statement that runs, and of the first one.
   label: string;
+  first: string;
   // Every row that it locked or wrote.
   readonly slots: Slot[];
   // Called when it has ended.
@@ -30,7 +33,7 @@ export function createTransactions() {
   let nextXid = firstXid;
   const running = new Set<Transaction>();
 
-  function begin(session: number): Transaction {
+  function begin(session: number, startedMs: number): Transaction {
     const own = (slot: Slot) => {
       if (slot.owner === tx) return;
       assignXid();
@@ -48,8 +51,10 @@ export function createTransactions() {
     const tx: Transaction = {
       xid: null,
       session,
+      startedMs,
       command: 0,
       label: '',
+      first: '',
       slots: [],
       waiters: [],
       waitsFor: null,

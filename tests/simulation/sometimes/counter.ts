@@ -10,14 +10,14 @@ export type Sometimes = {
   readonly isRare?: boolean;
 };
 
-// The sum over the orders, what belongs to no order included.
+// The sum over the orders.
 export function ofCommits(
   name: string,
   sentence: string,
   countIn: (order: OrderEvidence, evidence: Evidence) => number,
 ): Sometimes {
   const count = (evidence: Evidence) => {
-    let sum = countIn(evidence.unread, evidence);
+    let sum = 0;
     for (const order of evidence.orders.values()) sum += countIn(order, evidence);
     return sum;
   };

@@ -1,7 +1,7 @@
 // Situations at the partners.
 
 import type { Call, OrderEvidence } from '../evidence.ts';
-import { ofCommits, type Sometimes } from './counter.ts';
+import { ofCommits, rare, type Sometimes } from './counter.ts';
 
 const actsLike = (order: OrderEvidence, evidence: Parameters<Sometimes['count']>[0], act: string) =>
   evidence.ledger.actsOf(order.id).filter((one) => one.act === act).length;
@@ -67,6 +67,13 @@ export const outside: readonly Sometimes[] = [
         after?.generation === before.generation,
     ).length;
   }),
+  rare(
+    ofCommits(
+      'document refused',
+      'The search takes a document for unfit, and a person is told.',
+      (order) => [...order.letters.values()].filter(({ code }) => code === 'document-refused').length,
+    ),
+  ),
   {
     name: 'looked up instead of sent',
     sentence: 'A partner that may have forgotten a key is asked what became of it.',

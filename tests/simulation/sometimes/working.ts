@@ -1,19 +1,24 @@
 // Situations of the engine's own: claims, settles, waits, letters.
 
 import type { OrderEvidence } from '../evidence.ts';
+import { isClaim, isSettle, isTakeover, type JobMove, jobOf, letterWith } from '../invariants/calls.ts';
 import { coreConsumers, nameOfType } from '../invariants/law.ts';
-import type { DeliveryRow } from '../rows.ts';
 import { ofCommits, ofNotes, rare, type Sometimes } from './counter.ts';
 
-type Move = { readonly before: DeliveryRow | null; readonly after: DeliveryRow | null; readonly label: string };
-const movesLike = (order: OrderEvidence, is: (move: Move) => boolean) => order.deliveryMoves.filter(is).length;
+const movesLike = (order: OrderEvidence, is: (move: JobMove) => boolean) => order.jobMoves.filter(is).length;
+const endsLike = ({ ended }: Run, end: string) => ended.filter((one) => one.end === end).length;
+// A claim that is the first of its job, in a transaction that begins so.
+const isFirstClaim = (move: JobMove, transaction: string) =>
+  isClaim(move) && move.transaction === transaction && move.before?.epoch === 0 && move.before.attempt === 0;
+const claimsByHint = 'lock-orders-by-id';
+const claimsByPoll = 'lock-orders-of-due-jobs';
 const attemptsLike = (order: OrderEvidence, outcome: string, code?: string) =>
   order.attempts.filter((one) => one.outcome === outcome && (code === undefined || one.code === code)).length;
 const lettersLike = (order: OrderEvidence, code: string) =>
   [...order.letters.values()].filter((letter) => letter.code === code).length;
 const isBusy = (order: OrderEvidence, consumer: string, until: number) =>
-  order.deliveryMoves.findLast((move) => move.sequence < until && move.after?.consumer === consumer)?.after?.state ===
-  'running';
+  (order.jobMoves.findLast((move) => move.sequence < until && jobOf(move).consumer === consumer)?.after?.token ??
+    null) !== null;
 const cancelsWhile = (order: OrderEvidence, is: (sequence: number) => boolean) =>
   order.moves.filter(
     (move) =>
@@ -24,15 +29,12 @@ const isCancel = ({ before, after }: OrderEvidence['moves'][number]) =>
 
 export const working: readonly Sometimes[] = [
   ofCommits('takeover', 'A claim takes over from a worker whose lease is over.', (order) =>
-    movesLike(
-      order,
-      ({ label, before, after }) => label === 'claim-deliveries' && before?.state === 'running' && after !== null,
-    ),
+    movesLike(order, isTakeover),
   ),
   {
     name: 'zombie refused',
-    sentence: 'A settle comes too late, under a token that is not the delivery’s any more.',
-    count: ({ ended }) => ended.filter(({ end }) => end === 'stale').length,
+    sentence: 'A settle comes too late, under a token that is not the job’s any more.',
+    count: (evidence) => endsLike(evidence, 'stale'),
   },
   {
     name: 'lease renewed',
@@ -40,27 +42,39 @@ export const working: readonly Sometimes[] = [
     count: ({ orders }) =>
       [...orders.values()].reduce((sum, order) => sum + movesLike(order, ({ label }) => label === 'renew-leases'), 0),
   },
-  ofCommits('fact pulled', 'A consumer is at work on a fact that no bus has been given yet.', pulledIn),
+  ofCommits('job claimed by its hint', 'A hint brings a consumer to a new job.', (order) =>
+    movesLike(order, (move) => isFirstClaim(move, claimsByHint)),
+  ),
+  ofCommits('job claimed by a poll', 'A poll finds a new job whose hint was lost, or came to no slot.', (order) =>
+    movesLike(order, (move) => isFirstClaim(move, claimsByPoll)),
+  ),
+  ofCommits('retry claimed by a poll', 'A poll finds a job whose wait is over.', (order) =>
+    movesLike(order, (move) => isClaim(move) && move.transaction === claimsByPoll && (move.before?.attempt ?? 0) > 0),
+  ),
+  {
+    name: 'hint of a job that is gone',
+    sentence: 'A message comes again, or late, and there is nothing to do; or a repeated settle finds it done.',
+    count: (evidence) => endsLike(evidence, 'gone'),
+  },
+  {
+    name: 'hint of a job under way',
+    sentence: 'A message comes while somebody is at work on its job.',
+    count: (evidence) => endsLike(evidence, 'busy'),
+  },
+  {
+    name: 'hint during a wait',
+    sentence: 'A message comes while its job waits, and spends no attempt.',
+    count: (evidence) => endsLike(evidence, 'not-due'),
+  },
+  ofNotes(
+    'unreadable message dropped',
+    'A message that nobody can read is counted and dropped.',
+    ({ what }) => what === 'unreadable',
+  ),
   ofCommits(
     'fact published twice',
     'A fact is given to the bus more than once.',
     (order) => order.publications.length - new Set(order.publications.map(({ eventId }) => eventId)).size,
-  ),
-  ofNotes(
-    'message acknowledged while its work runs',
-    'The bus is rid of a message as soon as the database has its work.',
-    (note, { orders }) =>
-      note.what === 'acknowledged-at-work' &&
-      [...orders.values()].some(({ deliveryMoves }) => {
-        const settled = deliveryMoves.find(
-          ({ label, after, atMs }) => label === 'end-deliveries' && after?.token === note.label && atMs > note.atMs,
-        );
-        // It was the message that brought the work, and not a retry of it.
-        const begun = deliveryMoves.find(
-          ({ after }) => after?.event_id === settled?.after?.event_id && after?.consumer === settled?.after?.consumer,
-        );
-        return settled !== undefined && begun?.after?.token === note.label;
-      }),
   ),
   ofNotes(
     'settle decided again',
@@ -71,13 +85,13 @@ export const working: readonly Sometimes[] = [
     ofNotes(
       'claim decided again',
       'A claim misses a guard, for a lease was renewed meanwhile, and is decided anew.',
-      ({ what, label }) => what === 'guard-missed' && label === 'lock-orders-of-facts',
+      ({ what, label }) => what === 'guard-missed' && [claimsByHint, claimsByPoll].includes(label),
     ),
   ),
   ofNotes(
     'claim of a locked order',
     'A claim leaves an order that somebody has locked for later.',
-    (note) => note.what === 'rows-locked' && note.label === 'lock-orders-of-facts',
+    (note) => note.what === 'rows-locked' && note.label === claimsByHint,
   ),
   {
     name: 'flush split for one bad row',
@@ -90,6 +104,14 @@ export const working: readonly Sometimes[] = [
     'A settle commits, its answer is lost, and it is not repeated in effect.',
     (note, evidence) =>
       note.what === 'answer-lost' && note.label === 'COMMIT of lock-orders' && livedOn(note, evidence),
+  ),
+  ...[claimsByHint, claimsByPoll].map((transaction) =>
+    ofNotes(
+      `lost answer of a claim found by its token: ${transaction}`,
+      'A claim commits, its answer is lost, and its repetition runs.',
+      (note, evidence) =>
+        note.what === 'answer-lost' && note.label === `COMMIT of ${transaction}` && livedOn(note, evidence),
+    ),
   ),
   ofNotes(
     'lost answer of an accept found by its order',
@@ -167,7 +189,7 @@ export const working: readonly Sometimes[] = [
     },
   },
   ofCommits('second dead letter', 'Work that was sent back is parked again.', (order) => {
-    const seen = [...order.letters.values()].map(({ consumer, delivery_id }) => `${consumer} ${delivery_id}`);
+    const seen = [...order.letters.values()].map(({ consumer, version }) => `${consumer} ${version}`);
     return seen.length - new Set(seen).size;
   }),
   {
@@ -187,23 +209,6 @@ export const working: readonly Sometimes[] = [
         ({ before, after }) => before && after && before.gaps !== '{}' && after.gaps.length < before.gaps.length,
       ).length,
   },
-  ofCommits('message parked as unreadable', 'A message that nobody can read is kept with its bytes.', (order) =>
-    order.id === '' ? lettersLike(order, 'unreadable') + lettersLike(order, 'oversized') : 0,
-  ),
-  ofCommits('message parked as of no fact', 'A message with an id that no fact has is kept with its bytes.', (order) =>
-    order.id === '' ? lettersLike(order, 'unknown-fact') : 0,
-  ),
-  ofCommits('unread message read again', 'A person sends an unread message back, and it is parked again.', (order) =>
-    movesLike(order, ({ label, before }) => label === 'park-unread' && before?.state === 'waiting'),
-  ),
-  rare(
-    ofCommits(
-      'unread message finished',
-      'A message that was sent back is of use after all, or of none any more.',
-      (order) =>
-        movesLike(order, ({ label, before, after }) => label === 'finish-unread' && before?.state !== after?.state),
-    ),
-  ),
   rare(
     ofNotes(
       'old fact version upcast',
@@ -216,14 +221,26 @@ export const working: readonly Sometimes[] = [
     'Work is given back by a process that stops, without a charge.',
     (order) => attemptsLike(order, 'wait', 'interrupted'),
   ),
-  ofCommits('hold while a breaker is open', 'A new fact is entered as waiting, because its partner is away.', (order) =>
-    movesLike(
-      order,
-      ({ label, before, after }) => label === 'claim-deliveries' && before === null && after?.state === 'waiting',
-    ),
-  ),
+  {
+    name: 'outage written down',
+    sentence: 'A dependency is away, and the database is told since when.',
+    count: ({ dependencyMoves }) => dependencyMoves.filter(({ before }) => before === null).length,
+  },
+  {
+    name: 'outage over',
+    sentence: 'The first success of anybody tells the database that a dependency is back.',
+    count: ({ dependencyMoves }) => dependencyMoves.filter(({ after }) => after === null).length,
+  },
   ofCommits('waited too long', 'What waited for longer than it may is parked.', (order) =>
     lettersLike(order, 'waited-too-long'),
+  ),
+  rare(
+    ofCommits('waited too long untouched', 'A job that nobody touched while its partner was away is parked.', (order) =>
+      movesLike(order, (move) => {
+        if (!isSettle(move) || letterWith(order, move)?.code !== 'waited-too-long') return false;
+        return order.jobMoves.some(({ token, before }) => token === move.token && before?.waiting_since === null);
+      }),
+    ),
   ),
   rare(ofCommits('worker lost', 'Work that workers die of is parked.', (order) => lettersLike(order, 'worker-lost'))),
   ofCommits('attempt retried', 'A failed attempt is charged and tried again.', (order) => attemptsLike(order, 'retry')),
@@ -241,8 +258,18 @@ export const working: readonly Sometimes[] = [
   ofCommits('attempt parked', 'The last attempt fails, and a letter is written.', (order) =>
     attemptsLike(order, 'dead'),
   ),
-  ofCommits('delivery skipped', 'Work that nobody needs any more ends as skipped.', (order) =>
-    movesLike(order, ({ before, after }) => after?.state === 'skipped' && before?.state !== 'skipped'),
+  ofCommits('obsolete at its claim', 'A claim finds work that nobody needs any more, and ends it.', (order) =>
+    movesLike(order, (move) => move.before !== null && move.after === null && !isSettle(move)),
+  ),
+  ofCommits('obsolete at its settle', 'Work is done when nobody needs it any more.', (order) =>
+    movesLike(
+      order,
+      (move) =>
+        isSettle(move) &&
+        move.after === null &&
+        letterWith(order, move) === undefined &&
+        ![...order.factSequences, ...order.attemptSequences].includes(move.sequence),
+    ),
   ),
 ];
 
@@ -253,16 +280,6 @@ function shareOfBackoff(order: OrderEvidence, { settings }: Run, is: (share: num
   const ceilingMs = (attempt: number) => Math.min(retryDelayMsMax, retryDelayMs * 2 ** (attempt - 1));
   return order.attempts.filter(
     ({ outcome, attempt, due_in_ms }) => outcome === 'retry' && is((due_in_ms ?? 0) / ceilingMs(attempt)),
-  ).length;
-}
-
-// Sure ones only: what the bus has lost after it had it is pulled too.
-function pulledIn(order: OrderEvidence): number {
-  return order.deliveryMoves.filter(
-    ({ before, after, atMs }) =>
-      before === null &&
-      after?.state === 'running' &&
-      !order.publications.some((one) => one.eventId === after.event_id && one.atMs <= atMs),
   ).length;
 }
 

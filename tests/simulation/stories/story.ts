@@ -13,13 +13,13 @@ import type { Simulation } from '../simulation.ts';
 export type Story = {
   readonly name: string;
   readonly plan?: (plan: Plan) => Plan;
-  // What the story's own partners and bus do wrong: by label, and how often it was called before.
-  readonly trouble?: (label: string, before: number) => Mishap | null;
+  // What the story's own partners and bus do wrong: by label, how often it was called before, and the time.
+  readonly trouble?: (label: string, before: number, nowMs: number) => Mishap | null;
   // The same for statements, by label.
   readonly stall?: (label: string, before: number) => Mishap | null;
   readonly refusesRecall?: boolean;
-  // The search takes no order's first document.
-  readonly refusesDocument?: boolean;
+  // The search takes all documents but so many at first.
+  readonly documentsRefused?: number;
   // The carrier takes no order.
   readonly rejects?: boolean;
   // Which release a machine runs that starts now; the older one everywhere unless told.
@@ -60,8 +60,8 @@ export const quietPlan: Plan = {
     leaseMs,
     concurrency: 4,
   },
+  hasBus: true,
   bus: {
-    ordered: false,
     redelivers: true,
     durable: true,
     filters: 'type',
@@ -113,6 +113,12 @@ export const notNow = () => withoutEffect('partner-failed', 'The provider could 
 export const noForGood = () => refused('partner-refused', 'The provider refuses this call for good.');
 // One machine, so that nobody else can help.
 export const alone = (plan: Plan): Plan => ({ ...plan, machines: [machine('one')] });
+// The same, with a database that is its own.
+export const embedded = (plan: Plan): Plan => ({
+  ...plan,
+  hasBus: false,
+  machines: [{ ...machine('one'), isEmbedded: true, connections: 1 }],
+});
 export const withSettings = (settings: Partial<Plan['settings']>) => (plan: Plan) => ({
   ...plan,
   settings: { ...plan.settings, ...settings },

@@ -1,10 +1,20 @@
-// What may befall those who work: partners that stay away, a bus that brings nothing, deploys, deaths and stops.
+// What may befall those who work: partners that stay away, a bus that brings nothing or too much, deploys, deaths and
+// stops.
 //
 // Promises: what is wrong in a story is wrong in every one of its cells of the matrix; `meets` says what it shows.
 
-import { alone, away, failed, goods, notNow, type Story, seen, silence, withSettings } from './story.ts';
+import type { Recorder } from '../recorder.ts';
+import { alone, away, embedded, failed, goods, notNow, type Story, seen, silence, withSettings } from './story.ts';
 
 const deployMs = 1_500;
+// After it was looked for what nobody has touched for too long.
+const backMs = 63_000;
+
+// What the bus brings of an order's first fact.
+const messageWith = (subject: string | undefined): Buffer =>
+  Buffer.from(JSON.stringify({ specversion: '1.0', subject, sequence: '0000000001', type: 'OrderCreatedV1' }));
+const messageOf = (recorder: Recorder, id: string | undefined): Buffer =>
+  messageWith(recorder.evidence.orders.get(id ?? '')?.facts[0]?.order_id);
 
 export const ofTroubles: readonly Story[] = [
   {
@@ -21,14 +31,13 @@ export const ofTroubles: readonly Story[] = [
   },
   {
     name: 'a provider that is away for longer than anything may wait',
-    plan: (plan) => alone(withSettings({ maxWaitMs: 3_000 })(plan)),
-    meets: ['waited too long', 'hold while a breaker is open'],
-    trouble: (label, before) =>
-      label === 'payments.authorize' && before < 30 ? { at: 'before', what: 'refuse', error: away } : null,
+    plan: (plan) => ({ ...alone(withSettings({ maxWaitMs: 3_000 })(plan)), isLazy: false }),
+    meets: ['waited too long', 'waited too long untouched', 'outage written down', 'outage over'],
+    trouble: (label, _before, nowMs) =>
+      label === 'payments.authorize' && nowMs < backMs ? { at: 'before', what: 'refuse', error: away } : null,
     tell: async ({ clients: { insist, pause } }) => {
-      await Promise.all(Array.from({ length: 16 }, (_, nth) => insist.place(`long-${nth}`, goods)));
-      await pause(1_000);
-      await insist.place('e', goods);
+      await Promise.all(Array.from({ length: 36 }, (_, nth) => insist.place(`long-${nth}`, goods)));
+      await pause(backMs);
     },
   },
   {
@@ -60,21 +69,32 @@ export const ofTroubles: readonly Story[] = [
       const isAway = label === 'payments.authorize' && before > 0 && before <= 7;
       return isAway ? { at: 'before', what: 'refuse', error: away } : null;
     },
+    meets: ['hint of a job that is gone'],
     tell: async ({ bus, clients, recorder }) => {
       const done = await clients.insist.place('a', goods);
       await clients.pause(500);
       await Promise.all(['b', 'c', 'd'].map((key) => clients.insist.place(key, goods)));
-      const [fact] = recorder.evidence.orders.get(done?.id ?? '')?.facts ?? [];
-      const again = Buffer.from(JSON.stringify({ specversion: '1.0', id: fact?.id, type: fact?.type }));
       for (let times = 0; times < 50; times += 1) {
-        bus.inject(again);
+        bus.inject(messageOf(recorder, done?.id));
         await clients.pause(60);
       }
     },
   },
   {
+    name: 'a message that comes again while its job waits for a retry, and while it runs',
+    plan: (plan) => alone(withSettings({ retryDelayMs: 2_000, retryDelayMsMax: 2_000, processingDelayMs: 200 })(plan)),
+    meets: ['hint during a wait', 'hint of a job under way', 'retry claimed by a poll'],
+    tell: async ({ bus, clients, recorder }) => {
+      const order = await clients.insist.place('a', { ...goods, paymentScenario: 'flaky' });
+      for (let times = 0; times < 20; times += 1) {
+        bus.inject(messageOf(recorder, order?.id));
+        await clients.pause(50);
+      }
+    },
+  },
+  {
     name: 'a deploy, in which the older release meets a fact of the newer',
-    plan: (plan) => ({ ...plan, bus: { ...plan.bus, filters: 'name', doubles: 1 } }),
+    plan: (plan) => ({ ...plan, isDeploying: true, bus: { ...plan.bus, filters: 'name', doubles: 1 } }),
     isNewer: (machine, nowMs) => machine === 'one' || nowMs > deployMs,
     tell: async ({ machines, clients: { insist, pause } }) => {
       await Promise.all(Array.from({ length: 6 }, (_, nth) => insist.place(`new-${nth}`, goods)));
@@ -106,35 +126,43 @@ export const ofTroubles: readonly Story[] = [
   {
     name: 'a bus that brings nothing',
     plan: (plan) => ({ ...plan, bus: { ...plan.bus, loses: 1 } }),
+    meets: ['job claimed by a poll'],
     tell: async ({ clients: { insist } }) => void (await insist.place('a', goods)),
   },
   {
     name: 'work that takes longer than a third of its lease',
     plan: withSettings({ processingDelayMs: 700 }),
-    meets: ['message acknowledged while its work runs', 'lease renewed'],
+    meets: ['job claimed by its hint', 'lease renewed'],
     tell: async ({ clients: { insist } }) => void (await insist.place('a', goods)),
   },
   {
-    name: 'messages that nobody can read, and one of no fact, are parked and read again',
+    name: 'messages that nobody can read, and one of no fact, are dropped',
+    meets: ['unreadable message dropped'],
     tell: async ({ bus, clients }) => {
       await clients.pause(20);
       bus.inject(Buffer.from('no json'));
-      const unknown = { specversion: '1.0', id: '00000000-0000-4000-8000-000000000000', type: 'OrderCreatedV1' };
-      bus.inject(Buffer.from(JSON.stringify(unknown)));
-      await clients.pause(500);
-      await clients.insist.operate();
-      // The fact has come meanwhile: read again, its message is finished.
+      bus.inject(messageWith('00000000-0000-4000-8000-000000000000'));
       await clients.insist.place('a', goods);
     },
   },
   {
-    name: 'a document that is refused becomes a dead letter, and is brought when a person sends it back',
-    refusesDocument: true,
+    name: 'a document that the search refuses, which is sent back',
+    documentsRefused: 1,
+    meets: ['document refused'],
     tell: async ({ clients: { insist, pause } }) => {
       await insist.place('a', goods);
-      await pause(1_500);
+      await pause(2_000);
       await insist.operate();
-      await pause(500);
+    },
+  },
+  {
+    name: 'a process with a database of its own dies in the middle of a call',
+    plan: (plan) => ({ ...embedded(plan), settings: { ...plan.settings, leaseMs: 60_000 } }),
+    meets: ['takeover', 'job claimed by its hint'],
+    trouble: (label, before) =>
+      label === 'payments.authorize' && before === 0 ? { at: 'before', what: 'crash', ms: 100 } : null,
+    tell: async ({ clients: { insist } }) => {
+      await insist.place('a', { ...goods, paymentScenario: 'flaky' });
     },
   },
   {

@@ -12,18 +12,21 @@ import { createModelServer, type ModelServer, type ModelSession } from '../serve
 import type { Backend, Connection } from './backend.ts';
 
 const tableNames = [
-  ...['orders', 'idempotency_keys', 'events', 'cursors', 'deliveries'],
-  ...['dead_letters', 'attempts', 'watermarks', 'audit_log', 'analytics'],
+  ...['orders', 'idempotency_keys', 'events', 'cursors', 'jobs', 'subscriptions', 'dependencies'],
+  ...['dead_letters', 'attempts', 'audit_log', 'analytics'],
 ];
 // As the migration leaves them.
-const emptied = `TRUNCATE ${tableNames.filter((name) => !/cursors|watermarks/.test(name)).join(', ')} RESTART IDENTITY;
-  UPDATE cursors SET read_to = 0, gaps = '{}', token = NULL, lease_until = '-infinity'; UPDATE watermarks SET xid = '0'`;
+const emptied = `TRUNCATE ${tableNames.filter((name) => !/cursors|subscriptions/.test(name)).join(', ')} RESTART IDENTITY;
+  UPDATE cursors SET read_to = 0, gaps = '{}', token = NULL, lease_until = '-infinity'`;
 
 const realTick = () => Date.now();
 
 async function readTables(query: (text: string) => Promise<{ rows: object[] }>) {
   const tables: Record<string, object[]> = {};
-  for (const name of tableNames) tables[name] = (await query(`SELECT * FROM ${name}`)).rows;
+  for (const name of tableNames) {
+    const columns = name === 'events' ? '*, xmin::text AS xid' : '*';
+    tables[name] = (await query(`SELECT ${columns} FROM ${name}`)).rows;
+  }
   return tables;
 }
 

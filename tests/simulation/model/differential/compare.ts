@@ -11,12 +11,14 @@ type Seen = {
   readonly sorts?: boolean;
 };
 
-const xids = ['xid', 'scanned_to', 'complete_to'];
+const xids = ['xid'];
 // Of transactions that wrote no fact: what they are compared with is how many facts are older.
 const moments = ['xmin', 'xact'];
-const clocks = ['due_at', 'waiting_since', 'lease_until', 'started_at', 'ended_at', 'until'];
-const measured = ['waited_ms', 'waitedMs', 'age_ms'];
+const clocks = ['due_at', 'waiting_since', 'lease_until', 'down_since', 'floor', 'until'];
+const measured = ['waited_ms', 'waitedMs', 'age_ms', 'next_due_in_ms', 'nextDueInMs'];
 const durations = ['duration_ms', 'durationMs'];
+// A job is made by the database's clock, an order by its client's, which is further back.
+const recentMs = 1_800_000;
 const sentences = ['message', 'reason_message', 'text'];
 
 export function plain(value: unknown, seen: Seen = {}): string {
@@ -49,10 +51,10 @@ function columnOf(name: string, value: unknown, seen: Seen): unknown {
   if (moments.includes(name)) return seen.older?.(String(value)) ?? 'a transaction';
   if (durations.includes(name)) return 'some time';
   if (measured.includes(name)) return Number(value) > 0;
-  if (clocks.includes(name))
+  if (clocks.includes(name) || (name === 'created_at' && Number(value) > (seen.endMs ?? Infinity) - recentMs))
     return Number(value) === -Infinity ? 'never' : Number(value) <= (seen.endMs ?? 0) ? 'past' : 'future';
   if (sentences.includes(name) && typeof value === 'string') return value.replace(/\d+ (m?s)\b/g, '# $1');
-  if (name === 'missing' && Array.isArray(value)) return [...value].sort();
+  if (name === 'isDown' && Array.isArray(value)) return [...value].sort();
   return toPlain(value, seen);
 }
 

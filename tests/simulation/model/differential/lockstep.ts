@@ -122,6 +122,9 @@ export async function runSchedule(backend: Backend, schedule: Schedule, startMs:
 
 // Statements whose order is a promise, and total.
 const ordered = ['look-at-events', 'list-letters', 'read-open-letters', 'lock-orders', 'read-books'];
-function toText({ name, answer }: Said, seen: Parameters<typeof plain>[1]): string {
+function toText({ name, answer: said }: Said, seen: Parameters<typeof plain>[1]): string {
+  // What a client has chosen has the same name elsewhere.
+  const isNext = name === 'read-next-due' && 'rows' in said;
+  const answer = isNext ? { rows: said.rows.map((row) => ({ next_due_in_ms: Object.values(row)[0] })) } : said;
   return `${name} ${plain(answer, { ...seen, sorts: !ordered.includes(name) })}`;
 }

@@ -9,21 +9,24 @@ import { isRefusal } from '../../../../src/domain/refusals.ts';
 import { nameOf } from '../../../../src/engine/envelope.ts';
 import type { CursorLetter, CursorState, LoggedEvent } from '../../../../src/engine/event-log.ts';
 import { pass } from '../../../../src/engine/gaps.ts';
-import type { System, Unread } from '../../../../src/engine/ports.ts';
-import type { PlaceRequest } from '../../../../src/flow/ports.ts';
+import type { ClaimAnswer, Sought, System } from '../../../../src/engine/ports.ts';
+import type { OrderRecord, PlaceRequest } from '../../../../src/flow/ports.ts';
 import { type JobConsumer, subscriptions, typesOf } from '../../../../src/flow/subscriptions.ts';
 import { countEvents } from '../../../../src/io/postgres/analytics.ts';
 import { createBooks } from '../../../../src/io/postgres/books.ts';
 import type { OrderClaim, OrderWork } from '../../../../src/io/postgres/claim.ts';
 import { createCleanup } from '../../../../src/io/postgres/cleanup.ts';
+import { carryAlong } from '../../../../src/io/postgres/cursors.ts';
 import type { Database } from '../../../../src/io/postgres/database.ts';
-import { endAllLeases } from '../../../../src/io/postgres/deliveries.ts';
+import { createDependencies } from '../../../../src/io/postgres/dependencies.ts';
 import { createReadHistories } from '../../../../src/io/postgres/histories.ts';
+import { lockOrdersOfDueJobs } from '../../../../src/io/postgres/jobs.ts';
+import { endAllLeases } from '../../../../src/io/postgres/leases.ts';
 import { lockOrder, readOrders } from '../../../../src/io/postgres/orders.ts';
 import { someTime } from '../../../support/orders.ts';
 import { silentLog } from '../../../support/silent-log.ts';
 import { createStore, troubleOf } from '../../../support/store.ts';
-import { texts, uuids } from '../values.ts';
+import { integers, texts, uuids } from '../values.ts';
 
 export type Draw = ReturnType<typeof createDraw>;
 
@@ -51,34 +54,30 @@ export function createDraw(seed: number) {
 export type Known = ReturnType<typeof createKnown>;
 
 export function createKnown() {
-  const facts: { readonly id: string; readonly orderId: string; readonly type: string }[] = [];
+  const facts: { readonly orderId: string; readonly version: number; readonly type: string }[] = [];
   const letters: string[] = [];
   // Orders that had a letter.
   const parked: string[] = [];
-  const unread: string[] = [];
   return {
     facts,
     letters,
     parked,
-    unread,
     learn: (name: string, values: readonly unknown[]) => {
-      const learnFacts = (ids: unknown, orders: unknown, types: unknown) => {
-        const [orderIds, names] = [uuids(orders), texts(types)];
-        for (const [i, id] of uuids(ids).entries()) {
-          facts.push({ id, orderId: orderIds[i] as string, type: names[i] as string });
-        }
-      };
-      if (name === 'accept-orders') learnFacts(values[14], values[0], values[15]);
-      if (name === 'append-facts') learnFacts(values[0], values[1], values[3]);
+      if (name === 'accept-orders') {
+        const types = texts(values[15]);
+        for (const [i, orderId] of uuids(values[0]).entries())
+          facts.push({ orderId, version: 1, type: types[i] as string });
+      }
+      if (name === 'append-facts') {
+        const [versions, types] = [integers(values[2]), texts(values[3])];
+        for (const [i, orderId] of uuids(values[1]).entries())
+          facts.push({ orderId, version: versions[i] as number, type: types[i] as string });
+      }
       if (name === 'write-letters') {
         letters.push(...uuids(values[0]));
         parked.push(...uuids(values[1]));
       }
       if (name === 'park-events') letters.push(...uuids(values[0]));
-      if (name === 'park-unread') {
-        letters.push(values[0] as string);
-        unread.push(values[1] as string);
-      }
     },
   };
 }
@@ -129,8 +128,6 @@ const troubles = [
   troubleOf({ class: 'unknown', code: 'timeout' }),
   troubleOf({ class: 'non-retryable', code: 'recall-refused', message: 'a "quoted" word\0, and {a,b}' }),
 ];
-const bodies = ['not json', '{"half":', '\0\x01'].map((text) => Buffer.from(text, 'latin1'));
-
 export type Operation = { readonly name: string; readonly run: () => Promise<unknown> };
 
 export function createOperations(options: {
@@ -178,9 +175,13 @@ export function createOperations(options: {
   function claim(): OrderClaim {
     if (claims.length > 0 && draw.chance(0.15)) return draw.pick(claims);
     const fact = draw.chance(0.05) ? undefined : draw.pick(recent(known.facts));
-    const made = store().claimOf(readerOf(fact?.type ?? 'OrderCreatedV1'), fact?.id ?? system.newId(), {
-      hold: draw.chance(0.1),
-    });
+    const consumer = readerOf(fact?.type ?? 'OrderCreatedV1');
+    const made = {
+      step: store().stepOf(consumer),
+      subject: fact?.orderId ?? system.newId(),
+      version: fact?.version ?? 1,
+      token: system.newToken(),
+    };
     claims.push(made);
     return made;
   }
@@ -213,10 +214,17 @@ export function createOperations(options: {
   // Ids of transactions are each server's own.
   const plainEvents = (events: readonly LoggedEvent[]) => events.map(({ position, event }) => ({ position, event }));
 
+  const keep = (answers: readonly (ClaimAnswer<OrderRecord> | 'locked')[]) => {
+    for (const answer of answers) if (answer !== 'locked' && answer.answer === 'run') works.push(answer.work);
+    return answers;
+  };
+  const sought = () => draw.pick<Sought>(['due', 'due', 'waited-too-long', 'unknown-version']);
+  const someDependency = () => draw.pick(['payments', 'carrier', 'mail']);
+
   const held = () =>
     works
-      .map(({ consumer, fact, token: theirs }) => ({ consumer, eventId: fact.id, token: theirs }))
-      .concat(draw.chance(0.2) ? [{ consumer: 'payment', eventId: system.newId(), token }] : []);
+      .map(({ consumer, fact: { subject, version }, token: theirs }) => ({ consumer, subject, version, token: theirs }))
+      .concat(draw.chance(0.2) ? [{ consumer: 'payment', subject: system.newId(), version: 1, token }] : []);
 
   const operations: Readonly<Record<string, readonly [weight: number, run: () => Promise<unknown>]>> = {
     // One request is in one flush once.
@@ -225,9 +233,7 @@ export function createOperations(options: {
       24,
       async () => {
         const some = draw.some([0], 3).map(claim);
-        const answers = await store().claim(some);
-        for (const answer of answers) if (answer !== 'locked' && answer.answer === 'run') works.push(answer.work);
-        return answers;
+        return keep(await store().claim(some));
       },
     ],
     settle: [
@@ -258,7 +264,7 @@ export function createOperations(options: {
           JSON.stringify({
             ...one,
             isBounded: until !== null,
-            ...(/^(done|running|waiting|unclaimed)$/.test(one.type) ? {} : { at }),
+            ...(/^(running|waiting)$/.test(one.type) ? {} : { at }),
             ...(until === null ? { text } : {}),
           }),
         );
@@ -278,39 +284,32 @@ export function createOperations(options: {
         return [first, second];
       },
     ],
-    renew: [5, async () => new Set(await store().inbox.renew(held()))],
-    due: [
-      5,
+    renew: [5, async () => new Set(await store().jobs.renew(held()))],
+    poll: [
+      14,
       async () => {
-        const only = draw.pick(['all', 'all', 'waited-too-long'] as const);
-        return new Set(await store().inbox.due(draw.pick(subscriptions).consumer, 100, only));
+        const { jobs, stepOf } = store();
+        // Which of those that are due at one moment come first is nobody's promise.
+        const { answers, nextDueInMs } = await jobs.claimDue(stepOf(draw.pick(subscriptions).consumer), 100, sought());
+        return { answers: new Set(keep(answers)), nextDueInMs };
       },
     ],
-    missed: [
-      9,
+    // A poll that knows other types, and other bounds.
+    'look-for-jobs': [
+      6,
       () => {
         const row = draw.pick(subscriptions);
-        return store().inbox.missed(row.consumer, draw.pick(typesOf(row)), draw.pick([0, 0, 2 * hourMs]), 100);
+        const { consumer, dependencies } = row;
+        const [types, patienceMs] = [draw.pick([typesOf(row), []]), draw.pick([0, 0, hourMs])];
+        const asked = { consumer, dependencies, types, patienceMs, sought: sought(), floor: new Date(0), limit: 100 };
+        return database.transaction(async (query) => {
+          const rows = await lockOrdersOfDueJobs(query, asked);
+          return new Set(rows.map((found) => `${found.order_id} ${found.job_version}`));
+        });
       },
     ],
-    park: [
-      5,
-      () => {
-        const unread: Unread = {
-          body: draw.pick(bodies),
-          eventId: draw.chance(0.5) ? system.newId() : null,
-          eventType: draw.pick([null, 'SomethingV1']),
-          code: draw.pick(['unreadable', 'unknown-fact']),
-          message: 'it is unreadable',
-        };
-        return store().inbox.park(draw.pick(['payment', 'notification']), unread);
-      },
-    ],
-    'finish-unread': [
-      3,
-      () =>
-        store().inbox.finishUnread(draw.pick(['payment', 'notification']), draw.pick(known.unread) ?? system.newId()),
-    ],
+    'dependency-down': [2, () => createDependencies(database).down(someDependency())],
+    'dependency-up': [1, () => createDependencies(database).up(someDependency())],
     books: [2, () => createBooks(database).countries({ from: null, to: draw.pick([null, '2000-01-01']) })],
     hold: [
       5,
@@ -322,6 +321,7 @@ export function createOperations(options: {
       },
     ],
     release: [1, () => store().cursors.release(cursor(), token)],
+    'carry-along': [2, () => carryAlong(database.query, cursor())],
     look: [
       6,
       async () => {

@@ -1,8 +1,8 @@
 // cursors, and the look at the event log: cursors.ts.
 
-import type { CursorRow, EventRow } from '../schema.ts';
+import type { CursorRow, EventRow, LetterRow } from '../schema.ts';
 import { holds, toMultirange, toSpans, union } from '../spans.ts';
-import { bigint, float, integer, text, texts, time, uuid, uuids } from '../values.ts';
+import { bigint, float, integer, integers, text, texts, time, uuid, uuids } from '../values.ts';
 import { factColumns } from './facts.ts';
 import { type Ask, compare, equal, ones, type Row, type Statement } from './statement.ts';
 
@@ -56,20 +56,20 @@ function look({ tables, nowMs, xmin }: Ask, [readToGiven, gapsGiven, limit]: rea
 }
 
 function* parkEvents({ tables, tx }: Ask, values: readonly unknown[]) {
-  const [ids, orders, consumers, events, types] = [
+  const [ids, orders, versions, consumers] = [
     uuids(values[0]),
     uuids(values[1]),
-    texts(values[2]),
-    uuids(values[3]),
-    texts(values[4]),
+    integers(values[2]),
+    texts(values[3]),
   ];
-  const [classes, codes, messages, failedAt] = [texts(values[5]), texts(values[6]), texts(values[7]), time(values[8])];
+  const [events, types, classes] = [uuids(values[4]), texts(values[5]), texts(values[6])];
+  const [codes, messages, failedAt] = [texts(values[7]), texts(values[8]), time(values[9])];
   for (const [i, id] of ids.entries()) {
-    const row = {
-      ...{ id, order_id: orders[i] as string, consumer: consumers[i] as string, delivery_id: events[i] as string },
-      ...{ event_id: events[i] as string, event_type: types[i] as string, failure_class: classes[i] as string },
-      ...{ code: codes[i] as string, message: messages[i] as string, attempts: 1, failed_at: failedAt },
-      ...{ raw: null, closed_at: null, closed_how: null },
+    const row: LetterRow = {
+      ...{ id, order_id: orders[i] as string, version: versions[i] as number, consumer: consumers[i] as string },
+      ...{ event_id: events[i] as string, event_type: types[i] as string, epoch: 0 },
+      ...{ failure_class: classes[i] as string, code: codes[i] as string, message: messages[i] as string },
+      ...{ attempts: 1, failed_at: failedAt, closed_at: null, closed_how: null },
     };
     yield* tables.deadLetters.insert(tx, row, 'open');
   }
@@ -79,10 +79,10 @@ function* parkEvents({ tables, tx }: Ask, values: readonly unknown[]) {
 // Which cursors are those of a consumer: its own, or one per search engine.
 const isOf = (consumer: string, { reader }: CursorRow) => reader.split('.')[0] === consumer;
 
-function* reopenEvents({ tables, tx }: Ask, [consumersGiven, eventIds]: readonly unknown[]) {
+function* reopenEvents({ tables, tx }: Ask, [orderId, consumersGiven, versions]: readonly unknown[]) {
   const consumers = texts(consumersGiven);
-  const letters = uuids(eventIds).flatMap((id, i) => {
-    const event = tables.events.get(tx, id);
+  const letters = integers(versions).flatMap((version, i) => {
+    const event = tables.events.get(tx, `${uuid(orderId)} ${version}`);
     return event === null ? [] : [{ consumer: consumers[i] as string, position: event.position }];
   });
   const changes = [...tables.cursors.all(tx)]
@@ -128,6 +128,15 @@ export const cursorStatements: Readonly<Record<string, Statement>> = {
 
   'move-cursor': function* (ask, [reader, readTo, gaps, ...to]) {
     return ones(yield* move(ask, reader, isAt(readTo, gaps), to));
+  },
+
+  'carry-along': function* ({ tables, tx, nowMs }, [reader]) {
+    const read_to = tables.eventsAbove(0).at(-1)?.position ?? null;
+    const where = (row: CursorRow) =>
+      Number(row.lease_until) <= nowMs() && ((read_to !== null && row.read_to < read_to) || row.gaps !== '{}');
+    const to = (row: CursorRow) => ({ ...row, read_to: read_to as number, gaps: '{}' });
+    yield* tables.cursors.change(tx, [{ found: tables.cursors.find(tx, text(reader)), where, to }]);
+    return [];
   },
 
   'park-events': parkEvents,

@@ -1,9 +1,9 @@
-// events and watermarks: events.ts, and the scan of inbox.ts.
+// events, with the jobs that they make: events.ts.
 
-import type { EventRow, Tables, WatermarkRow } from '../schema.ts';
+import { type EventRow, newJob, type Tables } from '../schema.ts';
 import type { Waiting } from '../table.ts';
 import type { Transaction } from '../transactions.ts';
-import { float, integer, integers, type Json, jsons, SqlError, text, texts, times, uuids } from '../values.ts';
+import { integers, type Json, jsons, SqlError, texts, times, uuids } from '../values.ts';
 import { type Ask, compare, type Row, type Statement } from './statement.ts';
 
 export const factColumns = (e: EventRow): Row => ({
@@ -24,7 +24,7 @@ export function* insertFact(
   tables: Tables,
   tx: Transaction,
   data: Json | null,
-  fact: Omit<EventRow, 'data' | 'xid' | 'position'>,
+  fact: Omit<EventRow, 'data' | 'position' | 'xid'>,
 ): Waiting<void> {
   // No character of UTF-16 needs more than three bytes of UTF-8.
   if (data !== null && data.text.length * 3 > dataBytesMax && Buffer.byteLength(data.text) > dataBytesMax) {
@@ -33,10 +33,21 @@ export function* insertFact(
   // The transaction's id before the number.
   const xid = String(tx.assignXid());
   const position = tables.nextPosition();
-  yield* tables.events.insert(tx, { ...fact, data: (data?.value ?? null) as EventRow['data'], xid, position });
+  yield* tables.events.insert(tx, { ...fact, data: (data?.value ?? null) as EventRow['data'], position, xid });
 }
 
-function* appendFacts({ tables, tx }: Ask, values: readonly unknown[]) {
+// A job for every consumer that subscribes to the type of an event.
+export function* insertJobs(
+  { tables, tx, startedMs }: Ask,
+  { order_id, version, type }: Pick<EventRow, 'order_id' | 'version' | 'type'>,
+): Waiting<void> {
+  for (const { row } of tables.subscriptions.findAll(tx, 'type', type)) {
+    yield* tables.jobs.insert(tx, newJob({ order_id, version, consumer: row.consumer }, type, startedMs()));
+  }
+}
+
+function* appendFacts(ask: Ask, values: readonly unknown[]) {
+  const { tables, tx } = ask;
   const [ids, orders, versions, types, data] = [
     uuids(values[0]),
     uuids(values[1]),
@@ -50,74 +61,26 @@ function* appendFacts({ tables, tx }: Ask, values: readonly unknown[]) {
     texts(values[7]),
     times(values[8]),
   ];
+  const [attempts, durations] = [integers(values[9]), integers(values[10])];
   const facts = ids.map((id, i) => ({
-    i,
-    id,
-    order_id: orders[i] as string,
-    version: versions[i] as number,
-    type: types[i] as string,
-    correlation_id: correlations[i] as string,
-    causation_id: causations[i] as string | null,
-    traceparent: parents[i] as string | null,
-    time: moments[i] as Date,
+    data: data[i] ?? null,
+    fact: {
+      id,
+      order_id: orders[i] as string,
+      version: versions[i] as number,
+      type: types[i] as string,
+      correlation_id: correlations[i] as string,
+      causation_id: causations[i] as string | null,
+      traceparent: parents[i] as string | null,
+      time: moments[i] as Date,
+      attempt: attempts[i] as number | null,
+      duration_ms: durations[i] as number | null,
+    },
   }));
-  facts.sort((one, other) => compare(one.order_id, other.order_id) || one.version - other.version);
-  for (const { i, ...fact } of facts) yield* insertFact(tables, tx, data[i] ?? null, fact);
+  facts.sort(({ fact: one }, { fact: other }) => compare(one.order_id, other.order_id) || one.version - other.version);
+  for (const { fact, data } of facts) yield* insertFact(tables, tx, data, fact);
+  for (const { fact } of facts) yield* insertJobs(ask, fact);
   return [];
 }
 
-// Facts behind the mark whose transactions have ended, at least `limit` and the last transaction whole.
-function scanOf({ tables, xmin }: Ask, type: string, behind: number, limit: number): readonly EventRow[] {
-  const facts = tables.factsOfType(type);
-  let from = facts.length;
-  while (from > 0 && Number((facts[from - 1] as EventRow).xid) > behind) from -= 1;
-  const below = xmin();
-  let to = from;
-  while (to < facts.length) {
-    const { xid } = facts[to] as EventRow;
-    if (Number(xid) >= below || (to - from >= limit && xid !== (facts[to - 1] as EventRow).xid)) break;
-    to += 1;
-  }
-  return facts.slice(from, to);
-}
-
-const scanMissed: Statement = (ask, [consumerGiven, typeGiven, fromGiven, olderThanMs, limit]) => {
-  const { tables, tx, nowMs } = ask;
-  const [consumer, type] = [text(consumerGiven), text(typeGiven)];
-  const rowsMax = Number(/FETCH FIRST (\d+) ROWS WITH TIES/.exec(ask.text)?.[1]);
-  const mark = tables.watermarks.get(tx, `${consumer} ${type}`);
-  const scan = mark === null ? [] : scanOf(ask, type, Number(text(fromGiven) ?? mark.xid), rowsMax);
-  const isMissing = (fact: EventRow) => tables.deliveries.get(tx, `${fact.id} ${consumer}`) === null;
-  const missing = scan.filter(isMissing);
-  const gap = missing[0];
-  const complete = gap === undefined ? scan : scan.filter((fact) => Number(fact.xid) < Number(gap.xid));
-  const [now, ageMs] = [nowMs(), float(olderThanMs)];
-  const isOld = ({ time }: EventRow) => time.getTime() < now - ageMs || time.getTime() > now;
-  const old = missing.filter(isOld);
-  const reachedEnd = scan.length < rowsMax || !scan.every(isOld);
-  return [
-    {
-      scanned_to: scan.at(-1)?.xid ?? null,
-      complete_to: complete.at(-1)?.xid ?? null,
-      reached_end: reachedEnd,
-      missing: old.length === 0 ? null : old.slice(0, integer(limit)).map((fact) => fact.id),
-    },
-  ];
-};
-
-export const factStatements: Readonly<Record<string, Statement>> = {
-  'append-facts': appendFacts,
-
-  'read-known-facts': ({ tables, tx }, [ids]) =>
-    [...new Set(uuids(ids))].filter((id) => tables.events.get(tx, id) !== null).map((id) => ({ id })),
-
-  'scan-missed': scanMissed,
-
-  'advance-watermark': function* ({ tables, tx }, [consumer, type, xidGiven]) {
-    const xid = text(xidGiven);
-    const found = tables.watermarks.find(tx, `${text(consumer)} ${text(type)}`);
-    const where = (mark: WatermarkRow) => Number(mark.xid) < Number(xid);
-    yield* tables.watermarks.change(tx, [{ found, where, to: (mark: WatermarkRow) => ({ ...mark, xid }) }]);
-    return [];
-  },
-};
+export const factStatements: Readonly<Record<string, Statement>> = { 'append-facts': appendFacts };

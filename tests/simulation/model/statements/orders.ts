@@ -1,8 +1,8 @@
-// orders and idempotency_keys: accept.ts, orders.ts and the locking statement of claim.ts.
+// orders and idempotency_keys: accept.ts, orders.ts, and the audit log of desk.ts.
 
 import { type EffectColumns, noEffects, type OrderRow } from '../schema.ts';
 import { bigints, byteses, integers, jsons, text, texts, times, uuid, uuids } from '../values.ts';
-import { factColumns, insertFact } from './facts.ts';
+import { insertFact, insertJobs } from './facts.ts';
 import { type Ask, compare, equal, ones, type Row, type Statement } from './statement.ts';
 
 export const orderColumns = (o: OrderRow): Row => ({
@@ -41,9 +41,10 @@ const effectColumns = (o: OrderRow): EffectColumns => ({
   booking_first_used_at: o.booking_first_used_at,
   booking_reference: o.booking_reference,
 });
-const recordColumns = (o: OrderRow): Row => ({ ...orderColumns(o), ...effectColumns(o) });
+export const recordColumns = (o: OrderRow): Row => ({ ...orderColumns(o), ...effectColumns(o) });
 
-function* acceptOrders({ tables, tx }: Ask, values: readonly unknown[]) {
+function* acceptOrders(ask: Ask, values: readonly unknown[]) {
+  const { tables, tx } = ask;
   const [ids, keys, fingerprints] = [uuids(values[0]), texts(values[1]), byteses(values[2])];
   const [amounts, currencies, countries, items] = [
     bigints(values[3]),
@@ -101,6 +102,8 @@ function* acceptOrders({ tables, tx }: Ask, values: readonly unknown[]) {
 
   // One order that is in the request twice would have its fact twice.
   const placed = requests.filter(({ id }) => orderIds.has(id));
+  // PostgreSQL runs the parts of WITH that nobody reads from the last to the first.
+  for (const { i, id } of placed) yield* insertJobs(ask, { order_id: id, version: 1, type: types[i] as string });
   for (const { i, id, created_at } of placed) {
     yield* insertFact(tables, tx, data[i] ?? null, {
       id: eventIds[i] as string,
@@ -111,6 +114,8 @@ function* acceptOrders({ tables, tx }: Ask, values: readonly unknown[]) {
       causation_id: null,
       traceparent: parents[i] as string | null,
       time: created_at,
+      attempt: null,
+      duration_ms: null,
     });
   }
   return [...orderIds].map((id) => ({ id }));
@@ -167,24 +172,6 @@ function* updateOrders({ tables, tx }: Ask, values: readonly unknown[]) {
   return ones(yield* tables.orders.change(tx, changes));
 }
 
-// Facts with their orders, and whether their reader's mark is past them.
-function factsOfKeys({ tables, tx }: Ask, [eventIds, consumers]: readonly unknown[]) {
-  const { orders, events, watermarks } = tables;
-  const names = texts(consumers);
-  return uuids(eventIds).flatMap((eventId, i) => {
-    const event = events.get(tx, eventId);
-    const order = event && orders.find(tx, event.order_id);
-    if (!event || !order) return [];
-    const consumer = names[i] as string;
-    const row = () => {
-      const mark = watermarks.get(tx, `${consumer} ${event.type}`);
-      const isBelow = mark !== null && Number(event.xid) <= Number(mark.xid);
-      return { consumer, ...factColumns(event), ...recordColumns(order.row), is_below_watermark: isBelow };
-    };
-    return [{ order, row }];
-  });
-}
-
 export const orderStatements: Readonly<Record<string, Statement>> = {
   'accept-orders': acceptOrders,
 
@@ -236,10 +223,9 @@ export const orderStatements: Readonly<Record<string, Statement>> = {
     });
   },
 
-  'lock-orders-of-facts': (ask, values) => {
-    const found = factsOfKeys(ask, values);
-    found.sort((one, other) => compare(one.order.row.id, other.order.row.id));
-    return found.filter(({ order }) => ask.tables.orders.tryLock(ask.tx, order)).map(({ row }) => row());
+  'lock-orders-by-id': ({ tables, tx }, [ids]) => {
+    const found = [...new Set(uuids(ids))].sort(compare).map((id) => tables.orders.find(tx, id));
+    return found.flatMap((one) => (one === null || !tables.orders.tryLock(tx, one) ? [] : [recordColumns(one.row)]));
   },
 
   'update-orders': updateOrders,

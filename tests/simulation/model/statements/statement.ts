@@ -12,9 +12,11 @@ export type Ask = {
   readonly tx: Transaction;
   // clock_timestamp() in ms.
   readonly nowMs: () => number;
+  // now(): when the transaction began, in ms.
+  readonly startedMs: () => number;
   // pg_snapshot_xmin(pg_current_snapshot()).
   readonly xmin: () => number;
-  // The statement itself, for a number that is written in it.
+  // The statement itself, where it comes in several forms.
   readonly text: string;
 };
 export type Statement = (ask: Ask, values: readonly unknown[]) => Row[] | Waiting<Row[]>;
