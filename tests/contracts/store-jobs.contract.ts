@@ -117,6 +117,16 @@ export function jobsContract(open: () => Store): void {
       assert.deepEqual(await sql('SELECT name FROM dependencies'), [{ name: 'carrier' }]);
     });
 
+    it('claims a job whose writer was slow to commit, though younger ones were claimed before it', async () => {
+      const { placed } = open();
+      await clear();
+      await placed();
+      assert.equal((await look()).works.length, 1);
+      const slow = await placed();
+      await dueAgo(slow.eventId, 30_000);
+      assert.deepEqual((await look()).subjects, [slow.order.id]);
+    });
+
     it('ends what nobody needs any more, and what has two jobs gets the second by the next look', async () => {
       const { placed, desk, jobInWords, sql } = open();
       await clear();
