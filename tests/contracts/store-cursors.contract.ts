@@ -166,7 +166,11 @@ export function cursorContract(open: () => Store): void {
       const [letter] = await openLetters(order.id);
       assert.ok(letter && !isRefusal(await desk.reprocessLetter(letter.id, 'c-1')));
       assert.deepEqual((await rowOf('analytics')).gaps, toText([{ from: position, to: position }]));
-      assert.deepEqual(await open().sql(`SELECT FROM jobs WHERE consumer = 'analytics'`), [], 'nobody would do its job');
+      assert.deepEqual(
+        await open().sql(`SELECT FROM jobs WHERE consumer = 'analytics'`),
+        [],
+        'nobody would do its job',
+      );
       const again = await cursors.locked('analytics', async ({ look }) => (await look(10)).events.length);
       assert.equal(again, 1);
     });
