@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { takeoversMax } from '../../src/engine/admit.ts';
+import { endAllLeases } from '../../src/io/postgres/leases.ts';
 import { answersOf, authorized, declined, type Store, troubleOf } from '../support/store.ts';
 
 export function claimContract(open: () => Store): void {
@@ -123,6 +124,15 @@ export function claimContract(open: () => Store): void {
       // Its call may be on the way.
       assert.deepEqual(await effect(order.id, 'authorization'), { state: 'unknown', token: work.token });
       assert.equal((await rowsOf(order.id)).attempts, 1);
+    });
+
+    it('after the only process has died is a takeover at once, of whatever it held', async () => {
+      const { placed, claimed, sql, jobInWords } = open();
+      const { eventId } = await placed();
+      await claimed('payment', eventId);
+      await endAllLeases(sql);
+      await claimed('payment', eventId);
+      assert.equal(await jobInWords('payment', eventId), 'claimed 1/1');
     });
 
     it('after five workers died on one order charges no attempt, and goes on', async () => {

@@ -5,7 +5,7 @@ import { beforeEach, describe, it } from 'node:test';
 import { isRefusal } from '../../src/domain/refusals.ts';
 import type { CursorLetter, LoggedEvent } from '../../src/engine/event-log.ts';
 import { pass } from '../../src/engine/gaps.ts';
-import { toSpans, toText } from '../../src/io/postgres/cursors.ts';
+import { carryAlong, toSpans, toText } from '../../src/io/postgres/cursors.ts';
 import { authorized, declined, type Store, troubleOf } from '../support/store.ts';
 
 export function cursorContract(open: () => Store): void {
@@ -166,8 +166,25 @@ export function cursorContract(open: () => Store): void {
       const [letter] = await openLetters(order.id);
       assert.ok(letter && !isRefusal(await desk.reprocessLetter(letter.id, 'c-1')));
       assert.deepEqual((await rowOf('analytics')).gaps, toText([{ from: position, to: position }]));
+      assert.deepEqual(
+        await open().sql(`SELECT FROM jobs WHERE consumer = 'analytics'`),
+        [],
+        'nobody would do its job',
+      );
       const again = await cursors.locked('analytics', async ({ look }) => (await look(10)).events.length);
       assert.equal(again, 1);
+    });
+
+    it('that nobody reads is carried to the end of the log, and one that is read is left alone', async () => {
+      const { cursors, system, sql, placed } = open();
+      const token = system.newToken();
+      const at = await cursors.hold('relay', token, 60_000);
+      await placed();
+      await carryAlong(sql, 'relay');
+      assert.deepEqual((await rowOf('relay')).read_to, at?.readTo);
+      await cursors.release('relay', token);
+      await carryAlong(sql, 'relay');
+      assert.deepEqual((await rowOf('relay')).read_to, await lastPosition());
     });
 
     it('that has not come to an event yet needs no gap for it', async () => {

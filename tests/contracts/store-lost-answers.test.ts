@@ -98,6 +98,15 @@ for (const cut of ['the answer', 'the statement'] as const) {
       }
     });
 
+    it('what a look has picked is claimed once, and known to who looked', async () => {
+      await look.sql('DELETE FROM jobs');
+      const placed = await Promise.all([look.placed(), look.placed()]);
+      const { answers } = await withCut('COMMIT', cut, () => store.jobs.claimDue(store.stepOf('payment'), 10, 'due'));
+      const found = answers.flatMap((answer) => (answer.answer === 'run' ? [answer.work.fact.subject] : []));
+      assert.deepEqual(found.sort(), placed.map(({ order }) => order.id as string).sort());
+      for (const { eventId } of placed) assert.equal(await look.jobInWords('payment', eventId), 'claimed 1/0');
+    });
+
     it('a takeover is counted once', async () => {
       const { eventId, order } = await look.placed();
       await look.claimed('payment', eventId);

@@ -291,6 +291,20 @@ describe('a row that changes between reading and writing', { timeout: 90_000 }, 
     assert.equal(await one.jobInWords('payment', eventId), 'claimed 1/0');
   });
 
+  it('is seen as it is when its order has been locked, not as it was before', async () => {
+    const { eventId } = await one.placed();
+    const them = await stranger();
+    await them.query('LOCK TABLE orders IN ACCESS EXCLUSIVE MODE');
+    const claiming = one.claim([one.claimOf('payment', eventId)]);
+    // Its failure is looked at below.
+    claiming.catch(() => {});
+    await waitingForLock(1);
+    const take = `UPDATE jobs SET token = gen_random_uuid(), lease_until = clock_timestamp() + interval '1 hour' WHERE order_id = $1`;
+    await them.query(take, [one.keyOfEvent(eventId).subject]);
+    await them.end('COMMIT');
+    assert.deepEqual(answersOf(await claiming), ['busy']);
+  });
+
   it('is not ended when somebody else owns it now: the settle is stale and writes nothing', async () => {
     const { order, eventId } = await one.placed();
     const work = await one.claimed('payment', eventId);

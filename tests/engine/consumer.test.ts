@@ -341,7 +341,7 @@ describe('a consumer', { timeout: 20_000 }, () => {
   });
 
   it('stops taking, and is stopped when what runs has settled', async () => {
-    const { consumer, hint, world, settles, claims, system } = setUp({ concurrency: 1 });
+    const { consumer, hint, world, settles, claims, system } = setUp({ concurrency: 2 });
     const gate = door();
     world.perform = () => gate.passed;
     await hint(factOf(1));
