@@ -10,7 +10,7 @@ import { checkDatabase, schemaMistake } from '../../src/io/postgres/health.ts';
 import { expectedVersion, migrate, schemaVersion } from '../../src/io/postgres/migrate.ts';
 import { subscribedTypes } from '../../src/main/open-database.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
-import { connect, createStore } from '../support/store.ts';
+import { authorized, connect, createStore } from '../support/store.ts';
 import { until } from '../support/until.ts';
 
 const root = dirname(dirname(import.meta.dirname));
@@ -120,8 +120,9 @@ describe('migrating a PostgreSQL server', { concurrency: true }, () => {
     const database = connect(url, 1);
     await migrate(database, subscribedTypes);
     const store = createStore(database);
-    const { eventId } = await store.placed();
+    const [{ eventId }, done] = [await store.placed(), await store.placed()];
     await store.claimed('payment', eventId);
+    await store.settleOnce(store.doneWith(await store.claimed('payment', done.eventId), authorized));
     const before = await contentOf(url);
     await migrate(database, subscribedTypes);
     await database.close();
