@@ -5,6 +5,7 @@
 // done. `void` and `recall` claim the key for good: where nothing was done under it, nothing ever will
 // be ("not found" would prove nothing, for the first call may still be on its way).
 
+import type { Effect, EffectName } from '../domain/effects.ts';
 import type { Happened } from '../domain/events.ts';
 import type { ProductType } from '../domain/money.ts';
 import type { Item, Order, OrderId, PaymentScenario } from '../domain/order.ts';
@@ -101,24 +102,7 @@ export type Mail = {
 
 export type Partners = { readonly payments: Payments; readonly carrier: Carrier; readonly mail: Mail };
 
-// An effect in the outside world: what we meant to do, under which key, and what came of it.
-// `intent` and `unknown` = it may exist; `none` = certainly without effect so far.
-export type EffectName = 'authorization' | 'booking';
-export type EffectState = 'intent' | 'unknown' | 'none' | 'done' | 'declined' | 'undone' | 'stuck';
-export type Effect = {
-  readonly name: EffectName;
-  readonly key: string;
-  readonly generation: number;
-  readonly state: EffectState;
-  // The claim that may write this row; an undo takes it from the do.
-  readonly token: string;
-  readonly firstUsedAt: Date;
-  // The partner's own id once known.
-  readonly reference: string | null;
-  readonly expiresAt: Date | null;
-};
-
-// The subject of every step: the order and its effects, as the transaction sees them.
+// The subject of every step: the order and its effects, which are one row and change under one lock.
 export type OrderRecord = {
   readonly order: Order;
   readonly effects: { readonly [N in EffectName]?: Effect };
@@ -128,7 +112,7 @@ export type OrderRecord = {
 export type OrderChange = {
   readonly order: Order;
   readonly facts: readonly Happened[];
-  // Full rows; written under the claim's token (a claim takes the row, a settle must still own it).
+  // Each as a whole. A claim takes them for its token; a settle must still hold them by it.
   readonly effects: readonly Omit<Effect, 'token'>[];
   // What is added to the books; only of a step that ends at its claim.
   readonly counts?: readonly Count[];

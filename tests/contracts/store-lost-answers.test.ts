@@ -203,12 +203,12 @@ describe('when the server ends a connection in the middle of a flush', { timeout
   });
 
   it('claiming runs again and counts one attempt', async () => {
-    const { order, eventId } = await look.placed();
+    const { eventId } = await look.placed();
     await look.settleOnce(look.waitingFor(await look.claimed('payment', eventId), 0, true));
     await look.makeDue('payment', eventId);
     const group = grouped<OrderClaim, ClaimAnswer<OrderRecord>>(store.claim);
-    const lock = 'SELECT 1 FROM effects WHERE order_id = $1 FOR UPDATE';
-    const answer = await whileEnded(lock, [order.id], () => group.add(look.claimOf('payment', eventId)));
+    const lock = 'SELECT 1 FROM deliveries WHERE event_id = $1 FOR UPDATE';
+    const answer = await whileEnded(lock, [eventId], () => group.add(look.claimOf('payment', eventId)));
     assert.equal(answer.answer, 'run');
     assert.ok(group.flushes() >= 2);
     assert.equal(await look.deliveryInWords('payment', eventId), 'running 2/0');
@@ -218,8 +218,8 @@ describe('when the server ends a connection in the middle of a flush', { timeout
     const { order, eventId } = await look.placed();
     const work = await look.claimed('payment', eventId);
     const group = grouped<OrderSettle, SettleAnswer>(store.settle);
-    const lock = 'SELECT 1 FROM effects WHERE order_id = $1 FOR UPDATE';
-    const answer = await whileEnded(lock, [order.id], () => group.add(look.doneWith(work, authorized)));
+    const lock = 'SELECT 1 FROM deliveries WHERE event_id = $1 FOR UPDATE';
+    const answer = await whileEnded(lock, [eventId], () => group.add(look.doneWith(work, authorized)));
     assert.equal(answer, 'settled');
     assert.ok(group.flushes() >= 2);
     assert.deepEqual(await look.factsOf(order.id), ['OrderCreatedV1', 'PaymentAuthorizedV1']);

@@ -284,16 +284,6 @@ describe('a row that changes between reading and writing', { timeout: 90_000 }, 
     assert.equal(await one.deliveryInWords('payment', eventId), 'running 1/0');
     assert.deepEqual(await one.factsOf(order.id), ['OrderCreatedV1']);
   });
-
-  it('takes everything else of the settle back when it is an effect that somebody took', async () => {
-    const { order, eventId } = await one.placed();
-    const work = await one.claimed('payment', eventId);
-    await one.sql('UPDATE effects SET token = gen_random_uuid() WHERE order_id = $1', [order.id]);
-    await assert.rejects(one.settle([one.doneWith(work, authorized)]), GuardMissedError);
-    assert.equal(await one.deliveryInWords('payment', eventId), 'running 1/0');
-    assert.deepEqual(await one.factsOf(order.id), ['OrderCreatedV1']);
-    assert.equal((await one.order(order.id)).payment, 'pending');
-  });
 });
 
 describe('a fact that is committed late', { timeout: 90_000 }, () => {

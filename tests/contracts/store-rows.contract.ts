@@ -8,9 +8,9 @@ import {
   endDeliveriesIfHeld,
   renewLeases,
 } from '../../src/io/postgres/deliveries.ts';
-import { updateEffectsIfHeld } from '../../src/io/postgres/effects.ts';
+import { EntryFailedError } from '../../src/io/postgres/errors.ts';
 import { updateOrdersIfUnchanged } from '../../src/io/postgres/orders.ts';
-import { effectWith } from '../support/orders.ts';
+import { effectWith, someToken } from '../support/orders.ts';
 import { authorized, type Store } from '../support/store.ts';
 
 export function guardContract(open: () => Store): void {
@@ -19,7 +19,10 @@ export function guardContract(open: () => Store): void {
       const { placed, sql, order } = open();
       const { order: from } = await placed();
       const to = { ...from, status: 'PROCESSING' as const, version: 2 };
-      const hits = (stale: object) => updateOrdersIfUnchanged(sql, [{ from: { ...from, ...stale }, to }]);
+      const hits = (stale: object) => {
+        const update = { from: { order: { ...from, ...stale }, effects: {} }, to: { order: to, effects: {} } };
+        return updateOrdersIfUnchanged(sql, [update]);
+      };
       assert.equal(await hits({ version: 2 }), 0);
       assert.equal(await hits({ status: 'PROCESSING' }), 0);
       assert.deepEqual(await order(from.id), from);
@@ -80,19 +83,26 @@ export function guardContract(open: () => Store): void {
     });
 
     it('of an effect needs the token of who took it last', async () => {
-      const { placed, sql, system, claimed, effect } = open();
+      const { placed, sql, claimed, endingOf, settle, effect, deliveryInWords } = open();
       const { order, eventId } = await placed();
-      const { token, subject } = await claimed('payment', eventId);
+      const work = await claimed('payment', eventId);
       const done = effectWith('authorization', {
-        ...subject.effects.authorization,
+        ...work.subject.effects.authorization,
         state: 'done',
         reference: 'auth-1',
       });
-      const write = (by: string) => updateEffectsIfHeld(sql, [{ orderId: order.id, effect: { ...done, token: by } }]);
-      assert.equal(await write(system.newToken()), 0);
-      assert.deepEqual(await effect(order.id, 'authorization'), { state: 'intent', token });
-      assert.equal(await write(token), 1);
-      assert.deepEqual(await effect(order.id, 'authorization'), { state: 'done', token });
+      // A step that does not ask who holds it.
+      const write = () =>
+        settle([endingOf(work, { change: (record) => ({ order: record.order, facts: [], effects: [done] }) })]);
+      const take = (token: string) =>
+        sql('UPDATE orders SET authorization_token = $2 WHERE id = $1', [order.id, token]);
+      await take(someToken);
+      await assert.rejects(write(), EntryFailedError);
+      assert.deepEqual(await effect(order.id, 'authorization'), { state: 'intent', token: someToken });
+      assert.equal(await deliveryInWords('payment', eventId), 'running 1/0');
+      await take(work.token);
+      assert.deepEqual(await write(), ['settled']);
+      assert.deepEqual(await effect(order.id, 'authorization'), { state: 'done', token: work.token });
     });
 
     it('of a lease extends only one that still holds, and tells which are lost', async () => {
@@ -126,6 +136,18 @@ type Table = { readonly row: Record<string, unknown>; readonly refuses: Record<s
 const id = (nth: number) => `00000000-0000-7000-8000-00000000000${nth}`;
 const at = new Date('2026-11-21T07:00:00.000Z');
 const reason = { reason_code: 'x', reason_message: 'y' };
+const authorization = {
+  authorization_generation: 0,
+  authorization_state: 'intent',
+  authorization_token: id(9),
+  authorization_first_used_at: at,
+};
+const booking = {
+  booking_generation: 0,
+  booking_state: 'intent',
+  booking_token: id(9),
+  booking_first_used_at: at,
+};
 
 const tables: Record<string, Table> = {
   orders: {
@@ -173,6 +195,21 @@ const tables: Record<string, Table> = {
         { id: id(2), status: 'PROCESSED', payment: 'authorized' },
         { id: id(2), status: 'PROCESSED', fulfillment: 'scheduled' },
         { id: id(2), status: 'PROCESSED', payment: 'voided', fulfillment: 'scheduled' },
+      ],
+      orders_authorization_generation_check: [{ id: id(2), ...authorization, authorization_generation: -1 }],
+      orders_authorization_state_check: [{ id: id(2), ...authorization, authorization_state: 'maybe' }],
+      orders_booking_generation_check: [{ id: id(2), ...booking, booking_generation: -1 }],
+      orders_booking_state_check: [{ id: id(2), ...booking, booking_state: 'maybe' }],
+      orders_effects_are_whole: [
+        ...Object.keys(authorization).map((column) => ({ id: id(2), ...authorization, [column]: null })),
+        ...Object.keys(booking).map((column) => ({ id: id(2), ...booking, [column]: null })),
+        { id: id(2), authorization_reference: 'auth-1' },
+        { id: id(2), authorization_expires_at: at },
+        { id: id(2), booking_reference: 'book-1' },
+      ],
+      orders_effects_done_have_a_reference: [
+        { id: id(2), ...authorization, authorization_state: 'done' },
+        { id: id(2), ...booking, booking_state: 'done' },
       ],
     },
   },
@@ -222,24 +259,6 @@ const tables: Record<string, Table> = {
         { event_id: id(2), state: 'skipped' },
         { event_id: id(2), state: 'dead' },
       ],
-    },
-  },
-  effects: {
-    row: {
-      order_id: id(1),
-      name: 'authorization',
-      key: 'k',
-      generation: 0,
-      state: 'intent',
-      token: id(9),
-      first_used_at: at,
-    },
-    refuses: {
-      effects_pkey: [{}],
-      effects_name_check: [{ name: 'present' }],
-      effects_generation_check: [{ name: 'booking', generation: -1 }],
-      effects_state_check: [{ name: 'booking', state: 'maybe' }],
-      effects_done_have_a_reference: [{ name: 'booking', state: 'done' }],
     },
   },
   dead_letters: {
@@ -314,7 +333,7 @@ export function constraintContract(open: () => Store): void {
       for (const table of ['orders', 'events', 'dead_letters', 'audit_log']) {
         await sql(`DELETE FROM ${table} WHERE id = $1`, [id(1)]);
       }
-      for (const table of ['outbox', 'effects', 'attempts', 'idempotency_keys', 'order_documents']) {
+      for (const table of ['outbox', 'attempts', 'idempotency_keys', 'order_documents']) {
         await sql(`DELETE FROM ${table} WHERE order_id = $1`, [id(1)]);
       }
       await sql('DELETE FROM deliveries WHERE event_id = $1', [id(1)]);

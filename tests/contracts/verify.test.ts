@@ -31,7 +31,7 @@ import { until } from '../support/until.ts';
 import { quickSettings } from '../support/world.ts';
 
 const tables = [
-  ...['orders', 'events', 'deliveries', 'effects', 'outbox', 'idempotency_keys', 'dead_letters', 'attempts'],
+  ...['orders', 'events', 'deliveries', 'outbox', 'idempotency_keys', 'dead_letters', 'attempts'],
   'analytics',
 ];
 const system = createSystem();
@@ -261,27 +261,27 @@ const broken: readonly { promise: PromiseName; by: string; order: keyof Stories;
   },
   {
     promise: 'effects',
-    by: 'another key',
-    order: 'processed',
-    sql: `UPDATE effects SET key = key || '0' WHERE order_id = $1 AND name = 'booking'`,
+    by: 'an authorization that the order does not tell of',
+    order: 'failed',
+    sql: `UPDATE orders SET authorization_state = 'done', authorization_reference = 'a' WHERE id = $1`,
   },
   {
     promise: 'effects',
     by: 'a generation nobody asked for',
     order: 'failed',
-    sql: `UPDATE effects SET generation = 1, key = $1::uuid || ':authorization:1' WHERE order_id = $1`,
+    sql: 'UPDATE orders SET authorization_generation = 1 WHERE id = $1',
   },
   {
     promise: 'processed',
     by: 'a booking that is not done',
     order: 'processed',
-    sql: `UPDATE effects SET state = 'unknown' WHERE order_id = $1 AND name = 'booking'`,
+    sql: `UPDATE orders SET booking_state = 'unknown' WHERE id = $1`,
   },
   {
     promise: 'canceled',
     by: 'an authorization that was left',
     order: 'canceled',
-    sql: `UPDATE effects SET state = 'done', reference = 'left' WHERE order_id = $1 AND name = 'authorization'`,
+    sql: `UPDATE orders SET authorization_state = 'done', authorization_reference = 'left' WHERE id = $1`,
   },
   {
     promise: 'attempts',
@@ -422,11 +422,9 @@ for (const [name, open] of databases) {
          ), letter AS (
            INSERT INTO dead_letters (id, order_id, consumer, delivery_id, failure_class, code, message, attempts, failed_at)
            SELECT gen_random_uuid(), order_id, 'compensation', id, 'unknown', 'timeout', 'm', 4, now() FROM cancel
-         ), effects AS (
-           UPDATE effects SET state = 'unknown' WHERE order_id = $1
          )
          UPDATE orders SET status = 'CANCELED', payment = 'unknown', fulfillment = 'unknown', reason_code = 'c',
-           reason_message = 'm' WHERE id = $1`,
+           reason_message = 'm', authorization_state = 'unknown', booking_state = 'unknown' WHERE id = $1`,
         [id],
       );
       await work.rebooked();

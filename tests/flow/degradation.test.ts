@@ -81,7 +81,7 @@ describe('while a partner is away', { concurrency: 8 }, () => {
     const placed = await Promise.all(Array.from({ length: 8 }, () => world.place()));
     await opened(world.engine, 'carrier');
     await until(async () => {
-      const bookings = await world.sql(`SELECT 1 FROM effects WHERE name = 'booking' AND state = 'none'`);
+      const bookings = await world.sql(`SELECT 1 FROM orders WHERE booking_state = 'none'`);
       return bookings.length === placed.length;
     }, 'certainty that nothing is booked');
     await Promise.all(placed.map(async ({ id }) => assert.ok(!isRefusal(await world.cancel(id)))));

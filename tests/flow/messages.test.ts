@@ -43,7 +43,7 @@ async function calm(world: World, as: string): Promise<void> {
 
 async function everythingStored(world: World) {
   const rows = await Promise.all(
-    ['orders', 'events', 'effects', 'deliveries', 'attempts', 'dead_letters'].map((table) =>
+    ['orders', 'events', 'deliveries', 'attempts', 'dead_letters'].map((table) =>
       world.sql(`SELECT * FROM ${table} ORDER BY 1, 2`),
     ),
   );
@@ -285,7 +285,7 @@ describe('a message', { concurrency: 6 }, () => {
     for (const { id } of orders) await world.ended(id);
     await world.settled();
     const state = () =>
-      Promise.all(['orders', 'events', 'effects'].map((table) => world.sql(`SELECT * FROM ${table} ORDER BY 1, 2`)));
+      Promise.all(['orders', 'events'].map((table) => world.sql(`SELECT * FROM ${table} ORDER BY 1, 2`)));
     const before = await state();
     let forged = 0;
     for (const { id } of orders) {

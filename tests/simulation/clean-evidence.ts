@@ -5,9 +5,10 @@ import type { Order } from '../../src/domain/order.ts';
 import type { PlaceCommand } from '../../src/flow/ports.ts';
 import type { OrderDocument } from '../../src/flow/projections/search-ports.ts';
 import type { Act, Look, Moved, OrderEvidence, Placement } from './evidence.ts';
+import { noEffects } from './model/schema.ts';
 import { type Brought, createModelPartners } from './partners.ts';
 import { createRecorder } from './recorder.ts';
-import type { AttemptRow, Change, DeliveryRow, EffectRow, FactRow, LetterRow, OrderRow } from './rows.ts';
+import type { AttemptRow, Change, DeliveryRow, FactRow, LetterRow, OrderRow } from './rows.ts';
 
 const epochMs = Date.UTC(2026, 10, 21, 7);
 const subscribed = [
@@ -90,6 +91,7 @@ export function tellStories() {
       ...{ customer_email: 'a@example.com', user_id: null, product_type: null, payment_scenario: 'success' },
       correlation_id: `request-${id}`,
       created_at: new Date(epochMs),
+      ...noEffects,
     };
     const fact = {
       id: `${id}-fact-1`,
@@ -141,21 +143,26 @@ export function tellStories() {
     const row = rowOf(id);
     const changes: Change[] = [{ table: 'deliveries', label: 'claim-deliveries', before, after }];
     if (effect === 'undo') {
-      for (const held of order.effects.values()) {
-        changes.push({ table: 'effects', label: 'take-effects', before: held, after: { ...held, token } });
-      }
+      const taken = [...order.effects.keys()].map((name) => [`${name}_token`, token]);
+      changes.push({
+        table: 'orders',
+        label: 'update-orders',
+        before: row,
+        after: { ...row, ...Object.fromEntries(taken) },
+      });
     } else if (effect !== null) {
-      const known = order.effects.get(effect) ?? null;
-      const key = known?.key ?? `${id}:${effect}:0`;
-      const intent = { order_id: id, name: effect, key, generation: known?.generation ?? 0, state: 'intent', token };
-      const first_used_at = known?.first_used_at ?? new Date(epochMs + nowMs);
-      changes.push({ table: 'effects', label: 'take-effects', before: known, after: { ...intent, first_used_at } });
+      const intent = {
+        [`${effect}_generation`]: row[`${effect}_generation`] ?? 0,
+        [`${effect}_state`]: 'intent',
+        [`${effect}_token`]: token,
+        [`${effect}_first_used_at`]: row[`${effect}_first_used_at`] ?? new Date(epochMs + nowMs),
+      };
       const summary = effect === 'authorization' ? { payment: 'pending' } : { fulfillment: 'pending' };
       changes.push({
         table: 'orders',
         label: 'update-orders',
         before: row,
-        after: { ...row, ...summary, status: 'PROCESSING' },
+        after: { ...row, ...intent, ...summary, status: 'PROCESSING' },
       });
     }
     commit(worker, changes);
@@ -195,10 +202,6 @@ export function tellStories() {
     commit(worker, [{ table: 'deliveries', label: 'end-deliveries', before, after, token: before.token }, ...changes]);
     publish(id);
   }
-  function effectTo(id: string, name: string, state: string): Change {
-    const before = orderOf(id).effects.get(name) as EffectRow;
-    return { table: 'effects', label: 'update-effects', before, after: { ...before, state }, token: before.token };
-  }
   function attempt(id: string, consumer: string, version: number, more: Partial<AttemptRow>): Change {
     const { epoch, attempt: nth } = orderOf(id).deliveries.get(`${consumer} ${id}-fact-${version}`) as DeliveryRow;
     const after = {
@@ -221,9 +224,9 @@ export function tellStories() {
     call('payments', 'authorize', id, key);
     const orderId = id as Order['id'];
     partners.payments.authorize({ key, orderId, amount: 1_999, currency: 'USD', scenario: 'success', epoch: 0 });
-    const row = { payment: 'authorized', fulfillment: 'pending' };
+    const row = { payment: 'authorized', fulfillment: 'pending', authorization_state: 'done' };
     const facts = factsOf(id, 'update-orders', row, [['PaymentAuthorizedV1', {}]]);
-    settle(id, 'payment', 1, { state: 'done' }, [effectTo(id, 'authorization', 'done'), ...facts]);
+    settle(id, 'payment', 1, { state: 'done' }, facts);
   }
 
   function book(id: string): void {
@@ -232,10 +235,9 @@ export function tellStories() {
     call('carrier', 'book', id, key);
     partners.carrier.book({ key, orderId: id as Order['id'], country: 'US', items: rowOf(id).items });
     const data = { previousStatus: 'PROCESSING', status: 'PROCESSED' };
-    const facts = factsOf(id, 'update-orders', { status: 'PROCESSED', fulfillment: 'scheduled' }, [
-      ['FulfillmentScheduledV1', data],
-    ]);
-    settle(id, 'fulfillment', 2, { state: 'done' }, [effectTo(id, 'booking', 'done'), ...facts]);
+    const row = { status: 'PROCESSED', fulfillment: 'scheduled', booking_state: 'done' };
+    const facts = factsOf(id, 'update-orders', row, [['FulfillmentScheduledV1', data]]);
+    settle(id, 'fulfillment', 2, { state: 'done' }, facts);
   }
 
   function mail(id: string, version: number, kind: 'processed' | 'canceled' | 'failed'): void {
@@ -273,10 +275,10 @@ export function tellStories() {
       status: 'FAILED',
       reason_code: written.code,
       ...(effect === 'booking' ? { fulfillment: 'none' } : { payment: 'none' }),
+      [`${effect}_state`]: 'none',
     };
     const data = { previousStatus: status, status: 'FAILED', reason: written.code };
     settle(id, consumer, version, { state: 'dead' }, [
-      effectTo(id, effect, 'none'),
       ...factsOf(id, 'update-orders', row, [['OrderFailedV1', data]]),
       attempt(id, consumer, version, { outcome: 'dead', code: written.code }),
       { table: 'dead_letters', label: 'write-letters', before: null, after: written },
@@ -313,11 +315,14 @@ export function tellStories() {
 
   function reprocess(id: string): void {
     const asked = act(id, 'reprocess');
-    const facts = factsOf(id, 'update-orders', { status: 'PENDING', reason_code: null, retry_count: 0 }, [
+    const again = [...orderOf(id).effects.values()]
+      .filter(({ state }) => state === 'none')
+      .map(({ name, generation }) => [`${name}_generation`, generation + 1]);
+    const row = { status: 'PENDING', reason_code: null, retry_count: 0, ...Object.fromEntries(again) };
+    const facts = factsOf(id, 'update-orders', row, [
       ['OrderReprocessedV1', { previousStatus: 'FAILED', status: 'PENDING' }],
     ]);
     const deliveries = [...orderOf(id).deliveries.values()].filter(({ state }) => state === 'dead');
-    const effects = [...orderOf(id).effects.values()].filter(({ state }) => state === 'none');
     commit('api#1', [
       ...facts,
       ...closed(id, 'reprocessed'),
@@ -330,11 +335,6 @@ export function tellStories() {
           attempt: 0,
         };
         return { table: 'deliveries', label: 'reopen-deliveries', before, after };
-      }),
-      ...effects.map((before): Change => {
-        const generation = before.generation + 1;
-        const after = { ...before, generation, key: `${id}:${before.name}:${generation}` };
-        return { table: 'effects', label: 'reset-effect', before, after };
       }),
       auditOf(asked, 'reprocessed'),
     ]);
@@ -387,12 +387,13 @@ export function tellStories() {
   claim('canceled', 'fulfillment', 2, null);
   settle('canceled', 'fulfillment', 2, { state: 'skipped' });
   claim('canceled', 'compensation', 3, 'undo');
-  const held = orderOf('canceled').effects.get('authorization') as EffectRow;
-  call('payments', 'void', 'canceled', held.key);
-  partners.payments.void({ key: held.key, orderId: 'canceled' as Order['id'] });
+  const held = 'canceled:authorization:0';
+  call('payments', 'void', 'canceled', held);
+  partners.payments.void({ key: held, orderId: 'canceled' as Order['id'] });
   settle('canceled', 'compensation', 3, { state: 'done' }, [
-    effectTo('canceled', 'authorization', 'undone'),
-    ...factsOf('canceled', 'update-orders', { payment: 'voided' }, [['PaymentVoidedV1', {}]]),
+    ...factsOf('canceled', 'update-orders', { payment: 'voided', authorization_state: 'undone' }, [
+      ['PaymentVoidedV1', {}],
+    ]),
   ]);
   mail('canceled', 3, 'canceled');
 
@@ -402,9 +403,8 @@ export function tellStories() {
   claim('failed', 'fulfillment', 2, 'booking');
   const row = rowOf('failed');
   settle('failed', 'fulfillment', 2, { state: 'waiting', due_at: new Date(epochMs + nowMs + 60) }, [
-    effectTo('failed', 'booking', 'none'),
     attempt('failed', 'fulfillment', 2, { due_in_ms: 50 }),
-    { table: 'orders', label: 'update-orders', before: row, after: { ...row, retry_count: 1 } },
+    { table: 'orders', label: 'update-orders', before: row, after: { ...row, retry_count: 1, booking_state: 'none' } },
   ]);
   claim('failed', 'fulfillment', 2, 'booking');
   park('failed', 'fulfillment', 2, 'booking', {});

@@ -8,11 +8,11 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { OrderId } from '../../src/domain/order.ts';
+import type { OrderRecord } from '../../src/flow/ports.ts';
 import { createAccept } from '../../src/io/postgres/accept.ts';
 import type { Database, Query } from '../../src/io/postgres/database.ts';
 import { writeLetters } from '../../src/io/postgres/dead-letters.ts';
 import { claimDeliveriesIfDue, type DeliveryWrite, endDeliveriesIfHeld } from '../../src/io/postgres/deliveries.ts';
-import { takeEffects } from '../../src/io/postgres/effects.ts';
 import { createInbox } from '../../src/io/postgres/inbox.ts';
 import { lockOrder, updateOrdersIfUnchanged } from '../../src/io/postgres/orders.ts';
 import { createSystem } from '../../src/io/system.ts';
@@ -167,10 +167,11 @@ async function playScenes(backend: Backend): Promise<string[]> {
   };
   const say = (index: number, text: string) => play(index, text, (query) => query(text).then(() => 'ok'));
   const lock = (index: number, id = order.id) =>
-    play(index, 'lock', async (query) => (await lockOrder(query, id))?.version ?? 'none');
-  const raise = (index: number, from: number) => {
-    const to = { ...order, version: from + 1 };
-    return play(index, 'raise', (query) => updateOrdersIfUnchanged(query, [{ from: { ...order, version: from }, to }]));
+    play(index, 'lock', async (query) => (await lockOrder(query, id))?.order.version ?? 'none');
+  const raise = (index: number, from: number, effects: OrderRecord['effects'] = {}) => {
+    const at = (version: number, effects = {}) => ({ order: { ...order, version }, effects });
+    const update = { from: at(from), to: at(from + 1, effects) };
+    return play(index, 'raise', (query) => updateOrdersIfUnchanged(query, [update]));
   };
   const place = (index: number, key: string, id: string) =>
     play(index, 'place', async (query) => {
@@ -274,8 +275,7 @@ async function playScenes(backend: Backend): Promise<string[]> {
   trace.push('What has failed has freed its locks, and takes no statement but its end');
   await say(0, 'BEGIN');
   await lock(0);
-  const impossible = { orderId: order.id, effect: effectWith('booking', { state: 'done' }) };
-  await play(0, 'take', (query) => takeEffects(query, [impossible]));
+  await raise(0, 3, { booking: effectWith('booking', { state: 'done' }) });
   await raise(1, 3);
   await lock(0);
   await say(0, 'COMMIT');

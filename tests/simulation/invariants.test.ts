@@ -19,6 +19,11 @@ const setDelivery = (order: OrderEvidence, key: string, change: Partial<Delivery
   order.deliveries.set(key, { ...(order.deliveries.get(key) as DeliveryRow), ...change });
 const setEffect = (order: OrderEvidence, name: string, change: Partial<EffectRow>) =>
   order.effects.set(name, { ...(order.effects.get(name) as EffectRow), ...change });
+const raised = (order: OrderEvidence) =>
+  order.effectMoves.find(({ before, after }) => before !== null && before.generation !== after?.generation) as {
+    sequence: number;
+    before: EffectRow | null;
+  };
 const lastLetter = (order: OrderEvidence) => [...order.letters.values()].at(-1) as LetterRow;
 const setLetter = (order: OrderEvidence, change: Partial<LetterRow>) =>
   order.letters.set(lastLetter(order).id, { ...lastLetter(order), ...change });
@@ -184,23 +189,32 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
   },
   'a new key is taken only when nothing was done under the old one': {
     'the generation is raised while the outcome is unknown': ({ orderOf }) => {
-      const before = { ...(orderOf('paid').effects.get('booking') as EffectRow), state: 'unknown' };
-      const after = { ...before, generation: 1, key: 'paid:booking:1', state: 'none' };
-      orderOf('paid').effectMoves.push(moved('reset-effect', before, after));
+      const move = raised(orderOf('failed'));
+      move.before = { ...(move.before as EffectRow), state: 'unknown' };
     },
-    'the key is not made from the order': ({ orderOf }) => {
-      const before = orderOf('paid').effects.get('booking') as EffectRow;
-      orderOf('paid').effectMoves.push(
-        moved('update-effects', before, { ...before, key: 'worker-1' }, { token: before.token }),
+    'the generation is raised while a claim of the key has not ended': ({ orderOf }) => {
+      const order = orderOf('failed');
+      const first = order.effectMoves.find(({ after }) => after?.key === 'failed:booking:0')?.after?.token;
+      const end = order.deliveryMoves.findIndex(
+        ({ label, after }) => label === 'end-deliveries' && after?.token === first,
       );
+      order.deliveryMoves.splice(end, 1);
+    },
+    'the generation is raised after a call that may have been done': ({ call }) => {
+      const told = call('carrier', 'book', 'failed', 'failed:booking:0');
+      told.trouble = { class: 'unknown', code: 'timeout', dependencyDown: true, isInterrupted: false };
+    },
+    'the generation is raised and nobody has asked for it': ({ orderOf }) => {
+      const move = raised(orderOf('failed'));
+      move.sequence += 0.5;
     },
     'it is taken without a claim': ({ orderOf }) => {
       const before = orderOf('paid').effects.get('booking') as EffectRow;
-      orderOf('paid').effectMoves.push(moved('take-effects', before, { ...before, token: 'foreign' }));
+      orderOf('paid').effectMoves.push(moved('update-orders', before, { ...before, token: 'foreign' }));
     },
     'a claim writes what another one holds': ({ orderOf }) => {
       const before = orderOf('paid').effects.get('booking') as EffectRow;
-      orderOf('paid').effectMoves.push(moved('update-effects', before, before, { token: 'foreign' }));
+      orderOf('paid').effectMoves.push(moved('update-orders', before, { ...before, state: 'unknown' }));
     },
   },
   'a customer is told a thing once, and only what is true': {

@@ -20,7 +20,7 @@ import type {
   Publication,
   RunSettings,
 } from './evidence.ts';
-import type { AnalyticsRow, Change, KeyRow, LaneRow } from './rows.ts';
+import type { AnalyticsRow, Change, EffectRow, KeyRow, LaneRow, OrderRow } from './rows.ts';
 
 export type Recorder = ReturnType<typeof createRecorder>;
 
@@ -65,6 +65,12 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
         const order = orderOf((change.after ?? change.before)?.id ?? null);
         order.row = change.after;
         order.moves.push({ ...moved, before: change.before, after: change.after });
+        for (const name of ['authorization', 'booking'] as const) {
+          const [old, now] = [effectOf(change.before, name), effectOf(change.after, name)];
+          if (now === null || isSame(old, now)) continue;
+          order.effects.set(name, now);
+          order.effectMoves.push({ ...moved, before: old, after: now });
+        }
         return order.id;
       }
       case 'idempotency_keys':
@@ -99,13 +105,6 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
         if (change.after === null) order.deliveries.delete(key);
         else order.deliveries.set(key, change.after);
         order.deliveryMoves.push({ ...moved, before: change.before, after: change.after });
-        return order.id;
-      }
-      case 'effects': {
-        if (change.after === null) return null;
-        const order = orderOf(change.after.order_id);
-        order.effects.set(change.after.name, change.after);
-        order.effectMoves.push({ ...moved, before: change.before, after: change.after });
         return order.id;
       }
       case 'dead_letters': {
@@ -248,6 +247,20 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
 export function keyOfDelivery(row: { readonly consumer: string; readonly event_id: string }): string {
   return `${row.consumer} ${row.event_id}`;
 }
+
+export function effectOf(order: OrderRow | null, name: 'authorization' | 'booking'): EffectRow | null {
+  const state = order?.[`${name}_state`] ?? null;
+  if (order === null || state === null) return null;
+  const generation = order[`${name}_generation`] as number;
+  return {
+    ...{ order_id: order.id, name, key: `${order.id}:${name}:${generation}`, generation, state },
+    token: order[`${name}_token`] as string,
+    first_used_at: order[`${name}_first_used_at`] as Date,
+  };
+}
+
+const isSame = (one: EffectRow | null, { key, state, token }: EffectRow): boolean =>
+  one !== null && one.key === key && one.state === state && one.token === token;
 
 export function emptyOrder(id: string): OrderEvidence {
   return {

@@ -3,13 +3,25 @@
 
 import type * as table from './model/schema.ts';
 
-export type OrderRow = Omit<table.OrderRow, 'reason_message' | 'traceparent' | 'updated_at'>;
+export type OrderRow = Omit<
+  table.OrderRow,
+  'reason_message' | 'traceparent' | 'updated_at' | `${string}_reference` | 'authorization_expires_at'
+>;
 export type KeyRow = Pick<table.KeyRow, 'key' | 'order_id'>;
 export type FactRow = Pick<table.EventRow, 'id' | 'order_id' | 'version' | 'type' | 'data' | 'causation_id' | 'time'>;
 export type OwedRow = Pick<table.OutboxRow, 'order_id' | 'version' | 'event_id'>;
 export type LaneRow = table.LaneRow;
 export type DeliveryRow = Omit<table.DeliveryRow, 'started_at' | 'ended_at'>;
-export type EffectRow = Omit<table.EffectRow, 'reference' | 'expires_at'>;
+// What the columns of an order say about one of its effects, with the key that follows from them.
+export type EffectRow = {
+  readonly order_id: string;
+  readonly name: string;
+  readonly key: string;
+  readonly generation: number;
+  readonly state: string;
+  readonly token: string;
+  readonly first_used_at: Date;
+};
 export type LetterRow = Omit<table.LetterRow, 'event_type' | 'failed_at' | 'raw'> & {
   // The bytes of a message that could not be read.
   readonly raw: Uint8Array | null;
@@ -25,7 +37,6 @@ type Rows = {
   readonly outbox: OwedRow;
   readonly relay_lanes: LaneRow;
   readonly deliveries: DeliveryRow;
-  readonly effects: EffectRow;
   readonly dead_letters: LetterRow;
   readonly attempts: AttemptRow;
   readonly audit_log: AuditRow;
@@ -35,7 +46,7 @@ type Rows = {
 // One row that a committed transaction has inserted (`before` null), changed or deleted (`after` null).
 // A row that it changed twice appears twice, or once from its first to its last state; both are fine.
 // `label` is the name of the writing statement; `token` the claim's token among the statement's values
-// for this row (claim-deliveries, end-deliveries, take-effects, update-effects), where there is one.
+// for this row (claim-deliveries, end-deliveries), where there is one.
 export type Change = {
   readonly [T in keyof Rows]: {
     readonly table: T;

@@ -65,7 +65,11 @@ export const invariants: Readonly<Record<string, Invariant>> = {
   'an effect that is recorded as done, undone or absent is so at its partner': async ({ sql, ledger }) => {
     const entries = new Map(allEntries(ledger).map((entry) => [entry.key, entry]));
     const effects = await sql<{ key: string; state: string; reference: string | null }>(
-      'SELECT key, state, reference FROM effects',
+      `SELECT concat_ws(':', id, 'authorization', authorization_generation) AS key, authorization_state AS state,
+              authorization_reference AS reference FROM orders WHERE authorization_state IS NOT NULL
+       UNION ALL
+       SELECT concat_ws(':', id, 'booking', booking_generation), booking_state, booking_reference
+       FROM orders WHERE booking_state IS NOT NULL`,
     );
     return effects.filter(({ key, state, reference }) => {
       const entry = entries.get(key);

@@ -6,10 +6,11 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { EffectName, EffectState } from '../../src/domain/effects.ts';
 import type { Order, OrderId } from '../../src/domain/order.ts';
 import type { ClaimAnswer, SettleAnswer, System, Trouble } from '../../src/engine/ports.ts';
 import { createOrderDesk } from '../../src/flow/orders/order-desk.ts';
-import type { EffectState, OrderRecord, PlaceAnswer, PlaceRequest } from '../../src/flow/ports.ts';
+import type { OrderRecord, PlaceAnswer, PlaceRequest } from '../../src/flow/ports.ts';
 import { type ConsumerName, type Outside, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
 import { createAccept } from '../../src/io/postgres/accept.ts';
 import { createClaim, type OrderClaim, type OrderWork } from '../../src/io/postgres/claim.ts';
@@ -169,10 +170,10 @@ export function createStore(
     const rows = await sql<{ type: string }>('SELECT type FROM events WHERE order_id = $1 ORDER BY version', [orderId]);
     return rows.map((row) => row.type);
   };
-  const effect = async (orderId: string, name: string): Promise<{ state: EffectState; token: string } | null> => {
+  const effect = async (orderId: string, name: EffectName): Promise<{ state: EffectState; token: string } | null> => {
     const rows = await sql<{ state: EffectState; token: string }>(
-      'SELECT state, token FROM effects WHERE order_id = $1 AND name = $2',
-      [orderId, name],
+      `SELECT ${name}_state AS state, ${name}_token AS token FROM orders WHERE id = $1 AND ${name}_state IS NOT NULL`,
+      [orderId],
     );
     return rows[0] ?? null;
   };
@@ -184,7 +185,7 @@ export function createStore(
               (SELECT count(*) FROM events WHERE order_id = $1) AS events,
               (SELECT count(*) FROM outbox WHERE order_id = $1) AS outbox,
               (SELECT count(*) FROM deliveries WHERE order_id = $1) AS deliveries,
-              (SELECT count(*) FROM effects WHERE order_id = $1) AS effects,
+              (SELECT count(authorization_state) + count(booking_state) FROM orders WHERE id = $1) AS effects,
               (SELECT count(*) FROM attempts WHERE order_id = $1) AS attempts,
               (SELECT count(*) FROM dead_letters WHERE order_id = $1) AS letters`,
       [orderId],

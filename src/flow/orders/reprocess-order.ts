@@ -1,13 +1,13 @@
 // Reprocessing: a person sends open dead letters of an order back to work.
 //
 // Promises: their deliveries are due again with all attempts, in a new epoch; a FAILED order is PENDING
-// again. The outside keys stay the same, so nothing is done twice; only where the last outcome is
-// certainly without effect a new generation is begun, because providers repeat a refusal for a used key.
+// again. The outside keys stay the same, so nothing is done twice; only where every call under the key has
+// certainly ended without effect (`none`, see core-step.ts) a new generation is begun, because providers repeat
+// a refusal for a used key.
 
 import { record as recordFacts } from '../../domain/order-machine.ts';
 import { isRefusal, type Refusal, refuse } from '../../domain/refusals.ts';
-import type { DeskChange, Effect, OpenLetter, OrderRecord } from '../ports.ts';
-import { keyOfEffect } from '../steps/core-step.ts';
+import type { DeskChange, OpenLetter, OrderRecord } from '../ports.ts';
 import { coreConsumers } from '../subscriptions.ts';
 
 export function reprocessOrder(
@@ -36,11 +36,6 @@ export function reprocessOrder(
   if (isRefusal(recorded)) return recorded;
   const effects = Object.values(record.effects)
     .filter((effect) => effect.state === 'none')
-    .map((effect) => nextGeneration(effect, record, now));
+    .map((effect) => ({ ...effect, generation: effect.generation + 1, firstUsedAt: now }));
   return { ...change, order: recorded.order, facts: recorded.facts, effects };
-}
-
-function nextGeneration(effect: Effect, { order }: OrderRecord, now: Date): Effect {
-  const generation = effect.generation + 1;
-  return { ...effect, generation, key: keyOfEffect(order.id, effect.name, generation), firstUsedAt: now };
 }

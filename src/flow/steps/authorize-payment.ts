@@ -5,6 +5,7 @@
 // that it gets voided. Relies on the provider being idempotent by key within its window.
 // Process dies around the call: the intent is stored, the next attempt asks under the same key.
 
+import { keyOfEffect } from '../../domain/effects.ts';
 import { isUnderWay } from '../../domain/order-machine.ts';
 import { OutsideError, type System } from '../../engine/ports.ts';
 import type { AuthorizeAnswer, OrderRecord, OrderStep, Payments } from '../ports.ts';
@@ -19,10 +20,11 @@ export function authorizePayment(payments: Payments, system: Pick<System, 'now'>
       const effect = effects.authorization;
       if (effect === undefined) throw new Error('an authorization is performed without its intent');
       const ageMs = system.now().getTime() - effect.firstUsedAt.getTime();
-      if (effect.state === 'unknown' && ageMs > payments.keyWindowMs) return lookUp(payments, effect.key, signal);
+      const key = keyOfEffect(order.id, effect);
+      if (effect.state === 'unknown' && ageMs > payments.keyWindowMs) return lookUp(payments, key, signal);
       return payments.authorize(
         {
-          key: effect.key,
+          key,
           orderId: order.id,
           amount: order.amount,
           currency: order.currency,

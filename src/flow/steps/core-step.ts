@@ -1,23 +1,20 @@
 // What the two core steps share: an effect with its intent, and what a retry or a dead letter of a core
 // step means for the order.
 //
-// Promises: the key of an effect is a pure function of order, effect and generation, the same over
-// retries, takeovers and most reprocessing. An effect that may exist stays `unknown` until a partner's
-// definite answer under the same key: a later failure without effect does not make it certain.
+// Promises: the key of an effect is the same over retries and takeovers. An effect that may exist stays `unknown` until a partner's
+// definite answer under the same key: a later failure without effect does not make it certain. So `none` says
+// that every call that may have been made under the key has certainly ended without effect.
 
+import type { Effect, EffectName, EffectState } from '../../domain/effects.ts';
 import type { FactDraft } from '../../domain/events.ts';
-import type { Order, OrderId, Reason } from '../../domain/order.ts';
+import type { Order, Reason } from '../../domain/order.ts';
 import { isUnderWay, record as recordFacts, takeUp } from '../../domain/order-machine.ts';
 import { isRefusal } from '../../domain/refusals.ts';
 import type { Trouble, Work } from '../../engine/ports.ts';
-import type { Effect, EffectName, EffectState, OrderChange, OrderRecord } from '../ports.ts';
+import type { OrderChange, OrderRecord } from '../ports.ts';
 
 export type OrderWork = Work<OrderRecord>;
 type Unowned = Omit<Effect, 'token'>;
-
-export function keyOfEffect(orderId: OrderId, name: EffectName, generation: number): string {
-  return `${orderId}:${name}:${generation}`;
-}
 
 // The intent, written with the claim and so before the call.
 export function intend(record: OrderRecord, name: EffectName, now: Date): OrderChange {
@@ -26,25 +23,17 @@ export function intend(record: OrderRecord, name: EffectName, now: Date): OrderC
   const effect: Unowned = before
     ? // A claim that finds an intent follows a worker that died or froze: its call may be on the way.
       { ...before, state: before.state === 'none' ? 'intent' : 'unknown' }
-    : {
-        name,
-        key: keyOfEffect(order.id, name, 0),
-        generation: 0,
-        state: 'intent',
-        firstUsedAt: now,
-        reference: null,
-        expiresAt: null,
-      };
+    : { name, generation: 0, state: 'intent', firstUsedAt: now, reference: null, expiresAt: null };
   return { order: takeUp(withSummary(order, name, 'pending'), now), facts: [], effects: [effect] };
 }
 
-// The order itself where nothing changes: an equal copy would be written once more.
 export function withSummary(order: Order, name: EffectName, state: 'pending' | 'none' | 'unknown'): Order {
   const field = name === 'authorization' ? 'payment' : 'fulfillment';
-  return order[field] === state ? order : { ...order, [field]: state };
+  return { ...order, [field]: state };
 }
 
-// The effect, if this claim may still write it: an undo takes it away.
+// The effect, if this claim may still write it: an undo takes it away. Nobody else can write between this look and
+// the end of the transaction, for the record is read under its lock.
 export function ownEffect(record: OrderRecord, name: EffectName, work: OrderWork): Effect | null {
   const effect = record.effects[name];
   return effect !== undefined && effect.token === work.token ? effect : null;

@@ -4,6 +4,7 @@
 // the money's hold; a booking that arrives after a cancel is recorded, so that it gets recalled.
 // Process dies around the call: the intent is stored, the next attempt books under the same key.
 
+import { keyOfEffect } from '../../domain/effects.ts';
 import { isUnderWay } from '../../domain/order-machine.ts';
 import { OutsideError, type System } from '../../engine/ports.ts';
 import type { BookAnswer, Carrier, OrderRecord, OrderStep } from '../ports.ts';
@@ -21,8 +22,9 @@ export function scheduleFulfillment(carrier: Carrier, system: Pick<System, 'now'
       const expiresAt = effects.authorization?.expiresAt;
       if (effect.state === 'intent' && expiresAt && expiresAt <= now) throw expired(expiresAt);
       const ageMs = now.getTime() - effect.firstUsedAt.getTime();
-      if (effect.state === 'unknown' && ageMs > carrier.keyWindowMs) return lookUp(carrier, effect.key, signal);
-      return carrier.book({ key: effect.key, orderId: order.id, country: order.country, items: order.items }, signal);
+      const key = keyOfEffect(order.id, effect);
+      if (effect.state === 'unknown' && ageMs > carrier.keyWindowMs) return lookUp(carrier, key, signal);
+      return carrier.book({ key, orderId: order.id, country: order.country, items: order.items }, signal);
     },
     decide: (record, work, result, now) => decide(record, work, result as BookAnswer, now),
     retried: retriedCore('booking'),

@@ -6,19 +6,11 @@
 // The claim takes the effects' tokens, so a late worker of the do cannot write over the outcome.
 // Process dies anywhere: both undos are idempotent by key and run again.
 
+import { type Effect, type EffectName, keyOfEffect } from '../../domain/effects.ts';
 import type { FactDraft } from '../../domain/events.ts';
 import type { Order } from '../../domain/order.ts';
 import { OutsideError, type Trouble } from '../../engine/ports.ts';
-import type {
-  Effect,
-  EffectName,
-  OrderChange,
-  OrderRecord,
-  OrderStep,
-  Partners,
-  RecallAnswer,
-  VoidAnswer,
-} from '../ports.ts';
+import type { OrderChange, OrderRecord, OrderStep, Partners, RecallAnswer, VoidAnswer } from '../ports.ts';
 import { changeBy, type OrderWork, ownEffect, withSummary } from './core-step.ts';
 
 type Undone = { readonly recall: RecallAnswer | null; readonly voiding: VoidAnswer | null };
@@ -41,11 +33,14 @@ export function undoEffects(partners: Pick<Partners, 'payments' | 'carrier'>): O
       const { order, effects } = work.subject;
       let recall: RecallAnswer | null = null;
       if (isOwed(effects.booking)) {
-        recall = await carrier.recall({ key: effects.booking.key, orderId: order.id }, signal);
+        recall = await carrier.recall({ key: keyOfEffect(order.id, effects.booking), orderId: order.id }, signal);
         if (recall.outcome === 'refused') throw tooLate(recall);
       }
       if (!isOwed(effects.authorization)) return { recall, voiding: null };
-      const voiding = await payments.void({ key: effects.authorization.key, orderId: order.id }, signal);
+      const voiding = await payments.void(
+        { key: keyOfEffect(order.id, effects.authorization), orderId: order.id },
+        signal,
+      );
       return { recall, voiding };
     },
     decide: (record, work, result, now) => decide(record, work, result as Undone, now),

@@ -5,7 +5,7 @@
 // middle of an undo is left alone: its partners are ahead of it.
 // Relies on a key being used for one effect of one order.
 
-import { keyOfEffect } from '../steps/core-step.ts';
+import { keyOfEffect } from '../../domain/effects.ts';
 import type { Finding, PromiseName } from './promises.ts';
 import type { SeenOrder } from './seen-order.ts';
 
@@ -82,7 +82,7 @@ function judgeEffect(
     if (early !== undefined) find('ledger: effects', `it has no ${name}, and ${early.reference} is ${early.state}`);
     return;
   }
-  const entry = own.find(({ key }) => key === effect.key);
+  const entry = own.find(({ key }) => key === keyOfEffect(order.id, { name, generation: effect.generation }));
   const isLive = entry !== undefined && live.includes(entry.state);
   const there = entry === undefined ? 'not there' : `${entry.state} ${entry.reference ?? ''}`.trim();
   if (effect.state === 'done' && (order.status !== 'CANCELED' || isUndone)) {
@@ -95,7 +95,7 @@ function judgeEffect(
   for (let generation = 0; generation <= effect.generation; generation += 1) {
     const isCurrent = generation === effect.generation;
     if (isCurrent && !['none', 'undone', 'declined'].includes(effect.state)) continue;
-    const key = keyOfEffect(order.id, name, generation);
+    const key = keyOfEffect(order.id, { name, generation });
     const left = own.find((one) => one.key === key && live.includes(one.state));
     if (left === undefined) continue;
     const recorded = isCurrent ? effect.state : 'without effect';

@@ -45,7 +45,7 @@ export const promises = {
   owners: {
     ...always,
     counted: 'rows',
-    promise: 'every fact, effect, delivery, letter and debt belongs to an order, and to a fact, that exists',
+    promise: 'every fact, delivery, letter and debt belongs to an order, and to a fact, that exists',
     remedy: 'Somebody has removed rows by hand: bring the order or fact back from a backup, or remove the rest too.',
   },
   deliveries: {
@@ -71,7 +71,7 @@ export const promises = {
   },
   effects: {
     ...always,
-    promise: 'an effect has the key of its generation, and says the same as the order',
+    promise: 'an effect is of no generation that nobody asked for, and says the same as the order',
     remedy: byHand,
   },
   processed: {

@@ -3,8 +3,8 @@
 // Promises: what is seen belongs together, for one statement has read it; ages are by the database's clock.
 // Relies on the facts to come in the order of their versions.
 
+import type { Effect, EffectName } from '../../domain/effects.ts';
 import type { Order } from '../../domain/order.ts';
-import type { Effect, EffectName } from '../ports.ts';
 import type { TellingFact } from './story.ts';
 
 export type SeenDelivery = {
@@ -23,7 +23,7 @@ export type SeenFact = TellingFact & {
   readonly money: string | null;
   readonly deliveries: readonly SeenDelivery[];
 };
-export type SeenEffect = Pick<Effect, 'key' | 'generation' | 'state' | 'reference'>;
+export type SeenEffect = Pick<Effect, 'generation' | 'state' | 'reference'>;
 export type SeenLetter = {
   readonly consumer: string;
   readonly deliveryId: string;

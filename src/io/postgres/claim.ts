@@ -16,10 +16,16 @@ import { addCounts } from './analytics.ts';
 import type { Database, Query } from './database.ts';
 import { type AttemptWrite, writeAttempts } from './dead-letters.ts';
 import { claimDeliveriesIfDue, type DeliveryWrite, keyOf, readDeliveries } from './deliveries.ts';
-import { type EffectWrite, readEffectsOfFacts, takeEffects } from './effects.ts';
 import { GuardMissedError, ofOneEntry } from './errors.ts';
 import { type FactRow, factColumns, toNewestFact } from './events.ts';
-import { type OrderRow, type OrderUpdate, orderColumns, toOrder, updateOrdersIfUnchanged } from './orders.ts';
+import {
+  type OrderUpdate,
+  type RecordRow,
+  recordAfter,
+  recordColumns,
+  toRecord,
+  updateOrdersIfUnchanged,
+} from './orders.ts';
 
 export type OrderClaim = ClaimRequest<OrderRecord, OrderChange>;
 export type OrderWork = Work<OrderRecord>;
@@ -40,10 +46,9 @@ export function createClaim(options: {
       const keys = claims.map((claim) => ({ consumer: claim.step.consumer, eventId: claim.eventId }));
       const isForOrders = claims.some(({ step }) => !step.endsAtClaim);
       // Started together they travel together; each sees what was committed before the locks were had.
-      const [facts, deliveries, effects] = await Promise.all([
+      const [facts, deliveries] = await Promise.all([
         isForOrders ? lockOrdersOfFacts(query, keys) : readFacts(query, keys),
         readDeliveries(query, keys),
-        readEffectsOfFacts(query, eventIds),
       ]);
       const absent = eventIds.filter((_, index) => !facts.has(keyOf(keys[index] as (typeof keys)[number])));
       const known = absent.length === 0 ? new Set() : await readKnown(query, absent);
@@ -56,8 +61,7 @@ export function createClaim(options: {
         const key = keyOf({ consumer: claim.step.consumer, eventId: claim.eventId });
         // Two entries of one order, or of one delivery, would not see each other's writes.
         if (taken.has(fact.subject) || taken.has(key)) return 'locked';
-        const record = { order: toOrder(row), effects: effects.get(fact.subject) ?? {} };
-        const found = { fact, record, isBelowWatermark: row.is_below_watermark };
+        const found = { fact, record: toRecord(row), isBelowWatermark: row.is_below_watermark };
         const answer = ofOneEntry(() => answerTo(claim, found, deliveries.get(key) ?? null, writes));
         // One that does not run leaves the order as it is: the next entry of the order may have it.
         taken.add(answer.answer === 'run' ? fact.subject : key);
@@ -159,25 +163,22 @@ function createWrites() {
   const deliveries: DeliveryWrite[] = [];
   const attempts: AttemptWrite[] = [];
   const orders: OrderUpdate[] = [];
-  const effects: EffectWrite[] = [];
   const counts: Count[] = [];
   return {
     deliveries,
     attempts,
     // A claim's change has no facts: it is an intent, and PROCESSING.
     apply: (record: OrderRecord, change: OrderChange, token: string): OrderRecord => {
-      const owned = change.effects.map((effect) => ({ ...effect, token }));
-      for (const effect of owned) effects.push({ orderId: record.order.id, effect });
-      if (change.order !== record.order) orders.push({ from: record.order, to: change.order });
+      const to = recordAfter(record, change, token);
+      if (change.order !== record.order || change.effects.length > 0) orders.push({ from: record, to });
       counts.push(...(change.counts ?? []));
-      return { order: change.order, effects: { ...record.effects, ...byName(owned) } };
+      return to;
     },
     flush: async (query: Query) => {
       const [claimed, updated] = await Promise.all([
         // Sorted, so that two who claim the same without an order's lock never wait for each other in a circle.
         claimDeliveriesIfDue(query, deliveries.toSorted(byEvent)),
         updateOrdersIfUnchanged(query, orders),
-        takeEffects(query, effects),
         writeAttempts(query, attempts),
         // Last, for these rows are everybody's: they are locked for no longer than the commit takes.
         addCounts(query, counts),
@@ -191,13 +192,10 @@ function createWrites() {
 
 const byEvent = (one: DeliveryWrite, other: DeliveryWrite) => (one.eventId < other.eventId ? -1 : 1);
 
-const byName = (effects: readonly EffectWrite['effect'][]) =>
-  Object.fromEntries(effects.map((effect) => [effect.name, effect]));
-
 type Key = { readonly consumer: string; readonly eventId: string };
-type FoundRow = FactRow & OrderRow & { consumer: string; is_below_watermark: boolean };
+type FoundRow = FactRow & RecordRow & { consumer: string; is_below_watermark: boolean };
 
-const factsOfKeys = `SELECT k.consumer, ${factColumns}, ${orderColumns}, coalesce(e.xid <= m.xid, false) AS is_below_watermark
+const factsOfKeys = `SELECT k.consumer, ${factColumns}, ${recordColumns}, coalesce(e.xid <= m.xid, false) AS is_below_watermark
      FROM unnest($1::uuid[], $2::text[]) AS k(event_id, consumer)
      JOIN events e ON e.id = k.event_id
      JOIN orders o ON o.id = e.order_id

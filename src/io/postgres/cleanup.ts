@@ -1,6 +1,6 @@
 // Retention: removes what nobody needs any more, in small batches, without a person.
 //
-// Promises: orders, events, effects and open letters stay. A finished delivery goes only when it is older
+// Promises: orders, events and open letters stay. A finished delivery goes only when it is older
 // than the retention and below its consumer's watermark, where a claim without a row answers
 // `duplicate`; so removing it can never let an effect happen again. Every statement is short, any number
 // of processes may run it. Process dies in between: the next run goes on.

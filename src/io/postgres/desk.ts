@@ -5,17 +5,16 @@
 // chosen before the first try: a request whose commit got no answer finds it and is done.
 // Process dies before the commit: nothing happened; after it: the client repeats and sees the result.
 
-import type { Order, OrderId } from '../../domain/order.ts';
+import type { OrderId } from '../../domain/order.ts';
 import { isRefusal, type Refusal, refuse } from '../../domain/refusals.ts';
 import type { System } from '../../engine/ports.ts';
-import type { DeskChange, OrderStore } from '../../flow/ports.ts';
+import type { DeskChange, OrderRecord, OrderStore } from '../../flow/ports.ts';
 import { createBooks } from './books.ts';
 import type { Database, Query } from './database.ts';
 import { closeLettersIfOpen, readLettersOfOrder, readOpenLetters, reopenDeadDeliveries } from './dead-letters.ts';
-import { readEffects, resetEffects } from './effects.ts';
 import { failureOf, GuardMissedError, unavailable } from './errors.ts';
 import { appendFacts } from './events.ts';
-import { lockOrder, readOrder, readOrders, updateOrdersIfUnchanged } from './orders.ts';
+import { lockOrder, readOrder, readOrders, recordAfter, updateOrdersIfUnchanged } from './orders.ts';
 import { toFacts } from './settle.ts';
 import { readTimeline } from './timeline.ts';
 
@@ -59,16 +58,15 @@ export function createOrderStore(options: {
     return (await query('/* find-audit */ SELECT 1 FROM audit_log WHERE id = $1', [auditId])).length > 0;
   }
 
-  async function write(query: Query, before: Order, change: DeskChange, auditId: string): Promise<void> {
+  async function write(query: Query, from: OrderRecord, change: DeskChange, auditId: string): Promise<void> {
     const at = system.now();
-    if (change.order !== before) {
-      const updated = await updateOrdersIfUnchanged(query, [{ from: before, to: change.order }]);
+    if (change.order !== from.order || change.effects.length > 0) {
+      const updated = await updateOrdersIfUnchanged(query, [{ from, to: recordAfter(from, change, null) }]);
       if (updated !== 1) throw new GuardMissedError('updateOrdersIfUnchanged');
     }
     await appendFacts(query, toFacts(change, { system, at, causationId: change.causationId }));
     await endLetters(query, change.closes, change.redelivers ? 'reprocessed' : 'canceled', at);
-    await resetEffects(query, before.id, change.effects);
-    await audit(query, auditId, change.action, before.id, change.detail, change.correlationId, at);
+    await audit(query, auditId, change.action, from.order.id, change.detail, change.correlationId, at);
   }
 
   async function endLetters(query: Query, ids: readonly string[], how: 'reprocessed' | 'canceled', at: Date) {
@@ -86,15 +84,14 @@ export function createOrderStore(options: {
     change: async (id, decide) => {
       const auditId = system.newId();
       return changing(async (query) => {
-        const order = await lockOrder(query, id);
-        if (order === null) return refuse('order-not-found', `there is no order ${id}`);
-        if (await wasDone(query, auditId)) return order;
+        const record = await lockOrder(query, id);
+        if (record === null) return refuse('order-not-found', `there is no order ${id}`);
+        if (await wasDone(query, auditId)) return record.order;
         const letters = await readLettersOfOrder(query, id);
-        const effects = (await readEffects(query, [id])).get(id) ?? {};
-        const change = decide({ order, effects }, letters, system.now());
+        const change = decide(record, letters, system.now());
         if (isRefusal(change)) return change;
-        if (change === null) return order;
-        await write(query, order, change, auditId);
+        if (change === null) return record.order;
+        await write(query, record, change, auditId);
         return change.order;
       });
     },

@@ -1,10 +1,14 @@
-// Rows of `orders`: reading them, locking them in the one order everywhere, writing their new state.
+// Rows of `orders`: reading them, locking them in the one order everywhere, writing their new state. An order's
+// effects (what is meant to exist at a partner, and what came of it) are columns of its row.
 //
 // Promises: the order's row is the first lock of every transaction that changes an order; many are locked
-// sorted by id and without waiting for anybody, one for a person waits. Under that lock the order's
-// deliveries, effects and letters are still. Version and status must be what a change was made from.
+// sorted by id and without waiting for anybody, one for a person waits. Under that lock the order, its effects,
+// deliveries and letters are still, so that an effect's token that was read there holds until the commit.
+// Version and status must be what a change was made from.
 
+import type { Effect, EffectState } from '../../domain/effects.ts';
 import type { Order, OrderId, PaymentScenario } from '../../domain/order.ts';
+import type { OrderChange, OrderRecord } from '../../flow/ports.ts';
 import { plainArray, type Query } from './database.ts';
 import { textOf } from './dead-letters.ts';
 
@@ -54,6 +58,73 @@ export function toOrder(row: OrderRow): Order {
   };
 }
 
+const effectColumns = `
+  o.authorization_generation, o.authorization_state, o.authorization_token, o.authorization_first_used_at,
+  o.authorization_reference, o.authorization_expires_at,
+  o.booking_generation, o.booking_state, o.booking_token, o.booking_first_used_at, o.booking_reference`;
+
+// What a step works on, or a person's request is decided on.
+export const recordColumns = `${orderColumns},${effectColumns}`;
+
+// All null where the effect was never meant to be.
+type EffectsRow = {
+  authorization_generation: number | null;
+  authorization_state: EffectState | null;
+  authorization_token: string | null;
+  authorization_first_used_at: Date | null;
+  authorization_reference: string | null;
+  authorization_expires_at: Date | null;
+  booking_generation: number | null;
+  booking_state: EffectState | null;
+  booking_token: string | null;
+  booking_first_used_at: Date | null;
+  booking_reference: string | null;
+};
+export type RecordRow = OrderRow & EffectsRow;
+
+export function toRecord(row: RecordRow): OrderRecord {
+  return { order: toOrder(row), effects: toEffects(row) };
+}
+
+// The schema sees to it that an effect which is there is whole.
+function toEffects(row: EffectsRow): OrderRecord['effects'] {
+  const authorization = row.authorization_state !== null && {
+    name: 'authorization' as const,
+    generation: row.authorization_generation as number,
+    state: row.authorization_state,
+    token: row.authorization_token as string,
+    firstUsedAt: row.authorization_first_used_at as Date,
+    reference: row.authorization_reference,
+    expiresAt: row.authorization_expires_at,
+  };
+  const booking = row.booking_state !== null && {
+    name: 'booking' as const,
+    generation: row.booking_generation as number,
+    state: row.booking_state,
+    token: row.booking_token as string,
+    firstUsedAt: row.booking_first_used_at as Date,
+    reference: row.booking_reference,
+    expiresAt: null,
+  };
+  return { ...(authorization && { authorization }), ...(booking && { booking }) };
+}
+
+// What a change makes of a record; its effects are the token's from then on. Null leaves each to the claim that had
+// it last.
+export function recordAfter(
+  record: OrderRecord,
+  change: Pick<OrderChange, 'order' | 'effects'>,
+  token: string | null,
+): OrderRecord {
+  const effects: { -readonly [N in keyof OrderRecord['effects']]: Effect } = { ...record.effects };
+  for (const effect of change.effects) {
+    const holder = token ?? record.effects[effect.name]?.token;
+    if (holder === undefined) throw new Error(`order ${record.order.id} has no ${effect.name} that could change`);
+    effects[effect.name] = { ...effect, token: holder };
+  }
+  return { order: change.order, effects };
+}
+
 export async function readOrder(query: Query, id: OrderId): Promise<Order | null> {
   const rows = await query<OrderRow>(`/* read-order */ SELECT ${orderColumns} FROM orders o WHERE o.id = $1`, [id]);
   return rows[0] ? toOrder(rows[0]) : null;
@@ -83,16 +154,21 @@ type StateRow = Pick<
 
 // The orders that nobody else has locked, as they stand now; the others are missing from the answer. What
 // never changes of an order is taken from the copy that the caller has, not read again.
-export async function lockOrders(query: Query, known: readonly Order[]): Promise<Map<string, Order>> {
-  const rows = await query<StateRow>(
+export async function lockOrders(query: Query, known: readonly Order[]): Promise<Map<string, OrderRecord>> {
+  const rows = await query<StateRow & EffectsRow>(
     `/* lock-orders */ SELECT o.id AS order_id, o.status, o.payment, o.fulfillment, o.retry_count, o.reason_code, o.reason_message,
-            o.version, o.updated_at
+            o.version, o.updated_at,${effectColumns}
      FROM orders o WHERE o.id = ANY($1::uuid[])
      ORDER BY o.id FOR NO KEY UPDATE SKIP LOCKED`,
     [plainArray(known.map((order) => order.id))],
   );
   const byId = new Map(known.map((order) => [order.id as string, order]));
-  return new Map(rows.map((row) => [row.order_id, { ...(byId.get(row.order_id) as Order), ...toState(row) }]));
+  return new Map(
+    rows.map((row) => {
+      const order = { ...(byId.get(row.order_id) as Order), ...toState(row) };
+      return [row.order_id, { order, effects: toEffects(row) }];
+    }),
+  );
 }
 
 function toState(row: StateRow) {
@@ -108,42 +184,64 @@ function toState(row: StateRow) {
 }
 
 // One order, waiting for its lock up to the transaction's lock_timeout: for a person's single request.
-export async function lockOrder(query: Query, id: OrderId): Promise<Order | null> {
-  const rows = await query<OrderRow>(
-    `/* lock-order */ SELECT ${orderColumns} FROM orders o WHERE o.id = $1 FOR NO KEY UPDATE`,
+export async function lockOrder(query: Query, id: OrderId): Promise<OrderRecord | null> {
+  const rows = await query<RecordRow>(
+    `/* lock-order */ SELECT ${recordColumns} FROM orders o WHERE o.id = $1 FOR NO KEY UPDATE`,
     [id],
   );
-  return rows[0] ? toOrder(rows[0]) : null;
+  return rows[0] ? toRecord(rows[0]) : null;
 }
 
-export type OrderUpdate = { readonly from: Order; readonly to: Order };
+export type OrderUpdate = { readonly from: OrderRecord; readonly to: OrderRecord };
 
-// Answers how many were as the change expected them.
+// Answers how many were as the change expected them. Indexes are on no column that is written here.
 export async function updateOrdersIfUnchanged(query: Query, updates: readonly OrderUpdate[]): Promise<number> {
   if (updates.length === 0) return 0;
+  const orders = updates.map(({ to }) => to.order);
   const rows = await query(
     `/* update-orders */ UPDATE orders o SET
        status = u.status, payment = u.payment, fulfillment = u.fulfillment, retry_count = u.retry_count,
-       reason_code = u.reason_code, reason_message = u.reason_message, version = u.version, updated_at = u.updated_at
+       reason_code = u.reason_code, reason_message = u.reason_message, version = u.version, updated_at = u.updated_at,
+       authorization_generation = u.authorization_generation, authorization_state = u.authorization_state,
+       authorization_token = u.authorization_token, authorization_first_used_at = u.authorization_first_used_at,
+       authorization_reference = u.authorization_reference, authorization_expires_at = u.authorization_expires_at,
+       booking_generation = u.booking_generation, booking_state = u.booking_state, booking_token = u.booking_token,
+       booking_first_used_at = u.booking_first_used_at, booking_reference = u.booking_reference
      FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::text[],
-                 $9::text[], $10::integer[], $11::timestamptz[])
+                 $9::text[], $10::integer[], $11::timestamptz[],
+                 $12::integer[], $13::text[], $14::uuid[], $15::timestamptz[], $16::text[], $17::timestamptz[],
+                 $18::integer[], $19::text[], $20::uuid[], $21::timestamptz[], $22::text[])
        AS u(id, from_version, from_status, status, payment, fulfillment, retry_count, reason_code, reason_message,
-            version, updated_at)
+            version, updated_at,
+            authorization_generation, authorization_state, authorization_token, authorization_first_used_at,
+            authorization_reference, authorization_expires_at,
+            booking_generation, booking_state, booking_token, booking_first_used_at, booking_reference)
      WHERE o.id = u.id AND o.version = u.from_version AND o.status = u.from_status
      RETURNING 1`,
     [
-      plainArray(updates.map((u) => u.to.id)),
-      plainArray(updates.map((u) => u.from.version)),
-      plainArray(updates.map((u) => u.from.status)),
-      plainArray(updates.map((u) => u.to.status)),
-      plainArray(updates.map((u) => u.to.payment)),
-      plainArray(updates.map((u) => u.to.fulfillment)),
-      plainArray(updates.map((u) => u.to.retryCount)),
-      updates.map((u) => (u.to.reason === null ? null : textOf(u.to.reason.code))),
-      updates.map((u) => (u.to.reason === null ? null : textOf(u.to.reason.message))),
-      plainArray(updates.map((u) => u.to.version)),
-      plainArray(updates.map((u) => u.to.updatedAt)),
+      plainArray(orders.map((order) => order.id)),
+      plainArray(updates.map(({ from }) => from.order.version)),
+      plainArray(updates.map(({ from }) => from.order.status)),
+      plainArray(orders.map((order) => order.status)),
+      plainArray(orders.map((order) => order.payment)),
+      plainArray(orders.map((order) => order.fulfillment)),
+      plainArray(orders.map((order) => order.retryCount)),
+      orders.map(({ reason }) => (reason === null ? null : textOf(reason.code))),
+      orders.map(({ reason }) => (reason === null ? null : textOf(reason.message))),
+      plainArray(orders.map((order) => order.version)),
+      plainArray(orders.map((order) => order.updatedAt)),
+      ...effectValues(updates.map(({ to }) => to.effects.authorization)),
+      plainArray(updates.map(({ to }) => to.effects.authorization?.expiresAt ?? null)),
+      ...effectValues(updates.map(({ to }) => to.effects.booking)),
     ],
   );
   return rows.length;
 }
+
+const effectValues = (effects: readonly (Effect | undefined)[]): unknown[] => [
+  plainArray(effects.map((effect) => effect?.generation ?? null)),
+  plainArray(effects.map((effect) => effect?.state ?? null)),
+  plainArray(effects.map((effect) => effect?.token ?? null)),
+  plainArray(effects.map((effect) => effect?.firstUsedAt ?? null)),
+  effects.map((effect) => effect?.reference ?? null),
+];

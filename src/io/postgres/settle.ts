@@ -2,7 +2,8 @@
 //
 // Promises: only the token that holds the delivery settles it; what the result means is decided on the
 // order as it stands under its lock, so a cancel that came meanwhile is seen; delivery, effect, order,
-// facts, outbox, letter and attempt are written together or not at all.
+// facts, outbox, letter and attempt are written together or not at all. Of do and undo of an effect one writes: the
+// one whose token the row has, compared in code under that lock (`assertHeld`), for nobody can change it meanwhile.
 // A repeated flush finds its own token on a delivery that has ended, and answers `settled`.
 // Process dies before the commit: the lease ends and the work is performed again, under the same key.
 
@@ -11,10 +12,9 @@ import type { OrderChange, OrderRecord } from '../../flow/ports.ts';
 import type { Database } from './database.ts';
 import { type AttemptWrite, type LetterWrite, writeAttempts, writeLetters } from './dead-letters.ts';
 import { type DeliveryWrite, endDeliveriesIfHeld, keyOf, readDeliveries } from './deliveries.ts';
-import { type EffectsByOrder, type EffectWrite, readEffects, updateEffectsIfHeld } from './effects.ts';
 import { GuardMissedError, ofOneEntry } from './errors.ts';
 import { appendFacts } from './events.ts';
-import { lockOrders, type OrderUpdate, updateOrdersIfUnchanged } from './orders.ts';
+import { lockOrders, type OrderUpdate, recordAfter, updateOrdersIfUnchanged } from './orders.ts';
 
 export type OrderSettle = SettleRequest<OrderRecord, OrderChange>;
 
@@ -29,35 +29,29 @@ export function createSettle(options: {
     const { answers, hasFacts } = await database.transaction(async (query) => {
       const known = settles.map(({ work }) => work.subject.order);
       const keys = settles.map(({ work }) => ({ consumer: work.consumer, eventId: work.fact.id }));
-      const [orders, deliveries] = await Promise.all([lockOrders(query, known), readDeliveries(query, keys)]);
-      // Only an undo takes an effect away from the claim that holds it, and only of a canceled order.
-      const canceled = [...orders.values()].filter((order) => order.status === 'CANCELED').map((order) => order.id);
-      const effects: EffectsByOrder = canceled.length === 0 ? new Map() : await readEffects(query, canceled);
-      const batch: Batch = { deliveries: [], effects: [], orders: [], facts: [], letters: [], attempts: [] };
+      const [records, deliveries] = await Promise.all([lockOrders(query, known), readDeliveries(query, keys)]);
+      const batch: Batch = { deliveries: [], orders: [], facts: [], letters: [], attempts: [] };
       const answered = settles.map(({ work, ending }, index): SettleAnswer | 'locked' => {
-        const order = orders.get(work.fact.subject);
-        if (order === undefined) return 'locked';
+        const record = records.get(work.fact.subject);
+        if (record === undefined) return 'locked';
         const delivery = deliveries.get(keyOf(keys[index] as (typeof keys)[number]));
         if (delivery?.token !== work.token) return 'stale';
         // An earlier try of this very settle has committed; its answer was lost.
         if (delivery.state !== 'running') return 'settled';
         // One entry per order: two would not see each other's writes.
-        orders.delete(work.fact.subject);
-        const record = { order, effects: effects.get(order.id) ?? work.subject.effects };
+        records.delete(work.fact.subject);
         ofOneEntry(() => collect(batch, { work, ending }, record, delivery.takeovers));
         return 'settled';
       });
-      const [ended, updated, held] = await Promise.all([
+      const [ended, updated] = await Promise.all([
         endDeliveriesIfHeld(query, batch.deliveries),
         updateOrdersIfUnchanged(query, batch.orders),
-        updateEffectsIfHeld(query, batch.effects),
         appendFacts(query, batch.facts),
         writeLetters(query, batch.letters),
         writeAttempts(query, batch.attempts),
       ]);
       if (ended !== batch.deliveries.length) throw new GuardMissedError('endDeliveriesIfHeld');
       if (updated !== batch.orders.length) throw new GuardMissedError('updateOrdersIfUnchanged');
-      if (held !== batch.effects.length) throw new GuardMissedError('updateEffectsIfHeld');
       return { answers: answered, hasFacts: batch.facts.length > 0 };
     });
     if (hasFacts) onCommitted();
@@ -91,9 +85,9 @@ export function createSettle(options: {
   }
 
   function applyChange(batch: Batch, record: OrderRecord, change: OrderChange, work: OrderSettle['work'], at: Date) {
-    if (change.order !== record.order) batch.orders.push({ from: record.order, to: change.order });
-    for (const effect of change.effects) {
-      batch.effects.push({ orderId: record.order.id, effect: { ...effect, token: work.token } });
+    assertHeld(record, change, work.token);
+    if (change.order !== record.order || change.effects.length > 0) {
+      batch.orders.push({ from: record, to: recordAfter(record, change, work.token) });
     }
     batch.facts.push(...toFacts(change, { system, at, causationId: work.fact.id }));
   }
@@ -114,12 +108,17 @@ export function createSettle(options: {
 
 type Batch = {
   readonly deliveries: DeliveryWrite[];
-  readonly effects: EffectWrite[];
   readonly orders: OrderUpdate[];
   readonly facts: Fact[];
   readonly letters: LetterWrite[];
   readonly attempts: AttemptWrite[];
 };
+
+// A step that writes what its claim does not hold is a defect, and would undo what an undo has done.
+function assertHeld({ order, effects }: OrderRecord, change: OrderChange, token: string): void {
+  const foreign = change.effects.find(({ name }) => effects[name]?.token !== token);
+  if (foreign !== undefined) throw new Error(`another claim holds the ${foreign.name} of order ${order.id}`);
+}
 
 // Each fact is caused by the one before it, the first by what the change answers to.
 export function toFacts(

@@ -5,8 +5,8 @@
 // to the last, so that a row whose order is missing lies in one of them too.
 // Relies on the planner settings of a transaction (database.ts): every row is found by an index.
 
+import type { EffectName } from '../../domain/effects.ts';
 import type { Order } from '../../domain/order.ts';
-import type { EffectName } from '../../flow/ports.ts';
 import type { Finding } from '../../flow/verify/promises.ts';
 import type { SeenDelivery, SeenEffect, SeenFact, SeenLetter, SeenOrder } from '../../flow/verify/seen-order.ts';
 import type { Database } from './database.ts';
@@ -27,7 +27,12 @@ const msSince = (column: string) => `(date_part('epoch', statement_timestamp() -
 type OrderRow = Omit<Order, 'retryCount'> & {
   retry_count: number;
   facts: string | null;
-  effects: [EffectName, string, number, SeenEffect['state'], string | null][] | null;
+  authorization_generation: number | null;
+  authorization_state: SeenEffect['state'] | null;
+  authorization_reference: string | null;
+  booking_generation: number | null;
+  booking_state: SeenEffect['state'] | null;
+  booking_reference: string | null;
   letters: [string, string, SeenLetter['closedHow']][] | null;
   revived: string[] | null;
 };
@@ -35,6 +40,8 @@ type OrderRow = Omit<Order, 'retryCount'> & {
 // Facts and deliveries come as lines of cells, which the server makes in half the time of JSON. They hold
 // nothing but ids, numbers and words of ours.
 const seenOrder = `o.id, o.status, o.payment, o.fulfillment, o.version, o.retry_count, o.amount, o.currency,
+  o.authorization_generation, o.authorization_state, o.authorization_reference,
+  o.booking_generation, o.booking_state, o.booking_reference,
   (SELECT string_agg(
      concat_ws('|', e.id, e.version, e.type, coalesce(e.data->>'previousStatus', ''), coalesce(e.data->>'status', ''),
        e.xid, ${msSince('e.time')}, coalesce((e.data->>'amount') || ' ' || (e.data->>'currency'), ''),
@@ -42,8 +49,6 @@ const seenOrder = `o.id, o.status, o.payment, o.fulfillment, o.version, o.retry_
           (d.order_id IS NOT DISTINCT FROM e.order_id)::integer), '|') FROM deliveries d WHERE d.event_id = e.id)),
      chr(10) ORDER BY e.version)
    FROM events e WHERE e.order_id = o.id) AS facts,
-  (SELECT json_agg(json_build_array(f.name, f.key, f.generation, f.state, f.reference))
-   FROM effects f WHERE f.order_id = o.id) AS effects,
   (SELECT json_agg(json_build_array(l.consumer, l.delivery_id, l.closed_how))
    FROM dead_letters l WHERE l.order_id = o.id) AS letters,
   (SELECT json_agg(a.consumer || ' is ' || d.state || ' after attempt ' || d.attempt || ' of epoch ' || d.epoch ||
@@ -83,16 +88,30 @@ function toFact(line: string): SeenFact {
   };
 }
 
-const toSeen = ({ retry_count: retryCount, facts, effects, letters, revived, ...order }: OrderRow): SeenOrder => ({
-  ...order,
-  retryCount,
-  facts: facts === null ? [] : facts.split('\n').map(toFact),
-  effects: Object.fromEntries(
-    (effects ?? []).map(([name, key, generation, state, reference]) => [name, { key, generation, state, reference }]),
-  ),
-  letters: (letters ?? []).map(([consumer, deliveryId, closedHow]) => ({ consumer, deliveryId, closedHow })),
-  revived: revived ?? [],
+const toSeen = (row: OrderRow): SeenOrder => ({
+  id: row.id,
+  status: row.status,
+  payment: row.payment,
+  fulfillment: row.fulfillment,
+  version: row.version,
+  amount: row.amount,
+  currency: row.currency,
+  retryCount: row.retry_count,
+  facts: row.facts === null ? [] : row.facts.split('\n').map(toFact),
+  effects: {
+    ...seenEffect('authorization', row.authorization_generation, row.authorization_state, row.authorization_reference),
+    ...seenEffect('booking', row.booking_generation, row.booking_state, row.booking_reference),
+  },
+  letters: (row.letters ?? []).map(([consumer, deliveryId, closedHow]) => ({ consumer, deliveryId, closedHow })),
+  revived: row.revived ?? [],
 });
+
+const seenEffect = (
+  name: EffectName,
+  generation: number | null,
+  state: SeenEffect['state'] | null,
+  reference: string | null,
+) => (generation === null || state === null ? {} : { [name]: { generation, state, reference } });
 
 export function createVerifyOrders(database: Database) {
   const read = async <R extends object>(text: string, values: readonly unknown[]) =>
@@ -130,8 +149,6 @@ export function createVerifyOrders(database: Database) {
       const rows = await read<{ what: string; order_id: string; count: number }>(
         `/* verify-owners */ SELECT x.what, x.order_id, count(*) OVER ()::integer AS count FROM (
            ${orphansOf('events', "x.type || ' (version ' || x.version || ')'")}
-           UNION ALL
-           ${orphansOf('effects', 'x.name')}
            UNION ALL
            ${orphansOf('dead_letters', "'letter of ' || x.consumer")}
          ) AS x LIMIT ${namedMax}`,

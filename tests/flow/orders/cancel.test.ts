@@ -358,7 +358,9 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
     assert.deepEqual(more, []);
     assert.deepEqual([letter?.orderId, letter?.consumer, letter?.code], [id, 'compensation', 'recall-refused']);
     assert.equal(letter?.order?.status, 'CANCELED');
-    assert.deepEqual(await world.sql(`SELECT state FROM effects WHERE name = 'booking'`), [{ state: 'stuck' }]);
+    assert.deepEqual(await world.sql(`SELECT booking_state AS state FROM orders WHERE id = $1`, [id]), [
+      { state: 'stuck' },
+    ]);
 
     // The carrier has relented: the same undo, from the start.
     const again = await world.desk.reprocess(id, 'test-again');

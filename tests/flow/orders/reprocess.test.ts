@@ -117,6 +117,22 @@ describe('a failed order that is sent back', { concurrency: 6 }, () => {
     assert.deepEqual([...new Set(keysOf(world, id, 'authorize'))], [`${id}:authorization:0`]);
   });
 
+  test('keeps its key while a worker may be frozen before its call', { start: false }, async (world) => {
+    const { id } = await world.place();
+    const frozen = await world.takeByHand('payment', id, 1);
+    // All others hear a certain no, which says nothing about the call of the first.
+    world.stage.direct({ call: 'authorize', act: 'fail', times: 4 });
+    await world.engine.start();
+    const { payment, reason } = await failed(world, id);
+    assert.deepEqual([payment, reason?.code], ['unknown', 'partner-failed']);
+    await reprocessed(world, id);
+    await world.ended(id, 'PROCESSED');
+    const answer = await frozen.perform();
+    assert.equal(await frozen.settle(answer), 'stale');
+    assert.deepEqual([...new Set(keysOf(world, id, 'authorize'))], [`${id}:authorization:0`]);
+    assert.equal(world.entries(id, 'payments').length, 1);
+  });
+
   test('books once where the booking had been made and its answers lost', {}, async (world) => {
     // Somebody else's booking is answered in between, so the carrier is not taken for away.
     world.stage.direct({ call: 'book', act: 'hang-after', country: 'DE', times: 4 });

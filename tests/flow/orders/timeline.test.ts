@@ -212,7 +212,7 @@ describe('what is cleaned up', { concurrency: 4 }, () => {
     const ids = await history(world);
     await caughtUp(world);
     await world.engine.stop();
-    const kept = ['orders', 'events', 'effects', 'audit_log'];
+    const kept = ['orders', 'events', 'audit_log'];
     const before = await Promise.all(kept.map((table) => world.sql(`SELECT * FROM ${table} ORDER BY 1, 2`)));
     const untouched = { keys: 0, deliveries: 0, attempts: 0, letters: 0 };
     assert.deepEqual(await cleanedAfter(world, 6), untouched);
@@ -248,7 +248,7 @@ describe('what is cleaned up', { concurrency: 4 }, () => {
     await caughtUp(world);
     await cleanedAfter(world, 31);
     const state = async () => {
-      const rows = await Promise.all(['orders', 'events', 'effects', 'deliveries'].map((table) => count(world, table)));
+      const rows = await Promise.all(['orders', 'events', 'deliveries'].map((table) => count(world, table)));
       return { rows, calls: world.calls.length };
     };
     const before = await state();

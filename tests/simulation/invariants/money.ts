@@ -2,6 +2,7 @@
 
 import type { OrderEvidence } from '../evidence.ts';
 import { contentOf, type PartnerAct } from '../partners.ts';
+import type { EffectRow } from '../rows.ts';
 import { type Invariant, nameOfType, ofOrder } from './law.ts';
 
 const liveOf = (acts: readonly PartnerAct[], done: PartnerAct['act'], undone: PartnerAct['act']) =>
@@ -20,11 +21,33 @@ const statusTold: Readonly<Record<string, string>> = {
   canceled: 'CANCELED',
 };
 
-// The commit that took an effect has claimed a delivery under the same token.
-function isClaimed(order: OrderEvidence, sequence: number, token: string): boolean {
+// This commit has claimed, or ended, a delivery under the token.
+function isOfClaim(order: OrderEvidence, sequence: number, label: string, token: string): boolean {
   return order.deliveryMoves.some(
-    (move) => move.sequence === sequence && move.label === 'claim-deliveries' && move.after?.token === token,
+    (move) => move.sequence === sequence && move.label === label && move.after?.token === token,
   );
+}
+
+function isReprocess(order: OrderEvidence, sequence: number): boolean {
+  return order.facts.some(
+    ({ type }, nth) => order.factSequences[nth] === sequence && nameOfType(type) === 'OrderReprocessed',
+  );
+}
+
+// Why something may still be done under a key, whatever the system thinks of it: a claim that took it and has not
+// ended it itself (its worker may be frozen before the call), or a call that was not certainly without effect.
+function doubtsAbout(order: OrderEvidence, { name, key }: EffectRow, sequence: number): string[] {
+  const takers = order.effectMoves.filter((move) => move.after?.key === key && move.sequence < sequence);
+  const open = new Set(takers.map(({ after }) => (after as EffectRow).token));
+  for (const move of order.deliveryMoves) {
+    if (move.label === 'end-deliveries' && move.sequence < sequence) open.delete(move.after?.token ?? '');
+  }
+  const calls = order.calls.filter((one) => one.key === key && (one.call === 'authorize' || one.call === 'book'));
+  const unclear = calls.filter(({ trouble }) => !trouble || trouble.class === 'unknown' || trouble.isInterrupted);
+  return [
+    ...[...open].map((token) => `the claim ${token} of its ${name} had not ended`),
+    ...unclear.map(({ call, trouble }) => `a call (${call}) ended as ${trouble?.code ?? 'nobody knows what'}`),
+  ];
 }
 
 export const money: readonly Invariant[] = [
@@ -144,21 +167,22 @@ export const money: readonly Invariant[] = [
   }),
 
   ofOrder('history', 'a new key is taken only when nothing was done under the old one', (order, say) => {
-    for (const { before, after, label, token, sequence } of order.effectMoves) {
+    for (const { before, after, sequence } of order.effectMoves) {
       if (after === null) continue;
-      if (after.key !== `${order.id}:${after.name}:${after.generation}`) say(`has the key ${after.key}`);
       if (before === null) {
         if (after.generation !== 0) say(`begins ${after.name} with generation ${after.generation}`);
       } else if (after.generation !== before.generation) {
         const isFine =
-          after.generation === before.generation + 1 && before.state === 'none' && label === 'reset-effect';
+          after.generation === before.generation + 1 && before.state === 'none' && isReprocess(order, sequence);
         if (!isFine)
           say(`got generation ${after.generation} of ${after.name} while ${before.state} under ${before.key}`);
+        for (const doubt of doubtsAbout(order, before, sequence)) say(`left the key ${before.key}, and ${doubt}`);
       }
-      if (label === 'take-effects' && !isClaimed(order, sequence, after.token)) {
-        say(`had its ${after.name} taken without a claim`);
-      }
-      if (label === 'update-effects' && token !== null && before?.token !== token) {
+      if (before?.token !== after.token) {
+        if (!isOfClaim(order, sequence, 'claim-deliveries', after.token)) {
+          say(`had its ${after.name} taken without a claim`);
+        }
+      } else if (before.generation === after.generation && !isOfClaim(order, sequence, 'end-deliveries', after.token)) {
         say(`had its ${after.name} written by a claim that did not hold it`);
       }
     }

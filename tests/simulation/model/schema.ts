@@ -6,7 +6,7 @@
 import { createTable, type Table } from './table.ts';
 import { SqlError } from './values.ts';
 
-export type OrderRow = {
+export type OrderRow = EffectColumns & {
   readonly id: string;
   readonly status: string;
   readonly payment: string;
@@ -27,6 +27,20 @@ export type OrderRow = {
   readonly version: number;
   readonly created_at: Date;
   readonly updated_at: Date;
+};
+// All null where an effect was never meant to be.
+export type EffectColumns = {
+  readonly authorization_generation: number | null;
+  readonly authorization_state: string | null;
+  readonly authorization_token: string | null;
+  readonly authorization_first_used_at: Date | null;
+  readonly authorization_reference: string | null;
+  readonly authorization_expires_at: Date | null;
+  readonly booking_generation: number | null;
+  readonly booking_state: string | null;
+  readonly booking_token: string | null;
+  readonly booking_first_used_at: Date | null;
+  readonly booking_reference: string | null;
 };
 export type KeyRow = {
   readonly key: string;
@@ -68,17 +82,6 @@ export type DeliveryRow = {
   readonly waiting_since: Date | null;
   readonly started_at: Date | null;
   readonly ended_at: Date | null;
-};
-export type EffectRow = {
-  readonly order_id: string;
-  readonly name: string;
-  readonly key: string;
-  readonly generation: number;
-  readonly state: string;
-  readonly token: string;
-  readonly first_used_at: Date;
-  readonly reference: string | null;
-  readonly expires_at: Date | null;
 };
 export type LetterRow = {
   readonly id: string;
@@ -152,13 +155,33 @@ const statuses = among('PENDING', 'PROCESSING', 'PROCESSED', 'FAILED', 'CANCELED
 const payments = among('none', 'pending', 'authorized', 'declined', 'voided', 'unknown');
 const fulfillments = among('none', 'pending', 'scheduled', 'rejected', 'canceled', 'unknown');
 const deliveryStates = among('running', 'waiting', 'done', 'skipped', 'dead');
-const effectNames = among('authorization', 'booking');
 const effectStates = among('intent', 'unknown', 'none', 'done', 'declined', 'undone', 'stuck');
 const outcomes = among('retry', 'wait', 'takeover', 'dead', 'skipped');
 const measures = among('status', 'declined', 'canceled', 'failed', 'duration');
 const closings = among('reprocessed', 'canceled');
 // PostgreSQL counts code points.
 const lengthOf = (text: string) => [...text].length;
+
+type EffectCells = { readonly state: string | null; readonly needed: unknown[]; readonly others: unknown[] };
+const authorizationOf = (row: OrderRow): EffectCells => ({
+  state: row.authorization_state,
+  needed: [row.authorization_generation, row.authorization_token, row.authorization_first_used_at],
+  others: [row.authorization_reference, row.authorization_expires_at],
+});
+const bookingOf = (row: OrderRow): EffectCells => ({
+  state: row.booking_state,
+  needed: [row.booking_generation, row.booking_token, row.booking_first_used_at],
+  others: [row.booking_reference],
+});
+const isWhole = ({ state, needed, others }: EffectCells) =>
+  state === null ? [...needed, ...others].every((value) => value === null) : needed.every((value) => value !== null);
+
+export const noEffects: EffectColumns = {
+  ...{ authorization_generation: null, authorization_state: null, authorization_token: null },
+  ...{ authorization_first_used_at: null, authorization_reference: null, authorization_expires_at: null },
+  ...{ booking_generation: null, booking_state: null, booking_token: null },
+  ...{ booking_first_used_at: null, booking_reference: null },
+};
 
 export type Tables = ReturnType<typeof createTables>;
 export type Subscribed = { readonly consumer: string; readonly type: string };
@@ -188,6 +211,13 @@ export function createTables(subscribed: readonly Subscribed[]) {
           (row.reason_code === null) === (row.reason_message === null),
         orders_processed_are_paid_and_booked: (row) =>
           row.status !== 'PROCESSED' || (row.payment === 'authorized' && row.fulfillment === 'scheduled'),
+        effect_states: (row) =>
+          [row.authorization_state, row.booking_state].every((state) => state === null || effectStates(state)),
+        effect_generations: (row) => (row.authorization_generation ?? 0) >= 0 && (row.booking_generation ?? 0) >= 0,
+        orders_effects_are_whole: (row) => isWhole(authorizationOf(row)) && isWhole(bookingOf(row)),
+        orders_effects_done_have_a_reference: (row) =>
+          (row.authorization_state !== 'done' || row.authorization_reference !== null) &&
+          (row.booking_state !== 'done' || row.booking_reference !== null),
       },
     ),
   });
@@ -245,18 +275,6 @@ export function createTables(subscribed: readonly Subscribed[]) {
       attempt: (row) => row.attempt >= 0,
       takeovers: (row) => row.takeovers >= 0,
       deliveries_owed_are_due: (row) => (row.due_at !== null) === (row.state === 'running' || row.state === 'waiting'),
-    }),
-  });
-
-  const effects = createTable<EffectRow, 'order'>({
-    name: 'effects',
-    key: (row) => `${row.order_id} ${row.name}`,
-    indexes: { order: (row) => row.order_id },
-    check: checks<EffectRow>('effects', ['order_id', 'name', 'key', 'generation', 'state', 'token', 'first_used_at'], {
-      name: (row) => effectNames(row.name),
-      generation: (row) => row.generation >= 0,
-      state: (row) => effectStates(row.state),
-      effects_done_have_a_reference: (row) => row.state !== 'done' || row.reference !== null,
     }),
   });
 
@@ -327,7 +345,7 @@ export function createTables(subscribed: readonly Subscribed[]) {
   };
 
   return {
-    ...{ orders, idempotencyKeys, events, outbox, relayLanes, deliveries, effects },
+    ...{ orders, idempotencyKeys, events, outbox, relayLanes, deliveries },
     ...{ deadLetters, attempts, watermarks, auditLog, analytics },
     nextPosition,
     subscribers: subscribed.map(({ consumer }) => consumer),

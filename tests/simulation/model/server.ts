@@ -9,7 +9,6 @@ import { createTables, type Subscribed, type Tables } from './schema.ts';
 import { analyticsStatements } from './statements/analytics.ts';
 import { cleanupStatements } from './statements/cleanup.ts';
 import { deliveryStatements } from './statements/deliveries.ts';
-import { effectStatements } from './statements/effects.ts';
 import { factStatements } from './statements/facts.ts';
 import { letterStatements } from './statements/letters.ts';
 import { orderStatements } from './statements/orders.ts';
@@ -24,7 +23,6 @@ export const statements: Readonly<Record<string, Statement>> = {
   ...orderStatements,
   ...factStatements,
   ...deliveryStatements,
-  ...effectStatements,
   ...letterStatements,
   ...cleanupStatements,
   ...analyticsStatements,
@@ -408,7 +406,6 @@ function committedTables(tables: Tables) {
     outbox: tables.outbox.committed(),
     relay_lanes: tables.relayLanes.committed(),
     deliveries: tables.deliveries.committed(),
-    effects: tables.effects.committed(),
     dead_letters: tables.deadLetters.committed(),
     attempts: tables.attempts.committed(),
     watermarks: tables.watermarks.committed(),

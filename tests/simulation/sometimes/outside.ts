@@ -60,9 +60,9 @@ export const outside: readonly Sometimes[] = [
     const back = order.moves.find(({ before, after }) => before?.status === 'FAILED' && after?.status === 'PENDING');
     if (back === undefined) return 0;
     return order.effectMoves.filter(
-      ({ sequence, label, before, after }) =>
+      ({ sequence, before, after }) =>
         sequence > back.sequence &&
-        label === 'take-effects' &&
+        before?.token !== after?.token &&
         before?.state === 'unknown' &&
         after?.generation === before.generation,
     ).length;

@@ -12,7 +12,7 @@ import { createModelServer, type ModelServer, type ModelSession } from '../serve
 import type { Backend, Connection } from './backend.ts';
 
 const tableNames = [
-  ...['orders', 'idempotency_keys', 'events', 'outbox', 'relay_lanes', 'deliveries', 'effects'],
+  ...['orders', 'idempotency_keys', 'events', 'outbox', 'relay_lanes', 'deliveries'],
   ...['dead_letters', 'attempts', 'watermarks', 'audit_log', 'analytics'],
 ];
 // As the migration leaves them.

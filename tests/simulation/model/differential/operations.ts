@@ -15,10 +15,9 @@ import type { OrderClaim, OrderWork } from '../../../../src/io/postgres/claim.ts
 import { createCleanup } from '../../../../src/io/postgres/cleanup.ts';
 import type { Database } from '../../../../src/io/postgres/database.ts';
 import { endAllLeases } from '../../../../src/io/postgres/deliveries.ts';
-import { resetEffects } from '../../../../src/io/postgres/effects.ts';
 import { createReadHistories } from '../../../../src/io/postgres/histories.ts';
 import { lockOrder, readOrders } from '../../../../src/io/postgres/orders.ts';
-import { effectWith, someTime } from '../../../support/orders.ts';
+import { someTime } from '../../../support/orders.ts';
 import { silentLog } from '../../../support/silent-log.ts';
 import { createStore, troubleOf } from '../../../support/store.ts';
 import { texts, uuids } from '../values.ts';
@@ -223,11 +222,6 @@ export function createOperations(options: {
     ],
     cancel: [7, () => store().desk.cancel(orderId(), draw.pick([null, 'a reason']), 'c-cancel')],
     reprocess: [8, () => store().desk.reprocess(draw.chance(0.5) ? parkedId() : orderId(), 'c-again')],
-    // A reprocess does it where nothing was done under the last key, which chance brings about rarely.
-    'reset-effect': [
-      1,
-      () => resetEffects(database.query, orderId(), [effectWith('authorization', { state: 'none' })]),
-    ],
     'reprocess-letter': [
       6,
       () => store().desk.reprocessLetter(draw.pick(recent(known.letters)) ?? system.newId(), 'c-letter'),

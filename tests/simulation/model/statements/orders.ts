@@ -1,6 +1,6 @@
 // orders and idempotency_keys: accept.ts, orders.ts and the locking statement of claim.ts.
 
-import type { OrderRow } from '../schema.ts';
+import { type EffectColumns, noEffects, type OrderRow } from '../schema.ts';
 import { bigints, byteses, integers, jsons, text, texts, times, uuid, uuids } from '../values.ts';
 import { factColumns, insertFact, laneOf } from './facts.ts';
 import { type Ask, compare, equal, ones, type Row, type Statement } from './statement.ts';
@@ -27,6 +27,21 @@ export const orderColumns = (o: OrderRow): Row => ({
   created_at: o.created_at,
   updated_at: o.updated_at,
 });
+
+const effectColumns = (o: OrderRow): EffectColumns => ({
+  authorization_generation: o.authorization_generation,
+  authorization_state: o.authorization_state,
+  authorization_token: o.authorization_token,
+  authorization_first_used_at: o.authorization_first_used_at,
+  authorization_reference: o.authorization_reference,
+  authorization_expires_at: o.authorization_expires_at,
+  booking_generation: o.booking_generation,
+  booking_state: o.booking_state,
+  booking_token: o.booking_token,
+  booking_first_used_at: o.booking_first_used_at,
+  booking_reference: o.booking_reference,
+});
+const recordColumns = (o: OrderRow): Row => ({ ...orderColumns(o), ...effectColumns(o) });
 
 function* acceptOrders({ tables, tx }: Ask, values: readonly unknown[]) {
   const [ids, keys, fingerprints] = [uuids(values[0]), texts(values[1]), byteses(values[2])];
@@ -79,6 +94,7 @@ function* acceptOrders({ tables, tx }: Ask, values: readonly unknown[]) {
       version: 1,
       created_at,
       updated_at: created_at,
+      ...noEffects,
     };
     if ((yield* tables.orders.insert(tx, order, 'key')) === null) orderIds.add(id);
   }
@@ -119,6 +135,14 @@ function* updateOrders({ tables, tx }: Ask, values: readonly unknown[]) {
     integers(values[9]),
     times(values[10]),
   ];
+  const [generations, states, tokens] = [integers(values[11]), texts(values[12]), uuids(values[13])];
+  const [uses, references, expiries] = [times(values[14]), texts(values[15]), times(values[16])];
+  const [bookingGenerations, bookingStates, bookingTokens] = [
+    integers(values[17]),
+    texts(values[18]),
+    uuids(values[19]),
+  ];
+  const [bookingUses, bookingReferences] = [times(values[20]), texts(values[21])];
   const changes = ids.map((id, i) => ({
     found: tables.orders.find(tx, id),
     where: (o: OrderRow) => equal(o.version, fromVersions[i]) && equal(o.status, fromStatuses[i]),
@@ -132,6 +156,17 @@ function* updateOrders({ tables, tx }: Ask, values: readonly unknown[]) {
       reason_message: messages[i] as string | null,
       version: versions[i] as number,
       updated_at: updates[i] as Date,
+      authorization_generation: generations[i] as number | null,
+      authorization_state: states[i] as string | null,
+      authorization_token: tokens[i] as string | null,
+      authorization_first_used_at: uses[i] as Date | null,
+      authorization_reference: references[i] as string | null,
+      authorization_expires_at: expiries[i] as Date | null,
+      booking_generation: bookingGenerations[i] as number | null,
+      booking_state: bookingStates[i] as string | null,
+      booking_token: bookingTokens[i] as string | null,
+      booking_first_used_at: bookingUses[i] as Date | null,
+      booking_reference: bookingReferences[i] as string | null,
     }),
   }));
   return ones(yield* tables.orders.change(tx, changes));
@@ -149,7 +184,7 @@ function factsOfKeys({ tables, tx }: Ask, [eventIds, consumers]: readonly unknow
     const row = () => {
       const mark = watermarks.get(tx, `${consumer} ${event.type}`);
       const isBelow = mark !== null && Number(event.xid) <= Number(mark.xid);
-      return { consumer, ...factColumns(event), ...orderColumns(order.row), is_below_watermark: isBelow };
+      return { consumer, ...factColumns(event), ...recordColumns(order.row), is_below_watermark: isBelow };
     };
     return [{ order, row }];
   });
@@ -192,7 +227,7 @@ export const orderStatements: Readonly<Record<string, Statement>> = {
   'lock-order': function* ({ tables, tx }, [id]) {
     const found = tables.orders.find(tx, uuid(id));
     const locked = yield* tables.orders.lockAll(tx, found === null ? [] : [found], () => true);
-    return locked.map(({ row }) => orderColumns(row));
+    return locked.map(({ row }) => recordColumns(row));
   },
 
   'lock-orders': ({ tables, tx }, [ids]) => {
@@ -202,7 +237,7 @@ export const orderStatements: Readonly<Record<string, Statement>> = {
       const { id, status, payment, fulfillment, retry_count, reason_code, reason_message, version, updated_at } =
         one.row;
       const state = { order_id: id, status, payment, fulfillment, retry_count };
-      return [{ ...state, reason_code, reason_message, version, updated_at }];
+      return [{ ...state, reason_code, reason_message, version, updated_at, ...effectColumns(one.row) }];
     });
   },
 
