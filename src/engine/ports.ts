@@ -1,6 +1,5 @@
-// What the engine asks of the world: a clock, a bus, and one durable inbox. The engine knows nothing
-// of orders: `S` is the subject that facts are about, `C` a change of it; only flow/ and the store
-// look inside.
+// What the engine asks of the world: a clock, a bus, and one durable inbox. The engine knows nothing of orders: `S` is
+// the subject that facts are about, `C` a change of it; only flow/ and the store look inside.
 //
 // Promises written at each function: what may be repeated, what is thrown, what silence means.
 
@@ -60,8 +59,7 @@ export type ReaderGroup = { readonly group: string; readonly types: readonly str
 
 export type Bus = {
   readonly capabilities: { readonly ordered: boolean; readonly durable: boolean; readonly redelivers: boolean };
-  // Resolves when the bus has every message. May be repeated: readers dedupe. Throws when any of them
-  // may be missing; then all are published again.
+  // Resolves when the bus has every message; else throws, and all are published again: readers dedupe.
   readonly publish: (messages: readonly Message[], signal: AbortSignal) => Promise<void>;
   // Hands batches to `receive`; its promise resolved means acknowledged. A pending promise is
   // backpressure: the adapter holds further messages back, in bounded memory.
@@ -78,7 +76,7 @@ export type Bus = {
 // Resolves when no call of `receive` is running and none will follow.
 export type Subscription = { readonly close: () => Promise<void> };
 
-// How the outside failed. `unknown` = it may have been done; every unclassified error is `retryable`.
+// How the outside failed. `unknown` = it may have been done; every unclassified error is that.
 export type FailureClass = 'retryable' | 'throttled' | 'non-retryable' | 'unknown';
 
 // What went wrong, as a value: kept with attempts and dead letters, shown to people.
@@ -92,6 +90,8 @@ export type Trouble = {
   readonly dependency?: string | null;
   // The provider asked to wait this long (Retry-After).
   readonly retryAfterMs?: number;
+  // Certain not of this call alone: no call under its key has done anything, and none ever will.
+  readonly leavesNothing?: true;
 };
 
 // The one error that io/ throws for a failed outside call.

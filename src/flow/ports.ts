@@ -15,6 +15,10 @@ import type { TimelineEntry } from './orders/sentences.ts';
 import type { Books, Count } from './projections/books.ts';
 import type { OrderPlace, OrderQuery, Search } from './projections/search-ports.ts';
 
+// The partner failed on this key, keeps the failure, and repeats it for good (as some do with a 5xx). No call under the
+// key does anything from here on; whether the one that failed had done it, `lookup` says, and its null is certain then.
+export type Spent = { readonly outcome: 'spent'; readonly code: string };
+
 export type Authorization = { readonly authorizationId: string; readonly expiresAt: Date };
 
 // `closed` = an undo has claimed the key: nothing was done and nothing will be.
@@ -48,12 +52,12 @@ export type Payments = {
       readonly epoch: number;
     },
     signal: AbortSignal,
-  ) => Promise<AuthorizeAnswer>;
+  ) => Promise<AuthorizeAnswer | Spent>;
   readonly void: (
     request: { readonly key: string; readonly orderId: OrderId },
     signal: AbortSignal,
   ) => Promise<VoidAnswer>;
-  // `null` proves nothing.
+  // `null` proves nothing, unless the key is spent.
   readonly lookup: (key: string, signal: AbortSignal) => Promise<AuthorizeAnswer | null>;
 };
 
@@ -67,7 +71,7 @@ export type Carrier = {
       readonly items: Order['items'];
     },
     signal: AbortSignal,
-  ) => Promise<BookAnswer>;
+  ) => Promise<BookAnswer | Spent>;
   readonly recall: (
     request: { readonly key: string; readonly orderId: OrderId },
     signal: AbortSignal,

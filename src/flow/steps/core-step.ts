@@ -10,8 +10,8 @@ import type { FactDraft } from '../../domain/events.ts';
 import type { Order, Reason } from '../../domain/order.ts';
 import { isUnderWay, record as recordFacts, takeUp } from '../../domain/order-machine.ts';
 import { isRefusal } from '../../domain/refusals.ts';
-import type { Trouble, Work } from '../../engine/ports.ts';
-import type { OrderChange, OrderRecord } from '../ports.ts';
+import { OutsideError, type Trouble, type Work } from '../../engine/ports.ts';
+import type { OrderChange, OrderRecord, Spent } from '../ports.ts';
 
 export type OrderWork = Work<OrderRecord>;
 type Unowned = Omit<Effect, 'token'>;
@@ -55,7 +55,25 @@ export function changeBy(
   return { order: recorded.order, facts: recorded.facts, effects };
 }
 
+// What became of a spent key. Nothing in the partner's books: a person sends the order back, which takes a new key.
+// While the partner does not say, the call that failed may have done it.
+export async function lookUpSpent<A>({ code }: Spent, lookup: () => Promise<A | null>): Promise<A> {
+  const found = await lookup().catch((error: unknown) => {
+    if (!(error instanceof OutsideError)) throw error;
+    throw new OutsideError({ ...error.trouble, class: 'unknown' }, { cause: error });
+  });
+  if (found !== null) return found;
+  throw new OutsideError({
+    class: 'non-retryable',
+    code: 'key-spent',
+    message: `the partner failed (${code}), did nothing, and repeats that for this key; send it back to use a new one`,
+    dependencyDown: false,
+    leavesNothing: true,
+  });
+}
+
 function afterFailure(effect: Effect, trouble: Trouble): EffectState {
+  if (trouble.leavesNothing === true) return 'none';
   return effect.state === 'unknown' || trouble.class === 'unknown' ? 'unknown' : 'none';
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { OrderId } from '../../../src/domain/order.ts';
 import { isRefusal } from '../../../src/domain/refusals.ts';
+import { OutsideError } from '../../../src/engine/ports.ts';
 import type { Partners } from '../../../src/flow/ports.ts';
 import type { Postgres } from '../../support/postgres.ts';
 import { until } from '../../support/until.ts';
@@ -185,6 +186,67 @@ describe('a failed order that is sent back', { concurrency: 6 }, () => {
     const { payment, reason } = await failed(world, other.id);
     assert.deepEqual([payment, reason?.code], ['unknown', 'outcome-unresolved']);
     assert.equal(keysOf(world, other.id, 'authorize').length, 1);
+  });
+
+  // A provider that breaks on the first key of an order and repeats that for good: before it has acted, or after it,
+  // and then its client has already asked again.
+  const spending =
+    (breaks: 'before' | 'after', lookupsLost = 0) =>
+    (real: Partners): Partners => {
+      const { payments } = real;
+      const spent = new Set<string>();
+      let lookups = 0;
+      const fail = (failureClass: 'unknown' | 'retryable', code: string) =>
+        new OutsideError({ class: failureClass, code, message: 'status 500', dependencyDown: false });
+      return {
+        ...real,
+        payments: {
+          ...payments,
+          authorize: async (request, signal) => {
+            if (!request.key.endsWith(':0')) return payments.authorize(request, signal);
+            const isFirst = !spent.has(request.key);
+            spent.add(request.key);
+            if (isFirst && breaks === 'before') throw fail('unknown', 'partner-broken');
+            if (isFirst) await payments.authorize(request, signal);
+            return { outcome: 'spent', code: 'status-500' };
+          },
+          lookup: async (key, signal) => {
+            lookups += 1;
+            if (lookups <= lookupsLost) throw fail('retryable', 'not-now');
+            return payments.lookup(key, signal);
+          },
+        },
+      };
+    };
+  test('is asked for under a new key where the provider keeps a failure, and has done nothing', {
+    partners: spending('before'),
+  }, async (world) => {
+    const { id } = await world.place();
+    const { payment, reason } = await failed(world, id);
+    assert.deepEqual([payment, reason?.code], ['none', 'key-spent']);
+    await reprocessed(world, id);
+    await world.ended(id, 'PROCESSED');
+    // What came through.
+    assert.deepEqual(keysOf(world, id, 'authorize'), [`${id}:authorization:1`]);
+  });
+
+  test('has what the provider did before it began to repeat a failure', {
+    partners: spending('after'),
+  }, async (world) => {
+    const { id } = await world.place();
+    await world.ended(id, 'PROCESSED');
+    assert.deepEqual([...new Set(keysOf(world, id, 'authorize'))], [`${id}:authorization:0`]);
+  });
+
+  test('keeps its key while nobody says what became of a failure that is repeated', {
+    partners: spending('after', 4),
+  }, async (world) => {
+    const { id } = await world.place();
+    const { payment, reason } = await failed(world, id);
+    assert.deepEqual([payment, reason?.code], ['unknown', 'not-now']);
+    await reprocessed(world, id);
+    await world.ended(id, 'PROCESSED');
+    assert.deepEqual([...new Set(keysOf(world, id, 'authorize'))], [`${id}:authorization:0`]);
   });
 });
 
