@@ -26,9 +26,11 @@ export type AuthorizeAnswer =
   | ({ readonly outcome: 'authorized' } & Authorization)
   | { readonly outcome: 'declined'; readonly code: string }
   | { readonly outcome: 'closed' };
+// `refused` is as certain as the others: the money is held, and stays so until a later void.
 export type VoidAnswer =
   | { readonly outcome: 'voided'; readonly authorizationId: string }
-  | { readonly outcome: 'nothing-held' };
+  | { readonly outcome: 'nothing-held' }
+  | { readonly outcome: 'refused'; readonly authorizationId: string; readonly code: string };
 export type BookAnswer =
   | { readonly outcome: 'booked'; readonly bookingId: string }
   | { readonly outcome: 'rejected'; readonly code: string }

@@ -36,7 +36,7 @@ const booking: Shapes = { booked: { bookingId: id }, rejected: { code }, closed:
 const shapes = {
   authorize: { ...authorization, spent: { code } },
   findAuthorization: authorization,
-  void: { voided: { authorizationId: id }, 'nothing-held': {} },
+  void: { voided: { authorizationId: id }, 'nothing-held': {}, refused: { authorizationId: id, code } },
   book: { ...booking, spent: { code } },
   findBooking: booking,
   recall: { recalled: { bookingId: id }, 'nothing-booked': {}, refused: { bookingId: id, code } },

@@ -73,6 +73,7 @@ export const AuthorizeAnswer = Type.Union([
 export const VoidAnswer = Type.Union([
   Type.Object({ outcome: outcome('voided'), authorizationId: reference }),
   Type.Object({ outcome: outcome('nothing-held') }),
+  Type.Object({ outcome: outcome('refused'), authorizationId: reference, code }),
 ]);
 export const BookAnswer = Type.Union([
   Type.Object({ outcome: outcome('booked'), bookingId: reference }),
