@@ -37,6 +37,8 @@ const documents = [
     'docs/evidence.md',
     'docs/partners.md',
     'docs/processes.md',
+    'docs/security.md',
+    'SECURITY.md',
   ],
   ...[guarantees, ...decisions],
 ];
@@ -214,6 +216,21 @@ describe('the published documents of the facts', () => {
     for (const [path, text] of made) assert.equal(textOf(path), text, `${path} is out of date`);
     const foreign = filesUnder('docs/schemas').filter((path) => !made.has(path));
     assert.deepEqual(foreign, [], 'schemas of facts that there are not');
+  });
+});
+
+describe('docs/security.md', () => {
+  it('says of each route who it is for, and of no other', async () => {
+    const { app } = createTestServer();
+    await app.ready();
+    const { paths: routes = {} } = app.swagger() as { paths?: Record<string, object> };
+    await app.close();
+    const served = Object.entries(routes).flatMap(([path, operations]) =>
+      Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    const rows = tablesOf(textOf('docs/security.md')).find(({ header }) => header[0] === 'method')?.rows ?? [];
+    const listed = rows.map(([method, path = '']) => `${method} ${path.replaceAll('`', '')}`);
+    assert.deepEqual(listed.sort(), [...served, 'GET /docs'].sort());
   });
 });
 

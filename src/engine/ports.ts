@@ -78,7 +78,7 @@ export type Bus = {
 // Resolves when `receive` will not be called any more.
 export type Subscription = { readonly close: () => Promise<void> };
 
-// How the outside failed. `unknown` = it may have been done; every unclassified error is `retryable`.
+// How the outside failed. `unknown` = it may have been done; every unclassified error is that.
 export type FailureClass = 'retryable' | 'throttled' | 'non-retryable' | 'unknown';
 
 // What went wrong, as a value: kept with attempts and dead letters, shown to people.
@@ -92,6 +92,8 @@ export type Trouble = {
   readonly dependency?: string | null;
   // The provider asked to wait this long (Retry-After).
   readonly retryAfterMs?: number;
+  // Certain not of this call alone: no call under its key has done anything, and none ever will.
+  readonly leavesNothing?: true;
 };
 
 // The one error that io/ throws for a failed outside call.

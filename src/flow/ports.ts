@@ -5,6 +5,7 @@
 // done. `void` and `recall` claim the key for good: where nothing was done under it, nothing ever will
 // be ("not found" would prove nothing, for the first call may still be on its way).
 
+import type { Effect, EffectName } from '../domain/effects.ts';
 import type { Happened } from '../domain/events.ts';
 import type { ProductType } from '../domain/money.ts';
 import type { Item, Order, OrderId, PaymentScenario } from '../domain/order.ts';
@@ -14,6 +15,10 @@ import type { TimelineEntry } from './orders/sentences.ts';
 import type { Books } from './projections/books.ts';
 import type { OrderPlace, OrderQuery, Search } from './projections/search-ports.ts';
 
+// The partner failed on this key, keeps the failure, and repeats it for good (as some do with a 5xx). No call under the
+// key does anything from here on; whether the one that failed had done it, `lookup` says, and its null is certain then.
+export type Spent = { readonly outcome: 'spent'; readonly code: string };
+
 export type Authorization = { readonly authorizationId: string; readonly expiresAt: Date };
 
 // `closed` = an undo has claimed the key: nothing was done and nothing will be.
@@ -21,9 +26,11 @@ export type AuthorizeAnswer =
   | ({ readonly outcome: 'authorized' } & Authorization)
   | { readonly outcome: 'declined'; readonly code: string }
   | { readonly outcome: 'closed' };
+// `refused` is as certain as the others: the money is held, and stays so until a later void.
 export type VoidAnswer =
   | { readonly outcome: 'voided'; readonly authorizationId: string }
-  | { readonly outcome: 'nothing-held' };
+  | { readonly outcome: 'nothing-held' }
+  | { readonly outcome: 'refused'; readonly authorizationId: string; readonly code: string };
 export type BookAnswer =
   | { readonly outcome: 'booked'; readonly bookingId: string }
   | { readonly outcome: 'rejected'; readonly code: string }
@@ -47,12 +54,12 @@ export type Payments = {
       readonly epoch: number;
     },
     signal: AbortSignal,
-  ) => Promise<AuthorizeAnswer>;
+  ) => Promise<AuthorizeAnswer | Spent>;
   readonly void: (
     request: { readonly key: string; readonly orderId: OrderId },
     signal: AbortSignal,
   ) => Promise<VoidAnswer>;
-  // `null` proves nothing.
+  // `null` proves nothing, unless the key is spent.
   readonly lookup: (key: string, signal: AbortSignal) => Promise<AuthorizeAnswer | null>;
 };
 
@@ -66,7 +73,7 @@ export type Carrier = {
       readonly items: Order['items'];
     },
     signal: AbortSignal,
-  ) => Promise<BookAnswer>;
+  ) => Promise<BookAnswer | Spent>;
   readonly recall: (
     request: { readonly key: string; readonly orderId: OrderId },
     signal: AbortSignal,
@@ -100,25 +107,6 @@ export type Mail = {
 };
 
 export type Partners = { readonly payments: Payments; readonly carrier: Carrier; readonly mail: Mail };
-
-// An effect in the outside world: what we meant to do, under which key, and what came of it.
-// `intent` and `unknown` = it may exist; `none` = certainly without effect so far.
-export type EffectName = 'authorization' | 'booking';
-export type EffectState = 'intent' | 'unknown' | 'none' | 'done' | 'declined' | 'undone' | 'stuck';
-export type Effect = {
-  readonly name: EffectName;
-  // What makes its key (`keyOfEffect`), together with the order and the name.
-  readonly generation: number;
-  readonly state: EffectState;
-  // The claim that may write this effect; an undo takes it from the do.
-  readonly token: string;
-  // When a call was first made under this key.
-  readonly firstUsedAt: Date;
-  // The partner's own id once known.
-  readonly reference: string | null;
-  // Of an authorization, once known.
-  readonly expiresAt: Date | null;
-};
 
 // The subject of every step: the order and its effects, which are one row and change under one lock.
 export type OrderRecord = {

@@ -184,9 +184,50 @@ for (const [name, open] of Object.entries(ways)) {
         const order = newOrder();
         await authorize(payment(order));
         stage.direct({ call: 'void', act: 'refuse', orderId: order });
-        const refused = { class: 'non-retryable', code: 'void-refused', dependencyDown: false };
-        assert.deepEqual(await troubleOf(opened.partners.payments.void(payment(order), patient())), refused);
-        assert.deepEqual(statesOf(order), ['authorized']);
+        const answer = await opened.partners.payments.void(payment(order), patient());
+        assert.ok(answer.outcome === 'refused');
+        assert.deepEqual([answer.code, statesOf(order)], ['not-voidable', ['authorized']]);
+        assert.deepEqual((await opened.partners.payments.void(payment(order), patient())).outcome, 'voided');
+      });
+    });
+
+    describe('a failure that is kept with its key', () => {
+      const broken = { class: 'unknown', code: 'partner-broken', dependencyDown: true };
+      const spent = { outcome: 'spent', code: 'status-500' };
+
+      for (const act of ['break-before', 'break-after'] as const) {
+        const isDone = act === 'break-after';
+        test(`of an authorization, directed to ${act}, is all that the key answers from then on`, async () => {
+          const order = newOrder();
+          stage.direct({ call: 'authorize', act, orderId: order });
+          assert.deepEqual(await troubleOf(authorize(payment(order))), broken);
+          assert.deepEqual(await authorize(payment(order)), spent);
+          assert.deepEqual(await authorize(payment(order)), spent);
+          const found = await opened.partners.payments.lookup(payment(order).key, patient());
+          assert.equal(found?.outcome, isDone ? 'authorized' : undefined);
+          const other = await authorize({ ...payment(order), key: `${order}:authorization:1` });
+          assert.equal(other.outcome, 'authorized');
+          const { outcome } = await opened.partners.payments.void(payment(order), patient());
+          assert.equal(outcome, isDone ? 'voided' : 'nothing-held');
+        });
+
+        test(`of a booking, directed to ${act}, is all that the key answers from then on`, async () => {
+          const order = newOrder();
+          const { book, lookup } = opened.partners.carrier;
+          stage.direct({ call: 'book', act, orderId: order });
+          assert.deepEqual(await troubleOf(book(shipment(order), patient())), broken);
+          assert.deepEqual(await book(shipment(order), patient()), spent);
+          const found = await lookup(shipment(order).key, patient());
+          assert.equal(found?.outcome, isDone ? 'booked' : undefined);
+        });
+      }
+
+      test('is none of a void: it is answered as if it had not been asked before', async () => {
+        const order = newOrder();
+        await authorize(payment(order));
+        stage.direct({ call: 'void', act: 'break-after', orderId: order });
+        assert.deepEqual(await troubleOf(opened.partners.payments.void(payment(order), patient())), broken);
+        assert.equal((await opened.partners.payments.void(payment(order), patient())).outcome, 'voided');
       });
     });
 

@@ -3,11 +3,13 @@ import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Client } from 'pg';
 import Postgrator from 'postgrator';
+import type { OrderId } from '../../src/domain/order.ts';
 import { checkDatabase, schemaMistake } from '../../src/io/postgres/health.ts';
 import { expectedVersion, migrate, schemaVersion } from '../../src/io/postgres/migrate.ts';
+import { lockOrder } from '../../src/io/postgres/orders.ts';
 import { subscribedTypes } from '../../src/main/open-database.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
 import { authorized, connect, createStore } from '../support/store.ts';
@@ -127,6 +129,65 @@ describe('migrating a PostgreSQL server', { concurrency: true }, () => {
     await migrate(database, subscribedTypes);
     await database.close();
     assert.deepEqual(await contentOf(url), before);
+  });
+
+  // The release before kept effects in a table of their own.
+  const withOldEffects = async (effects: string) => {
+    const database = connect(await postgres.createDatabase(), 1);
+    await new Postgrator({
+      driver: 'pg',
+      migrationPattern: fileURLToPath(new URL('../../src/io/postgres/migrations/*.sql', import.meta.url)),
+      schemaTable: 'schema_version',
+      execQuery: async (text) => ({ rows: await database.query(text) }),
+      execSqlScript: async (script) => void (await database.query(script)),
+    }).migrate('006');
+    await database.query(
+      `INSERT INTO orders (id, status, payment, fulfillment, retry_count, amount, currency, country, items, user_id,
+                           payment_scenario, correlation_id, version, created_at, updated_at)
+       SELECT ('00000000-0000-7000-8000-00000000000' || nth)::uuid, 'PROCESSING', 'pending', 'none', 0, 1, 'EUR', 'US',
+              '[]', 'u', 'success', 'c-1', 1, now(), now() FROM generate_series(1, 3) AS nth`,
+    );
+    await database.query(`INSERT INTO effects VALUES ${effects}`);
+    return database;
+  };
+  const one = '00000000-0000-7000-8000-000000000001';
+  const two = '00000000-0000-7000-8000-000000000002';
+  const token = 'c0a8012e-5d0f-4c11-8f43-6f0f5f7e9a10';
+  const at = '2026-11-21T07:00:00.000Z';
+
+  it('moves the effects of every order into its row', async () => {
+    const database = await withOldEffects(
+      `('${one}', 'authorization', '${one}:authorization:2', 2, 'done', '${token}', '${at}', 'auth-1', '${at}'),
+       ('${one}', 'booking', '${one}:booking:0', 0, 'unknown', '${token}', '${at}', null, null),
+       ('${two}', 'booking', '${two}:booking:1', 1, 'stuck', '${token}', '${at}', 'book-1', null)`,
+    );
+    await migrate(database, subscribedTypes);
+    const effectsOf = (id: string) =>
+      database.transaction(async (query) => (await lockOrder(query, id as OrderId))?.effects);
+    const common = { token, firstUsedAt: new Date(at) };
+    const booking = { ...common, name: 'booking', expiresAt: null } as const;
+    assert.deepEqual(await effectsOf(one), {
+      authorization: {
+        ...common,
+        ...{ name: 'authorization', generation: 2, state: 'done', reference: 'auth-1', expiresAt: new Date(at) },
+      },
+      booking: { ...booking, generation: 0, state: 'unknown', reference: null },
+    });
+    assert.deepEqual(await effectsOf(two), {
+      booking: { ...booking, generation: 1, state: 'stuck', reference: 'book-1' },
+    });
+    assert.deepEqual(await effectsOf('00000000-0000-7000-8000-000000000003'), {});
+    await database.close();
+  });
+
+  it('refuses an effect under a key that nobody could undo it by any more, and leaves all as it was', async () => {
+    const database = await withOldEffects(
+      `('${one}', 'authorization', 'my own key', 0, 'done', '${token}', '${at}', 'auth-1', null)`,
+    );
+    await assert.rejects(migrate(database, subscribedTypes), /authorization of order .*0001 has the key my own key/);
+    assert.equal(await schemaVersion(database), 6);
+    assert.equal((await database.query('SELECT 1 FROM effects')).length, 1);
+    await database.close();
   });
 
   it('takes turns when several processes migrate at once', async () => {

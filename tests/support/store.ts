@@ -6,18 +6,12 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { EffectName, EffectState } from '../../src/domain/effects.ts';
 import type { Order, OrderId } from '../../src/domain/order.ts';
 import { createGroupCommit } from '../../src/engine/group-commit.ts';
 import type { ClaimAnswer, SettleAnswer, System, Trouble } from '../../src/engine/ports.ts';
 import { createOrderDesk } from '../../src/flow/orders/order-desk.ts';
-import type {
-  EffectName,
-  EffectState,
-  OrderRecord,
-  Partners,
-  PlaceAnswer,
-  PlaceRequest,
-} from '../../src/flow/ports.ts';
+import type { OrderRecord, Partners, PlaceAnswer, PlaceRequest } from '../../src/flow/ports.ts';
 import { type JobConsumer, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
 import { createAccept } from '../../src/io/postgres/accept.ts';
 import {
@@ -206,8 +200,8 @@ export function createStore(
       `SELECT (SELECT count(*) FROM orders WHERE id = $1) AS orders,
               (SELECT count(*) FROM idempotency_keys WHERE order_id = $1) AS keys,
               (SELECT count(*) FROM events WHERE order_id = $1) AS events,
-              (SELECT count(*) FROM jobs WHERE order_id = $1) AS jobs,
-              coalesce((SELECT num_nonnulls(authorization_state, booking_state) FROM orders WHERE id = $1), 0) AS effects,
+               (SELECT count(*) FROM jobs WHERE order_id = $1) AS jobs,
+               (SELECT count(authorization_state) + count(booking_state) FROM orders WHERE id = $1) AS effects,
               (SELECT count(*) FROM attempts WHERE order_id = $1) AS attempts,
               (SELECT count(*) FROM dead_letters WHERE order_id = $1) AS letters`,
       [orderId],

@@ -4,9 +4,10 @@
 // owed to the consumer `compensation` by the very fact that is written here; open letters of core steps
 // are closed, for nobody needs them any more.
 
+import type { Effect } from '../../domain/effects.ts';
 import { record as recordFacts } from '../../domain/order-machine.ts';
 import { isRefusal, type Refusal } from '../../domain/refusals.ts';
-import type { DeskChange, Effect, OpenLetter, OrderRecord } from '../ports.ts';
+import type { DeskChange, OpenLetter, OrderRecord } from '../ports.ts';
 import { coreConsumers } from '../subscriptions.ts';
 
 export function cancelOrder(

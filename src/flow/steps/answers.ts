@@ -34,10 +34,10 @@ const authorization: Shapes = {
 };
 const booking: Shapes = { booked: { bookingId: id }, rejected: { code }, closed: {} };
 const shapes = {
-  authorize: authorization,
+  authorize: { ...authorization, spent: { code } },
   findAuthorization: authorization,
-  void: { voided: { authorizationId: id }, 'nothing-held': {} },
-  book: booking,
+  void: { voided: { authorizationId: id }, 'nothing-held': {}, refused: { authorizationId: id, code } },
+  book: { ...booking, spent: { code } },
   findBooking: booking,
   recall: { recalled: { bookingId: id }, 'nothing-booked': {}, refused: { bookingId: id, code } },
 } satisfies Record<string, Shapes>;

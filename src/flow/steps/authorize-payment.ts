@@ -5,10 +5,11 @@
 // that it gets voided. Relies on the provider being idempotent by key within its window.
 // Process dies around the call: the intent is stored, the next attempt asks under the same key.
 
+import { keyOfEffect } from '../../domain/effects.ts';
 import { isUnderWay } from '../../domain/order-machine.ts';
 import { OutsideError, type System } from '../../engine/ports.ts';
 import type { AuthorizeAnswer, OrderRecord, OrderStep, Payments } from '../ports.ts';
-import { changeBy, intend, keyOfEffect, type OrderWork, ownEffect, parkedCore, retriedCore } from './core-step.ts';
+import { changeBy, intend, lookUpSpent, type OrderWork, ownEffect, parkedCore, retriedCore } from './core-step.ts';
 
 export function authorizePayment(payments: Payments, system: Pick<System, 'now'>): OrderStep {
   return {
@@ -21,7 +22,7 @@ export function authorizePayment(payments: Payments, system: Pick<System, 'now'>
       const ageMs = system.now().getTime() - effect.firstUsedAt.getTime();
       const key = keyOfEffect(order.id, effect);
       if (effect.state === 'unknown' && ageMs > payments.keyWindowMs) return lookUp(payments, key, signal);
-      return payments.authorize(
+      const answer = await payments.authorize(
         {
           key,
           orderId: order.id,
@@ -32,6 +33,8 @@ export function authorizePayment(payments: Payments, system: Pick<System, 'now'>
         },
         signal,
       );
+      if (answer.outcome !== 'spent') return answer;
+      return lookUpSpent(answer, () => payments.lookup(key, signal));
     },
     decide: (record, work, result, now) => decide(record, work, result as AuthorizeAnswer, now),
     retried: retriedCore('authorization'),

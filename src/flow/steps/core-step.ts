@@ -1,24 +1,20 @@
 // What the two core steps share: an effect with its intent, and what a retry or a dead letter of a core
 // step means for the order.
 //
-// Promises: the key of an effect is a pure function of order, effect and generation, the same over
-// retries, takeovers and most reprocessing. An effect that may exist stays `unknown` until a partner's
+// Promises: the key of an effect is the same over retries and takeovers. An effect that may exist stays `unknown` until a partner's
 // definite answer under the same key: a later failure without effect does not make it certain. So `none` says
 // that every call that may have been made under the key has certainly ended without effect.
 
+import type { Effect, EffectName, EffectState } from '../../domain/effects.ts';
 import type { FactDraft } from '../../domain/events.ts';
-import type { Order, OrderId, Reason } from '../../domain/order.ts';
+import type { Order, Reason } from '../../domain/order.ts';
 import { isUnderWay, record as recordFacts, takeUp } from '../../domain/order-machine.ts';
 import { isRefusal } from '../../domain/refusals.ts';
-import type { Trouble, Work } from '../../engine/ports.ts';
-import type { Effect, EffectName, EffectState, OrderChange, OrderRecord } from '../ports.ts';
+import { OutsideError, type Trouble, type Work } from '../../engine/ports.ts';
+import type { OrderChange, OrderRecord, Spent } from '../ports.ts';
 
 export type OrderWork = Work<OrderRecord>;
 type Unowned = Omit<Effect, 'token'>;
-
-export function keyOfEffect(orderId: OrderId, { name, generation }: Pick<Effect, 'name' | 'generation'>): string {
-  return `${orderId}:${name}:${generation}`;
-}
 
 // The intent, written with the claim and so before the call.
 export function intend(record: OrderRecord, name: EffectName, now: Date): OrderChange {
@@ -31,10 +27,9 @@ export function intend(record: OrderRecord, name: EffectName, now: Date): OrderC
   return { order: takeUp(withSummary(order, name, 'pending'), now), facts: [], effects: [effect] };
 }
 
-// The order itself where nothing changes: an equal copy would be written once more.
 export function withSummary(order: Order, name: EffectName, state: 'pending' | 'none' | 'unknown'): Order {
   const field = name === 'authorization' ? 'payment' : 'fulfillment';
-  return order[field] === state ? order : { ...order, [field]: state };
+  return { ...order, [field]: state };
 }
 
 // The effect, if this claim may still write it: an undo takes it away. Nobody else can write between this look and
@@ -60,7 +55,25 @@ export function changeBy(
   return { order: recorded.order, facts: recorded.facts, effects };
 }
 
+// What became of a spent key. Nothing in the partner's books: a person sends the order back, which takes a new key.
+// While the partner does not say, the call that failed may have done it.
+export async function lookUpSpent<A>({ code }: Spent, lookup: () => Promise<A | null>): Promise<A> {
+  const found = await lookup().catch((error: unknown) => {
+    if (!(error instanceof OutsideError)) throw error;
+    throw new OutsideError({ ...error.trouble, class: 'unknown' }, { cause: error });
+  });
+  if (found !== null) return found;
+  throw new OutsideError({
+    class: 'non-retryable',
+    code: 'key-spent',
+    message: `the partner failed (${code}), did nothing, and repeats that for this key; send it back to use a new one`,
+    dependencyDown: false,
+    leavesNothing: true,
+  });
+}
+
 function afterFailure(effect: Effect, trouble: Trouble): EffectState {
+  if (trouble.leavesNothing === true) return 'none';
   return effect.state === 'unknown' || trouble.class === 'unknown' ? 'unknown' : 'none';
 }
 

@@ -4,10 +4,11 @@
 // the money's hold; a booking that arrives after a cancel is recorded, so that it gets recalled.
 // Process dies around the call: the intent is stored, the next attempt books under the same key.
 
+import { keyOfEffect } from '../../domain/effects.ts';
 import { isUnderWay } from '../../domain/order-machine.ts';
 import { OutsideError, type System } from '../../engine/ports.ts';
 import type { BookAnswer, Carrier, OrderRecord, OrderStep } from '../ports.ts';
-import { changeBy, intend, keyOfEffect, type OrderWork, ownEffect, parkedCore, retriedCore } from './core-step.ts';
+import { changeBy, intend, lookUpSpent, type OrderWork, ownEffect, parkedCore, retriedCore } from './core-step.ts';
 
 export function scheduleFulfillment(carrier: Carrier, system: Pick<System, 'now'>): OrderStep {
   return {
@@ -23,7 +24,9 @@ export function scheduleFulfillment(carrier: Carrier, system: Pick<System, 'now'
       const ageMs = now.getTime() - effect.firstUsedAt.getTime();
       const key = keyOfEffect(order.id, effect);
       if (effect.state === 'unknown' && ageMs > carrier.keyWindowMs) return lookUp(carrier, key, signal);
-      return carrier.book({ key, orderId: order.id, country: order.country, items: order.items }, signal);
+      const answer = await carrier.book({ key, orderId: order.id, country: order.country, items: order.items }, signal);
+      if (answer.outcome !== 'spent') return answer;
+      return lookUpSpent(answer, () => carrier.lookup(key, signal));
     },
     decide: (record, work, result, now) => decide(record, work, result as BookAnswer, now),
     retried: retriedCore('booking'),

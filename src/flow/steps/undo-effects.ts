@@ -2,24 +2,16 @@
 //
 // Promises: first the shipment, then, only when it certainly will not ship, the money. Every effect whose
 // intent exists is claimed by its key at the partner: what was done is undone, what was not done can
-// never be done any more. If the carrier refuses, the money stays and a person decides.
+// never be done any more. If the carrier refuses, the money stays and a person decides; if the provider does, too.
 // The claim takes the effects' tokens, so a late worker of the do cannot write over the outcome.
 // Process dies anywhere: both undos are idempotent by key and run again.
 
+import { type Effect, type EffectName, keyOfEffect } from '../../domain/effects.ts';
 import type { FactDraft } from '../../domain/events.ts';
 import type { Order } from '../../domain/order.ts';
 import { OutsideError, type Trouble } from '../../engine/ports.ts';
-import type {
-  Effect,
-  EffectName,
-  OrderChange,
-  OrderRecord,
-  OrderStep,
-  Partners,
-  RecallAnswer,
-  VoidAnswer,
-} from '../ports.ts';
-import { changeBy, keyOfEffect, type OrderWork, ownEffect, withSummary } from './core-step.ts';
+import type { OrderChange, OrderRecord, OrderStep, Partners, RecallAnswer, VoidAnswer } from '../ports.ts';
+import { changeBy, type OrderWork, ownEffect, withSummary } from './core-step.ts';
 
 type Undone = { readonly recall: RecallAnswer | null; readonly voiding: VoidAnswer | null };
 
@@ -49,6 +41,7 @@ export function undoEffects(partners: Pick<Partners, 'payments' | 'carrier'>): O
         { key: keyOfEffect(order.id, effects.authorization), orderId: order.id },
         signal,
       );
+      if (voiding.outcome === 'refused') throw stillHeld(voiding);
       return { recall, voiding };
     },
     decide: (record, work, result, now) => decide(record, work, result as Undone, now),
@@ -72,6 +65,7 @@ function ownAndOwed(record: OrderRecord, work: OrderWork): Effect[] {
 }
 
 const inDoubt = (effect: Effect): Effect => ({ ...effect, state: 'unknown' });
+const stuck = (effect: Effect): Effect => ({ ...effect, state: 'stuck' });
 
 // A person must look: until then the order shows `unknown` for what may have been undone although no answer
 // came, in this attempt or before it, and what is certain for the rest. A doubt of an earlier call outlives every
@@ -82,13 +76,19 @@ function parked(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderCh
     if (booking === null) return null;
     // It ships: the customer and the operator should see that, whatever we knew before.
     const order: Order = { ...record.order, fulfillment: 'scheduled' };
-    return { order, facts: [], effects: [{ ...booking, state: 'stuck' }] };
+    return { order, facts: [], effects: [stuck(booking)] };
   }
   const asked = inDoubtAfter(trouble);
-  const doubtful = ownAndOwed(record, work).filter(({ name, state }) => asked.includes(name) || state === 'unknown');
-  if (doubtful.length === 0) return null;
-  const order = doubtful.reduce((shown, { name }) => withSummary(shown, name, 'unknown'), record.order);
-  return { order, facts: [], effects: doubtful.map(inDoubt) };
+  const isHeld = ({ name }: Effect) => trouble.code === voidRefused && name === 'authorization';
+  const owed = ownAndOwed(record, work);
+  const held = owed.filter(isHeld);
+  const doubtful = owed.filter(
+    (effect) => !isHeld(effect) && (asked.includes(effect.name) || effect.state === 'unknown'),
+  );
+  if (held.length + doubtful.length === 0) return null;
+  const certain: Order = held.length > 0 ? { ...record.order, payment: 'authorized' } : record.order;
+  const order = doubtful.reduce((shown, { name }) => withSummary(shown, name, 'unknown'), certain);
+  return { order, facts: [], effects: [...held.map(stuck), ...doubtful.map(inDoubt)] };
 }
 
 // The recall comes first: the carrier's word leaves the money alone, the provider's comes after a recall that
@@ -108,12 +108,22 @@ function spokenOf({ class: failureClass, dependency }: Trouble): EffectName | nu
 }
 
 const recallRefused = 'recall-refused';
+const voidRefused = 'void-refused';
 
 function tooLate(answer: RecallAnswer & { outcome: 'refused' }): OutsideError {
   return new OutsideError({
     class: 'non-retryable',
     code: recallRefused,
     message: `the carrier does not take back ${answer.bookingId} (${answer.code}); the money stays until you decide`,
+    dependencyDown: false,
+  });
+}
+
+function stillHeld(answer: VoidAnswer & { outcome: 'refused' }): OutsideError {
+  return new OutsideError({
+    class: 'non-retryable',
+    code: voidRefused,
+    message: `the provider does not void ${answer.authorizationId} (${answer.code}); the money is held until you decide`,
     dependencyDown: false,
   });
 }

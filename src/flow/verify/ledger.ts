@@ -5,7 +5,7 @@
 // middle of an undo is left alone: its partners are ahead of it.
 // Relies on a key being used for one effect of one order.
 
-import { keyOfEffect } from '../steps/core-step.ts';
+import { keyOfEffect } from '../../domain/effects.ts';
 import type { Finding, PromiseName } from './promises.ts';
 import type { SeenOrder } from './seen-order.ts';
 

@@ -3,8 +3,8 @@
 // Promises: what is seen belongs together, for one statement has read it; ages are by the database's clock.
 // Relies on the facts to come in the order of their versions.
 
+import type { Effect, EffectName } from '../../domain/effects.ts';
 import type { Order } from '../../domain/order.ts';
-import type { Effect, EffectName } from '../ports.ts';
 import type { TellingFact } from './story.ts';
 
 // What is still to be done.

@@ -7,10 +7,10 @@
 import { STATUS_CODES } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import type { OutsideError } from '../../engine/ports.ts';
-import type { Fault } from './messages.ts';
+import * as messages from './messages.ts';
 import { acts, cuedCalls, weathers } from './stage.ts';
 
-export function sendFault(reply: FastifyReply, status: number, fault: Fault): FastifyReply {
+export function sendFault(reply: FastifyReply, status: number, fault: messages.Fault): FastifyReply {
   const { code, message } = fault;
   const document = {
     type: `urn:orderly:sandbox:${code}`,
@@ -37,6 +37,14 @@ export function sendTrouble(reply: FastifyReply, { trouble }: OutsideError): Fas
   if (trouble.class === 'unknown') return sendFault(reply, 500, { code, message, retryable: false });
   const retryable = trouble.class === 'retryable';
   return sendFault(reply, trouble.dependencyDown ? 503 : 422, { code, message, retryable });
+}
+
+// A failure that is kept is repeated as it was, and marked, as partners do who keep them.
+export function orRepeated<A extends { readonly outcome: string }>(reply: FastifyReply, answer: A): A | FastifyReply {
+  if (answer.outcome !== 'spent') return answer;
+  const message = 'The partner broke while it worked, and repeats that for this key.';
+  reply.header(messages.repeatedHeader, 'true');
+  return sendFault(reply, 500, { code: 'partner-broken', message, retryable: false });
 }
 
 const listed = (words: readonly string[]) => words.join(', ');

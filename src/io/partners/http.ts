@@ -2,8 +2,8 @@
 //
 // Promises: nothing but OutsideError is thrown, and its class says what may have happened. No
 // connection = certainly nothing. 422 and 400 = the partner's own word on this one call. 503 = nothing
-// done, partner away. 429 = slower. A lost connection, any other status or an answer of another shape
-// or size = it may have been done. Nothing is repeated here: the engine decides and counts.
+// done, partner away. 429 = slower. A 5xx marked as a repetition = the key is spent. A lost connection, any other
+// status, an answer of another shape or size = it may have been done. Nothing is repeated here.
 // Relies on node:http, at half the cost per call of fetch, with connections kept alive. How many calls
 // run at once is the caller's bound; how long one may take is its signal's.
 
@@ -12,16 +12,25 @@ import { request as openHttps, Agent as SecureAgent } from 'node:https';
 import { urlToHttpOptions } from 'node:url';
 import type { Static, TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
-import type { AuthorizeAnswer, Partners } from '../../flow/ports.ts';
+import type { AuthorizeAnswer, Partners, Spent } from '../../flow/ports.ts';
 import { parseMoment } from '../moments.ts';
 import { carrierKeyWindowMs } from './carrier.ts';
 import * as messages from './messages.ts';
 import { providerKeyWindowMs } from './provider.ts';
 import { broken, neverSent, refused, throttled, timedOut, unavailable, withoutEffect } from './troubles.ts';
 
-type Reply = { readonly status: number; readonly retryAfter: string | undefined; readonly body: string };
+type Reply = {
+  readonly status: number;
+  readonly retryAfter: string | undefined;
+  readonly isRepeated: boolean;
+  readonly body: string;
+};
 
 const isFault = Compile(messages.Fault);
+
+function isSpent(answer: unknown): answer is Spent {
+  return (answer as Partial<Spent>).outcome === 'spent';
+}
 
 function parse(body: string): unknown {
   try {
@@ -80,7 +89,12 @@ export function createHttpPartners({ url }: { url: string }): Partners & { reado
       response.on('error', (error) => reject(broken('connection-lost', 'The answer of the partner broke off.', error)));
       response.once('end', () => {
         const status = response.statusCode ?? 0;
-        resolve({ status, retryAfter: response.headers['retry-after'], body: Buffer.concat(chunks).toString('utf8') });
+        resolve({
+          status,
+          retryAfter: response.headers['retry-after'],
+          isRepeated: response.headers[messages.repeatedHeader] === 'true',
+          body: Buffer.concat(chunks).toString('utf8'),
+        });
       });
     });
     call.end(payload);
@@ -88,9 +102,22 @@ export function createHttpPartners({ url }: { url: string }): Partners & { reado
   }
 
   function asks<T extends TSchema>(path: string, schema: T) {
+    const ask = asksUnderKey(path, schema);
+    return async (...given: Parameters<typeof ask>): Promise<Static<T>> => {
+      const answer = await ask(...given);
+      if (!isSpent(answer)) return answer;
+      throw broken('partner-broken', `The partner broke while it worked (${answer.code}).`);
+    };
+  }
+
+  function asksUnderKey<T extends TSchema>(path: string, schema: T) {
     const expected = Compile(schema);
     const target = urlToHttpOptions(new URL(path.slice(1), base));
-    return async (request: object, signal: AbortSignal, timeout = () => timedOut('success')): Promise<Static<T>> => {
+    return async (
+      request: object,
+      signal: AbortSignal,
+      timeout = () => timedOut('success'),
+    ): Promise<Static<T> | Spent> => {
       if (signal.aborted) throw neverSent();
       const payload = JSON.stringify(request);
       if (Buffer.byteLength(payload) > messages.maxRequestBytes) {
@@ -99,6 +126,7 @@ export function createHttpPartners({ url }: { url: string }): Partners & { reado
       const reply = await exchange(target, payload, signal).catch((error: unknown) => {
         throw signal.aborted ? timeout() : error;
       });
+      if (reply.status >= 500 && reply.isRepeated) return { outcome: 'spent', code: `status-${reply.status}` };
       if (reply.status !== 200) throw toTrouble(reply);
       const answer = parse(reply.body);
       if (expected.Check(answer)) return answer as Static<T>;
@@ -106,10 +134,10 @@ export function createHttpPartners({ url }: { url: string }): Partners & { reado
     };
   }
 
-  const authorize = asks(messages.paths.authorize, messages.AuthorizeAnswer);
+  const authorize = asksUnderKey(messages.paths.authorize, messages.AuthorizeAnswer);
   const findAuthorization = asks(messages.paths.findAuthorization, messages.AuthorizationFound);
   const voids = asks(messages.paths.void, messages.VoidAnswer);
-  const book = asks(messages.paths.book, messages.BookAnswer);
+  const book = asksUnderKey(messages.paths.book, messages.BookAnswer);
   const findBooking = asks(messages.paths.findBooking, messages.BookingFound);
   const recall = asks(messages.paths.recall, messages.RecallAnswer);
   const send = asks(messages.paths.send, messages.SendAnswer);
@@ -128,7 +156,8 @@ export function createHttpPartners({ url }: { url: string }): Partners & { reado
       keyWindowMs: providerKeyWindowMs,
       authorize: async ({ key, orderId, amount, currency, scenario, epoch }, signal) => {
         const request = { key, orderId, amount, currency, scenario, epoch };
-        return toAuthorizeAnswer(await authorize(request, signal, () => timedOut(scenario)));
+        const answer = await authorize(request, signal, () => timedOut(scenario));
+        return isSpent(answer) ? answer : toAuthorizeAnswer(answer);
       },
       void: ({ key, orderId }, signal) => voids({ key, orderId }, signal),
       lookup: async (key, signal) => {

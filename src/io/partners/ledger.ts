@@ -9,13 +9,7 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { makePrivateDirectory } from '../private-directory.ts';
-
-export type PartnerName = 'payments' | 'carrier' | 'mail';
-//   payments  authorized → voided · declined · closed
-//   carrier   booked → recalled · rejected · closed
-//   mail      sent
-// `closed` is a tombstone: an undo came first and took the key for good.
-export type EntryState = 'authorized' | 'voided' | 'declined' | 'booked' | 'recalled' | 'rejected' | 'sent' | 'closed';
+import type { EntryState, PartnerName } from './entry-states.ts';
 
 export type Entry = {
   // Grows by one per entry: the order in which the partners acted.

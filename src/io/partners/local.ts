@@ -7,8 +7,9 @@
 
 import type { PaymentScenario } from '../../domain/order.ts';
 import { OutsideError, type System } from '../../engine/ports.ts';
-import type { Partners } from '../../flow/ports.ts';
+import type { BookAnswer, Partners, Spent } from '../../flow/ports.ts';
 import { carrierKeyWindowMs, createCarrier } from './carrier.ts';
+import type { PartnerName } from './entry-states.ts';
 import type { Ledger } from './ledger.ts';
 import { createMail } from './mail.ts';
 import { createProvider, providerKeyWindowMs } from './provider.ts';
@@ -27,15 +28,23 @@ type Call<A> = {
   readonly orderId: string | null;
   readonly countryOf?: () => string | null;
   readonly scenario?: PaymentScenario;
+  // Where a failure that is directed to be kept is kept.
+  readonly keeps?: { readonly partner: PartnerName; readonly key: string };
   readonly act: (scene: { readonly nth: number; readonly refuses: boolean; readonly now: Date }) => A | typeof noAnswer;
 };
+
+// The status that is repeated over HTTP.
+const spent: Spent = { outcome: 'spent', code: 'status-500' };
 
 export function createLocalPartners({ ledger, stage, system }: LocalPartnersOptions): Partners {
   const provider = createProvider({ ledger, newId: system.newId });
   const carrier = createCarrier({ ledger, newId: system.newId });
   const mail = createMail({ ledger, newId: system.newId });
 
-  function play<A>({ name, orderId, countryOf, act }: Call<A>): A | typeof noAnswer {
+  // The key itself may stand for what was done before the failure.
+  const failureOf = (key: string) => `${key} failed`;
+
+  function play<A>({ name, orderId, countryOf, keeps, act }: Call<A>): A | typeof noAnswer | Spent {
     const now = system.now();
     const weather = stage.weatherOf(name);
     ledger.countArrival(name, weather === 'up', now.getTime());
@@ -44,16 +53,33 @@ export function createLocalPartners({ ledger, stage, system }: LocalPartnersOpti
     if (orderId === null) return act({ nth: 0, refuses: false, now });
 
     const nth = ledger.countCall(orderId, name);
+    if (keeps && ledger.find(keeps.partner, failureOf(keeps.key)) !== null) return spent;
     const cue = stage.take(name, orderId, countryOf ?? (() => null));
     if (cue === 'hang-before') return noAnswer;
     if (cue === 'fail') throw withoutEffect('partner-failed', 'The partner could not take the call.');
-    const answer = act({ nth, refuses: cue === 'refuse', now });
+    const answer = cue === 'break-before' ? noAnswer : act({ nth, refuses: cue === 'refuse', now });
+    if (cue === 'break-before' || cue === 'break-after') {
+      if (keeps) keepFailure(keeps, orderId, now);
+      throw broken('partner-broken', 'The partner broke while it worked.');
+    }
     return cue === 'hang-after' ? noAnswer : answer;
   }
 
+  function keepFailure({ partner, key }: NonNullable<Call<unknown>['keeps']>, orderId: string, now: Date): void {
+    const nothing = { reference: null, terms: null, expiresAtMs: null };
+    const createdAtMs = now.getTime();
+    ledger.add({ partner, key: failureOf(key), orderId, state: 'failed', code: spent.code, createdAtMs, ...nothing });
+  }
+
   async function run<A>(signal: AbortSignal, call: Call<A>): Promise<A> {
+    const answer = await runOrRepeat(signal, call);
+    if (answer !== spent) return answer as A;
+    throw new Error(`${call.name} keeps no failure`);
+  }
+
+  async function runOrRepeat<A>(signal: AbortSignal, call: Call<A>): Promise<A | Spent> {
     if (signal.aborted) throw neverSent();
-    let answer: A | typeof noAnswer;
+    let answer: A | typeof noAnswer | Spent;
     try {
       answer = await ledger.inTurn(() => play(call));
     } catch (error) {
@@ -70,10 +96,11 @@ export function createLocalPartners({ ledger, stage, system }: LocalPartnersOpti
       keyWindowMs: providerKeyWindowMs,
       authorize: (request, signal) => {
         const { orderId, scenario } = request;
-        return run(signal, {
+        return runOrRepeat(signal, {
           name: 'authorize',
           orderId,
           scenario,
+          keeps: { partner: 'payments', key: request.key },
           act: (scene) => provider.authorize(request, scene),
         });
       },
@@ -85,9 +112,11 @@ export function createLocalPartners({ ledger, stage, system }: LocalPartnersOpti
     carrier: {
       keyWindowMs: carrierKeyWindowMs,
       book: (request, signal) => {
-        const { orderId, country } = request;
+        const { key, orderId, country } = request;
         const countryOf = () => country;
-        return run(signal, { name: 'book', orderId, countryOf, act: (scene) => carrier.book(request, scene) });
+        const keeps = { partner: 'carrier', key } as const;
+        const act: Call<BookAnswer>['act'] = (scene) => carrier.book(request, scene);
+        return runOrRepeat(signal, { name: 'book', orderId, countryOf, keeps, act });
       },
       recall: (request, signal) => {
         const { key, orderId } = request;

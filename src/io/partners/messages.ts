@@ -8,6 +8,7 @@
 import { type Static, Type } from 'typebox';
 import { paymentScenarios } from '../../domain/order.ts';
 import { mailKinds } from '../../flow/ports.ts';
+import { entryStates } from './entry-states.ts';
 import { acts, cuedCalls, weathers } from './stage.ts';
 
 // An order of 100 lines fits four times; the API takes 64 KiB.
@@ -73,6 +74,7 @@ export const AuthorizeAnswer = Type.Union([
 export const VoidAnswer = Type.Union([
   Type.Object({ outcome: outcome('voided'), authorizationId: reference }),
   Type.Object({ outcome: outcome('nothing-held') }),
+  Type.Object({ outcome: outcome('refused'), authorizationId: reference, code }),
 ]);
 export const BookAnswer = Type.Union([
   Type.Object({ outcome: outcome('booked'), bookingId: reference }),
@@ -90,6 +92,8 @@ export const BookingFound = Type.Object({ found: Type.Union([BookAnswer, Type.Nu
 
 export const Fault = Type.Object({ code, message: Type.String({ maxLength: 2000 }), retryable: Type.Boolean() });
 export type Fault = Static<typeof Fault>;
+// On an answer that repeats the first one under its key; of a 5xx it says that the key answers nothing else any more.
+export const repeatedHeader = 'idempotent-replayed';
 
 const weather = Type.Optional(Type.Enum(weathers));
 const WeatherDirection = Type.Object(
@@ -149,7 +153,7 @@ export const LedgerEntry = Type.Object({
   partner: Type.Enum(['payments', 'carrier', 'mail']),
   key,
   orderId,
-  state: Type.Enum(['authorized', 'voided', 'declined', 'booked', 'recalled', 'rejected', 'sent', 'closed']),
+  state: Type.Enum(entryStates),
   reference: orNull(reference),
   code: orNull(code),
   // Payments: amount, currency. Carrier: country, items. Mail: kind, to, subject, text.

@@ -100,7 +100,7 @@ export function createProvider({ ledger, newId }: { ledger: Ledger; newId: () =>
       assertSameUse(entry, request.orderId, null);
       if (entry.reference === null) return { outcome: 'nothing-held' };
       if (entry.state === 'authorized') {
-        if (refuses) throw refused('void-refused', 'The payment provider refuses to void this authorization.');
+        if (refuses) return { outcome: 'refused', authorizationId: entry.reference, code: 'not-voidable' };
         ledger.move('payments', request.key, 'voided', now.getTime());
       }
       return { outcome: 'voided', authorizationId: entry.reference };

@@ -12,7 +12,7 @@ import type { OrderId } from '../../domain/order.ts';
 import { type Log, OutsideError, type System } from '../../engine/ports.ts';
 import type { Gate } from '../gate.ts';
 import { parseMoment } from '../moments.ts';
-import { directionText, sendFault, sendTrouble } from './faults.ts';
+import { directionText, orRepeated, sendFault, sendTrouble } from './faults.ts';
 import type { Entry, Ledger } from './ledger.ts';
 import { createLocalPartners } from './local.ts';
 import * as messages from './messages.ts';
@@ -120,7 +120,7 @@ export function createSandboxServer({ ledger, stage, system, log, gate }: Sandbo
   const ofOrder = <R extends { orderId: string }>(request: R) => request as R & { orderId: OrderId };
   const { paths } = messages;
   app.post(paths.authorize, { schema: { body: messages.AuthorizeRequest } }, ({ body }, reply) =>
-    answered(reply, (signal) => payments.authorize(ofOrder(body), signal)),
+    answered(reply, async (signal) => orRepeated(reply, await payments.authorize(ofOrder(body), signal))),
   );
   app.post(paths.void, { schema: { body: messages.UndoRequest } }, ({ body }, reply) =>
     answered(reply, (signal) => payments.void(ofOrder(body), signal)),
@@ -129,7 +129,7 @@ export function createSandboxServer({ ledger, stage, system, log, gate }: Sandbo
     answered(reply, async (signal) => ({ found: await payments.lookup(body.key, signal) })),
   );
   app.post(paths.book, { schema: { body: messages.BookRequest } }, ({ body }, reply) =>
-    answered(reply, (signal) => carrier.book(ofOrder(body), signal)),
+    answered(reply, async (signal) => orRepeated(reply, await carrier.book(ofOrder(body), signal))),
   );
   app.post(paths.recall, { schema: { body: messages.UndoRequest } }, ({ body }, reply) =>
     answered(reply, (signal) => carrier.recall(ofOrder(body), signal)),

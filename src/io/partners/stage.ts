@@ -7,7 +7,7 @@
 // Relies on memory alone: a restart clears the stage. What must outlive a restart is a payment
 // scenario, which counts in the ledger.
 
-import type { PartnerName } from './ledger.ts';
+import type { PartnerName } from './entry-states.ts';
 
 const partnerOf = {
   authorize: 'payments',
@@ -28,8 +28,10 @@ export type CuedCall = (typeof cuedCalls)[number];
 
 // `hang-before` never answers and does nothing; `hang-after` acts, and the answer is lost. `fail` is a
 // retryable failure without effect. `refuse` is the partner's own no: a card declined, a booking
-// rejected, a recall that comes too late; of a void or a mail, a refusal for good.
-export const acts = ['hang-before', 'hang-after', 'fail', 'refuse'] as const;
+// rejected, a recall that comes too late; of a void or a mail, a refusal for good. `break-before` and `break-after`
+// fail before or after the effect in a way that tells nothing of it; a failure to authorize or to book is kept with
+// its key and repeated for good.
+export const acts = ['hang-before', 'hang-after', 'fail', 'refuse', 'break-before', 'break-after'] as const;
 export type Act = (typeof acts)[number];
 
 export type WeatherDirection = {

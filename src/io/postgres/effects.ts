@@ -3,7 +3,8 @@
 // Promises: an effect that is there is whole, which the schema sees to; all its columns are null where it was never
 // meant to be. They are read and written with the order, under its lock: see orders.ts.
 
-import type { Effect, EffectState, OrderRecord } from '../../flow/ports.ts';
+import type { Effect, EffectState } from '../../domain/effects.ts';
+import type { OrderRecord } from '../../flow/ports.ts';
 import { plainArray } from './database.ts';
 
 export const effectColumns = `

@@ -6,8 +6,9 @@
 // jobs and letters are still, so that an effect's token that was read there holds until the commit.
 // Version and status must be what a change was made from.
 
+import type { Effect } from '../../domain/effects.ts';
 import type { Order, OrderId, PaymentScenario } from '../../domain/order.ts';
-import type { Effect, OrderChange, OrderRecord } from '../../flow/ports.ts';
+import type { OrderChange, OrderRecord } from '../../flow/ports.ts';
 import { plainArray, type Query } from './database.ts';
 import { textOf } from './dead-letters.ts';
 import { type EffectsRow, effectColumns, effectValues, toEffects } from './effects.ts';

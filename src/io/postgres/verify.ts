@@ -5,8 +5,8 @@
 // to the last, so that a row whose order is missing lies in one of them too.
 // Relies on the planner settings of a transaction (database.ts): every row is found by an index.
 
+import type { EffectName } from '../../domain/effects.ts';
 import type { Order } from '../../domain/order.ts';
-import type { EffectName } from '../../flow/ports.ts';
 import type { Finding } from '../../flow/verify/promises.ts';
 import type { SeenEffect, SeenFact, SeenJob, SeenLetter, SeenOrder } from '../../flow/verify/seen-order.ts';
 import type { Database } from './database.ts';

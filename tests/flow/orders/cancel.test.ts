@@ -448,6 +448,37 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
   });
 
+  test('a void that the provider refuses leaves no doubt of the money, also after one whose answer was lost', {
+    start: false,
+    partners: (real) => {
+      let nth = 0;
+      const unsure: typeof real.payments.void = async (request, signal) => {
+        nth += 1;
+        if (nth > 1) return real.payments.void(request, signal);
+        throw new OutsideError({
+          class: 'unknown',
+          code: 'connection-lost',
+          message: 'it broke',
+          dependencyDown: false,
+        });
+      };
+      return { ...real, payments: { ...real.payments, void: unsure } };
+    },
+  }, async (world) => {
+    world.stage.direct({ call: 'void', act: 'refuse' });
+    const id = await authorizedByHand(world);
+    await canceled(world, id);
+    await world.engine.start();
+    await until(async () => (await world.openLetters()).length > 0, 'the letter of the undo');
+    assert.equal((await world.openLetters())[0]?.code, 'void-refused');
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'authorized', 'none']);
+    assert.deepEqual(statesOf(world, id, 'payments'), ['authorized']);
+
+    assert.ok(!isRefusal(await world.desk.reprocess(id, 'test-again')));
+    await world.settled();
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
+  });
+
   test('a recall whose answers are lost leaves the money as it is shown', lostRecalls, async (world) => {
     world.stage.direct({ call: 'book', act: 'hang-after' });
     const { id } = await world.place();

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { OrderId } from '../../../src/domain/order.ts';
 import { isRefusal } from '../../../src/domain/refusals.ts';
+import { OutsideError } from '../../../src/engine/ports.ts';
 import type { Partners } from '../../../src/flow/ports.ts';
 import type { Postgres } from '../../support/postgres.ts';
 import { until } from '../../support/until.ts';
@@ -118,6 +119,22 @@ describe('a failed order that is sent back', { concurrency: 6 }, () => {
     assert.deepEqual([...new Set(keysOf(world, id, 'authorize'))], [`${id}:authorization:0`]);
   });
 
+  test('keeps its key while a worker may be frozen before its call', { start: false }, async (world) => {
+    const { id } = await world.place();
+    const frozen = await world.takeByHand('payment', id, 1);
+    // All others hear a certain no, which says nothing about the call of the first.
+    world.stage.direct({ call: 'authorize', act: 'fail', times: 4 });
+    await world.engine.start();
+    const { payment, reason } = await failed(world, id);
+    assert.deepEqual([payment, reason?.code], ['unknown', 'partner-failed']);
+    await reprocessed(world, id);
+    await world.ended(id, 'PROCESSED');
+    const answer = await frozen.perform();
+    assert.equal(await frozen.settle(answer), 'stale');
+    assert.deepEqual([...new Set(keysOf(world, id, 'authorize'))], [`${id}:authorization:0`]);
+    assert.equal(world.entries(id, 'payments').length, 1);
+  });
+
   test('books once where the booking had been made and its answers lost', {}, async (world) => {
     // Somebody else's booking is answered in between, so the carrier is not taken for away.
     world.stage.direct({ call: 'book', act: 'hang-after', country: 'DE', times: 4 });
@@ -170,6 +187,55 @@ describe('a failed order that is sent back', { concurrency: 6 }, () => {
     const { payment, reason } = await failed(world, other.id);
     assert.deepEqual([payment, reason?.code], ['unknown', 'outcome-unresolved']);
     assert.equal(keysOf(world, other.id, 'authorize').length, 1);
+  });
+
+  test('is asked for under a new key where the provider keeps a failure, and has done nothing', {}, async (world) => {
+    world.stage.direct({ call: 'authorize', act: 'break-before' });
+    const { id } = await world.place();
+    const { payment, reason } = await failed(world, id);
+    assert.deepEqual([payment, reason?.code], ['none', 'key-spent']);
+    await reprocessed(world, id);
+    await world.ended(id, 'PROCESSED');
+    const keys = [...new Set(keysOf(world, id, 'authorize'))];
+    assert.deepEqual(keys, [`${id}:authorization:0`, `${id}:authorization:1`]);
+  });
+
+  test('has what the provider did before it began to repeat a failure', {}, async (world) => {
+    world.stage.direct({ call: 'authorize', act: 'break-after' });
+    const { id } = await world.place();
+    await world.ended(id, 'PROCESSED');
+    assert.deepEqual([...new Set(keysOf(world, id, 'authorize'))], [`${id}:authorization:0`]);
+  });
+
+  const silentOnFour = (real: Partners): Partners => {
+    let lookups = 0;
+    const lookup: typeof real.payments.lookup = async (key, signal) => {
+      lookups += 1;
+      if (lookups > 4) return real.payments.lookup(key, signal);
+      throw new OutsideError({ class: 'retryable', code: 'not-now', message: 'status 503', dependencyDown: false });
+    };
+    return { ...real, payments: { ...real.payments, lookup } };
+  };
+  test('keeps its key while nobody says what became of a failure that is repeated', {
+    partners: silentOnFour,
+  }, async (world) => {
+    world.stage.direct({ call: 'authorize', act: 'break-after' });
+    const { id } = await world.place();
+    const { payment, reason } = await failed(world, id);
+    assert.deepEqual([payment, reason?.code], ['unknown', 'not-now']);
+    await reprocessed(world, id);
+    await world.ended(id, 'PROCESSED');
+    assert.deepEqual([...new Set(keysOf(world, id, 'authorize'))], [`${id}:authorization:0`]);
+  });
+
+  test('is booked under a new key where the carrier keeps a failure, and has done nothing', {}, async (world) => {
+    world.stage.direct({ call: 'book', act: 'break-before' });
+    const { id } = await world.place();
+    const { fulfillment, reason } = await failed(world, id);
+    assert.deepEqual([fulfillment, reason?.code], ['none', 'key-spent']);
+    await reprocessed(world, id);
+    await world.ended(id, 'PROCESSED');
+    assert.deepEqual([...new Set(keysOf(world, id, 'book'))], [`${id}:booking:0`, `${id}:booking:1`]);
   });
 });
 

@@ -52,6 +52,7 @@ const forms: readonly Form[] = [
   { of: 'find-authorization', answer: { outcome: 'declined', code: 'c' }, texts: ['code'] },
   { of: 'void', answer: { outcome: 'voided', authorizationId: 'a' }, texts: ['authorizationId'] },
   { of: 'void', answer: { outcome: 'nothing-held' }, texts: [] },
+  { of: 'void', answer: { outcome: 'refused', authorizationId: 'a', code: 'c' }, texts: ['authorizationId', 'code'] },
   { of: 'book', answer: { outcome: 'booked', bookingId: 'b' }, texts: ['bookingId'] },
   { of: 'book', answer: { outcome: 'rejected', code: 'c' }, texts: ['code'] },
   { of: 'find-booking', answer: { outcome: 'booked', bookingId: 'b' }, texts: ['bookingId'] },

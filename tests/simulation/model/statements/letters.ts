@@ -107,10 +107,12 @@ const orderTimeline: Statement = ({ tables, tx, nowMs }, [orderGiven, limit]) =>
     const until = j.lease_until ?? j.due_at;
     const isUncharged = j.waiting_since !== null;
     const isDue = until.getTime() <= nowMs();
+    const isUnclaimed = j.token === null && j.attempt === 0 && !isUncharged;
+    const type = j.token !== null ? 'running' : isUnclaimed ? 'unclaimed' : 'waiting';
     return [
       {
-        ...{ ...entry, at: null, kind: 'job', type: j.token === null ? 'waiting' : 'running', consumer: j.consumer },
-        ...{ attempt: j.attempt, event_id: e.id, correlation_id: e.correlation_id, until },
+        ...{ ...entry, at: null, kind: 'job', type, consumer: j.consumer, attempt: j.attempt, event_id: e.id },
+        ...{ correlation_id: e.correlation_id, until: isUnclaimed ? null : until },
         detail: { eventType: e.type, isUncharged, isDue, isDown: down.length === 0 ? null : down },
       },
     ];

