@@ -5,9 +5,9 @@
 // in one transaction, so the rows of one snapshot agree at any moment; what is only owed is looked at by
 // its age. Relies on the events to come in the order of their versions.
 
+import type { EffectName } from '../../domain/effects.ts';
 import { keyOfEffect } from '../../domain/effects.ts';
 import { isUnderWay } from '../../domain/order-machine.ts';
-import type { EffectName } from '../../domain/effects.ts';
 import { coreConsumers } from '../subscriptions.ts';
 import { type Finding, overdueMs, type PromiseName } from './promises.ts';
 import type { SeenOrder } from './seen-order.ts';
