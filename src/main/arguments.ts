@@ -9,7 +9,8 @@ import { type Role, roles } from './config.ts';
 import { didYouMean } from './setting.ts';
 
 export type Command =
-  | { readonly run: 'help' }
+  | { readonly run: 'help' | 'version' }
+  | { readonly run: 'show'; readonly order: string }
   | { readonly run: 'verify'; readonly given: readonly string[] }
   | { readonly run: 'worker'; readonly consumers: readonly string[] }
   // How many processes of a name there shall be; one where nothing is said.
@@ -25,8 +26,13 @@ export const allConsumers: readonly string[] = consumerNames;
 
 export function readCommand(args: readonly string[]): Command | Mistake {
   const [role = 'help', ...rest] = args;
-  if (['help', '--help', '-h'].includes(role)) return { run: 'help' };
+  if (['version', '--version', '-v'].includes(role)) return { run: 'version' };
+  // After any role as well; `verify` has a page of its own.
+  const asksForHelp = (word: string) => ['--help', '-h'].includes(word);
+  if (role === 'help' || asksForHelp(role)) return { run: 'help' };
   if (role === 'verify') return { run: role, given: rest };
+  if (isRole(role) && rest.some(asksForHelp)) return { run: 'help' };
+  if (role === 'show') return readShow(rest);
   if (role === 'worker') return readWorker(rest);
   if (role === 'start' && rest[0] === '--processes') return readProcesses(rest.slice(1));
   if (!isRole(role) || rest.length > 0) {
@@ -36,8 +42,13 @@ export function readCommand(args: readonly string[]): Command | Mistake {
   return { run: role };
 }
 
-function isRole(role: string): role is Exclude<Role, 'verify' | 'worker'> {
+function isRole(role: string): role is Exclude<Role, 'verify' | 'worker' | 'show'> {
   return (roles as readonly string[]).includes(role);
+}
+
+function readShow([order, ...more]: readonly string[]): Command | Mistake {
+  if (order === undefined || more.length > 0) return { mistake: 'show takes the id of one order: show ORDER.' };
+  return { run: 'show', order };
 }
 
 function readWorker(names: readonly string[]): Command | Mistake {

@@ -6,6 +6,7 @@
 // parent that started this as one of its processes, npm included; a second signal ends at once. Whoever
 // reads the output may go away: that ends nothing.
 
+import manifest from '../../package.json' with { type: 'json' };
 import type { System } from '../engine/ports.ts';
 import { DirectoryInUseError } from '../io/directory-lock.ts';
 import { surviveReader } from '../io/output.ts';
@@ -40,6 +41,10 @@ async function main(args: readonly string[]): Promise<number> {
   }
   if (command.run === 'help') {
     say(helpText());
+    return 0;
+  }
+  if (command.run === 'version') {
+    say(`Orderly ${manifest.version} on Node ${process.version}`);
     return 0;
   }
   const reading = readEnvironment(command.run);
@@ -89,6 +94,11 @@ async function main(args: readonly string[]): Promise<number> {
       case 'reindex': {
         const { runReindex } = await import('./reindex.ts');
         return (await runReindex(config, { ...running, progress: progressOf() })) === 'ok' ? 0 : 1;
+      }
+      case 'show': {
+        const { runShow } = await import('./show.ts');
+        await runShow({ order: command.order, ...config.http, system, say });
+        break;
       }
       case 'sandbox': {
         const { runSandbox } = await import('./sandbox.ts');

@@ -13,7 +13,7 @@ import { settings, type Values } from './settings.ts';
 // Between the end of an outside call and the end of its lease: time to commit what came of it.
 const leaseMarginMs = 1_000;
 
-export const roles = ['start', 'api', 'relay', 'worker', 'migrate', 'sandbox', 'verify', 'reindex'] as const;
+export const roles = ['start', 'api', 'relay', 'worker', 'migrate', 'sandbox', 'verify', 'reindex', 'show'] as const;
 export type Role = (typeof roles)[number];
 // What is asked to run: a role, or all of them as processes of their own.
 export type Run = Role | 'start --processes';

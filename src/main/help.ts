@@ -16,7 +16,8 @@ const roleTexts: Readonly<Record<Role | 'help', string>> = {
   sandbox: 'the simulated partners over HTTP: payment provider, carrier and mail',
   verify: 'checks every promise on the database, live or stopped: [--since T] [--json] [--ledger URL], see --help',
   reindex: 'builds what GET /orders searches anew from the orders, while everything works on',
-  help: 'this page',
+  show: 'show ORDER: an order and its timeline in readable lines, as the API at HOST and PORT tells them',
+  help: 'this page; --version says which release this is',
 };
 
 const examples = [

@@ -19,7 +19,7 @@ export function warningsOf(config: Config, run: Run): string[] {
         'for nobody is asked who they are: put a gateway in front, see docs/security.md',
     );
   }
-  if (run === 'sandbox') return found;
+  if (run === 'sandbox' || run === 'show') return found;
   const { url, migrateUrl, isTlsByEnvironment } = config.database;
   const databases = { DATABASE_URL: url, MIGRATE_DATABASE_URL: migrateUrl === url ? null : migrateUrl };
   for (const [name, address] of Object.entries(databases)) {

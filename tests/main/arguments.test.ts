@@ -7,6 +7,16 @@ describe('the command line', () => {
     for (const args of [[], ['help'], ['--help'], ['-h']]) assert.deepEqual(readCommand(args), { run: 'help' });
   });
 
+  it('says what it is, and how it is used after any role', () => {
+    for (const word of ['--version', '-v', 'version']) assert.deepEqual(readCommand([word]), { run: 'version' });
+    for (const role of ['start', 'api', 'relay', 'worker', 'migrate', 'sandbox', 'reindex', 'show']) {
+      for (const word of ['--help', '-h']) assert.deepEqual(readCommand([role, word]), { run: 'help' }, role);
+    }
+    assert.deepEqual(readCommand(['worker', 'payment', '--help']), { run: 'help' });
+    assert.deepEqual(readCommand(['show', 'some-id']), { run: 'show', order: 'some-id' });
+    for (const args of [['show'], ['show', 'a', 'b']]) assert.match(mistakeIn(...args), /show ORDER/);
+  });
+
   it('names a role, and what is no role is answered with the one that was meant', () => {
     for (const run of ['start', 'api', 'relay', 'migrate', 'sandbox'] as const)
       assert.deepEqual(readCommand([run]), { run });

@@ -63,6 +63,17 @@ describe('the command', slowestTest, () => {
     }
   });
 
+  it('says which release it is, and that an order cannot be shown where no API answers', async () => {
+    const version = await processes.run(['--version']);
+    assert.deepEqual({ code: version.code, stderr: version.stderr }, { code: 0, stderr: '' });
+    assert.match(version.stdout, /^Orderly \d+\.\d+\.\d+ on Node v\d+\.\d+\.\d+\n$/);
+    const PORT = await findPort();
+    assertRefused(
+      await processes.run(['show', 'an-order'], { PORT }),
+      new RegExp(`^No API answers at http://127\\.0\\.0\\.1:${PORT}: `),
+    );
+  });
+
   it('refuses a role that it does not have', async () => {
     assertRefused(await processes.run(['satrt']), /"satrt" is no role.*start/);
     assertRefused(await processes.run(['start', 'payment']), /"start payment" is no role/);
