@@ -10,6 +10,7 @@ import { connectServer, type Database } from '../io/postgres/database.ts';
 import { schemaMistake } from '../io/postgres/health.ts';
 import { endAllLeases } from '../io/postgres/leases.ts';
 import { migrate } from '../io/postgres/migrate.ts';
+import type { Use } from '../io/postgres/surroundings.ts';
 import type { Config } from './config.ts';
 import { cannotUse } from './database-name.ts';
 import { StartError } from './start-error.ts';
@@ -22,16 +23,21 @@ export const subscribedTypes = subscriptions.flatMap((row) =>
 // working go on whatever is asked. The embedded database has one connection, which takes them in turns.
 export const readsMaxOf = ({ database: { url, poolMax } }: Config) => (url === null ? 1 : Math.max(1, poolMax >> 1));
 
-export async function openDatabase(config: Config, log: Log): Promise<Database> {
+export async function openDatabase(config: Config, log: Log, use: Use = 'writes'): Promise<Database> {
   const { url, poolMax } = config.database;
   if (url === null) {
     const database = await openEmbedded(config.dataDir, log);
-    await migrate(database, subscribedTypes);
-    await endAllLeases(database.query);
-    return database;
+    try {
+      await migrate(database, subscribedTypes);
+      await endAllLeases(database.query);
+      return database;
+    } catch (error) {
+      await database.close();
+      throw cannotUse(error, { url, dataDir: config.dataDir });
+    }
   }
-  const database = connectServer({ url, poolMax, log });
-  const mistake = await schemaMistake(database, subscribedTypes).catch(async (error) => {
+  const database = connectServer({ url, poolMax, log, mayBeReadOnly: use === 'reads' });
+  const mistake = await schemaMistake(database, subscribedTypes, use).catch(async (error) => {
     await database.close();
     throw cannotUse(error, { url, dataDir: config.dataDir });
   });
@@ -42,5 +48,18 @@ export async function openDatabase(config: Config, log: Log): Promise<Database> 
 
 export async function openEmbedded(directory: string, log: Log): Promise<Database> {
   const embedded = await import('../io/postgres/embedded.ts');
-  return embedded.openEmbedded({ directory, log });
+  return embedded.openEmbedded({ directory, log }).catch((error) => {
+    throw new StartError(
+      `The embedded database in ${directory} cannot be opened (${reasonOf(error)}): see that its disk has space and that ` +
+        'its files are whole, or set ORDERLY_DATA_DIR to another directory.',
+    );
+  });
+}
+
+// What its file system throws is no Error, but a number of WASI.
+const noSpace = 51;
+function reasonOf(error: unknown): string {
+  const { message, errno } = (error ?? {}) as { message?: string; errno?: number };
+  if (errno === noSpace) return 'no space is left';
+  return message === undefined ? `error ${errno ?? 'unknown'}` : message.replaceAll(/\s+/g, ' ').trim().slice(0, 200);
 }
