@@ -20,6 +20,7 @@ import { createMemoryBus } from '../../src/io/buses/memory.ts';
 import { type Entry, type Ledger, openLedger } from '../../src/io/partners/ledger.ts';
 import { createLocalPartners } from '../../src/io/partners/local.ts';
 import { createStage, type Stage } from '../../src/io/partners/stage.ts';
+import { undoingByRepetition } from '../../src/io/partners/undoing-by-repetition.ts';
 import { createClaim } from '../../src/io/postgres/claim.ts';
 import { connectServer, type Database, type Query } from '../../src/io/postgres/database.ts';
 import { createPostgresSearch } from '../../src/io/postgres/documents.ts';
@@ -102,6 +103,8 @@ export type WorldOptions = EngineOptions & {
   readonly start?: boolean;
   // False: the test leaves something owed, or something illegal, on purpose.
   readonly check?: boolean;
+  // False: partners that undo by their own id alone, behind their adapter.
+  readonly hasTombstones?: boolean;
 };
 
 export const quickSettings: EngineSettings = {
@@ -184,7 +187,9 @@ async function openWorld(postgres: Postgres, options: WorldOptions) {
   const ledger = openLedger({ directory });
   const stage = createStage();
   const calls: PartnerCall[] = [];
-  const partners = recordedPartners(createLocalPartners({ ledger, stage, system }), calls);
+  const { hasTombstones = true } = options;
+  const local = createLocalPartners({ ledger, stage, system, hasTombstones });
+  const partners = recordedPartners(hasTombstones ? local : undoingByRepetition(local), calls);
   const published: Message[] = [];
   const memory = createMemoryBus({ log: silent });
   const bus: Bus = { ...memory, publish: recordedPublish(memory, published) };

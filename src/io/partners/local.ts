@@ -20,6 +20,8 @@ export type LocalPartnersOptions = {
   readonly ledger: Ledger;
   readonly stage: Stage;
   readonly system: Pick<System, 'now' | 'newId'>;
+  // False = they cannot undo what they do not know; see undoing-by-repetition.ts for what an adapter makes of that.
+  readonly hasTombstones?: boolean;
 };
 
 type Call<A> = {
@@ -36,9 +38,10 @@ type Call<A> = {
 // The status that is repeated over HTTP.
 const spent: Spent = { outcome: 'spent', code: 'status-500' };
 
-export function createLocalPartners({ ledger, stage, system }: LocalPartnersOptions): Partners {
-  const provider = createProvider({ ledger, newId: system.newId });
-  const carrier = createCarrier({ ledger, newId: system.newId });
+export function createLocalPartners(options: LocalPartnersOptions): Partners {
+  const { ledger, stage, system, hasTombstones = true } = options;
+  const provider = createProvider({ ledger, newId: system.newId, hasTombstones });
+  const carrier = createCarrier({ ledger, newId: system.newId, hasTombstones });
   const mail = createMail({ ledger, newId: system.newId });
 
   // The key itself may stand for what was done before the failure.
