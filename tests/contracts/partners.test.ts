@@ -11,7 +11,7 @@ import { OutsideError } from '../../src/engine/ports.ts';
 import type { Partners } from '../../src/flow/ports.ts';
 import { createHttpPartners } from '../../src/io/partners/http.ts';
 import { type Ledger, openLedger } from '../../src/io/partners/ledger.ts';
-import { createLocalPartners } from '../../src/io/partners/local.ts';
+import { createIdOnlyPartners, createLocalPartners } from '../../src/io/partners/local.ts';
 import { createSandboxServer } from '../../src/io/partners/server.ts';
 import { createStage, type Stage } from '../../src/io/partners/stage.ts';
 import { undoingByRepetition } from '../../src/io/partners/undoing-by-repetition.ts';
@@ -485,7 +485,7 @@ for (const [name, open] of Object.entries(ways)) {
 // Behind the adapter that such partners need, in the process and over HTTP.
 const withoutTombstones: typeof ways = {
   'in this process': async (ledger, stage) => ({
-    partners: undoingByRepetition(createLocalPartners({ ledger, stage, system, hasTombstones: false })),
+    partners: createIdOnlyPartners({ ledger, stage, system }),
     close: async () => {},
   }),
   'over HTTP': async (ledger, stage) => {

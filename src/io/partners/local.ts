@@ -15,6 +15,7 @@ import { createMail } from './mail.ts';
 import { createProvider, providerKeyWindowMs } from './provider.ts';
 import type { CallName, Stage } from './stage.ts';
 import { broken, neverSent, noAnswer, throttled, timedOut, unavailable, withoutEffect } from './troubles.ts';
+import { undoingByRepetition } from './undoing-by-repetition.ts';
 
 export type LocalPartnersOptions = {
   readonly ledger: Ledger;
@@ -133,4 +134,9 @@ export function createLocalPartners(options: LocalPartnersOptions): Partners {
         run<void>(signal, { name: 'send', orderId: request.orderId, act: (scene) => mail.send(request, scene) }),
     },
   };
+}
+
+// The same as partners that undo by their own id alone, behind the adapter that such partners need.
+export function createIdOnlyPartners(options: Omit<LocalPartnersOptions, 'hasTombstones'>): Partners {
+  return undoingByRepetition(createLocalPartners({ ...options, hasTombstones: false }));
 }
