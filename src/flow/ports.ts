@@ -40,44 +40,42 @@ export type RecallAnswer =
   | { readonly outcome: 'nothing-booked' }
   | { readonly outcome: 'refused'; readonly bookingId: string; readonly code: string };
 
+export type AuthorizeRequest = {
+  readonly key: string;
+  readonly orderId: OrderId;
+  readonly amount: number;
+  readonly currency: string;
+  // Stage directions for the simulated provider; a real adapter ignores both.
+  readonly scenario: PaymentScenario;
+  readonly epoch: number;
+};
+export type BookRequest = {
+  readonly key: string;
+  readonly orderId: OrderId;
+  readonly country: string;
+  readonly items: Order['items'];
+};
+// What is undone, by the key under which it went out. An adapter of a partner that undoes by its own id alone repeats
+// `request` to learn the id, unless the partner `mayHaveForgotten` the key, for then a repetition could act anew.
+export type Undo<Q> = {
+  readonly key: string;
+  readonly orderId: OrderId;
+  readonly of?: { readonly request: Q; readonly mayHaveForgotten: boolean };
+};
+
 export type Payments = {
   // For this long the provider remembers a key; later it must be looked up, never sent again.
   readonly keyWindowMs: number;
-  readonly authorize: (
-    request: {
-      readonly key: string;
-      readonly orderId: OrderId;
-      readonly amount: number;
-      readonly currency: string;
-      // Stage directions for the simulated provider; a real adapter ignores both.
-      readonly scenario: PaymentScenario;
-      readonly epoch: number;
-    },
-    signal: AbortSignal,
-  ) => Promise<AuthorizeAnswer | Spent>;
-  readonly void: (
-    request: { readonly key: string; readonly orderId: OrderId },
-    signal: AbortSignal,
-  ) => Promise<VoidAnswer>;
+  readonly authorize: (request: AuthorizeRequest, signal: AbortSignal) => Promise<AuthorizeAnswer | Spent>;
+  readonly void: (request: Undo<AuthorizeRequest>, signal: AbortSignal) => Promise<VoidAnswer>;
   // `null` proves nothing, unless the key is spent.
   readonly lookup: (key: string, signal: AbortSignal) => Promise<AuthorizeAnswer | null>;
 };
 
 export type Carrier = {
   readonly keyWindowMs: number;
-  readonly book: (
-    request: {
-      readonly key: string;
-      readonly orderId: OrderId;
-      readonly country: string;
-      readonly items: Order['items'];
-    },
-    signal: AbortSignal,
-  ) => Promise<BookAnswer | Spent>;
-  readonly recall: (
-    request: { readonly key: string; readonly orderId: OrderId },
-    signal: AbortSignal,
-  ) => Promise<RecallAnswer>;
+  readonly book: (request: BookRequest, signal: AbortSignal) => Promise<BookAnswer | Spent>;
+  readonly recall: (request: Undo<BookRequest>, signal: AbortSignal) => Promise<RecallAnswer>;
   readonly lookup: (key: string, signal: AbortSignal) => Promise<BookAnswer | null>;
 };
 

@@ -15,11 +15,11 @@ import { createProcesses } from '../support/process.ts';
 import { createTools, type Ran, run, ToolError } from './tools.ts';
 
 const seed = 20_261_121;
-const stepTimeoutMs = 240_000;
+const stepTimeoutMs = 600_000;
 // The machine may be busy with what ran before.
 const readyMs = 120_000;
 // Enough for every rule of a request to be broken once, per operation.
-const examplesMax = 25;
+const examplesMax = 15;
 
 const root = dirname(dirname(import.meta.dirname));
 const directory = join(root, '.orderly/clients');

@@ -11,9 +11,10 @@ import { OutsideError } from '../../src/engine/ports.ts';
 import type { Partners } from '../../src/flow/ports.ts';
 import { createHttpPartners } from '../../src/io/partners/http.ts';
 import { type Ledger, openLedger } from '../../src/io/partners/ledger.ts';
-import { createLocalPartners } from '../../src/io/partners/local.ts';
+import { createIdOnlyPartners, createLocalPartners } from '../../src/io/partners/local.ts';
 import { createSandboxServer } from '../../src/io/partners/server.ts';
 import { createStage, type Stage } from '../../src/io/partners/stage.ts';
+import { undoingByRepetition } from '../../src/io/partners/undoing-by-repetition.ts';
 
 type Opened = { readonly partners: Partners; readonly close: () => Promise<void> };
 type Way = (ledger: Ledger, stage: Stage) => Promise<Opened>;
@@ -477,6 +478,96 @@ for (const [name, open] of Object.entries(ways)) {
         assert.deepEqual(trouble, { class: 'retryable', code: 'not-sent', dependencyDown: false });
         assert.deepEqual(ledger.callsOf(order), []);
       });
+    });
+  });
+}
+
+// Behind the adapter that such partners need, in the process and over HTTP.
+const withoutTombstones: typeof ways = {
+  'in this process': async (ledger, stage) => ({
+    partners: createIdOnlyPartners({ ledger, stage, system }),
+    close: async () => {},
+  }),
+  'over HTTP': async (ledger, stage) => {
+    const server = createSandboxServer({ ledger, stage, system, log: silent, gate: () => null, hasTombstones: false });
+    const partners = createHttpPartners({ url: await server.listen({ host: '127.0.0.1', port: 0 }) });
+    const close = async () => {
+      partners.close();
+      await server.close();
+    };
+    return { partners: undoingByRepetition(partners), close };
+  },
+};
+
+for (const [name, open] of Object.entries(withoutTombstones)) {
+  describe(`partners ${name} that undo by their own id alone`, () => {
+    const directory = mkdtempSync(join(tmpdir(), 'orderly-partners-'));
+    const stage = createStage();
+    let ledger: Ledger;
+    let opened: Opened;
+    before(async () => {
+      ledger = openLedger({ directory });
+      opened = await open(ledger, stage);
+    });
+    after(async () => {
+      await opened.close();
+      ledger.close();
+      rmSync(directory, { recursive: true });
+    });
+    const statesOf = (orderId: OrderId) =>
+      ledger.entries({ orderId, afterPosition: 0, limit: 10 }).map((entry) => entry.state);
+    const paymentOf = (orderId: OrderId) => {
+      const request = { amount: 1_999, currency: 'USD', scenario: 'success', epoch: 0 } as const;
+      return { ...request, key: `${orderId}:authorization:0`, orderId };
+    };
+    const undoOf = <Q extends { key: string; orderId: OrderId }>(request: Q, mayHaveForgotten = false) => {
+      const { key, orderId } = request;
+      return { key, orderId, of: { request, mayHaveForgotten } };
+    };
+
+    test('an undo leaves nothing, whether the call had come before it or comes after it', async () => {
+      const { authorize, void: undo } = opened.partners.payments;
+      for (const isFirst of [true, false]) {
+        const request = paymentOf(newId() as OrderId);
+        if (isFirst) await authorize(request, patient());
+        assert.equal((await undo(undoOf(request), patient())).outcome, 'voided');
+        assert.equal((await undo(undoOf(request), patient())).outcome, 'voided');
+        // The late one hears the first answer again, and does nothing.
+        assert.equal((await authorize(request, patient())).outcome, 'authorized');
+        assert.deepEqual(statesOf(request.orderId), ['voided']);
+      }
+    });
+
+    test('a recall leaves nothing, and one that is too late says so', async () => {
+      const { recall } = opened.partners.carrier;
+      const orderId = newId() as OrderId;
+      const items = [{ sku: 'lamp', quantity: 2, unitPrice: 1_250 }];
+      const request = { key: `${orderId}:booking:0`, orderId, country: 'US', items };
+      stage.direct({ call: 'recall', act: 'refuse', orderId });
+      assert.equal((await recall(undoOf(request), patient())).outcome, 'refused');
+      assert.equal((await recall(undoOf(request), patient())).outcome, 'recalled');
+      assert.deepEqual(statesOf(orderId), ['recalled']);
+    });
+
+    test('what was declined, or failed for good and did nothing, holds nothing', async () => {
+      const { authorize, void: undo } = opened.partners.payments;
+      const declined = { ...paymentOf(newId() as OrderId), scenario: 'failure' as const };
+      assert.deepEqual(await undo(undoOf(declined), patient()), { outcome: 'nothing-held' });
+      const failed = paymentOf(newId() as OrderId);
+      stage.direct({ call: 'authorize', act: 'break-before', orderId: failed.orderId });
+      await troubleOf(authorize(failed, patient()));
+      assert.deepEqual(await undo(undoOf(failed), patient()), { outcome: 'nothing-held' });
+    });
+
+    test('a key that may be forgotten is looked up and never repeated', async () => {
+      const { authorize, void: undo } = opened.partners.payments;
+      const done = paymentOf(newId() as OrderId);
+      await authorize(done, patient());
+      assert.equal((await undo(undoOf(done, true), patient())).outcome, 'voided');
+      const lost = paymentOf(newId() as OrderId);
+      const unresolved = { class: 'non-retryable', code: 'outcome-unresolved', dependencyDown: false };
+      assert.deepEqual(await troubleOf(undo(undoOf(lost, true), patient())), unresolved);
+      assert.deepEqual(statesOf(lost.orderId), []);
     });
   });
 }

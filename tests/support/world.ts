@@ -16,7 +16,7 @@ import type { Bus, Log, Message, SettleAnswer, System, Work } from '../../src/en
 import type { DeadLetter, OrderDesk, OrderRecord, Partners, PlaceCommand } from '../../src/flow/ports.ts';
 import { type ConsumerName, type JobConsumer, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
 import { type Entry, type Ledger, openLedger } from '../../src/io/partners/ledger.ts';
-import { createLocalPartners } from '../../src/io/partners/local.ts';
+import { createIdOnlyPartners, createLocalPartners } from '../../src/io/partners/local.ts';
 import { createStage, type Stage } from '../../src/io/partners/stage.ts';
 import { createClaim } from '../../src/io/postgres/claim.ts';
 import { connectServer, type Database, type Query } from '../../src/io/postgres/database.ts';
@@ -111,6 +111,8 @@ export type WorldOptions = EngineOptions & {
   readonly start?: boolean;
   // False: the test leaves something owed, or something illegal, on purpose.
   readonly check?: boolean;
+  // False: partners that undo by their own id alone, behind their adapter.
+  readonly hasTombstones?: boolean;
 };
 
 export const quickSettings: EngineSettings = {
@@ -195,7 +197,9 @@ async function openWorld(postgres: Postgres, options: WorldOptions) {
   const ledger = openLedger({ directory });
   const stage = createStage();
   const calls: PartnerCall[] = [];
-  const partners = recordedPartners(createLocalPartners({ ledger, stage, system }), calls);
+  const { hasTombstones = true } = options;
+  const create = hasTombstones ? createLocalPartners : createIdOnlyPartners;
+  const partners = recordedPartners(create({ ledger, stage, system }), calls);
   const published: Message[] = [];
   const real = createTestBus();
   const bus: Bus = { ...real, publish: recordedPublish(real, published) };

@@ -9,7 +9,16 @@ import { keyOfEffect } from '../../domain/effects.ts';
 import { isUnderWay } from '../../domain/order-machine.ts';
 import { OutsideError, type System } from '../../engine/ports.ts';
 import type { AuthorizeAnswer, OrderRecord, OrderStep, Payments } from '../ports.ts';
-import { changeBy, intend, lookUpSpent, type OrderWork, ownEffect, parkedCore, retriedCore } from './core-step.ts';
+import {
+  authorizeRequest,
+  changeBy,
+  intend,
+  lookUpSpent,
+  type OrderWork,
+  ownEffect,
+  parkedCore,
+  retriedCore,
+} from './core-step.ts';
 
 export function authorizePayment(payments: Payments, system: Pick<System, 'now'>): OrderStep {
   return {
@@ -22,17 +31,7 @@ export function authorizePayment(payments: Payments, system: Pick<System, 'now'>
       const ageMs = system.now().getTime() - effect.firstUsedAt.getTime();
       const key = keyOfEffect(order.id, effect);
       if (effect.state === 'unknown' && ageMs > payments.keyWindowMs) return lookUp(payments, key, signal);
-      const answer = await payments.authorize(
-        {
-          key,
-          orderId: order.id,
-          amount: order.amount,
-          currency: order.currency,
-          scenario: order.paymentScenario,
-          epoch: work.epoch,
-        },
-        signal,
-      );
+      const answer = await payments.authorize(authorizeRequest(work.subject, effect, work.epoch), signal);
       if (answer.outcome !== 'spent') return answer;
       return lookUpSpent(answer, () => payments.lookup(key, signal));
     },

@@ -5,13 +5,13 @@
 // definite answer under the same key: a later failure without effect does not make it certain. So `none` says
 // that every call that may have been made under the key has certainly ended without effect.
 
-import type { Effect, EffectName, EffectState } from '../../domain/effects.ts';
+import { type Effect, type EffectName, type EffectState, keyOfEffect } from '../../domain/effects.ts';
 import type { FactDraft } from '../../domain/events.ts';
 import type { Order, Reason } from '../../domain/order.ts';
 import { isUnderWay, record as recordFacts, takeUp } from '../../domain/order-machine.ts';
 import { isRefusal } from '../../domain/refusals.ts';
 import { OutsideError, type Trouble, type Work } from '../../engine/ports.ts';
-import type { OrderChange, OrderRecord, Spent } from '../ports.ts';
+import type { AuthorizeRequest, BookRequest, OrderChange, OrderRecord, Spent } from '../ports.ts';
 
 export type OrderWork = Work<OrderRecord>;
 type Unowned = Omit<Effect, 'token'>;
@@ -53,6 +53,17 @@ export function changeBy(
     throw new Error(`${types} at ${record.order.status}: ${recorded.refused}`);
   }
   return { order: recorded.order, facts: recorded.facts, effects };
+}
+
+// What goes out for an order under a key: the same for the do, its repetition and its undo.
+export function authorizeRequest({ order }: OrderRecord, effect: Effect, epoch: number): AuthorizeRequest {
+  const { id, amount, currency, paymentScenario } = order;
+  return { key: keyOfEffect(id, effect), orderId: id, amount, currency, scenario: paymentScenario, epoch };
+}
+
+export function bookRequest({ order }: OrderRecord, effect: Effect): BookRequest {
+  const { id, country, items } = order;
+  return { key: keyOfEffect(id, effect), orderId: id, country, items };
 }
 
 // What became of a spent key. Nothing in the partner's books: a person sends the order back, which takes a new key.

@@ -8,7 +8,16 @@ import { keyOfEffect } from '../../domain/effects.ts';
 import { isUnderWay } from '../../domain/order-machine.ts';
 import { OutsideError, type System } from '../../engine/ports.ts';
 import type { BookAnswer, Carrier, OrderRecord, OrderStep } from '../ports.ts';
-import { changeBy, intend, lookUpSpent, type OrderWork, ownEffect, parkedCore, retriedCore } from './core-step.ts';
+import {
+  bookRequest,
+  changeBy,
+  intend,
+  lookUpSpent,
+  type OrderWork,
+  ownEffect,
+  parkedCore,
+  retriedCore,
+} from './core-step.ts';
 
 export function scheduleFulfillment(carrier: Carrier, system: Pick<System, 'now'>): OrderStep {
   return {
@@ -24,7 +33,7 @@ export function scheduleFulfillment(carrier: Carrier, system: Pick<System, 'now'
       const ageMs = now.getTime() - effect.firstUsedAt.getTime();
       const key = keyOfEffect(order.id, effect);
       if (effect.state === 'unknown' && ageMs > carrier.keyWindowMs) return lookUp(carrier, key, signal);
-      const answer = await carrier.book({ key, orderId: order.id, country: order.country, items: order.items }, signal);
+      const answer = await carrier.book(bookRequest(work.subject, effect), signal);
       if (answer.outcome !== 'spent') return answer;
       return lookUpSpent(answer, () => carrier.lookup(key, signal));
     },

@@ -6,12 +6,12 @@
 // The claim takes the effects' tokens, so a late worker of the do cannot write over the outcome.
 // Process dies anywhere: both undos are idempotent by key and run again.
 
-import { type Effect, type EffectName, keyOfEffect } from '../../domain/effects.ts';
+import type { Effect, EffectName } from '../../domain/effects.ts';
 import type { FactDraft } from '../../domain/events.ts';
-import type { Order } from '../../domain/order.ts';
-import { OutsideError, type Trouble } from '../../engine/ports.ts';
-import type { OrderChange, OrderRecord, OrderStep, Partners, RecallAnswer, VoidAnswer } from '../ports.ts';
-import { changeBy, type OrderWork, ownEffect, withSummary } from './core-step.ts';
+import type { Order, OrderId } from '../../domain/order.ts';
+import { OutsideError, type System, type Trouble } from '../../engine/ports.ts';
+import type { OrderChange, OrderRecord, OrderStep, Partners, RecallAnswer, Undo, VoidAnswer } from '../ports.ts';
+import { authorizeRequest, bookRequest, changeBy, type OrderWork, ownEffect, withSummary } from './core-step.ts';
 
 type Undone = { readonly recall: RecallAnswer | null; readonly voiding: VoidAnswer | null };
 
@@ -20,8 +20,17 @@ function isOwed(effect: Effect | undefined): effect is Effect {
   return effect !== undefined && ['intent', 'unknown', 'done', 'stuck'].includes(effect.state);
 }
 
-export function undoEffects(partners: Pick<Partners, 'payments' | 'carrier'>): OrderStep {
+function undoOf<Q extends { readonly key: string; readonly orderId: OrderId }>(
+  request: Q,
+  mayHaveForgotten: boolean,
+): Undo<Q> {
+  return { key: request.key, orderId: request.orderId, of: { request, mayHaveForgotten } };
+}
+
+export function undoEffects(partners: Pick<Partners, 'payments' | 'carrier'>, system: Pick<System, 'now'>): OrderStep {
   const { payments, carrier } = partners;
+  const isOlder = ({ firstUsedAt }: Effect, windowMs: number) =>
+    system.now().getTime() - firstUsedAt.getTime() > windowMs;
   return {
     admits: ({ order, effects }) =>
       order.status === 'CANCELED' && (isOwed(effects.booking) || isOwed(effects.authorization)),
@@ -30,17 +39,16 @@ export function undoEffects(partners: Pick<Partners, 'payments' | 'carrier'>): O
       return { order, facts: [], effects: takenOver ? owed.map(inDoubt) : owed };
     },
     perform: async (work, signal): Promise<Undone> => {
-      const { order, effects } = work.subject;
+      const { booking, authorization } = work.subject.effects;
       let recall: RecallAnswer | null = null;
-      if (isOwed(effects.booking)) {
-        recall = await carrier.recall({ key: keyOfEffect(order.id, effects.booking), orderId: order.id }, signal);
+      if (isOwed(booking)) {
+        const request = bookRequest(work.subject, booking);
+        recall = await carrier.recall(undoOf(request, isOlder(booking, carrier.keyWindowMs)), signal);
         if (recall.outcome === 'refused') throw tooLate(recall);
       }
-      if (!isOwed(effects.authorization)) return { recall, voiding: null };
-      const voiding = await payments.void(
-        { key: keyOfEffect(order.id, effects.authorization), orderId: order.id },
-        signal,
-      );
+      if (!isOwed(authorization)) return { recall, voiding: null };
+      const request = authorizeRequest(work.subject, authorization, work.epoch);
+      const voiding = await payments.void(undoOf(request, isOlder(authorization, payments.keyWindowMs)), signal);
       if (voiding.outcome === 'refused') throw stillHeld(voiding);
       return { recall, voiding };
     },

@@ -8,7 +8,7 @@
 
 import type { BookAnswer, Carrier, RecallAnswer } from '../../flow/ports.ts';
 import type { Entry, Ledger } from './ledger.ts';
-import { assertSameUse } from './troubles.ts';
+import { assertSameUse, refused } from './troubles.ts';
 
 export const carrierKeyWindowMs = 24 * 3_600_000;
 
@@ -17,13 +17,22 @@ type RecallRequest = Parameters<Carrier['recall']>[0];
 // `refuses` is a stage direction.
 type Scene = { readonly refuses: boolean; readonly now: Date };
 
-function toAnswer(entry: Entry): BookAnswer {
-  if (entry.state === 'booked' && entry.reference !== null) return { outcome: 'booked', bookingId: entry.reference };
+// Without tombstones a key repeats its first answer for good, whatever was undone since.
+function toAnswer(entry: Entry, hasTombstones: boolean): BookAnswer {
+  const isBooked = entry.state === 'booked' || (entry.state === 'recalled' && !hasTombstones);
+  if (isBooked && entry.reference !== null) return { outcome: 'booked', bookingId: entry.reference };
   if (entry.state === 'rejected') return { outcome: 'rejected', code: entry.code ?? 'not-deliverable' };
   return { outcome: 'closed' };
 }
 
-export function createCarrier({ ledger, newId }: { ledger: Ledger; newId: () => string }) {
+export function createCarrier(options: {
+  readonly ledger: Ledger;
+  readonly newId: () => string;
+  // False = it cannot undo what it does not know.
+  readonly hasTombstones: boolean;
+}) {
+  const { ledger, newId, hasTombstones } = options;
+
   return {
     book: (request: BookRequest, scene: Scene): BookAnswer => {
       // Member by member: a database may hand the same items back with their members in another order.
@@ -32,7 +41,7 @@ export function createCarrier({ ledger, newId }: { ledger: Ledger; newId: () => 
       const known = ledger.find('carrier', request.key);
       if (known !== null) {
         assertSameUse(known, request.orderId, terms);
-        return toAnswer(known);
+        return toAnswer(known, hasTombstones);
       }
       const nowMs = scene.now.getTime();
       const entry = {
@@ -47,12 +56,13 @@ export function createCarrier({ ledger, newId }: { ledger: Ledger; newId: () => 
         createdAtMs: nowMs,
       } as const;
       ledger.add(entry);
-      return toAnswer({ ...entry, position: 0, changedAtMs: nowMs });
+      return toAnswer({ ...entry, position: 0, changedAtMs: nowMs }, hasTombstones);
     },
 
     recall: (request: RecallRequest, scene: Scene): RecallAnswer => {
       const entry = ledger.find('carrier', request.key);
       if (entry === null) {
+        if (!hasTombstones) throw refused('unknown-booking', 'There is no such booking.');
         // The tombstone: a booking that is still on its way finds the key taken.
         ledger.add({
           partner: 'carrier',
@@ -77,7 +87,7 @@ export function createCarrier({ ledger, newId }: { ledger: Ledger; newId: () => 
 
     lookup: (key: string): BookAnswer | null => {
       const entry = ledger.find('carrier', key);
-      return entry === null ? null : toAnswer(entry);
+      return entry === null ? null : toAnswer(entry, hasTombstones);
     },
 
     countryOf: (key: string): string | null => {

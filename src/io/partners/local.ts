@@ -15,11 +15,14 @@ import { createMail } from './mail.ts';
 import { createProvider, providerKeyWindowMs } from './provider.ts';
 import type { CallName, Stage } from './stage.ts';
 import { broken, neverSent, noAnswer, throttled, timedOut, unavailable, withoutEffect } from './troubles.ts';
+import { undoingByRepetition } from './undoing-by-repetition.ts';
 
 export type LocalPartnersOptions = {
   readonly ledger: Ledger;
   readonly stage: Stage;
   readonly system: Pick<System, 'now' | 'newId'>;
+  // False = they cannot undo what they do not know; see undoing-by-repetition.ts for what an adapter makes of that.
+  readonly hasTombstones?: boolean;
 };
 
 type Call<A> = {
@@ -36,9 +39,10 @@ type Call<A> = {
 // The status that is repeated over HTTP.
 const spent: Spent = { outcome: 'spent', code: 'status-500' };
 
-export function createLocalPartners({ ledger, stage, system }: LocalPartnersOptions): Partners {
-  const provider = createProvider({ ledger, newId: system.newId });
-  const carrier = createCarrier({ ledger, newId: system.newId });
+export function createLocalPartners(options: LocalPartnersOptions): Partners {
+  const { ledger, stage, system, hasTombstones = true } = options;
+  const provider = createProvider({ ledger, newId: system.newId, hasTombstones });
+  const carrier = createCarrier({ ledger, newId: system.newId, hasTombstones });
   const mail = createMail({ ledger, newId: system.newId });
 
   // The key itself may stand for what was done before the failure.
@@ -130,4 +134,9 @@ export function createLocalPartners({ ledger, stage, system }: LocalPartnersOpti
         run<void>(signal, { name: 'send', orderId: request.orderId, act: (scene) => mail.send(request, scene) }),
     },
   };
+}
+
+// The same as partners that undo by their own id alone, behind the adapter that such partners need.
+export function createIdOnlyPartners(options: Omit<LocalPartnersOptions, 'hasTombstones'>): Partners {
+  return undoingByRepetition(createLocalPartners({ ...options, hasTombstones: false }));
 }

@@ -23,15 +23,24 @@ type Scene = { readonly nth: number; readonly refuses: boolean; readonly now: Da
 
 const away = () => withoutEffect('provider-unavailable', 'The payment provider could not take the call.');
 
-function toAnswer(entry: Entry): AuthorizeAnswer {
-  if (entry.state === 'authorized' && entry.reference !== null && entry.expiresAtMs !== null) {
+// Without tombstones a key repeats its first answer for good, whatever was undone since.
+function toAnswer(entry: Entry, hasTombstones: boolean): AuthorizeAnswer {
+  const isHeld = entry.state === 'authorized' || (entry.state === 'voided' && !hasTombstones);
+  if (isHeld && entry.reference !== null && entry.expiresAtMs !== null) {
     return { outcome: 'authorized', authorizationId: entry.reference, expiresAt: new Date(entry.expiresAtMs) };
   }
   if (entry.state === 'declined') return { outcome: 'declined', code: entry.code ?? 'card-declined' };
   return { outcome: 'closed' };
 }
 
-export function createProvider({ ledger, newId }: { ledger: Ledger; newId: () => string }) {
+export function createProvider(options: {
+  readonly ledger: Ledger;
+  readonly newId: () => string;
+  // False = it cannot undo what it does not know.
+  readonly hasTombstones: boolean;
+}) {
+  const { ledger, newId, hasTombstones } = options;
+
   function keep(request: AuthorizeRequest, terms: string, now: Date, declined: boolean): AuthorizeAnswer {
     const nowMs = now.getTime();
     const entry = {
@@ -46,7 +55,7 @@ export function createProvider({ ledger, newId }: { ledger: Ledger; newId: () =>
       createdAtMs: nowMs,
     } as const;
     ledger.add(entry);
-    return toAnswer({ ...entry, position: 0, changedAtMs: nowMs });
+    return toAnswer({ ...entry, position: 0, changedAtMs: nowMs }, hasTombstones);
   }
 
   return {
@@ -55,7 +64,7 @@ export function createProvider({ ledger, newId }: { ledger: Ledger; newId: () =>
       const entry = ledger.find('payments', request.key);
       if (entry !== null) {
         assertSameUse(entry, request.orderId, terms);
-        return toAnswer(entry);
+        return toAnswer(entry, hasTombstones);
       }
       if (scene.refuses) return keep(request, terms, scene.now, true);
       switch (request.scenario) {
@@ -83,6 +92,7 @@ export function createProvider({ ledger, newId }: { ledger: Ledger; newId: () =>
     void: (request: VoidRequest, { refuses, now }: Scene): VoidAnswer => {
       const entry = ledger.find('payments', request.key);
       if (entry === null) {
+        if (!hasTombstones) throw refused('unknown-authorization', 'There is no such authorization.');
         // The tombstone: an authorization that is still on its way finds the key taken.
         ledger.add({
           partner: 'payments',
@@ -108,7 +118,7 @@ export function createProvider({ ledger, newId }: { ledger: Ledger; newId: () =>
 
     lookup: (key: string): AuthorizeAnswer | null => {
       const entry = ledger.find('payments', key);
-      return entry === null ? null : toAnswer(entry);
+      return entry === null ? null : toAnswer(entry, hasTombstones);
     },
   };
 }

@@ -25,6 +25,8 @@ export type SandboxServerOptions = {
   readonly log: Log;
   // Who may not even ask.
   readonly gate: Gate;
+  // See local.ts.
+  readonly hasTombstones?: boolean;
 };
 export type SandboxServer = {
   // Answers the URL, with the port that was taken where 0 was asked for.
@@ -59,8 +61,9 @@ function toAudited({ expiresAtMs, createdAtMs, changedAtMs, terms, ...entry }: E
   };
 }
 
-export function createSandboxServer({ ledger, stage, system, log, gate }: SandboxServerOptions): SandboxServer {
-  const { payments, carrier, mail } = createLocalPartners({ ledger, stage, system });
+export function createSandboxServer(options: SandboxServerOptions): SandboxServer {
+  const { ledger, stage, log, gate } = options;
+  const { payments, carrier, mail } = createLocalPartners(options);
   const app = Fastify({ bodyLimit: messages.maxRequestBytes }).withTypeProvider<TypeBoxTypeProvider>();
   app.setValidatorCompiler(TypeBoxValidatorCompiler);
 
