@@ -63,7 +63,8 @@ describe('the commands that the documents print', { timeout: 300_000 }, () => {
         .map((lines) => lines.filter((line) => !left.some(([matches]) => matches.test(line))));
       if (runs.flat().length === 0) continue;
       const [title = ''] = section.split('\n');
-      it(`of ${file}${title.startsWith('#') ? '' : `, ${title},`} run as they stand`, async () => {
+      const part = title.startsWith('#') ? '' : `, ${title},`;
+      it(`of ${file}${part} run as they stand`, async () => {
         const [port, sandboxPort] = [await findPort(), await findPort()];
         const DATABASE_URL = await postgres.createDatabase();
         const addresses = (line: string) =>
