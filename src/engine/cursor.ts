@@ -1,0 +1,203 @@
+// A reader of the event log: looks behind its cursor, has a batch handled, stores how far it is. Two kinds:
+//
+//   meets the outside:  createLeasedTurns({ …, handle: (events, signal) => Promise<Refused[]> })
+//   in one transaction: createLockedTurns({ …, handle: (transaction, events) => Promise<Refused[]> })
+//   both then:          createCursorReader({ turns, … }) → run(signal), runOnce(), wake()
+//
+// Promises: nothing is skipped; in one transaction nothing is repeated, outside only what was not stored yet. What
+// `handle` answers, or what it cannot be given without failing, becomes a dead letter, written with the cursor.
+// Process dies anywhere: the row says what is handled, and the next reader begins there.
+
+import { createBell } from './bell.ts';
+import type { Turns, View } from './cursor-turns.ts';
+import type { CursorLetter, Log, LoggedEvent, Refused, System, Trouble } from './ports.ts';
+
+// A newer release takes what this one does not know; nobody came for it in the time of a rolling deploy that got
+// stuck over lunch: it is parked.
+export const unknownPatienceMs = 3_600_000;
+// A reader that gave up its turn leaves it to others for this long.
+const awayMs = 5_000;
+// A reader that stands by looks this often whether the turn is free.
+const standbyMs = 1_500;
+// Events that fail one after the other are not poisonous: the release is defective.
+const poisonsInARowMax = 3;
+const failurePauseMsMin = 50;
+const failurePauseMsMax = 5_000;
+
+export type CursorReader = {
+  readonly run: (signal: AbortSignal) => Promise<void>;
+  // One round; answers how many events are handled. Throws what `run` would try again. For tests and simulation.
+  readonly runOnce: (signal?: AbortSignal) => Promise<number>;
+  // An event was committed in this process, or the bus told of one: do not wait for the poll.
+  readonly wake: () => void;
+};
+
+// `stopped` = too many events in a row failed. `ahead` = the next event is of a type that this release does not know.
+type Round = { readonly end: 'through' | 'standby' | 'ahead' | 'stopped'; readonly handled: number };
+
+// What `handle` failed on, where the failure may lie in one of the events.
+class PoisonousError extends Error {
+  readonly events: readonly LoggedEvent[];
+  constructor(events: readonly LoggedEvent[], cause: unknown) {
+    super(String(cause), { cause });
+    this.events = events;
+  }
+}
+
+export function createCursorReader(options: {
+  // Whose dead letters they are.
+  readonly consumer: string;
+  readonly turns: Turns;
+  // False = stop before events of this type. Absent = everything is known.
+  readonly knows?: (type: string) => boolean;
+  // True where the failure may lie in one of the events: SQLSTATE 22 and 23, or a pure part of `handle` that threw.
+  // Absent = nothing is ever parked.
+  readonly isPoison?: (error: unknown) => boolean;
+  readonly batchMax: number;
+  // Between looks that find nothing.
+  readonly pollMs: number;
+  // Before each look, so that events of one subject gather; not while there is more than a batch.
+  readonly gatherMs?: number;
+  // From the begin of one round to the next at the least, where a round is less than a batch.
+  readonly roundMs?: number;
+  readonly system: System;
+  readonly log: Log;
+}): CursorReader {
+  const { consumer, turns, knows = () => true, isPoison = () => false, batchMax, system, log } = options;
+  const { pollMs, gatherMs = 0, roundMs = 0 } = options;
+  const bell = createBell(system);
+  let limit = batchMax;
+  let poisonsInARow = 0;
+  let warnedOf = 0;
+
+  // What is handled by this round, and what becomes a letter instead.
+  async function oneRound(view: View, parked: Parked | null): ReturnType<Parameters<Turns['take']>[0]> {
+    const look = await view.look(limit);
+    const { events } = look;
+    const unknown = events.findIndex(({ event }) => !knows(event.type));
+    const batch = unknown === -1 ? events : events.slice(0, unknown);
+    const [first] = events;
+    if (first !== undefined && first.position === parked?.position) {
+      return view.advance(look, 1, [letterOf(first, parked.trouble)]);
+    }
+    if (first !== undefined && unknown === 0) {
+      const isOld = first.ageMs > unknownPatienceMs;
+      if (!isOld) warn(first);
+      return view.advance(look, isOld ? 1 : 0, isOld ? [letterOf(first, unknownType(first.event.type))] : []);
+    }
+    const refused = batch.length === 0 ? [] : await handled(view, batch);
+    const troubles = new Map(refused.map(({ position, trouble }) => [position, trouble]));
+    const letters = batch.flatMap((one) => {
+      const trouble = troubles.get(one.position);
+      return trouble === undefined ? [] : [letterOf(one, trouble)];
+    });
+    return view.advance(look, batch.length, letters);
+  }
+
+  async function handled(view: View, batch: readonly LoggedEvent[]): Promise<readonly Refused[]> {
+    try {
+      return await view.handle(batch);
+    } catch (error) {
+      throw isPoison(error) ? new PoisonousError(batch, error) : error;
+    }
+  }
+
+  // A batch that fails is halved until one event is left, which is parked.
+  async function round(signal: AbortSignal): Promise<Round & { readonly isFull: boolean }> {
+    let parked: Parked | null = null;
+    for (;;) {
+      const asked = limit;
+      try {
+        const taken = await turns.take((view) => oneRound(view, parked), asked, signal);
+        if (taken === null) return { end: 'standby', handled: 0, isFull: false };
+        const { passed, found, letters } = taken;
+        limit = Math.min(batchMax, limit * 2);
+        if (parked !== null && letters[0]?.trouble === parked.trouble) poisonsInARow += 1;
+        else if (passed > 0) poisonsInARow = 0;
+        const end = found > 0 && passed === 0 ? 'ahead' : 'through';
+        return { end, handled: passed, isFull: found >= asked };
+      } catch (error) {
+        if (!(error instanceof PoisonousError)) throw error;
+        const [one] = error.events;
+        if (error.events.length > 1 || one === undefined) {
+          limit = Math.max(1, error.events.length >> 1);
+          continue;
+        }
+        const fields = { consumer, eventId: one.event.id, error: error.message };
+        if (poisonsInARow + 1 >= poisonsInARowMax) {
+          log.error(
+            fields,
+            'events in a row cannot be handled: a defect of this release; the reader stops before them',
+          );
+          return { end: 'stopped', handled: 0, isFull: false };
+        }
+        log.error(fields, 'an event cannot be handled and becomes a dead letter');
+        parked = { position: one.position, trouble: defect(error.message) };
+        limit = 1;
+      }
+    }
+  }
+
+  function letterOf({ event }: LoggedEvent, trouble: Trouble): CursorLetter {
+    return { consumer, event, trouble };
+  }
+
+  function warn({ position, event }: LoggedEvent): void {
+    if (warnedOf === position) return;
+    warnedOf = position;
+    log.warn({ consumer, type: event.type, eventId: event.id }, 'an event of a newer release waits for that release');
+  }
+
+  async function rest(
+    { end, handled: count, isFull }: Round & { isFull: boolean },
+    beganMs: number,
+    signal: AbortSignal,
+  ) {
+    if (end === 'standby') return system.sleep(standbyMs, signal);
+    if (end === 'ahead') {
+      await turns.giveUp();
+      return system.sleep(awayMs, signal);
+    }
+    if (isFull) return;
+    if (count === 0) await bell.sleep(pollMs, signal);
+    const restMs = roundMs - (system.monotonicMs() - beganMs);
+    if (count > 0 && restMs > 0) await system.sleep(restMs, signal);
+    if (gatherMs > 0) await system.sleep(gatherMs, signal);
+  }
+
+  return {
+    runOnce: async (signal = new AbortController().signal) => (await round(signal)).handled,
+    wake: bell.ring,
+    run: async (signal) => {
+      let failures = 0;
+      while (!signal.aborted) {
+        const beganMs = system.monotonicMs();
+        try {
+          const ended = await round(signal);
+          failures = 0;
+          if (ended.end === 'stopped') break;
+          await rest(ended, beganMs, signal);
+        } catch (error) {
+          if (signal.aborted) break;
+          failures += 1;
+          await turns.giveUp();
+          const pauseMs = Math.min(failurePauseMsMax, failurePauseMsMin * 2 ** Math.min(failures, 10));
+          log.warn({ consumer, error: String(error), pauseMs }, 'events could not be handled; they are read again');
+          await system.sleep(pauseMs * (0.5 + system.random() / 2), signal);
+        }
+      }
+      await turns.giveUp();
+    },
+  };
+}
+
+type Parked = { readonly position: number; readonly trouble: Trouble };
+
+function defect(message: string): Trouble {
+  return { class: 'non-retryable', code: 'defect', message, dependencyDown: false };
+}
+
+function unknownType(type: string): Trouble {
+  const message = `no release that runs here understands ${type}`;
+  return { class: 'non-retryable', code: 'unknown-version', message, dependencyDown: false };
+}
