@@ -25,6 +25,8 @@ export type Step = {
 export type Turns = {
   // One round with at most `limit` events. Null = another reader has the cursor.
   readonly take: (work: (view: View) => Promise<Step>, limit: number, signal: AbortSignal) => Promise<Step | null>;
+  // Until what is handled and not stored may be stored; infinite where everything is.
+  readonly storesInMs: () => number;
   // Stores what is not stored yet and lets others have their turn. Never rejects.
   readonly giveUp: () => Promise<void>;
 };
@@ -67,7 +69,7 @@ export function createLeasedTurns(options: {
     held = { ...holding, stored: to, storedAtMs: system.monotonicMs() };
   }
 
-  // Resolves with the answer, or rejects when the lease is over, whatever `handle` does then.
+  // `handle` is aborted when the lease is over, and not begun after that.
   async function withinLease(events: readonly LoggedEvent[], endsAtMs: number, signal: AbortSignal) {
     const bound = new AbortController();
     const abort = () => bound.abort(signal.reason);
@@ -103,6 +105,8 @@ export function createLeasedTurns(options: {
       if (isDue || step.letters.length > 0) await store(holding, step.letters);
       return step;
     },
+    storesInMs: () =>
+      held !== null && isDirty(held) ? Math.max(0, held.storedAtMs + storeEveryMs - system.monotonicMs()) : Infinity,
     // Process dies before this: the lease ends by itself.
     giveUp: async () => {
       const holding = held;
@@ -146,6 +150,7 @@ export function createLockedTurns<T>(options: {
       if (step !== null) seen = { at: step.to, isIdle: step.found < limit };
       return step;
     },
+    storesInMs: () => Infinity,
     giveUp: async () => {},
   };
 }

@@ -159,7 +159,7 @@ export function createCursorReader(options: {
       return system.sleep(awayMs, signal);
     }
     if (isFull) return;
-    if (count === 0) await bell.sleep(pollMs, signal);
+    if (count === 0) await bell.sleep(Math.min(pollMs, turns.storesInMs()), signal);
     const restMs = roundMs - (system.monotonicMs() - beganMs);
     if (count > 0 && restMs > 0) await system.sleep(restMs, signal);
     if (gatherMs > 0) await system.sleep(gatherMs, signal);

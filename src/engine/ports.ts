@@ -134,18 +134,12 @@ export type Step<S, C> = {
   readonly types: readonly string[];
   // The dependencies whose breakers decide whether work is taken.
   readonly dependencies: readonly string[];
-  // A fact of the bus is left alone until it is this old: of several facts of one subject only the last is
-  // then worth the work, and who waits for the others is not in their way. Absent = at once.
-  readonly restMs?: number;
   readonly admits: (subject: S, fact: Fact) => boolean;
   // Why a fact is not admitted, where somebody will ask; kept with the attempts. Absent or null = nobody will.
   readonly skipped?: (subject: S, fact: Fact) => Skipped | null;
   // What a claim changes at once (an intent before the call). `takenOver`: a worker before this one died or
   // froze, and nobody knows what it had done.
   readonly claimed: (subject: S, fact: Fact, now: Date, takenOver: boolean) => C | null;
-  // True where that is all there is to do, and in the database alone: the delivery is written once, as done, in
-  // the transaction of the change, without a lock on the subject. Nothing is performed.
-  readonly endsAtClaim?: boolean;
   // False where what is called knows no keys: a call whose outcome is not known, a worker's that died included, is
   // not made again; it waits for a person as `outcome-unresolved`.
   readonly mayRepeat?: boolean;
@@ -186,8 +180,7 @@ export type ClaimRequest<S, C> = {
 // Every answer is durable; on each of them the bus is acknowledged.
 export type ClaimAnswer<S> =
   | { readonly answer: 'run'; readonly work: Work<S> }
-  // `done` = the claim was all the work.
-  | { readonly answer: 'done' | 'duplicate' | 'busy' | 'waiting' | 'obsolete' | 'unknown-fact' };
+  | { readonly answer: 'duplicate' | 'busy' | 'waiting' | 'obsolete' | 'unknown-fact' };
 
 export type Ending<S, C> = {
   readonly state: 'done' | 'waiting' | 'dead';
@@ -236,18 +229,6 @@ export type Unread = {
   readonly code: 'unreadable' | 'oversized' | 'unknown-fact';
   readonly message: string;
 };
-
-// What is owed to the bus. A lane is a share of the subjects; one relay owns a lane at a time.
-export type Outbox = {
-  // Takes free or expired lanes and renews its own; answers those it holds now.
-  readonly holdLanes: (token: string, leaseMs: number) => Promise<readonly number[]>;
-  readonly releaseLanes: (token: string) => Promise<void>;
-  // In order per subject; never a fact whose predecessor is still owed and not in the same batch before it.
-  readonly owed: (lanes: readonly number[], floor: number, limit: number) => Promise<readonly Owed[]>;
-  // Call only when the bus has them. Repeating it is harmless.
-  readonly forget: (owed: readonly Owed[]) => Promise<void>;
-};
-export type Owed = { readonly position: number; readonly fact: Fact };
 
 // Positions of the event log, both ends included.
 export type Span = { readonly from: number; readonly to: number };

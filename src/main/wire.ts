@@ -24,12 +24,12 @@ import { type Dependency, subscriptions, toStep } from '../flow/subscriptions.ts
 import { createAccept } from '../io/postgres/accept.ts';
 import { createClaim, type OrderClaim } from '../io/postgres/claim.ts';
 import { createCleanup, type Retention } from '../io/postgres/cleanup.ts';
+import { createCursors } from '../io/postgres/cursors.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { createOrderStore } from '../io/postgres/desk.ts';
 import { failureOf } from '../io/postgres/errors.ts';
 import { createReadHistories } from '../io/postgres/histories.ts';
 import { createInbox } from '../io/postgres/inbox.ts';
-import { createOutbox } from '../io/postgres/outbox.ts';
 import { createSettle, type OrderSettle } from '../io/postgres/settle.ts';
 import type { Metrics } from '../io/telemetry/metrics.ts';
 
@@ -80,9 +80,12 @@ export function createEngine(parts: {
   const { database, bus, settings, roles, metrics, system, log } = parts;
   const { leaseMs, maxWaitMs } = settings;
   const inbox = createInbox({ database, system, leaseMs, maxWaitMs });
+  const cursors = createCursors({ database, system });
   const relay = createRelay({
-    outbox: createOutbox(database),
+    cursors,
     bus,
+    // Over a bus that keeps nothing, only this process can hear of what it publishes.
+    isShared: bus.capabilities.durable,
     streamOf: streamOfAny,
     system,
     log,

@@ -1,4 +1,4 @@
-// Accepting orders: key, order, first fact and outbox row of many requests in one statement.
+// Accepting orders: key, order and first fact of many requests in one statement.
 //
 // Promises: an order exists exactly when its request was answered with 201 or may be answered so when it
 // is repeated; of equal keys one wins, by the unique key and nothing else; there is no state of a key in
@@ -9,7 +9,6 @@ import type { Flush } from '../../engine/ports.ts';
 import type { PlaceAnswer, PlaceRequest } from '../../flow/ports.ts';
 import { type Database, plainArray, type Query } from './database.ts';
 import { failureOf } from './errors.ts';
-import { laneOf } from './events.ts';
 import { type OrderRow, orderColumns, toOrder } from './orders.ts';
 
 export function createAccept(database: Database, onCommitted: () => void): Flush<PlaceRequest, PlaceAnswer> {
@@ -69,9 +68,6 @@ async function insertThatWon(once: Database['once'], requests: readonly PlaceReq
        INSERT INTO events (id, order_id, version, type, data, correlation_id, traceparent, time)
        SELECT event_id, id, 1, event_type, event_data, correlation_id, traceparent, created_at
        FROM request WHERE (id IN (SELECT id FROM placed)) IS TRUE
-     ), owed AS (
-       INSERT INTO outbox (order_id, version, event_id, lane)
-       SELECT id, 1, event_id, ${laneOf('id')} FROM request WHERE (id IN (SELECT id FROM placed)) IS TRUE
      )
      SELECT id FROM placed`,
     [

@@ -10,6 +10,7 @@ import { isRefusal, type Refusal, refuse } from '../../domain/refusals.ts';
 import type { System } from '../../engine/ports.ts';
 import type { DeskChange, OrderRecord, OrderStore } from '../../flow/ports.ts';
 import { createBooks } from './books.ts';
+import { reopenEvents } from './cursors.ts';
 import type { Database, Query } from './database.ts';
 import { closeLettersIfOpen, readLettersOfOrder, readOpenLetters, reopenDeadDeliveries } from './dead-letters.ts';
 import { failureOf, GuardMissedError, unavailable } from './errors.ts';
@@ -71,7 +72,9 @@ export function createOrderStore(options: {
 
   async function endLetters(query: Query, ids: readonly string[], how: 'reprocessed' | 'canceled', at: Date) {
     const closed = await closeLettersIfOpen(query, ids, how, at);
-    if (how === 'reprocessed') await reopenDeadDeliveries(query, closed);
+    if (how !== 'reprocessed') return;
+    await reopenDeadDeliveries(query, closed);
+    await reopenEvents(query, closed);
   }
 
   return {

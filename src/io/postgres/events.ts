@@ -1,7 +1,8 @@
-// Rows of `events` and `outbox`: a fact and the debt to publish it are always written by one statement.
+// Rows of `events`: the event log.
 //
-// Promises: append-only; a version of an order exists once (a second writer fails on the unique key); a
-// fact is read at the newest version of its type, and published as it was written.
+// Promises: append-only; a version of an order exists once (a second writer fails on the unique key), and has a
+// higher position than the versions before it; a fact is read at the newest version of its type, and published as it
+// was written.
 
 import { upcast } from '../../domain/upcasts.ts';
 import type { Fact } from '../../engine/ports.ts';
@@ -44,21 +45,15 @@ export function toFact(row: FactRow): Fact {
   };
 }
 
-// The lane of an order: its last random byte, so that lanes are even. Mirrors nothing else: lanes may be
-// dealt anew by any release, because a relay reads them from the row.
-export const laneOf = (orderId: string) => `(get_byte(uuid_send(${orderId}), 15) & 15)::smallint`;
-
+// Positions are given out in the order of the rows.
 export async function appendFacts(query: Query, facts: readonly Fact[]): Promise<void> {
   if (facts.length === 0) return;
   await query(
-    `/* append-facts */ WITH fact AS (
-       INSERT INTO events (id, order_id, version, type, data, correlation_id, causation_id, traceparent, time)
-       SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::json[], $6::text[], $7::uuid[],
-                            $8::text[], $9::timestamptz[])
-       RETURNING id, order_id, version
-     )
-     INSERT INTO outbox (order_id, version, event_id, lane)
-     SELECT order_id, version, id, ${laneOf('order_id')} FROM fact ORDER BY order_id, version`,
+    `/* append-facts */ INSERT INTO events (id, order_id, version, type, data, correlation_id, causation_id, traceparent, time)
+     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::json[], $6::text[], $7::uuid[],
+                          $8::text[], $9::timestamptz[])
+       AS f(id, order_id, version, type, data, correlation_id, causation_id, traceparent, time)
+     ORDER BY order_id, version`,
     [
       plainArray(facts.map((f) => f.id)),
       plainArray(facts.map((f) => f.subject)),

@@ -28,10 +28,13 @@ export async function schemaMistake(database: Database, subscribed: readonly Sub
   if (version < expectedVersion()) {
     return `The database is at schema version ${version}, this release needs ${expectedVersion()}: ${remedy}`;
   }
-  const rows = await database.query<{ missing: string | null; foreign: boolean }>(
+  const rows = await database.query<{ missing: string | null; foreign: boolean; highest: number | null }>(
     `/* check-schema */ SELECT (SELECT min(s.consumer || ' of ' || s.type) FROM unnest($1::text[], $2::text[]) AS s(consumer, type)
              WHERE NOT EXISTS (SELECT FROM watermarks w WHERE w.consumer = s.consumer AND w.type = s.type)) AS missing,
-            EXISTS (SELECT FROM watermarks w WHERE w.xid >= pg_snapshot_xmax(pg_current_snapshot())) AS foreign`,
+            EXISTS (SELECT FROM watermarks w WHERE w.xid >= pg_snapshot_xmax(pg_current_snapshot())) AS foreign,
+            (SELECT max(p.position) FROM (SELECT max(position) FROM events UNION ALL SELECT max(read_to) FROM cursors) AS p(position),
+                    events_position AS s
+             WHERE p.position > CASE WHEN s.is_called THEN s.last_value ELSE s.last_value - 1 END) AS highest`,
     [subscribed.map((one) => one.consumer), subscribed.map((one) => one.type)],
   );
   // Without its watermark a consumer would never fetch what the bus lost.
@@ -43,13 +46,25 @@ export async function schemaMistake(database: Database, subscribed: readonly Sub
       'restore it physically (base backup), or ask for help before you start anything on it.'
     );
   }
+  // New events would get positions that every reader has passed. Logical replication copies no sequences.
+  const highest = rows[0]?.highest ?? null;
+  if (highest !== null) {
+    return (
+      'The sequence events_position is behind the events, as after logical replication or a partial restore: with ' +
+      `everything stopped, run SELECT setval('events_position', ${highest}); on the database, then start again.`
+    );
+  }
   return null;
 }
 
 export async function readBacklog(database: Database): Promise<{ outboxAgeSeconds: number; openLetters: number }> {
   const rows = await database.query<{ age: number; letters: number }>(
-    `/* read-backlog */ SELECT coalesce((SELECT extract(epoch FROM clock_timestamp() - e.time)::float8
-                      FROM outbox o JOIN events e ON e.id = o.event_id ORDER BY o.position LIMIT 1), 0) AS age,
+    `/* read-backlog */ SELECT coalesce((SELECT extract(epoch FROM clock_timestamp() - min(oldest.time))::float8 FROM cursors c, LATERAL (
+                      (SELECT e.time FROM events e WHERE e.position > c.read_to ORDER BY e.position LIMIT 1)
+                      UNION ALL
+                      (SELECT e.time FROM unnest(c.gaps) AS gap
+                       JOIN events e ON e.position >= lower(gap) AND e.position < upper(gap) LIMIT 1)) AS oldest
+                      WHERE c.reader = 'relay'), 0) AS age,
             (SELECT count(*)::integer FROM dead_letters WHERE closed_at IS NULL) AS letters`,
   );
   return { outboxAgeSeconds: Math.max(0, rows[0]?.age ?? 0), openLetters: rows[0]?.letters ?? 0 };

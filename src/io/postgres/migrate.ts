@@ -22,6 +22,8 @@ export async function migrate(database: Database, subscriptions: readonly Subscr
   return database.transaction(async (query) => {
     // Another process may migrate for longer than any statement of ours may take.
     await query('SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0');
+    // A migration reads whole tables.
+    await query('SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on');
     await query('/* lock-migrations */ SELECT pg_advisory_xact_lock($1)', [migrationLock]);
     const postgrator = new Postgrator({
       driver: 'pg',

@@ -2,7 +2,7 @@
 //
 // Promises: only the token that holds the delivery settles it; what the result means is decided on the
 // order as it stands under its lock, so a cancel that came meanwhile is seen; delivery, effect, order,
-// facts, outbox, letter and attempt are written together or not at all. Of do and undo of an effect one writes: the
+// facts, letter and attempt are written together or not at all. Of do and undo of an effect one writes: the
 // one whose token the row has, compared in code under that lock (`assertHeld`), for nobody can change it meanwhile.
 // A repeated flush finds its own token on a delivery that has ended, and answers `settled`.
 // Process dies before the commit: the lease ends and the work is performed again, under the same key.

@@ -79,22 +79,23 @@ export function createVerifyRows(database: Database) {
     }
   }
 
-  // By their position, for which there is an index: after an outage of the bus there may be millions.
+  // What lies behind the relay's cursor, by position: after an outage of the bus there may be millions.
   async function* debts(afterOrder: string): AsyncGenerator<Part> {
     for (let after = 0; ; ) {
       const rows = await read<{ seen: number; bad: Bad[] | null; last: number | null }>(
         `/* verify-debts */ WITH part AS MATERIALIZED (
-           SELECT o.position, o.order_id, o.version, o.event_id, e.id, e.type, e.order_id AS fact_order,
-                  e.version AS fact_version, extract(epoch FROM statement_timestamp() - e.time) * 1000 AS age_ms
-           FROM (SELECT * FROM outbox WHERE position > $1 AND order_id > $2 ORDER BY position LIMIT ${partRows}) AS o
-           LEFT JOIN events e ON e.id = o.event_id
+           SELECT e.* FROM cursors c, LATERAL (
+             (SELECT e.position, e.order_id, e.version, e.type, extract(epoch FROM statement_timestamp() - e.time) * 1000 AS age_ms
+              FROM events e WHERE e.position > greatest(c.read_to, $1) AND e.order_id > $2 ORDER BY e.position LIMIT ${partRows})
+             UNION ALL
+             (SELECT e.position, e.order_id, e.version, e.type, extract(epoch FROM statement_timestamp() - e.time) * 1000
+              FROM unnest(c.gaps) AS gap JOIN events e ON e.position >= lower(gap) AND e.position < upper(gap)
+              WHERE e.position > $1 AND e.order_id > $2 ORDER BY e.position LIMIT ${partRows})
+             ORDER BY position LIMIT ${partRows}
+           ) AS e WHERE c.reader = 'relay'
          ), bad AS (
-           SELECT 'owners' AS promise, order_id AS subject,
-                  'version ' || version || ' is owed to the bus, and is no fact of this order' AS what
-           FROM part WHERE id IS NULL OR fact_order <> order_id OR fact_version <> version
-           UNION ALL
-           SELECT 'late publishing', order_id,
-                  type || ' (version ' || version || ') is owed to the bus for ' || round(age_ms / 60000) || ' minutes'
+           SELECT 'late publishing' AS promise, order_id AS subject,
+                  type || ' (version ' || version || ') is owed to the bus for ' || round(age_ms / 60000) || ' minutes' AS what
            FROM part WHERE age_ms > ${overdueMs}
          )
          SELECT (SELECT count(*)::integer FROM part) AS seen, ${gathered}, (SELECT max(position) FROM part) AS last`,

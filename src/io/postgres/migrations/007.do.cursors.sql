@@ -28,7 +28,7 @@ CREATE TABLE cursors (
 );
 
 -- Where each reader was, in the words of the tables before. Events that have an open dead letter wait for a person.
-CREATE TEMPORARY TABLE still_owed ON COMMIT DROP AS
+CREATE TABLE still_owed AS
   SELECT 'relay' AS reader, e.position FROM outbox o JOIN events e ON e.id = o.event_id
   UNION ALL
   SELECT 'analytics', e.position FROM events e
@@ -67,7 +67,7 @@ FROM (SELECT 'search.postgres' AS reader, EXISTS (SELECT FROM order_documents) A
                                      AND EXISTS (SELECT FROM deliveries WHERE consumer = 'search' AND state = 'done')) AS r,
      (SELECT coalesce(max(position), 0) AS position FROM events) AS last;
 
-DROP TABLE outbox, relay_lanes;
+DROP TABLE still_owed, outbox, relay_lanes;
 -- Messages that could not be read belong to no event, and these two read messages no more.
 UPDATE dead_letters SET closed_at = clock_timestamp(), closed_how = 'canceled'
 WHERE consumer IN ('search', 'analytics') AND order_id IS NULL AND closed_at IS NULL;
