@@ -26,7 +26,6 @@ import {
   type Trouble,
   type Work,
 } from './ports.ts';
-import { restLeftMs } from './rest.ts';
 import { cannotBeStored, defect, type RetryPolicy, unresolved, verdictOn } from './retry-policy.ts';
 import { createSlots } from './semaphore.ts';
 import { settled } from './settled.ts';
@@ -82,8 +81,6 @@ export function createConsumer<S, C>(options: {
       return inbox.park(consumer, { ...envelope, body: received.body, eventId: null, eventType: null });
     }
     if (!names.has(nameOf(envelope.type))) return;
-    const restMs = restLeftMs(envelope.id, step.restMs ?? 0, system.now());
-    if (restMs > 0) await system.sleep(restMs, stopping.signal);
     const answer = await claimAndRun(envelope.id);
     if (answer === 'unknown-fact') await parkUnknown(envelope, received.body);
   }

@@ -12,7 +12,7 @@ import type { Item, Order, OrderId, PaymentScenario } from '../domain/order.ts';
 import type { Refusal } from '../domain/refusals.ts';
 import type { Step } from '../engine/ports.ts';
 import type { TimelineEntry } from './orders/sentences.ts';
-import type { Books, Count } from './projections/books.ts';
+import type { Books } from './projections/books.ts';
 import type { OrderPlace, OrderQuery, Search } from './projections/search-ports.ts';
 
 // The partner failed on this key, keeps the failure, and repeats it for good (as some do with a 5xx). No call under the
@@ -120,8 +120,6 @@ export type OrderChange = {
   readonly facts: readonly Happened[];
   // Each as a whole. A claim takes them for its token; a settle must still hold them by it.
   readonly effects: readonly Omit<Effect, 'token'>[];
-  // What is added to the books; only of a step that ends at its claim.
-  readonly counts?: readonly Count[];
 };
 
 export type PlaceRequest = {

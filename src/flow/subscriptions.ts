@@ -4,35 +4,31 @@
 //
 // Nobody calls anybody: each row waits for facts and writes facts. A core row that gives up makes the
 // order FAILED; the others leave it alone. `start` says where a consumer begins that is new to a
-// database: at the first fact ever, or with those to come.
+// database: at the first fact ever, or with those to come. Below it, the projections: they read all facts in batches
+// behind a cursor, from the first one on.
 
 import { type FactType, factTypes } from '../domain/events.ts';
 import { versionsUpTo } from '../domain/upcasts.ts';
 import type { Step, System } from '../engine/ports.ts';
 import type { OrderChange, OrderRecord, OrderStep, Partners } from './ports.ts';
-import { type IndexOrder, indexOrder } from './projections/index-order.ts';
-import { recordAnalytics } from './projections/record-analytics.ts';
 import { authorizePayment } from './steps/authorize-payment.ts';
 import { notifyCustomer } from './steps/notify-customer.ts';
 import { scheduleFulfillment } from './steps/schedule-fulfillment.ts';
 import { undoEffects } from './steps/undo-effects.ts';
 
-export type ConsumerName = 'payment' | 'fulfillment' | 'compensation' | 'notification' | 'search' | 'analytics';
+export type JobConsumer = 'payment' | 'fulfillment' | 'compensation' | 'notification';
+export type ProjectionName = 'search' | 'analytics';
+export type ConsumerName = JobConsumer | ProjectionName;
 export type Dependency = keyof Partners | 'search';
 
-// What the steps meet outside of the database.
-export type Outside = Partners & { readonly index: IndexOrder };
-
 export type Subscription = {
-  readonly consumer: ConsumerName;
+  readonly consumer: JobConsumer;
   readonly on: readonly FactType[];
   readonly isCore: boolean;
   readonly start: 'beginning' | 'now';
   // Whose breakers must let work through.
   readonly dependencies: readonly Dependency[];
-  // See Step in bus/ports.ts.
-  readonly restMs?: number;
-  readonly step: (outside: Outside, system: Pick<System, 'now'>) => OrderStep;
+  readonly step: (partners: Partners, system: Pick<System, 'now'>) => OrderStep;
 };
 
 export const subscriptions: readonly Subscription[] = [
@@ -68,32 +64,22 @@ export const subscriptions: readonly Subscription[] = [
     dependencies: ['mail'],
     step: ({ mail }) => notifyCustomer(mail),
   },
-  {
-    consumer: 'search',
-    on: factTypes,
-    isCore: false,
-    start: 'beginning',
-    dependencies: ['search'],
-    // Most orders are through by then, and cost one document instead of three.
-    restMs: 200,
-    step: ({ index }) => indexOrder(index),
-  },
-  {
-    consumer: 'analytics',
-    on: [
-      'OrderCreatedV1',
-      'FulfillmentScheduledV1',
-      'OrderFailedV1',
-      'OrderReprocessedV1',
-      'OrderCanceledV1',
-      'PaymentFailedV1',
-    ],
-    isCore: false,
-    start: 'beginning',
-    dependencies: [],
-    step: () => recordAnalytics,
-  },
 ];
+
+export type Projection = {
+  readonly consumer: ProjectionName;
+  // What happens meanwhile is read together.
+  readonly gatherMs: number;
+};
+
+export const projections: readonly Projection[] = [
+  // Most orders are through by then, and cost one document instead of three.
+  { consumer: 'search', gatherMs: 200 },
+  // A line of the books is written once for all of them.
+  { consumer: 'analytics', gatherMs: 100 },
+];
+
+export const consumerNames: readonly ConsumerName[] = [...subscriptions, ...projections].map((row) => row.consumer);
 
 export const coreConsumers: readonly string[] = subscriptions.filter((row) => row.isCore).map((row) => row.consumer);
 
@@ -102,12 +88,15 @@ export function typesOf(row: Subscription): string[] {
   return row.on.flatMap(versionsUpTo);
 }
 
+// All that this release can read: a projection stops before any other.
+export const knownTypes: readonly string[] = factTypes.flatMap(versionsUpTo);
+
 // A row of the table as the engine runs it.
 export function toStep(
   row: Subscription,
-  outside: Outside,
+  partners: Partners,
   system: Pick<System, 'now'>,
 ): Step<OrderRecord, OrderChange> {
-  const { consumer, dependencies, restMs = 0, step } = row;
-  return { consumer, types: typesOf(row), dependencies, restMs, ...step(outside, system) };
+  const { consumer, dependencies, step } = row;
+  return { consumer, types: typesOf(row), dependencies, ...step(partners, system) };
 }

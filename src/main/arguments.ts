@@ -4,7 +4,7 @@
 // possible; nothing is started here.
 // Relies on the table of subscriptions for the names of consumers.
 
-import { coreConsumers, subscriptions } from '../flow/subscriptions.ts';
+import { consumerNames, coreConsumers } from '../flow/subscriptions.ts';
 import { type Role, roles } from './config.ts';
 import { didYouMean } from './setting.ts';
 
@@ -22,7 +22,7 @@ export type Mistake = { readonly mistake: string };
 // More is a slip of the fingers on a machine that all of them share.
 const scaleMax = 64;
 
-export const allConsumers: readonly string[] = subscriptions.map((row) => row.consumer);
+export const allConsumers: readonly string[] = consumerNames;
 
 export function readCommand(args: readonly string[]): Command | Mistake {
   const [role = 'help', ...rest] = args;

@@ -7,7 +7,7 @@
 
 import { factTypes } from '../domain/events.ts';
 import type { Bus, Log, ReaderGroup, System } from '../engine/ports.ts';
-import { subscriptions, typesOf } from '../flow/subscriptions.ts';
+import { knownTypes, projections, subscriptions, typesOf } from '../flow/subscriptions.ts';
 import { createMemoryBus } from '../io/buses/memory.ts';
 import type { Config } from './config.ts';
 import { groupOf, streamOfAny } from './wire.ts';
@@ -27,7 +27,10 @@ export async function openBus(
 ): Promise<Bus> {
   const { isUsed, system, log } = parts;
   if (!isUsed) return createMemoryBus(parts);
-  const readers: ReaderGroup[] = subscriptions.map((row) => ({ group: groupOf(row.consumer), types: typesOf(row) }));
+  const readers: ReaderGroup[] = [
+    ...subscriptions.map((row) => ({ group: groupOf(row.consumer), types: typesOf(row) })),
+    ...projections.map((row) => ({ group: groupOf(row.consumer), types: knownTypes })),
+  ];
   switch (kind) {
     case 'memory':
       return createMemoryBus(parts);

@@ -4,22 +4,28 @@
 // it is started again; what keeps it from going on is one sentence. On the embedded database it takes the
 // directory, as the product does.
 
+import type { OrderId } from '../domain/order.ts';
 import type { Log, System } from '../engine/ports.ts';
-import { type RebuildPlace, type RebuildTarget, rebuild } from '../flow/projections/rebuild.ts';
+import { type RebuildTarget, rebuild } from '../flow/projections/rebuild.ts';
+import type { Search } from '../flow/projections/search-ports.ts';
 import { lockDirectory } from '../io/directory-lock.ts';
+import { createCursors } from '../io/postgres/cursors.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { createPostgresSearch } from '../io/postgres/documents.ts';
 import { isAway } from '../io/postgres/errors.ts';
+import { beforeAllOrders, createReadHistories, readHistoriesAfter } from '../io/postgres/histories.ts';
 import {
-  createRebuildSource,
   createRebuilds,
   estimateOrders,
+  type HeldRebuild,
   quietMsMax,
   RebuildLostError,
+  rebuildReader,
 } from '../io/postgres/rebuilds.ts';
 import type { Config } from './config.ts';
 import { databaseName } from './database-name.ts';
 import { openDatabase } from './open-database.ts';
+import { createOutsideIndexing } from './projections.ts';
 import { StartError } from './start-error.ts';
 
 // Often enough to see that it goes on.
@@ -61,9 +67,9 @@ export async function runReindex(config: Config, parts: Parts): Promise<'ok' | '
 
 // Row by row in its place: an order that is being searched has its old words or its new ones.
 async function rebuildTable(database: Database, parts: Parts): Promise<'ok' | 'refused'> {
-  const held = await take(database, parts, tableName);
+  const held = await take(database, 'postgres', tableName, parts);
   const target = { write: createPostgresSearch(database).rewrite, turn: null };
-  return fill(database, { ...parts, held, target, finish: async () => {} });
+  return fill(database, { ...parts, held, target, catchUp: async () => 0, finish: async () => {} });
 }
 
 async function rebuildIndex(database: Database, config: Config, parts: Parts): Promise<'ok' | 'refused'> {
@@ -77,55 +83,78 @@ async function rebuildIndex(database: Database, config: Config, parts: Parts): P
     const next = await indices.nextName().catch((error) => {
       throw new StartError(`Elasticsearch at ELASTICSEARCH_URL cannot be used: ${String((error as Error).message)}.`);
     });
-    let held = await take(database, parts, next);
+    let held = await take(database, 'elasticsearch', next, parts);
+    const { rebuilds } = held;
     // What an earlier run has filled may have been removed since, or be of another release.
     const isFit = held.target !== next && (await indices.isOfThisRelease(held.target));
     if (!isFit) {
       await indices.create(next);
-      held = { ...held, ...(await held.rebuilds.restart(next)) };
+      held = { rebuilds, ...(await rebuilds.restart(next)) };
     }
+    if (held.after === beforeAllOrders) await rebuilds.startCursor();
     const target = indices.targetOf(held.target);
-    return await fill(database, { ...parts, held, target, finish: () => indices.removeOthers(held.target) });
+    const turn = async () => {
+      await target.turn?.();
+      await rebuilds.putSearchBack();
+    };
+    const reader = createOutsideIndexing({
+      ...parts,
+      reader: rebuildReader('elasticsearch'),
+      index: target.write,
+      readHistories: createReadHistories(database),
+      cursors: createCursors({ database, system: parts.system }),
+      timeoutMs: config.worker.timeoutMs,
+    });
+    const catchUp = () => reader.runOnce(parts.signal);
+    const finish = () => indices.removeOthers(held.target);
+    return await fill(database, { ...parts, held, target: { ...target, turn }, catchUp, finish });
   } finally {
     await close();
   }
 }
 
-type Held = RebuildPlace & { readonly target: string; readonly rebuilds: ReturnType<typeof createRebuilds> };
+type Held = HeldRebuild & { readonly rebuilds: ReturnType<typeof createRebuilds> };
 
-async function take(database: Database, { system, say }: Parts, name: string): Promise<Held> {
-  const rebuilds = createRebuilds(database, system.newToken());
+async function take(database: Database, kind: Search['kind'], name: string, { system, say }: Parts): Promise<Held> {
+  const rebuilds = createRebuilds(database, kind, system.newToken());
   const held = await rebuilds.take(name);
   if (held === null) {
     const patience = `one that was killed is given up after ${quietMsMax / 1_000} seconds`;
     throw new StartError(`Another process rebuilds the search: wait for it, or stop it first; ${patience}.`);
   }
-  say(`Rebuilding into ${held.target}${/^[0-]+$/.test(held.after) ? '' : ', from where an earlier run was'}.`);
+  say(`Rebuilding into ${held.target}${held.after === beforeAllOrders ? '' : ', from where an earlier run was'}.`);
   return { ...held, rebuilds };
 }
 
 async function fill(
   database: Database,
-  parts: Parts & { readonly held: Held; readonly target: RebuildTarget; readonly finish: () => Promise<void> },
+  parts: Parts & {
+    readonly held: Held;
+    readonly target: RebuildTarget;
+    readonly catchUp: () => Promise<number>;
+    readonly finish: () => Promise<void>;
+  },
 ): Promise<'ok' | 'refused'> {
-  const { held, target, finish, system, signal, say, progress } = parts;
-  const { rebuilds } = held;
+  const { held, target, catchUp, finish, system, signal, say, progress } = parts;
+  const { rebuilds, after } = held;
   const about = await estimateOrders(database);
   const startMs = system.monotonicMs();
   const perSecond = (orders: number) => Math.round((orders * 1_000) / Math.max(1, system.monotonicMs() - startMs));
   let toldMs = startMs;
-  const onProgress = (orders: number, stage: string) => {
+  const onProgress = (orders: number) => {
     if (progress === null || system.monotonicMs() - toldMs < progressMs) return;
     toldMs = system.monotonicMs();
-    progress(`\r${stage}: ${orders} of about ${Math.round(about)}, ${perSecond(orders)} per second   `);
+    progress(`\r${orders} of about ${Math.round(about)} orders, ${perSecond(orders)} per second   `);
   };
   try {
-    const save = (place: RebuildPlace) => rebuilds.save(held.target, place);
-    const source = createRebuildSource(database);
-    const { orders, refused } = await rebuild({ source, target, from: held, save, onProgress, system, signal });
+    const readAfter = (id: OrderId, limit: number) => readHistoriesAfter(database, id, limit);
+    const { save } = rebuilds;
+    const { orders, refused } = await rebuild({
+      ...{ readAfter, target, after, save, catchUp, onProgress, system, signal },
+    });
     progress?.('\n');
     await finish();
-    await rebuilds.finish(held.target);
+    await rebuilds.finish();
     const seconds = Math.round((system.monotonicMs() - startMs) / 1_000);
     say(`${orders} documents in ${seconds} s (${perSecond(orders)} per second).`);
     for (const one of refused.slice(0, shownMax)) say(`refused: ${one}`);
@@ -133,7 +162,7 @@ async function fill(
     return refused.length === 0 ? 'ok' : 'refused';
   } catch (error) {
     progress?.('\n');
-    await rebuilds.release(held.target).catch(() => {});
+    await rebuilds.release().catch(() => {});
     throw error;
   }
 }

@@ -14,8 +14,6 @@ export type Verdict = {
   readonly since: string | null;
   readonly orders: number;
   readonly durationMs: number;
-  // Of the books: written to again and again while they were looked at, so nothing is said of them.
-  readonly busyDays: number;
   readonly promises: readonly {
     readonly name: PromiseName;
     readonly promise: string;
@@ -31,7 +29,6 @@ export type Verdict = {
 export function createReport(withLedger: boolean) {
   const checked: Record<Counted, number> = { orders: 0, rows: 0, debts: 0, keys: 0, days: 0, entries: 0 };
   const found = new Map<PromiseName, { count: number; findings: Finding[] }>();
-  let busyDays = 0;
 
   // `count` where more were found than are named.
   function add(promise: PromiseName, findings: readonly Finding[], count = findings.length): void {
@@ -47,9 +44,6 @@ export function createReport(withLedger: boolean) {
     },
     saw: (unit: Counted, count: number) => {
       checked[unit] += count;
-    },
-    sawBusyDay: () => {
-      busyDays += 1;
     },
     orders: () => checked.orders,
     verdict: (since: Date | null, durationMs: number): Verdict => {
@@ -68,7 +62,6 @@ export function createReport(withLedger: boolean) {
         since: since?.toISOString() ?? null,
         orders: checked.orders,
         durationMs: Math.round(durationMs),
-        busyDays,
         promises: rows,
       };
     },
@@ -99,7 +92,6 @@ export function toTable(verdict: Verdict): string {
     '',
     ...lines,
     ...verdict.promises.filter(({ found }) => found > 0).flatMap(toParagraph),
-    ...(verdict.busyDays === 0 ? [] : ['', busy(verdict.busyDays)]),
     '',
     closing(verdict),
   ].join('\n');
@@ -114,11 +106,6 @@ function toParagraph({ name, promise, found, findings }: Verdict['promises'][num
     ...(rest > 0 ? [`  and ${spaced(rest)} more`] : []),
     `  → ${findings[0]?.remedy ?? promises[name].remedy}`,
   ];
-}
-
-function busy(days: number): string {
-  const of = days === 1 ? 'The books of one day were' : `The books of ${spaced(days)} days were`;
-  return `${of} written to all the time, and not compared with the facts.`;
 }
 
 function closing(verdict: Verdict): string {

@@ -16,11 +16,10 @@ import { createRelay } from '../engine/relay.ts';
 import type { RetryPolicy } from '../engine/retry-policy.ts';
 import { createOrderDesk } from '../flow/orders/order-desk.ts';
 import type { OrderDesk, OrderRecord, Partners, PlaceAnswer, PlaceRequest } from '../flow/ports.ts';
-import { createIndexing } from '../flow/projections/index-order.ts';
 import type { Search } from '../flow/projections/search-ports.ts';
 import { boundPartners } from '../flow/steps/outside.ts';
 import { type Rehearsal, rehearse } from '../flow/steps/rehearsal.ts';
-import { type Dependency, subscriptions, toStep } from '../flow/subscriptions.ts';
+import { consumerNames, type Dependency, knownTypes, subscriptions, toStep } from '../flow/subscriptions.ts';
 import { createAccept } from '../io/postgres/accept.ts';
 import { createClaim, type OrderClaim } from '../io/postgres/claim.ts';
 import { createCleanup, type Retention } from '../io/postgres/cleanup.ts';
@@ -32,6 +31,7 @@ import { createReadHistories } from '../io/postgres/histories.ts';
 import { createInbox } from '../io/postgres/inbox.ts';
 import { createSettle, type OrderSettle } from '../io/postgres/settle.ts';
 import type { Metrics } from '../io/telemetry/metrics.ts';
+import { createAnalyticsReader, createSearchReader } from './projections.ts';
 
 export type EngineSettings = RetryPolicy &
   Rehearsal & { readonly timeoutMs: number; readonly leaseMs: number; readonly concurrency: number };
@@ -46,15 +46,12 @@ const acceptPatienceMs = 4_000;
 const crowd = 32;
 // A claim that cannot be had by then is left to the pull: the intake must not wait for one locked order.
 const claimPatienceMs = 1_000;
-// A step that ends at its claim writes lines that all orders share; this long it gathers, so that a line is
-// written once for many of them. Nobody waits for the books.
-const gatheringMs = 40;
 // The desk's claims and settles are bounded by the slots that feed them.
 const workQueueMax = 65_536;
 
 // What of the whole runs in this process; its desk is always there to be asked.
 export type Roles = { readonly relay: boolean; readonly consumers: readonly string[] };
-export const allRoles: Roles = { relay: true, consumers: subscriptions.map((row) => row.consumer) };
+export const allRoles: Roles = { relay: true, consumers: consumerNames };
 
 export type Engine = {
   readonly desk: OrderDesk;
@@ -107,14 +104,6 @@ export function createEngine(parts: {
     patienceMs: claimPatienceMs,
     turn: createCourtesy({ isCrowded: () => accepts.pending() >= crowd, system }),
   });
-  // On their own: no claim of an order waits for a line of the books.
-  const records = createGroupCommit<OrderClaim, ClaimAnswer<OrderRecord>>({
-    ...shared,
-    flush: claim,
-    capacity: workQueueMax,
-    patienceMs: claimPatienceMs,
-    turn: () => system.sleep(gatheringMs),
-  });
   const settles = createGroupCommit<OrderSettle, SettleAnswer>({
     ...shared,
     flush: createSettle({ database, system, onCommitted: relay.wake }),
@@ -127,19 +116,29 @@ export function createEngine(parts: {
   const partners = boundPartners(parts.partners, settings.timeoutMs, system, (dependency) =>
     breakers[dependency].succeeded(system.monotonicMs()),
   );
-  const index = createIndexing({
-    search: parts.search,
-    readHistories: createReadHistories(database),
-    timeoutMs: settings.timeoutMs,
-    system,
-  });
+  const projected = { cursors, system, log, onEnded: metrics.deliveryEnded };
+  const readers = {
+    analytics: createAnalyticsReader(projected),
+    search: createSearchReader({
+      ...projected,
+      search: parts.search,
+      readHistories: createReadHistories(database),
+      timeoutMs: settings.timeoutMs,
+      onAnswer: (trouble) => {
+        const nowMs = system.monotonicMs();
+        if (trouble === null) breakers.search.succeeded(nowMs);
+        else breakers.search.failed(nowMs, { isProbe: true });
+      },
+    }),
+  };
+  const reading = Object.entries(readers).filter(([consumer]) => roles.consumers.includes(consumer));
   const pulls = new Map<string, Pull>();
   const rows = subscriptions.filter((row) => roles.consumers.includes(row.consumer));
   const consumers = rows.map((row) => {
-    const step = toStep(row, { ...partners, index }, system);
+    const step = toStep(row, partners, system);
     const consumer = createConsumer({
       step: row.isCore ? rehearse(step, settings, system) : step,
-      claims: step.endsAtClaim ? records : claims,
+      claims,
       settles,
       inbox,
       leases,
@@ -183,10 +182,14 @@ export function createEngine(parts: {
   return {
     desk,
     start: async () => {
-      subscribed = await Promise.all(
-        consumers.map((one) => bus.subscribe(groupOf(one.consumer), one.types, one.receive)),
+      subscribed = await Promise.all([
+        ...consumers.map((one) => bus.subscribe(groupOf(one.consumer), one.types, one.receive)),
+        // To these a message says that there is something to read, and no more.
+        ...reading.map(([name, reader]) => bus.subscribe(groupOf(name), knownTypes, async () => reader.wake())),
+      ]);
+      pulling = Promise.all(
+        [...pulls.values(), ...reading.map(([, reader]) => reader)].map((one) => one.run(intake.signal)),
       );
-      pulling = Promise.all([...pulls.values()].map((pull) => pull.run(intake.signal)));
       const owing = roles.relay ? [relay.run(background.signal), cleanup.run(background.signal)] : [];
       if (roles.consumers.includes('search')) void prepareSearch();
       running = Promise.all([leases.run(background.signal), ...owing]);

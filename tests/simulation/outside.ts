@@ -119,6 +119,7 @@ export function createOutside(
   return {
     partners,
     search: {
+      kind: 'elasticsearch',
       prepare: async () => {},
       index: (documents, signal) => {
         const asked = { dependency: 'search', call: 'index', key: '', orderId: null } as const;

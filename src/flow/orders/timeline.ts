@@ -1,18 +1,14 @@
 // Where is my order, on one page: what happened, how long each attempt took, and what is waited for now.
 //
 // Promises: pure; oldest first, facts as they were committed, with what is still owed at the end, as of now; a
-// sentence beside each code. Successful attempts of those who only keep books or documents are left out: they are
-// not on an order's way.
+// sentence beside each code. Those who only keep books or documents tell of their dead letters alone: they are not on
+// an order's way.
 // Relies on the rows of one moment.
 
 import { subscriptions, typesOf } from '../subscriptions.ts';
 import { attemptSentence, sentenceFor, type TimelineEntry, type TimelineRow } from './sentences.ts';
 
-// Nobody's order waits for them.
-const aside: readonly string[] = ['search', 'analytics'];
-export const onTheWay = subscriptions
-  .filter((row) => !aside.includes(row.consumer))
-  .flatMap((row) => typesOf(row).map((type) => ({ consumer: row.consumer, type })));
+export const onTheWay = subscriptions.flatMap((row) => typesOf(row).map((type) => ({ consumer: row.consumer, type })));
 const knownTypes = new Map(subscriptions.map((row) => [row.consumer as string, typesOf(row)]));
 const dependenciesOf = new Map(subscriptions.map((row) => [row.consumer as string, row.dependencies]));
 

@@ -83,6 +83,8 @@ export const toCounts = (found: ReadonlyMap<string, number>): Counts =>
   Object.fromEntries(statuses.map((status) => [status, Math.min(found.get(status) ?? 0, countMax)])) as Counts;
 
 export type Search = {
+  // Which engine: each has a cursor of its own over the events, so that one that is switched to finds the past.
+  readonly kind: 'postgres' | 'elasticsearch';
   // Makes what the adapter needs, where it is missing. May be repeated, by many at once.
   readonly prepare: (signal: AbortSignal) => Promise<void>;
   readonly index: (documents: readonly OrderDocument[], signal: AbortSignal) => Promise<readonly IndexAnswer[]>;

@@ -1,56 +1,39 @@
-// Whether the books of a day are the sum of the facts that were counted into them.
+// Whether the books of a day are the sum of the events that the cursor of analytics has passed.
 //
-// Promises: a verdict only on what stood still: nothing is counted without writing to a line of its day, so lines
-// that the same transactions had written before and after the facts were read prove that none was counted between.
-// Else the day is busy, and nothing is said of it. Memory is that of one day's lines.
+// Promises: lines and cursor are of one snapshot, and an event that the cursor has passed is in the books for good, so
+// the verdict holds whatever is written meanwhile. Memory is that of one day's lines.
 
 import type { Count } from '../projections/books.ts';
-import { addedUp } from '../projections/record-analytics.ts';
+import { addedUp } from '../projections/count-events.ts';
 import type { Finding } from './promises.ts';
 
-// `writer` is the transaction that wrote it last.
-export type BookLine = Count & { readonly writer: string };
+// What the lines of that moment are made of: every event up to `readTo` but those in `gaps` (int8multirange), which
+// are not counted yet, or are dead letters.
+export type Counted = { readonly readTo: string; readonly gaps: string };
 export type BookReads = {
-  // Of one moment.
-  readonly lines: (day: string) => Promise<readonly BookLine[]>;
-  // What the facts of the day's orders add, of those that a receipt says were counted; each order in one part.
-  readonly counted: (day: string) => AsyncIterable<readonly Count[]>;
+  readonly lines: (day: string) => Promise<Counted & { readonly lines: readonly Count[] }>;
+  // What the counted events of the day's orders add; each order in one part.
+  readonly counted: (day: string, counted: Counted) => AsyncIterable<readonly Count[]>;
 };
 
-// Parts between two looks whether it is worth going on.
-const partsPerLook = 20;
-
-export async function checkDay(
-  reads: BookReads,
-  day: string,
-  onPart: () => void,
-): Promise<readonly Finding[] | 'busy'> {
-  const lines = await reads.lines(day);
-  const stands = async () => sameWriters(lines, await reads.lines(day));
-  let counted: readonly Count[] = [];
-  let parts = 0;
-  for await (const part of reads.counted(day)) {
+export async function checkDay(reads: BookReads, day: string, onPart: () => void): Promise<readonly Finding[]> {
+  const { lines, ...counted } = await reads.lines(day);
+  let sums: readonly Count[] = [];
+  for await (const part of reads.counted(day, counted)) {
     onPart();
-    counted = addedUp([...counted, ...part]);
-    parts += 1;
-    if (parts % partsPerLook === 0 && !(await stands())) return 'busy';
+    sums = addedUp([...sums, ...part]);
   }
-  return (await stands()) ? differences(day, lines, counted) : 'busy';
-}
-
-function sameWriters(before: readonly BookLine[], after: readonly BookLine[]): boolean {
-  const writers = new Map(before.map((line) => [nameOf(line), line.writer]));
-  return before.length === after.length && after.every((line) => writers.get(nameOf(line)) === line.writer);
+  return differences(day, lines, sums);
 }
 
 function differences(day: string, lines: readonly Count[], counted: readonly Count[]): Finding[] {
-  const facts = new Map(counted.map((line) => [nameOf(line), line]));
+  const events = new Map(counted.map((line) => [nameOf(line), line]));
   const all = new Map([...counted, ...lines].map((line) => [nameOf(line), { count: 0, amount: 0n }]));
   for (const line of lines) all.set(nameOf(line), line);
   return [...all].flatMap(([name, said]) => {
-    const { count, amount } = facts.get(name) ?? { count: 0, amount: 0n };
+    const { count, amount } = events.get(name) ?? { count: 0, amount: 0n };
     if (said.count === count && said.amount === amount) return [];
-    const what = `${name}: the books say ${said.count} (${said.amount}), the facts ${count} (${amount})`;
+    const what = `${name}: the books say ${said.count} (${said.amount}), the events ${count} (${amount})`;
     return [{ promise: 'books' as const, subject: day, what }];
   });
 }

@@ -92,7 +92,7 @@ export const promises = {
   books: {
     ...always,
     counted: 'days',
-    promise: 'the books of a day are the sum of the facts that were counted into them, each once',
+    promise: 'the books of a day are the sum of the events that their reader has passed, each once',
     remedy: 'GET /analytics/orders shows a wrong sum for that day; the orders are not concerned. Report it.',
   },
   'late publishing': {

@@ -3,16 +3,12 @@
 // Promises: an answer is given only after its row is committed; a core claim's intent and its PROCESSING
 // are in the same transaction. Locks go orders first, sorted; an order that somebody else has locked is
 // left for a later flush. A repeated flush finds its own tokens and gives the same answers.
-// A step that ends at its claim locks no order: its delivery's row is the arbiter, written once, as done,
-// with all that the fact changes; of two that write it at once one finds its guard missed and looks again.
 // Process dies after the commit: the lease ends, and the next claim counts a takeover, not an attempt.
 
 import { type Admission, admit, type Delivery } from '../../engine/admit.ts';
 import { nameOf } from '../../engine/envelope.ts';
 import type { ClaimAnswer, ClaimRequest, Fact, Flush, System, Work } from '../../engine/ports.ts';
 import type { OrderChange, OrderRecord } from '../../flow/ports.ts';
-import type { Count } from '../../flow/projections/books.ts';
-import { addCounts } from './analytics.ts';
 import type { Database, Query } from './database.ts';
 import { type AttemptWrite, writeAttempts } from './dead-letters.ts';
 import { claimDeliveriesIfDue, type DeliveryWrite, keyOf, readDeliveries } from './deliveries.ts';
@@ -44,10 +40,9 @@ export function createClaim(options: {
     database.transaction(async (query) => {
       const eventIds = claims.map((claim) => claim.eventId);
       const keys = claims.map((claim) => ({ consumer: claim.step.consumer, eventId: claim.eventId }));
-      const isForOrders = claims.some(({ step }) => !step.endsAtClaim);
       // Started together they travel together; each sees what was committed before the locks were had.
       const [facts, deliveries] = await Promise.all([
-        isForOrders ? lockOrdersOfFacts(query, keys) : readFacts(query, keys),
+        lockOrdersOfFacts(query, keys),
         readDeliveries(query, keys),
       ]);
       const absent = eventIds.filter((_, index) => !facts.has(keyOf(keys[index] as (typeof keys)[number])));
@@ -94,15 +89,11 @@ export function createClaim(options: {
       return { answer: admission.answer };
     }
     let subject = record;
-    const endsHere = step.endsAtClaim === true && admission.exhausted === null;
     if (admission.row !== null) {
-      writes.deliveries.push(toWrite(claim, fact, admission, endsHere ? 'done' : 'run'));
-      // Also where nothing will run any more: whoever ends the delivery must own its effect. A step that ends at
-      // its claim has no other effect than this one, and what is exhausted shall have none.
-      const isChanged = step.admits(record, fact) && endsHere === (step.endsAtClaim === true);
-      const change = isChanged ? step.claimed(record, fact, at, admission.takenOver) : null;
+      writes.deliveries.push(toWrite(claim, fact, admission, 'run'));
+      // Also where nothing will run any more: whoever ends the delivery must own its effect.
+      const change = step.admits(record, fact) ? step.claimed(record, fact, at, admission.takenOver) : null;
       if (change !== null) subject = writes.apply(record, change, token);
-      if (endsHere) return { answer: 'done' as const };
     }
     const work: OrderWork = {
       consumer: step.consumer,
@@ -121,13 +112,12 @@ export function createClaim(options: {
     claim: OrderClaim,
     fact: Fact,
     admission: Admission,
-    how: 'run' | 'done' | 'waiting' | 'obsolete' | 'duplicate' | 'busy',
+    how: 'run' | 'waiting' | 'obsolete' | 'duplicate' | 'busy',
   ): DeliveryWrite {
     const row = admission.row;
     if (row === null) throw new Error('only an admission with a row is written');
     const end = {
       run: { state: 'running', dueInMs: leaseMs, wait: 'keep' },
-      done: { state: 'done', dueInMs: null, wait: 'end' },
       waiting: { state: 'waiting', dueInMs: 'dueInMs' in admission ? admission.dueInMs : 0, wait: 'start' },
       obsolete: { state: 'skipped', dueInMs: null, wait: 'end' },
     } as const;
@@ -163,7 +153,6 @@ function createWrites() {
   const deliveries: DeliveryWrite[] = [];
   const attempts: AttemptWrite[] = [];
   const orders: OrderUpdate[] = [];
-  const counts: Count[] = [];
   return {
     deliveries,
     attempts,
@@ -171,7 +160,6 @@ function createWrites() {
     apply: (record: OrderRecord, change: OrderChange, token: string): OrderRecord => {
       const to = recordAfter(record, change, token);
       if (change.order !== record.order || change.effects.length > 0) orders.push({ from: record, to });
-      counts.push(...(change.counts ?? []));
       return to;
     },
     flush: async (query: Query) => {
@@ -180,8 +168,6 @@ function createWrites() {
         claimDeliveriesIfDue(query, deliveries.toSorted(byEvent)),
         updateOrdersIfUnchanged(query, orders),
         writeAttempts(query, attempts),
-        // Last, for these rows are everybody's: they are locked for no longer than the commit takes.
-        addCounts(query, counts),
       ]);
       // A lease was renewed between our reading and our writing: decide again on what is there now.
       if (claimed !== deliveries.length) throw new GuardMissedError('claimDeliveriesIfDue');
@@ -195,32 +181,18 @@ const byEvent = (one: DeliveryWrite, other: DeliveryWrite) => (one.eventId < oth
 type Key = { readonly consumer: string; readonly eventId: string };
 type FoundRow = FactRow & RecordRow & { consumer: string; is_below_watermark: boolean };
 
-const factsOfKeys = `SELECT k.consumer, ${factColumns}, ${recordColumns}, coalesce(e.xid <= m.xid, false) AS is_below_watermark
+async function lockOrdersOfFacts(query: Query, keys: readonly Key[]) {
+  const rows = await query<FoundRow>(
+    `/* lock-orders-of-facts */ SELECT k.consumer, ${factColumns}, ${recordColumns}, coalesce(e.xid <= m.xid, false) AS is_below_watermark
      FROM unnest($1::uuid[], $2::text[]) AS k(event_id, consumer)
      JOIN events e ON e.id = k.event_id
      JOIN orders o ON o.id = e.order_id
-     LEFT JOIN watermarks m ON m.consumer = k.consumer AND m.type = e.type`;
-
-async function lockOrdersOfFacts(query: Query, keys: readonly Key[]) {
-  const rows = await query<FoundRow>(
-    `/* lock-orders-of-facts */ ${factsOfKeys}
+     LEFT JOIN watermarks m ON m.consumer = k.consumer AND m.type = e.type
      ORDER BY o.id FOR NO KEY UPDATE OF o SKIP LOCKED`,
     [keys.map((key) => key.eventId), keys.map((key) => key.consumer)],
   );
-  return byKey(rows);
+  return new Map(rows.map((row) => [keyOf({ consumer: row.consumer, eventId: row.event_id }), row]));
 }
-
-async function readFacts(query: Query, keys: readonly Key[]) {
-  return byKey(
-    await query<FoundRow>(`/* read-facts */ ${factsOfKeys}`, [
-      keys.map((key) => key.eventId),
-      keys.map((key) => key.consumer),
-    ]),
-  );
-}
-
-const byKey = (rows: readonly FoundRow[]) =>
-  new Map(rows.map((row) => [keyOf({ consumer: row.consumer, eventId: row.event_id }), row]));
 
 // Tells a fact whose order is locked from a fact that does not exist.
 async function readKnown(query: Query, eventIds: readonly string[]): Promise<Set<string>> {

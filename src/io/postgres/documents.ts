@@ -2,11 +2,12 @@
 //
 // Promises: as Search has them. A question costs two bounded ways at the most: through the newest orders,
 // which has a full page soon of whatever is common, and by the index of words, which is quick for whatever
-// is rare. Documents are written in one statement, in the order of their ids, so that two writers never
-// deadlock; one that PostgreSQL refuses fails alone.
+// is rare. Documents are written in one statement, in the order of their ids, so that a rebuild and the reader of the
+// events never deadlock. The reader writes them in the transaction of its cursor.
 
 import { type OrderId, type Status, statuses } from '../../domain/order.ts';
-import { OutsideError, type Trouble, UnavailableError } from '../../engine/ports.ts';
+import { type LoggedEvent, OutsideError, type Refused, type Trouble, UnavailableError } from '../../engine/ports.ts';
+import { documentsOf, ordersOf } from '../../flow/projections/index-orders.ts';
 import {
   type CountQuery,
   type Counts,
@@ -21,21 +22,31 @@ import {
   toCounts,
 } from '../../flow/projections/search-ports.ts';
 import { filterWord } from '../../flow/projections/search-words.ts';
-import { type Database, plainArray } from './database.ts';
+import { type Database, plainArray, type Query } from './database.ts';
 import { textOf } from './dead-letters.ts';
 import { failureOf } from './errors.ts';
+import { readHistories } from './histories.ts';
 
 // Of the newest orders so many are looked through first: some 20 ms. What fills no page from them is so rare
 // that its words gather few orders.
 const walkRows = 10_000;
 
+// The step of the reader of the events: in its transaction, what cannot be written fails all of it.
+export async function indexEvents(query: Query, events: readonly LoggedEvent[]): Promise<readonly Refused[]> {
+  const histories = await readHistories(query, ordersOf(events));
+  await writeDocuments(query, documentsOf(events, histories), '<');
+  return [];
+}
+
 export function createPostgresSearch(database: Database): Search & { readonly rewrite: Search['index'] } {
-  // A newer version over an older one; a rebuild writes the same version again.
+  // A newer version over an older one; a rebuild writes the same version again. One that is refused fails alone.
   const indexing =
-    (guard: '<' | '<=') =>
+    (guard: Guard) =>
     async (documents: readonly OrderDocument[]): Promise<readonly IndexAnswer[]> => {
       try {
-        const stored = await writeDocuments(database, documents, guard);
+        // A document that is lost with a crash is written again from its order.
+        const query: Query = (text, values = []) => database.once(text, values, { durable: true });
+        const stored = await writeDocuments(query, documents, guard);
         return documents.map(({ id }): IndexAnswer => (stored.has(id) ? 'stored' : 'older'));
       } catch (error) {
         const failure = failureOf(error);
@@ -49,6 +60,7 @@ export function createPostgresSearch(database: Database): Search & { readonly re
     };
 
   return {
+    kind: 'postgres',
     // The table comes with the schema.
     prepare: async () => {},
     index: indexing('<'),
@@ -68,12 +80,10 @@ async function answered<A>(answer: Promise<A>): Promise<A> {
   }
 }
 
-async function writeDocuments(
-  database: Database,
-  documents: readonly OrderDocument[],
-  guard: '<' | '<=',
-): Promise<Set<string>> {
-  const rows = await database.once<{ order_id: string }>(
+type Guard = '<' | '<=';
+
+async function writeDocuments(query: Query, documents: readonly OrderDocument[], guard: Guard): Promise<Set<string>> {
+  const rows = await query<{ order_id: string }>(
     `/* write-documents */ INSERT INTO order_documents AS d (order_id, version, created_at, words)
      SELECT n.order_id, n.version, n.created_at, n.words::tsvector
      FROM unnest($1::uuid[], $2::integer[], $3::timestamptz[], $4::text[]) AS n(order_id, version, created_at, words)
@@ -87,8 +97,6 @@ async function writeDocuments(
       plainArray(documents.map(({ createdAt }) => createdAt)),
       documents.map(lexemesOf),
     ],
-    // A document that is lost with a crash is written again from its order: its delivery was settled later.
-    { durable: true },
   );
   return new Set(rows.map((row) => row.order_id));
 }

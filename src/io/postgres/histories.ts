@@ -7,7 +7,7 @@
 import type { OrderId } from '../../domain/order.ts';
 import { UnavailableError } from '../../engine/ports.ts';
 import type { OrderHistory, PastFact, ReadHistories } from '../../flow/projections/search-ports.ts';
-import type { Database } from './database.ts';
+import { type Database, plainArray, type Query } from './database.ts';
 import { failureOf } from './errors.ts';
 import { type OrderRow, orderColumns, toOrder } from './orders.ts';
 
@@ -41,18 +41,21 @@ function toFact(line: string): PastFact {
 export function createReadHistories(database: Database): ReadHistories {
   return async (ids) => {
     try {
-      const rows = await database.once<HistoryRow>(
-        `/* read-histories */ SELECT ${historyColumns} FROM orders o WHERE o.id = ANY($1::uuid[])`,
-        [ids],
-        { durable: false },
-      );
-      return rows.map(toHistory);
+      return await readHistories((text, values = []) => database.once(text, values, { durable: false }), ids);
     } catch (error) {
       const failure = failureOf(error);
       if (failure === 'bug' || failure === 'data') throw error;
       throw new UnavailableError('nothing', 'the database does not answer', undefined, { cause: error });
     }
   };
+}
+
+export async function readHistories(query: Query, ids: readonly OrderId[]): Promise<OrderHistory[]> {
+  const rows = await query<HistoryRow>(
+    `/* read-histories */ SELECT ${historyColumns} FROM orders o WHERE o.id = ANY($1::uuid[])`,
+    [plainArray(ids)],
+  );
+  return rows.map(toHistory);
 }
 
 // The next orders behind an id, for a rebuild; fewer than the limit = the last ones.

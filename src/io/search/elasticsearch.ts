@@ -98,6 +98,7 @@ export function connectElasticsearch(options: {
   }
 
   const search: Search = {
+    kind: 'elasticsearch',
     prepare: (signal) => prepare(signal),
     index: async (documents, signal) => {
       try {

@@ -7,7 +7,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 
 export type Metrics = {
   readonly published: (count: number) => void;
-  readonly deliveryEnded: (consumer: string, end: string) => void;
+  readonly deliveryEnded: (consumer: string, end: string, count?: number) => void;
   readonly hintDropped: (consumer: string) => void;
   readonly breakerChanged: (dependency: string, state: 'open' | 'closed') => void;
   readonly scrape: () => Promise<{ readonly contentType: string; readonly body: string }>;
@@ -62,7 +62,7 @@ export function createMetrics(
   });
   return {
     published: (count) => published.inc(count),
-    deliveryEnded: (consumer, end) => ended.inc({ consumer, end }),
+    deliveryEnded: (consumer, end, count = 1) => ended.inc({ consumer, end }, count),
     hintDropped: (consumer) => dropped.inc({ consumer }),
     breakerChanged: (dependency, state) => breaker.set({ dependency }, state === 'open' ? 1 : 0),
     scrape: async () => {

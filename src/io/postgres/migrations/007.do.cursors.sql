@@ -73,3 +73,7 @@ UPDATE dead_letters SET closed_at = clock_timestamp(), closed_how = 'canceled'
 WHERE consumer IN ('search', 'analytics') AND order_id IS NULL AND closed_at IS NULL;
 DELETE FROM deliveries WHERE consumer IN ('search', 'analytics');
 DELETE FROM watermarks WHERE consumer IN ('search', 'analytics');
+
+-- A rebuild under way begins anew, with a cursor of its own instead of a transaction's id.
+DELETE FROM search_rebuilds;
+ALTER TABLE search_rebuilds DROP COLUMN since;

@@ -1,42 +1,29 @@
-// The step of the consumer `analytics`: keeps the books of how many orders and how much money stand where.
+// What each event adds to the books: how many orders and how much money stand where.
 //
-// Promises: the books are the fold of the facts, whatever is delivered how often and in which order: each
-// fact is an addition, and the receipt that it was added is written in the same transaction. What an addition
-// is about never changes of an order (day, currency, country, amount), so the order need not stand still.
-// Facts know no PROCESSING: an order under way counts as PENDING.
-// Process dies anywhere: the receipt is there with the addition, or neither is.
+// Promises: pure; the books are the sum of the events, in whatever order they are added. What an addition is about
+// never changes of an order (day, currency, country, amount), so the order need not stand still.
+// Events know no PROCESSING: an order under way counts as PENDING.
 
 import type { Order, Status } from '../../domain/order.ts';
 import type { Fact } from '../../engine/ports.ts';
-import type { OrderStep } from '../ports.ts';
 import type { Count, Measure } from './books.ts';
 import { bucketOf } from './histogram.ts';
 
 // A partner chooses the codes of its reasons; a line of the books is no place for its prose.
 const codeLengthMax = 100;
 
-export const recordAnalytics: OrderStep = {
-  endsAtClaim: true,
-  admits: () => true,
-  claimed: ({ order }, fact) => ({ order, facts: [], effects: [], counts: countsOf(fact, order) }),
-  perform: () => Promise.reject(new Error('the books are written by the claim; nothing is left to perform')),
-  decide: () => null,
-  retried: () => null,
-  parked: () => null,
-};
-
-// All that its books take of an order.
+// All that the books take of an order.
 export type Counted = Pick<Order, 'createdAt' | 'currency' | 'country' | 'amount'>;
 
-export function countsOf(fact: Pick<Fact, 'type' | 'data' | 'time'>, order: Counted): readonly Count[] {
-  const { data } = fact;
-  switch (fact.type) {
+export function countsOf(event: Pick<Fact, 'type' | 'data' | 'time'>, order: Counted): readonly Count[] {
+  const { data } = event;
+  switch (event.type) {
     case 'OrderCreatedV1':
       return [lineOf(order, 'status', 'PENDING', 1)];
     case 'FulfillmentScheduledV1': {
       // One that came after a cancel is about the parcel alone.
       if (data.status !== 'PROCESSED') return [];
-      const bucket = bucketOf(fact.time.getTime() - order.createdAt.getTime());
+      const bucket = bucketOf(event.time.getTime() - order.createdAt.getTime());
       return [...move(order, data), { ...lineOf(order, 'duration', String(bucket), 1), ...aboutTime }];
     }
     case 'OrderFailedV1':

@@ -7,7 +7,7 @@ import { record, takeUp } from '../../../src/domain/order-machine.ts';
 import { isRefusal } from '../../../src/domain/refusals.ts';
 import type { Fact } from '../../../src/engine/ports.ts';
 import type { Count } from '../../../src/flow/projections/books.ts';
-import { addedUp, countsOf } from '../../../src/flow/projections/record-analytics.ts';
+import { addedUp, countsOf } from '../../../src/flow/projections/count-events.ts';
 import { orderWith, someTime } from '../../support/orders.ts';
 
 const money = { amount: 1, currency: 'EUR' };

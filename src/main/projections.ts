@@ -1,0 +1,83 @@
+// The readers of the event log that keep the books and the documents.
+//
+// Promises: building starts nothing. What is kept in PostgreSQL is written in the transaction of its reader's cursor;
+// documents elsewhere under a lease on it.
+
+import { type CursorReader, createCursorReader } from '../engine/cursor.ts';
+import { createLeasedTurns, createLockedTurns, type Turns } from '../engine/cursor-turns.ts';
+import type { Cursors, Log, System, Trouble } from '../engine/ports.ts';
+import { createIndexing, UntoldError } from '../flow/projections/index-orders.ts';
+import type { ReadHistories, Search } from '../flow/projections/search-ports.ts';
+import { knownTypes, type ProjectionName, projections } from '../flow/subscriptions.ts';
+import { countEvents } from '../io/postgres/analytics.ts';
+import type { Query } from '../io/postgres/database.ts';
+import { indexEvents } from '../io/postgres/documents.ts';
+import { failureOf } from '../io/postgres/errors.ts';
+
+// Some ten milliseconds of work, a fraction of what a transaction may take.
+const batchMax = 500;
+// The bus wakes a reader; this is for what the bus loses.
+const pollMs = 1_000;
+// Longer than a call that hangs until its timeout may take, and than the next one.
+const leaseMs = (timeoutMs: number) => Math.max(30_000, 3 * timeoutMs);
+
+type Surroundings = {
+  readonly cursors: Cursors<Query>;
+  readonly system: System;
+  readonly log: Log;
+  // So many events of this consumer are handled, or were parked.
+  readonly onEnded?: (consumer: ProjectionName, end: 'done' | 'dead', count: number) => void;
+};
+
+export function createAnalyticsReader(parts: Surroundings): CursorReader {
+  const { cursors } = parts;
+  return readerOf('analytics', createLockedTurns({ reader: 'analytics', cursors, handle: countEvents }), parts);
+}
+
+export function createSearchReader(parts: OutsideParts & { readonly search: Search }): CursorReader {
+  const { search, cursors } = parts;
+  const reader = `search.${search.kind}`;
+  if (search.kind !== 'postgres') return createOutsideIndexing({ ...parts, reader, index: search.index });
+  return readerOf('search', createLockedTurns({ reader, cursors, handle: indexEvents }), parts);
+}
+
+type OutsideParts = Surroundings & {
+  readonly readHistories: ReadHistories;
+  readonly timeoutMs: number;
+  readonly onAnswer?: (trouble: Trouble | null) => void;
+};
+
+// Documents that no transaction of the database can hold.
+export function createOutsideIndexing(
+  parts: OutsideParts & { readonly reader: string; readonly index: Search['index'] },
+): CursorReader {
+  const { reader, cursors, timeoutMs, system } = parts;
+  const handle = createIndexing(parts);
+  const leased = createLeasedTurns({
+    ...{ reader, cursors, leaseMs: leaseMs(timeoutMs), storeEveryMs: 0, handle, system },
+  });
+  return readerOf('search', leased, parts);
+}
+
+const known = new Set(knownTypes);
+
+function readerOf(consumer: ProjectionName, turns: Turns, { system, log, onEnded }: Surroundings): CursorReader {
+  const take: Turns['take'] = async (...asked) => {
+    const step = await turns.take(...asked);
+    const parked = step?.letters.length ?? 0;
+    if (step !== null && step.passed > parked) onEnded?.(consumer, 'done', step.passed - parked);
+    if (parked > 0) onEnded?.(consumer, 'dead', parked);
+    return step;
+  };
+  return createCursorReader({
+    consumer,
+    turns: { ...turns, take },
+    knows: (type) => known.has(type),
+    isPoison: (error) => error instanceof UntoldError || failureOf(error) === 'data',
+    batchMax,
+    pollMs,
+    gatherMs: projections.find((row) => row.consumer === consumer)?.gatherMs ?? 0,
+    system,
+    log,
+  });
+}
