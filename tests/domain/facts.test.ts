@@ -13,9 +13,9 @@ import type { System, Trouble } from '../../src/engine/ports.ts';
 import { cancelOrder } from '../../src/flow/orders/cancel-order.ts';
 import { createOrderDesk } from '../../src/flow/orders/order-desk.ts';
 import { reprocessOrder } from '../../src/flow/orders/reprocess-order.ts';
-import type { OrderRecord, OrderStore, PlaceRequest } from '../../src/flow/ports.ts';
+import type { OrderRecord, OrderStore, Partners, PlaceRequest } from '../../src/flow/ports.ts';
 import { toCounts } from '../../src/flow/projections/search-ports.ts';
-import { type ConsumerName, type Outside, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
+import { type JobConsumer, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
 import { effectWith, orderWith, personal, someTime, someToken, workOn } from '../support/orders.ts';
 import { createVirtualSystem } from '../support/virtual-system.ts';
 
@@ -26,17 +26,17 @@ const validators = Object.fromEntries(
 ) as unknown as Record<FactType, ReturnType<typeof Compile>>;
 
 // The facts of every decision that writes any. No partner is called: their answers are given.
-const step = (consumer: ConsumerName) => {
+const step = (consumer: JobConsumer) => {
   const row = subscriptions.find((one) => one.consumer === consumer);
   assert.ok(row);
-  return toStep(row, { payments: {}, carrier: {}, mail: {} } as Outside, system);
+  return toStep(row, { payments: {}, carrier: {}, mail: {} } as Partners, system);
 };
-const decided = (consumer: ConsumerName, record: OrderRecord, result: unknown): readonly Happened[] => {
+const decided = (consumer: JobConsumer, record: OrderRecord, result: unknown): readonly Happened[] => {
   const change = step(consumer).decide(record, workOn(record, { consumer }), result, someTime);
   assert.ok(change !== null && change !== 'obsolete');
   return change.facts;
 };
-const parked = (consumer: ConsumerName, record: OrderRecord): readonly Happened[] => {
+const parked = (consumer: JobConsumer, record: OrderRecord): readonly Happened[] => {
   const trouble: Trouble = { class: 'unknown', code: 'timeout', message: personal.words, dependencyDown: true };
   const change = step(consumer).parked(record, workOn(record, { consumer }), trouble, someTime);
   assert.ok(change !== null && change !== 'obsolete');

@@ -10,7 +10,7 @@ import type { Entry, Ledger } from '../../src/io/partners/ledger.ts';
 import type { LedgerPage } from '../../src/io/partners/messages.ts';
 import type { Query } from '../../src/io/postgres/database.ts';
 import type { Client, Scenario } from './client.ts';
-import { invariants } from './invariants.ts';
+import { invariants, unread } from './invariants.ts';
 import { until } from './until.ts';
 
 // From outside nobody sees what the memory bus of another process was given.
@@ -36,7 +36,8 @@ export async function awaitRest(sql: Query, patienceMs = 20_000, resting: readon
   const look = async () => {
     const rows = await sql<{ owed: string; count: number }>(
       `SELECT 'under way' AS owed, count(*)::integer AS count FROM orders WHERE status IN ('PENDING', 'PROCESSING')
-       UNION ALL SELECT 'not published', count(*)::integer FROM outbox
+       UNION ALL SELECT 'not read by ' || reader, count(*)::integer FROM (${unread}) AS unread
+         WHERE split_part(reader, '.', 1) <> ALL($1) GROUP BY 1
        UNION ALL SELECT consumer || ' ' || state, count(*)::integer FROM deliveries WHERE due_at IS NOT NULL GROUP BY 1
        UNION ALL SELECT 'not delivered', count(*)::integer FROM events e JOIN watermarks m USING (type)
          WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.event_id = e.id AND d.consumer = m.consumer)

@@ -14,8 +14,7 @@ import { isUnderWay } from '../../src/domain/order-machine.ts';
 import { isRefusal, type Refusal } from '../../src/domain/refusals.ts';
 import type { Bus, Log, Message, SettleAnswer, System, Work } from '../../src/engine/ports.ts';
 import type { DeadLetter, OrderDesk, OrderRecord, Partners, PlaceCommand } from '../../src/flow/ports.ts';
-import { createIndexing } from '../../src/flow/projections/index-order.ts';
-import { type ConsumerName, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
+import { type ConsumerName, type JobConsumer, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
 import { createMemoryBus } from '../../src/io/buses/memory.ts';
 import { type Entry, type Ledger, openLedger } from '../../src/io/partners/ledger.ts';
 import { createLocalPartners } from '../../src/io/partners/local.ts';
@@ -23,13 +22,12 @@ import { createStage, type Stage } from '../../src/io/partners/stage.ts';
 import { createClaim } from '../../src/io/postgres/claim.ts';
 import { connectServer, type Database, type Query } from '../../src/io/postgres/database.ts';
 import { createPostgresSearch } from '../../src/io/postgres/documents.ts';
-import { createReadHistories } from '../../src/io/postgres/histories.ts';
 import { migrate } from '../../src/io/postgres/migrate.ts';
 import { createSettle } from '../../src/io/postgres/settle.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { subscribedTypes } from '../../src/main/open-database.ts';
 import { allRoles, createEngine, type EngineSettings } from '../../src/main/wire.ts';
-import { assertInvariants } from './invariants.ts';
+import { assertInvariants, unread } from './invariants.ts';
 import { type Postgres, startPostgres } from './postgres.ts';
 import { until } from './until.ts';
 
@@ -90,10 +88,10 @@ export type World = {
   readonly passTime: () => Promise<void>;
   readonly openLetters: () => Promise<readonly DeadLetter[]>;
   readonly facts: (id: OrderId) => Promise<readonly string[]>;
-  readonly delivery: (consumer: ConsumerName, id: OrderId) => Promise<DeliveryRow>;
+  readonly delivery: (consumer: JobConsumer, id: OrderId) => Promise<DeliveryRow>;
   readonly entries: (id: OrderId, partner?: Entry['partner']) => readonly Entry[];
   readonly callsOf: (id: OrderId) => readonly PartnerCall['call'][];
-  readonly takeByHand: (consumer: ConsumerName, id: OrderId, leaseMs?: number) => Promise<Hand>;
+  readonly takeByHand: (consumer: JobConsumer, id: OrderId, leaseMs?: number) => Promise<Hand>;
 };
 export type DeliveryRow = { state: string; epoch: number; attempt: number; takeovers: number };
 
@@ -139,10 +137,13 @@ const emptied = new WeakMap<Postgres, string[]>();
 async function empty(database: Database): Promise<void> {
   const tables = await database.query<{ names: string }>(
     `SELECT string_agg(tablename, ', ') AS names FROM pg_tables
-     WHERE schemaname = 'public' AND tablename NOT IN ('schema_version', 'relay_lanes', 'watermarks')`,
+     WHERE schemaname = 'public' AND tablename NOT IN ('schema_version', 'cursors', 'watermarks')`,
   );
   await database.query(`TRUNCATE ${tables[0]?.names}`);
-  await database.query(`UPDATE relay_lanes SET token = NULL, lease_until = '-infinity'`);
+  await database.query(
+    `UPDATE cursors SET read_to = CASE WHEN s.is_called THEN s.last_value ELSE 0 END, gaps = '{}', token = NULL,
+       lease_until = '-infinity' FROM events_position s`,
+  );
   await database.query(`UPDATE watermarks SET xid = '0'`);
 }
 
@@ -312,7 +313,9 @@ function buildEngine(database: Database, { settings, system, partners, bus, said
     metrics: {
       published: () => {},
       hintDropped: () => {},
-      deliveryEnded: (consumer, end) => counts.set(`${consumer} ${end}`, (counts.get(`${consumer} ${end}`) ?? 0) + 1),
+      deliveryEnded: (consumer, end, count = 1) => {
+        counts.set(`${consumer} ${end}`, (counts.get(`${consumer} ${end}`) ?? 0) + count);
+      },
       breakerChanged: (dependency, state) => breakerChanges.push({ dependency, state, atMs: performance.now() }),
       scrape: async () => ({ contentType: '', body: '' }),
     },
@@ -334,19 +337,13 @@ function buildEngine(database: Database, { settings, system, partners, bus, said
 
 async function takeByHand(
   { database, system, partners }: { database: Database; system: System; partners: Partners },
-  consumer: ConsumerName,
+  consumer: JobConsumer,
   orderId: OrderId,
   leaseMs: number,
 ): Promise<Hand> {
   const row = subscriptions.find((one) => one.consumer === consumer);
   assert.ok(row);
-  const index = createIndexing({
-    search: createPostgresSearch(database),
-    readHistories: createReadHistories(database),
-    timeoutMs: quickSettings.timeoutMs,
-    system,
-  });
-  const step = toStep(row, { ...partners, index }, system);
+  const step = toStep(row, partners, system);
   const claim = createClaim({ database, system, leaseMs, maxWaitMs: quickSettings.maxWaitMs });
   const settle = createSettle({ database, system, onCommitted: () => {} });
   const [fact] = await database.query<{ id: string }>(
@@ -386,12 +383,11 @@ async function readOrder(desk: OrderDesk, id: OrderId): Promise<Order> {
   return order;
 }
 
-// Facts not yet published, deliveries not yet ended, facts that a consumer has not seen. `watermarks` has
+// Facts that a reader has not read, deliveries not yet ended, facts that a consumer has not seen. `watermarks` has
 // a row for each consumer and type of the subscriptions.
 const readOwed = (sql: Query) =>
   sql(
-    `SELECT 'unpublished' AS owed, e.type, NULL AS consumer, NULL AS state
-     FROM outbox o LEFT JOIN events e ON e.id = o.event_id
+    `SELECT 'unread' AS owed, type, reader AS consumer, NULL AS state FROM (${unread}) AS unread
      UNION ALL
      SELECT 'unsettled', e.type, d.consumer, d.state FROM deliveries d LEFT JOIN events e ON e.id = d.event_id
      WHERE d.due_at IS NOT NULL
