@@ -9,6 +9,9 @@
 import { createGapMemory, isSame } from './gaps.ts';
 import type { CursorLetter, CursorState, Cursors, LoggedEvent, Look, Refused, System } from './ports.ts';
 
+// With a look a second, a dead letter that was sent back is seen within ten.
+const idleLooksMax = 10;
+
 export type View = {
   readonly look: (limit: number) => Promise<Look>;
   readonly handle: (events: readonly LoggedEvent[]) => Promise<readonly Refused[]>;
@@ -126,14 +129,16 @@ export function createLockedTurns<T>(options: {
 }): Turns {
   const { reader, cursors, handle } = options;
   const memory = createGapMemory();
-  // Where the cursor was after the last round, and whether that round was the last of many.
-  let seen: { readonly at: CursorState; readonly isIdle: boolean } | null = null;
+  // Where the cursor was after the last round, and how many looks may follow it if that round was the last of many.
+  let seen: { readonly at: CursorState; idleLooks: number } | null = null;
 
   return {
     take: async (work, limit) => {
       // A lock is a write. Where nothing was left to read, a look tells whether there is something now: what other
-      // readers have handled since shows in it too, and costs one round.
-      if (seen?.isIdle && (await cursors.look(seen.at, 1)).events.length === 0) {
+      // readers have handled since shows in it too, and costs one round. What a person has sent back shows in the
+      // row alone.
+      if (seen !== null && seen.idleLooks > 0 && (await cursors.look(seen.at, 1)).events.length === 0) {
+        seen.idleLooks -= 1;
         return { to: seen.at, letters: [], passed: 0, found: 0 };
       }
       seen = null;
@@ -147,7 +152,7 @@ export function createLockedTurns<T>(options: {
         if (next.letters.length > 0 || !isSame(next.to, state)) await store(next.to, next.letters);
         return next;
       });
-      if (step !== null) seen = { at: step.to, isIdle: step.found < limit };
+      if (step !== null) seen = { at: step.to, idleLooks: step.found < limit ? idleLooksMax : 0 };
       return step;
     },
     storesInMs: () => Infinity,
