@@ -141,8 +141,8 @@ async function empty(database: Database): Promise<void> {
   );
   await database.query(`TRUNCATE ${tables[0]?.names}`);
   await database.query(
-    `UPDATE cursors SET read_to = CASE WHEN s.is_called THEN s.last_value ELSE 0 END, gaps = '{}', token = NULL,
-       lease_until = '-infinity' FROM events_position s`,
+    `UPDATE cursors SET read_to = (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_position),
+       gaps = '{}', token = NULL, lease_until = '-infinity'`,
   );
   await database.query(`UPDATE watermarks SET xid = '0'`);
 }

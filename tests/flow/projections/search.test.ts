@@ -1,17 +1,19 @@
-// The consumer `search` at work: what facts, doubled, late and reordered, make of a document, and what a search
-// that is ill costs an order.
+// The reader `search` at work: what events, doubled and late, make of a document, and what a search that is ill costs
+// an order.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe } from 'node:test';
 import type { OrderId } from '../../../src/domain/order.ts';
-import { type Fact, OutsideError, type Trouble } from '../../../src/engine/ports.ts';
-import type { OrderRecord } from '../../../src/flow/ports.ts';
-import { createIndexing, indexOrder } from '../../../src/flow/projections/index-order.ts';
+import { type LoggedEvent, OutsideError, type Trouble } from '../../../src/engine/ports.ts';
+import { createIndexing } from '../../../src/flow/projections/index-orders.ts';
 import { toDocument } from '../../../src/flow/projections/order-document.ts';
 import type { OrderQuery, Search } from '../../../src/flow/projections/search-ports.ts';
+import { createCursors } from '../../../src/io/postgres/cursors.ts';
 import { createPostgresSearch } from '../../../src/io/postgres/documents.ts';
 import { createReadHistories } from '../../../src/io/postgres/histories.ts';
 import { createSystem } from '../../../src/io/system.ts';
+import { createSearchReader } from '../../../src/main/projections.ts';
+import { silentLog } from '../../support/silent-log.ts';
 import { storiesOnServer } from '../../support/stories.ts';
 import { until } from '../../support/until.ts';
 import type { World } from '../../support/world.ts';
@@ -27,15 +29,32 @@ const documentOf = async (world: World, id: OrderId) => {
   return row?.version ?? null;
 };
 
-describe('the search', { concurrency: 4 }, () => {
-  it('takes no fact that is not the latest of its order, for the newer one owes the document', () => {
-    const step = indexOrder(async () => undefined);
-    const record = { order: { version: 3 }, effects: {} } as OrderRecord;
-    const admitted = [1, 2, 3].map((version) => step.admits(record, { version } as Fact));
-    assert.deepEqual(admitted, [false, false, true]);
-  });
+// A search that answers as a test says, as a worker of it would meet it.
+const system = createSystem();
+const patient = new AbortController().signal;
+const refusal: Trouble = { class: 'non-retryable', code: 'document-refused', message: 'no', dependencyDown: false };
+const outside = (world: World, index: Search['index'], timeoutMs = 5_000) => {
+  const cursors = createCursors({ database: world.database, system });
+  const readHistories = createReadHistories(world.database);
+  const search: Search = { ...createPostgresSearch(world.database), kind: 'elasticsearch', index };
+  return {
+    cursors,
+    reader: createSearchReader({ cursors, readHistories, search, timeoutMs, system, log: silentLog }),
+    indexing: createIndexing({ index, readHistories, timeoutMs, system }),
+  };
+};
+const readFromHere = (world: World) =>
+  world.sql(`UPDATE cursors SET read_to = (SELECT read_to FROM cursors WHERE reader = 'search.postgres')
+             WHERE reader = 'search.elasticsearch'`);
+const eventsOf = async (world: World): Promise<readonly LoggedEvent[]> => {
+  const { cursors } = outside(world, async () => []);
+  return (await cursors.look({ readTo: 0, gaps: [] }, 100)).events;
+};
+const lettersOf = async (world: World) => (await world.openLetters()).filter(({ consumer }) => consumer === 'search');
+const idle = { start: false, check: false } as const;
 
-  test('finds each order as it is, and costs most of them one document', {}, async (world) => {
+describe('the search', { concurrency: 4 }, () => {
+  test('finds each order as it is', {}, async (world) => {
     const scenarios = ['success', 'failure', 'flaky', 'success', 'fatal'] as const;
     const placed = await Promise.all(scenarios.map((paymentScenario) => world.place({ paymentScenario })));
     await Promise.all(placed.map(({ id }) => world.ended(id)));
@@ -54,19 +73,24 @@ describe('the search', { concurrency: 4 }, () => {
     );
   });
 
-  test('leaves out what is in another status by now than its document says', {
-    start: false,
-    check: false,
-  }, async (world) => {
+  test('reads each order of a batch once, as it stands', idle, async (world) => {
     const { id } = await world.place();
-    const search = createPostgresSearch(world.database);
-    const index = createIndexing({
-      search,
-      readHistories: createReadHistories(world.database),
-      timeoutMs: 5_000,
-      system: createSystem(),
+    await world.cancel(id);
+    const other = await world.place();
+    const brought: string[] = [];
+    const { indexing } = outside(world, async (documents) => {
+      brought.push(...documents.map((document) => `${document.id} ${document.version}`));
+      return documents.map(() => 'stored');
     });
-    await index(id, new AbortController().signal);
+    assert.deepEqual(await indexing(await eventsOf(world), patient), []);
+    assert.deepEqual(brought.toSorted(), [`${id} 2`, `${other.id} 1`].toSorted());
+  });
+
+  test('leaves out what is in another status by now than its document says', idle, async (world) => {
+    const { id } = await world.place();
+    const [history] = await createReadHistories(world.database)([id]);
+    assert.ok(history);
+    await createPostgresSearch(world.database).index([toDocument(history)], patient);
     const asked = { ...everything, status: 'PENDING' as const };
     assert.equal((await world.desk.find(asked)).items.length, 1);
     await world.cancel(id);
@@ -74,10 +98,7 @@ describe('the search', { concurrency: 4 }, () => {
     assert.equal((await world.desk.find(everything)).items[0]?.status, 'CANCELED');
   });
 
-  test('finds an order whose payment is under way, though its document cannot know', {
-    start: false,
-    check: false,
-  }, async (world) => {
+  test('finds an order whose payment is under way, though its document cannot know', idle, async (world) => {
     const { id } = await world.place();
     const readHistories = createReadHistories(world.database);
     const [before] = await readHistories([id]);
@@ -86,7 +107,7 @@ describe('the search', { concurrency: 4 }, () => {
     const [after] = await readHistories([id]);
     assert.ok(before && after);
     assert.deepEqual(toDocument(after), toDocument(before), 'a document follows from the facts alone');
-    await createPostgresSearch(world.database).index([toDocument(before)], new AbortController().signal);
+    await createPostgresSearch(world.database).index([toDocument(before)], patient);
     const found = await world.desk.find({ ...everything, status: 'PROCESSING' });
     assert.deepEqual(
       found.items.map((order) => order.id),
@@ -95,79 +116,117 @@ describe('the search', { concurrency: 4 }, () => {
     assert.deepEqual((await world.desk.find({ ...everything, status: 'PENDING' })).items, []);
   });
 
-  test('brings the same document whatever came late, doubled or in another order', { start: false }, async (world) => {
+  test('brings the same document whatever message comes again, and whoever reads from the beginning', {}, async (world) => {
     const { id } = await world.place();
-    const other = await world.takeByHand('search', id, 1);
-    await world.engine.start();
     await world.ended(id, 'PROCESSED');
     await until(async () => (await documentOf(world, id)) === 3, 'the document');
-    // Whoever held the first fact wakes up now: it writes what is so, which is there already.
-    await other.perform();
-    assert.equal(await other.settle(undefined), 'stale');
-    for (let times = 0; times < 2; times += 1) {
-      const again = world.published.toReversed();
-      await world.bus.publish(again, new AbortController().signal);
-    }
+    for (let times = 0; times < 2; times += 1) await world.bus.publish(world.published.toReversed(), patient);
+    await world.sql(`UPDATE cursors SET read_to = 0, gaps = '{}' WHERE reader = 'search.postgres'`);
+    await world.place();
     await world.settled();
     assert.equal(await documentOf(world, id), 3);
+  });
+
+  test('of another engine finds the past by a cursor of its own', {}, async (world) => {
+    const placed = await Promise.all([world.place(), world.place({ paymentScenario: 'failure' })]);
+    await Promise.all(placed.map(({ id }) => world.ended(id)));
+    await world.settled();
+    const found = new Map<string, number>();
+    const { reader } = outside(world, async (documents) => {
+      for (const { id, version } of documents) found.set(id, version);
+      return documents.map(() => 'stored');
+    });
+    // Other tests have left its cursor where it was before these orders.
+    while ((await reader.runOnce()) > 0) assert.ok(found.size <= placed.length);
+    for (const { id } of placed) assert.equal(found.get(id), (await world.order(id)).version);
   });
 });
 
 describe('a search that is ill', { concurrency: 4 }, () => {
   const away: Trouble = { class: 'throttled', code: 'search-unreachable', message: 'it is away', dependencyDown: true };
-  const refusal: Trouble = { class: 'non-retryable', code: 'document-refused', message: 'no', dependencyDown: false };
 
-  // What becomes of one document where the search has this to say of it.
-  const answerOf = async (world: World, index: Search['index'], id: OrderId) => {
-    const indexing = createIndexing({
-      search: { index },
-      readHistories: createReadHistories(world.database),
-      timeoutMs: 50,
-      system: createSystem(),
-    });
-    try {
-      return await indexing(id, new AbortController().signal);
-    } catch (error) {
-      assert.ok(error instanceof OutsideError, String(error));
-      return error.trouble;
-    }
-  };
+  test(
+    'refuses one document and takes the others: the refused one is a dead letter, and is brought when it is sent back',
+    idle,
+    async (world) => {
+      await readFromHere(world);
+      const [first, bad, last] = [await world.place(), await world.place(), await world.place()];
+      const stored: string[] = [];
+      let refuses = true;
+      const { reader } = outside(world, async (documents) =>
+        documents.map(({ id }) => {
+          if (id === bad.id && refuses) return refusal;
+          stored.push(id);
+          return 'stored';
+        }),
+      );
+      assert.equal(await reader.runOnce(), 3);
+      assert.deepEqual(stored.toSorted(), [first.id, last.id].toSorted());
+      const letters = await lettersOf(world);
+      assert.deepEqual(
+        letters.map((letter) => [letter.orderId, letter.code, letter.eventType]),
+        [[bad.id, 'document-refused', 'OrderCreatedV1']],
+      );
+      assert.equal(await reader.runOnce(), 0);
+      refuses = false;
+      await world.desk.reprocess(bad.id, 'again');
+      // A worker looks at its cursor's row with every third of its lease; another one begins with it.
+      await reader.run(AbortSignal.abort());
+      assert.equal(await reader.runOnce(), 1);
+      assert.ok(stored.includes(bad.id));
+      assert.deepEqual(await lettersOf(world), []);
+    },
+  );
 
-  test('refuses one document and takes the others: the refused one is told by itself', {
-    start: false,
-    check: false,
-  }, async (world) => {
-    const [good, bad] = [await world.place(), await world.place()];
-    const stored: string[] = [];
-    const index = createIndexing({
-      search: {
-        index: async (documents) =>
-          documents.map(({ id }) => {
-            if (id === bad.id) return refusal;
-            stored.push(id);
-            return 'stored';
-          }),
-      },
-      readHistories: createReadHistories(world.database),
-      timeoutMs: 5_000,
-      system: createSystem(),
-    });
-    const signal = new AbortController().signal;
-    const [one, two] = await Promise.allSettled([index(good.id, signal), index(bad.id, signal)]);
-    assert.deepEqual([one.status, two.status, stored], ['fulfilled', 'rejected', [good.id]]);
-    const { trouble } = (two as PromiseRejectedResult).reason as OutsideError;
-    assert.deepEqual([trouble.code, trouble.dependency], ['document-refused', 'search']);
+  test('refuses one document after the other, and none of them is to blame', idle, async (world) => {
+    await readFromHere(world);
+    const placed = [];
+    for (let count = 0; count < 5; count += 1) placed.push(await world.place());
+    let isIll = true;
+    const { reader } = outside(world, async (documents) => documents.map(() => (isIll ? refusal : 'stored')));
+    await assert.rejects(reader.runOnce(), /refuses one document after the other/);
+    assert.deepEqual(await lettersOf(world), []);
+    isIll = false;
+    assert.equal(await reader.runOnce(), placed.length);
   });
 
-  test('that is away, busy or silent is no fault of a document', { start: false, check: false }, async (world) => {
-    const { id } = await world.place();
-    const throwing = async () => {
-      throw new OutsideError(away);
+  test('is away, busy or silent, or refuses a whole call, and no document is to blame', idle, async (world) => {
+    await readFromHere(world);
+    await world.place();
+    const throwing = (trouble: Trouble) => async () => {
+      throw new OutsideError(trouble);
     };
-    const silent = () => new Promise<never>(() => {});
-    for (const index of [throwing, silent]) {
-      const trouble = await answerOf(world, index, id);
-      assert.deepEqual([trouble?.class, trouble?.dependencyDown, trouble?.dependency], ['throttled', true, 'search']);
+    const busy: Trouble = { ...away, code: 'search-busy', dependencyDown: false };
+    const ill: Search['index'][] = [
+      throwing(away),
+      throwing({ ...refusal, code: 'search-unavailable' }),
+      async () => [busy],
+      () => new Promise<never>(() => {}),
+    ];
+    for (const index of ill) {
+      const { reader } = outside(world, index, 50);
+      await assert.rejects(reader.runOnce(), OutsideError);
+      await reader.run(AbortSignal.abort());
     }
+    assert.deepEqual(await lettersOf(world), []);
+    const { reader } = outside(world, async (documents) => documents.map(() => 'stored'));
+    assert.equal(await reader.runOnce(), 1);
+  });
+
+  test('cannot be told of one order, which is a dead letter, and is told of the others', idle, async (world) => {
+    await readFromHere(world);
+    const [good, bad] = [await world.place(), await world.place()];
+    const stored: string[] = [];
+    const { reader } = outside(world, async (documents) => {
+      stored.push(...documents.map(({ id }) => id));
+      return documents.map(() => 'stored');
+    });
+    await world.sql('DELETE FROM orders WHERE id = $1', [bad.id]);
+    while ((await reader.runOnce()) > 0) assert.ok(stored.length <= 2);
+    assert.deepEqual(stored, [good.id]);
+    assert.deepEqual(
+      (await lettersOf(world)).map((letter) => [letter.orderId, letter.code]),
+      [[bad.id, 'defect']],
+    );
   });
 });
