@@ -16,9 +16,9 @@ const leaseMs = 5_000;
 // Read at once: a batch that brokers like, and some hundred kilobytes in memory.
 const batchMax = 500;
 // Across processes nobody wakes the relay, so this is what an idle system adds to an event's way.
-const sharedPollMs = 15;
+export const sharedPollMs = 15;
 // Who writes in this process wakes the relay; only a commit whose answer was lost does not.
-const ownPollMs = 500;
+export const ownPollMs = 500;
 // Between two rounds at the least: under load the events of this long travel together, which halves what
 // publishing costs the database; on a lone order's way it is hardly ever waited for.
 const roundMs = 4;

@@ -28,6 +28,7 @@ export function tellStories() {
   const settings = {
     ...{ epochMs, maxRetries: 1, retryDelayMs: 100, retryDelayMsMax: 1_000, maxWaitMs: 60_000, leaseMs: 1_000 },
     concurrency: 1,
+    readers: ['relay'],
     consumers: ['payment', 'fulfillment', 'compensation', 'notification', 'search', 'analytics'],
     ...{ skewMs: 0, keyWindowMs: 86_400_000, subscribed: subscribed.map(([consumer, type]) => ({ consumer, type })) },
   };
@@ -35,6 +36,11 @@ export function tellStories() {
   const { evidence } = recorder;
   const worker = 'worker#1';
   let tokens = 0;
+  let positions = 0;
+  const nextPosition = () => {
+    positions += 1;
+    return positions;
+  };
 
   function commit(process: string, changes: readonly Change[]): void {
     nowMs += 10;
@@ -45,7 +51,7 @@ export function tellStories() {
   const ask = (id: string, key: string | null, command: PlaceCommand, isImpossible = false) =>
     recorder.asked({ atMs: nowMs, process: 'api#1', key, command, correlationId: `request-${id}`, isImpossible });
 
-  // New facts of an order with their debts, and the row that they make.
+  // New facts of an order, and the row that they make.
   function factsOf(id: string, label: string, row: Partial<OrderRow>, types: readonly [string, object][]): Change[] {
     const before = rowOf(id);
     const after = { ...before, ...row, version: before.version + types.length };
@@ -61,26 +67,23 @@ export function tellStories() {
           data: { orderId: id, ...data },
           causation_id: type === 'OrderCanceledV1' ? null : `${id}-fact-${version - 1}`,
           time: new Date(epochMs + 1_000),
+          position: nextPosition(),
         };
-        return [
-          { table: 'events', label, before: null, after: fact },
-          { table: 'outbox', label, before: null, after: { order_id: id, version, event_id: fact.id } },
-        ];
+        return [{ table: 'events', label, before: null, after: fact }];
       }),
     ];
   }
 
   function publish(id: string): void {
     const owed = [...orderOf(id).owed.values()];
-    for (const { version, event_id } of owed) {
-      const type = orderOf(id).facts[version - 1]?.type ?? '';
+    for (const { fact } of owed) {
+      const { version, type, id: eventId } = fact;
       const sequence = String(version).padStart(10, '0');
-      recorder.published({ atMs: nowMs, process: 'relay#1', eventId: event_id, orderId: id, version, type, sequence });
+      recorder.published({ atMs: nowMs, process: 'relay#1', eventId, orderId: id, version, type, sequence });
     }
-    commit(
-      'relay#1',
-      owed.map((before) => ({ table: 'outbox', label: 'forget-owed', before, after: null })),
-    );
+    const before = evidence.cursors.get('relay') ?? null;
+    const after = { reader: 'relay', read_to: positions, gaps: '{}', token: null, lease_until: -Infinity };
+    commit('relay#1', [{ table: 'cursors', label: 'store-cursor', before, after }]);
   }
 
   function place(id: string, key: string | null, command: PlaceCommand): Placement {
@@ -101,6 +104,7 @@ export function tellStories() {
       data: { orderId: id },
       causation_id: null,
       time: new Date(epochMs),
+      position: nextPosition(),
     };
     const label = 'accept-orders';
     commit('api#1', [
@@ -109,7 +113,6 @@ export function tellStories() {
         : [{ table: 'idempotency_keys' as const, label, before: null, after: { key, order_id: id } }]),
       { table: 'orders', label, before: null, after: row },
       { table: 'events', label, before: null, after: fact },
-      { table: 'outbox', label, before: null, after: { order_id: id, version: 1, event_id: fact.id } },
     ]);
     recorder.answered(placement, { answer: 'placed', order: firstAnswer(row) });
     publish(id);
@@ -476,13 +479,16 @@ export function tellStories() {
   recorder.breakerChanged({ process: worker, dependency: 'payments', state: 'open', monotonicMs: 1e9 });
   recorder.committed('relay#1', nowMs, [
     {
-      table: 'relay_lanes',
-      label: 'hold-lanes',
+      table: 'cursors',
+      label: 'hold-cursor',
       before: null,
-      after: { lane: 0, token: 'lane-token', lease_until: epochMs + nowMs + 5_000 },
+      after: {
+        ...{ reader: 'relay', read_to: positions, gaps: '{}' },
+        ...{ token: 'cursor-token', lease_until: new Date(epochMs + nowMs + 5_000) },
+      },
     },
   ]);
-  recorder.tokenMade('relay#1', 'lane-token', 0);
+  recorder.tokenMade('relay#1', 'cursor-token', 0);
   return {
     recorder,
     evidence,

@@ -51,9 +51,8 @@ const notModelled: Readonly<Record<string, string>> = {
   'save-rebuild': 'the rebuild',
   'release-rebuild': 'the rebuild',
   'finish-rebuild': 'the rebuild',
-  'read-horizon': 'the rebuild',
-  'read-fact-types': 'the rebuild',
-  'read-changes': 'the rebuild',
+  'start-rebuild-cursor': 'the rebuild',
+  'put-search-back': 'the rebuild',
   'estimate-orders': 'the rebuild',
 };
 const notModelledPrefix = 'verify-';

@@ -11,14 +11,13 @@ import type {
   AnalyticsRow,
   AttemptRow,
   AuditRow,
+  CursorRow,
   DeliveryRow,
   EffectRow,
   FactRow,
   KeyRow,
-  LaneRow,
   LetterRow,
   OrderRow,
-  OwedRow,
 } from './rows.ts';
 
 export type RunSettings = {
@@ -37,6 +36,8 @@ export type RunSettings = {
   readonly keyWindowMs: number;
   // Those that run somewhere.
   readonly consumers: readonly string[];
+  // The cursors of what runs somewhere.
+  readonly readers: readonly string[];
   // Who of them is owed which facts.
   readonly subscribed: readonly { readonly consumer: string; readonly type: string }[];
 };
@@ -176,6 +177,14 @@ export type Moved<T> = {
   readonly token: string | null;
 };
 
+// A cursor has gone past a fact. `wasUnseen` = the fact was committed behind the cursor, which will never read it.
+export type Pass = {
+  readonly reader: string;
+  readonly fact: FactRow;
+  readonly atMs: number;
+  readonly wasUnseen: boolean;
+};
+
 export type OrderEvidence = {
   readonly id: string;
   row: OrderRow | null;
@@ -183,8 +192,9 @@ export type OrderEvidence = {
   // In the order of their commits.
   readonly facts: FactRow[];
   readonly factSequences: number[];
-  readonly owed: Map<number, OwedRow>;
-  readonly owedMoves: Moved<OwedRow>[];
+  // What lies before a cursor, or in its gaps, by reader and version.
+  readonly owed: Map<string, { readonly reader: string; readonly fact: FactRow }>;
+  readonly passes: Pass[];
   readonly deliveries: Map<string, DeliveryRow>;
   readonly deliveryMoves: Moved<DeliveryRow>[];
   readonly effects: Map<string, EffectRow>;
@@ -214,8 +224,8 @@ export type Evidence = {
   readonly keys: ReadonlyMap<string, KeyRow>;
   // Lines of analytics by what they are about.
   readonly books: ReadonlyMap<string, AnalyticsRow>;
-  readonly lanes: ReadonlyMap<number, LaneRow>;
-  readonly laneMoves: readonly Moved<LaneRow>[];
+  readonly cursors: ReadonlyMap<string, CursorRow>;
+  readonly cursorMoves: readonly Moved<CursorRow>[];
   readonly calls: readonly Call[];
   readonly breakers: readonly BreakerChange[];
   readonly happenings: readonly Happening[];

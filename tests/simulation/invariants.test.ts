@@ -481,14 +481,20 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
       setFact(orderOf('canceled'), 2, { data: { reason: 'my own words' } });
     },
   },
-  'a fact is owed to the bus from its commit until the bus has it': {
-    'a fact without its debt': ({ orderOf }) => orderOf('paid').owedMoves.splice(0, 1),
-    'forgotten before it was published': ({ orderOf }) => {
+  'no fact is committed behind a cursor': {
+    'one that the relay will never read': ({ commit, orderOf }) => {
+      const [first] = orderOf('paid').facts;
+      assert.ok(first);
+      commit('worker#1', [{ table: 'events', label: '', before: null, after: { ...first, id: 'late', version: 9 } }]);
+    },
+  },
+  "the relay's cursor passes no fact that the bus has not": {
+    'passed before it was published': ({ orderOf }) => {
       const [first] = orderOf('paid').publications;
       assert.ok(first);
       orderOf('paid').publications[0] = { ...first, atMs: 1e6 };
     },
-    'forgotten unpublished': ({ orderOf }) => orderOf('paid').publications.splice(2, 1),
+    'passed unpublished': ({ orderOf }) => orderOf('paid').publications.splice(2, 1),
   },
   'every fact reached every subscriber, once in effect': {
     'never given': ({ orderOf }) => orderOf('paid').deliveries.delete('notification paid-fact-3'),
@@ -594,7 +600,7 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
   },
   'nothing is owed any more': {
     'a fact to the bus': ({ orderOf }) =>
-      orderOf('paid').owed.set(3, { order_id: 'paid', version: 3, event_id: 'paid-fact-3' }),
+      orderOf('paid').owed.set('relay 3', { reader: 'relay', fact: orderOf('paid').facts[2] as FactRow }),
     'a delivery to its consumer': ({ orderOf }) =>
       setDelivery(orderOf('paid'), 'payment paid-fact-1', { state: 'waiting' }),
   },
@@ -606,7 +612,7 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
     'to none': ({ commit }) =>
       commit('api#1', [{ table: 'idempotency_keys', label: '', before: null, after: { key: 'x', order_id: 'none' } }]),
   },
-  'no lane is held by the dead': {
+  'no cursor is held by the dead': {
     'its relay was killed long ago': ({ recorder }) =>
       recorder.happened({ atMs: -60_000, process: 'relay#1', what: 'killed' }),
   },

@@ -6,13 +6,14 @@
 
 import { lockedPauseMs } from '../../src/engine/group-commit.ts';
 import { duePollMs, missedPollMs } from '../../src/engine/poller.ts';
-import { idlePollMs } from '../../src/engine/relay.ts';
+import { ownPollMs, sharedPollMs } from '../../src/engine/relay.ts';
 import type { Clock } from './clock.ts';
 import type { Laziness } from './life.ts';
 
 type Doze = { readonly ms: number; readonly until: 'a fact' | 'a commit' | null };
 const dozes: ReadonlyMap<number, Doze> = new Map([
-  [idlePollMs, { ms: 1_500, until: 'a fact' }],
+  [sharedPollMs, { ms: 1_500, until: 'a fact' }],
+  [ownPollMs, { ms: 1_500, until: 'a fact' }],
   [lockedPauseMs, { ms: 200, until: 'a commit' }],
   [duePollMs, { ms: 1_500, until: null }],
   [missedPollMs, { ms: 3_000, until: null }],

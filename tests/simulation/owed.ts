@@ -15,17 +15,19 @@ export function* owedIn(world: {
   readonly nowMs: () => number;
 }): Generator<string> {
   const { recorder, clients, machines, nowMs } = world;
-  const { lanes, tokens, settings, orders, unread } = recorder.evidence;
+  const { cursors, tokens, settings, orders, unread } = recorder.evidence;
   if (clients.areBusy()) yield 'a client still waits';
-  for (const { lane, token, lease_until } of lanes.values()) {
+  for (const { reader, token, lease_until } of cursors.values()) {
     const holder = token === null ? undefined : tokens.get(token)?.process;
     const isAlive = holder === undefined || machines.some((machine) => machine.life()?.name === holder);
-    if (!isAlive && Number(lease_until) > settings.epochMs + nowMs()) yield `lane ${lane} is held by the dead`;
+    if (!isAlive && Number(lease_until) > settings.epochMs + nowMs())
+      yield `the cursor of ${reader} is held by the dead`;
   }
   for (const order of [...orders.values(), unread]) {
     if (order.row?.status === 'PENDING' || order.row?.status === 'PROCESSING')
       yield `order ${order.id} is ${order.row.status}`;
-    for (const version of order.owed.keys()) yield `version ${version} of ${order.id} is unpublished`;
+    for (const { reader, fact } of order.owed.values())
+      yield `version ${fact.version} of ${order.id} lies before the cursor of ${reader}`;
     for (const { consumer, event_id, state } of order.deliveries.values()) {
       if (state === 'running' || state === 'waiting') yield `${consumer} of ${event_id} is ${state} (${order.id})`;
     }

@@ -20,7 +20,8 @@ import type {
   Publication,
   RunSettings,
 } from './evidence.ts';
-import type { AnalyticsRow, Change, EffectRow, KeyRow, LaneRow, OrderRow } from './rows.ts';
+import { createReaders } from './readers.ts';
+import type { AnalyticsRow, Change, CursorRow, EffectRow, KeyRow, OrderRow } from './rows.ts';
 
 export type Recorder = ReturnType<typeof createRecorder>;
 
@@ -35,8 +36,9 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
   const actOf = new Map<string, Act>();
   const keys = new Map<string, KeyRow>();
   const books = new Map<string, AnalyticsRow>();
-  const lanes = new Map<number, LaneRow>();
-  const laneMoves: Moved<LaneRow>[] = [];
+  const cursors = new Map<string, CursorRow>();
+  const cursorMoves: Moved<CursorRow>[] = [];
+  const readers = createReaders(settings.readers, cursors);
   const calls: Call[] = [];
   const breakers: BreakerChange[] = [];
   const happenings: Happening[] = [];
@@ -82,20 +84,14 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
         const order = orderOf(change.after.order_id);
         order.facts.push(change.after);
         order.factSequences.push(sequence);
+        readers.committed(order, change.after, atMs);
         return order.id;
       }
-      case 'outbox': {
-        const row = change.after ?? change.before;
-        if (row === null) return null;
-        const order = orderOf(row.order_id);
-        if (change.after === null) order.owed.delete(row.version);
-        else order.owed.set(row.version, row);
-        order.owedMoves.push({ ...moved, before: change.before, after: change.after });
-        return order.id;
-      }
-      case 'relay_lanes':
-        if (change.after !== null) lanes.set(change.after.lane, change.after);
-        laneMoves.push({ ...moved, before: change.before, after: change.after });
+      case 'cursors':
+        if (change.after === null) return null;
+        cursors.set(change.after.reader, change.after);
+        cursorMoves.push({ ...moved, before: change.before, after: change.after });
+        readers.moved(change.after, atMs);
         return null;
       case 'deliveries': {
         const row = change.after ?? change.before;
@@ -151,8 +147,8 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
     actOf,
     keys,
     books,
-    lanes,
-    laneMoves,
+    cursors,
+    cursorMoves,
     calls,
     breakers,
     happenings,
@@ -270,7 +266,7 @@ export function emptyOrder(id: string): OrderEvidence {
     facts: [],
     factSequences: [],
     owed: new Map(),
-    owedMoves: [],
+    passes: [],
     deliveries: new Map(),
     deliveryMoves: [],
     effects: new Map(),

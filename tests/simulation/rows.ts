@@ -8,9 +8,11 @@ export type OrderRow = Omit<
   'reason_message' | 'traceparent' | 'updated_at' | `${string}_reference` | 'authorization_expires_at'
 >;
 export type KeyRow = Pick<table.KeyRow, 'key' | 'order_id'>;
-export type FactRow = Pick<table.EventRow, 'id' | 'order_id' | 'version' | 'type' | 'data' | 'causation_id' | 'time'>;
-export type OwedRow = Pick<table.OutboxRow, 'order_id' | 'version' | 'event_id'>;
-export type LaneRow = table.LaneRow;
+export type FactRow = Pick<
+  table.EventRow,
+  'id' | 'order_id' | 'version' | 'type' | 'data' | 'causation_id' | 'time' | 'position'
+>;
+export type CursorRow = table.CursorRow;
 export type DeliveryRow = Omit<table.DeliveryRow, 'started_at' | 'ended_at'>;
 // What the columns of an order say about one of its effects, with the key that follows from them.
 export type EffectRow = {
@@ -34,8 +36,7 @@ type Rows = {
   readonly orders: OrderRow;
   readonly idempotency_keys: KeyRow;
   readonly events: FactRow;
-  readonly outbox: OwedRow;
-  readonly relay_lanes: LaneRow;
+  readonly cursors: CursorRow;
   readonly deliveries: DeliveryRow;
   readonly dead_letters: LetterRow;
   readonly attempts: AttemptRow;

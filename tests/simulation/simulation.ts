@@ -116,6 +116,11 @@ export function createSimulation(options: SimulationOptions): Simulation {
       skewMs: Math.max(0, ...plan.machines.map((machine) => 2 * Math.abs(machine.skewMs))),
       keyWindowMs: plan.keyWindowMs,
       consumers: deployed,
+      readers: [
+        ...(plan.machines.some(({ relay }) => relay) ? ['relay'] : []),
+        ...(deployed.includes('analytics') ? ['analytics'] : []),
+        ...(deployed.includes('search') ? ['search.elasticsearch'] : []),
+      ],
       subscribed: subscriptions
         .filter(({ consumer }) => deployed.includes(consumer))
         .flatMap(({ consumer, on }) => on.map((type) => ({ consumer, type }))),
@@ -169,7 +174,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
     noteChanges(process, changes);
     for (const id of touched) say(checkOrder(recorder.evidence, id));
     laziness.wake('a commit');
-    if (changes.some((change) => change.table === 'outbox' && change.after !== null)) laziness.wake('a fact');
+    if (changes.some((change) => change.table === 'events')) laziness.wake('a fact');
   }
 
   function noteChanges(process: string, changes: readonly Change[]): void {

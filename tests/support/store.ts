@@ -1,4 +1,4 @@
-// The store for a test: accept, claim, settle, inbox, outbox and desk over one database, with the real
+// The store for a test: accept, claim, settle, inbox, cursors and desk over one database, with the real
 // steps of the subscriptions. No partner is ever called here: a test gives their answers itself.
 
 import assert from 'node:assert/strict';
@@ -10,17 +10,17 @@ import type { EffectName, EffectState } from '../../src/domain/effects.ts';
 import type { Order, OrderId } from '../../src/domain/order.ts';
 import type { ClaimAnswer, SettleAnswer, System, Trouble } from '../../src/engine/ports.ts';
 import { createOrderDesk } from '../../src/flow/orders/order-desk.ts';
-import type { OrderRecord, PlaceAnswer, PlaceRequest } from '../../src/flow/ports.ts';
-import { type ConsumerName, type Outside, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
+import type { OrderRecord, Partners, PlaceAnswer, PlaceRequest } from '../../src/flow/ports.ts';
+import { type JobConsumer, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
 import { createAccept } from '../../src/io/postgres/accept.ts';
 import { createClaim, type OrderClaim, type OrderWork } from '../../src/io/postgres/claim.ts';
+import { createCursors } from '../../src/io/postgres/cursors.ts';
 import { connectServer, type Database } from '../../src/io/postgres/database.ts';
 import { createOrderStore } from '../../src/io/postgres/desk.ts';
 import { createPostgresSearch } from '../../src/io/postgres/documents.ts';
 import { openEmbedded } from '../../src/io/postgres/embedded.ts';
 import { createInbox } from '../../src/io/postgres/inbox.ts';
 import { migrate } from '../../src/io/postgres/migrate.ts';
-import { createOutbox } from '../../src/io/postgres/outbox.ts';
 import { createSettle, type OrderSettle } from '../../src/io/postgres/settle.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { subscribedTypes } from '../../src/main/open-database.ts';
@@ -59,12 +59,12 @@ export function createStore(
   const claim = createClaim({ database, system, leaseMs, maxWaitMs });
   const settle = createSettle({ database, system, onCommitted: () => {} });
   const search = createPostgresSearch(database);
-  const outside = { payments: {}, carrier: {}, mail: {} } as Outside;
+  const partners = { payments: {}, carrier: {}, mail: {} } as Partners;
 
-  const stepOf = (consumer: ConsumerName) => {
+  const stepOf = (consumer: JobConsumer) => {
     const row = subscriptions.find((one) => one.consumer === consumer);
     assert.ok(row);
-    return toStep(row, outside, system);
+    return toStep(row, partners, system);
   };
 
   function requestOf(given: Partial<Order> & { key?: string | null; payload?: string } = {}): PlaceRequest {
@@ -91,7 +91,7 @@ export function createStore(
   };
 
   const claimOf = (
-    consumer: ConsumerName,
+    consumer: JobConsumer,
     eventId: string,
     given: { hold?: boolean; token?: string } = {},
   ): OrderClaim => ({
@@ -106,7 +106,7 @@ export function createStore(
       const [answer] = await claim([request]);
       return answer === 'locked' ? null : answer;
     }, 'an answer to a claim');
-  const claimed = async (consumer: ConsumerName, eventId: string): Promise<OrderWork> => {
+  const claimed = async (consumer: JobConsumer, eventId: string): Promise<OrderWork> => {
     const answer = await claimOnce(claimOf(consumer, eventId));
     assert.ok(answer.answer === 'run', `the claim was answered ${answer.answer}`);
     return answer.work;
@@ -117,16 +117,16 @@ export function createStore(
     ending: { state: 'done', change: () => null, dueInMs: 0, charged: true, trouble: null, ...ending },
   });
   const doneWith = (work: OrderWork, result: unknown): OrderSettle => {
-    const step = stepOf(work.consumer as ConsumerName);
+    const step = stepOf(work.consumer as JobConsumer);
     return endingOf(work, { change: (record, now) => step.decide(record, work, result, now) });
   };
   const waitingFor = (work: OrderWork, dueInMs: number, charged: boolean, trouble = troubleOf()): OrderSettle => {
-    const step = stepOf(work.consumer as ConsumerName);
+    const step = stepOf(work.consumer as JobConsumer);
     const change = (record: OrderRecord, now: Date) => step.retried(record, work, trouble, charged, now);
     return endingOf(work, { state: 'waiting', change, dueInMs, charged, trouble });
   };
   const deadBy = (work: OrderWork, trouble: Trouble): OrderSettle => {
-    const step = stepOf(work.consumer as ConsumerName);
+    const step = stepOf(work.consumer as JobConsumer);
     const change = (record: OrderRecord, now: Date) => step.parked(record, work, trouble, now);
     return endingOf(work, { state: 'dead', change, trouble });
   };
@@ -148,7 +148,7 @@ export function createStore(
     return { order, created: eventId, eventId: await factOf(order.id, 'PaymentAuthorizedV1') };
   };
 
-  const delivery = async (consumer: ConsumerName, eventId: string): Promise<DeliveryRow | null> => {
+  const delivery = async (consumer: JobConsumer, eventId: string): Promise<DeliveryRow | null> => {
     const rows = await sql<DeliveryRow>(
       `SELECT state, token, epoch, attempt, takeovers, due_at, waiting_since FROM deliveries
        WHERE consumer = $1 AND event_id = $2`,
@@ -157,7 +157,7 @@ export function createStore(
     return rows[0] ?? null;
   };
   // `attempt/takeovers`, behind the state.
-  const deliveryInWords = async (consumer: ConsumerName, eventId: string): Promise<string> => {
+  const deliveryInWords = async (consumer: JobConsumer, eventId: string): Promise<string> => {
     const row = await delivery(consumer, eventId);
     return row === null ? 'no row' : `${row.state} ${row.attempt}/${row.takeovers}`;
   };
@@ -183,7 +183,6 @@ export function createStore(
       `SELECT (SELECT count(*) FROM orders WHERE id = $1) AS orders,
               (SELECT count(*) FROM idempotency_keys WHERE order_id = $1) AS keys,
               (SELECT count(*) FROM events WHERE order_id = $1) AS events,
-              (SELECT count(*) FROM outbox WHERE order_id = $1) AS outbox,
               (SELECT count(*) FROM deliveries WHERE order_id = $1) AS deliveries,
               (SELECT count(authorization_state) + count(booking_state) FROM orders WHERE id = $1) AS effects,
               (SELECT count(*) FROM attempts WHERE order_id = $1) AS attempts,
@@ -194,12 +193,12 @@ export function createStore(
     return row;
   };
   // As if the time until then had passed.
-  const makeDue = (consumer: ConsumerName, eventId: string) =>
+  const makeDue = (consumer: JobConsumer, eventId: string) =>
     sql(
       `UPDATE deliveries SET due_at = clock_timestamp() WHERE consumer = $1 AND event_id = $2 AND due_at IS NOT NULL`,
       [consumer, eventId],
     );
-  const waitingSince = (consumer: ConsumerName, eventId: string, agoMs: number) =>
+  const waitingSince = (consumer: JobConsumer, eventId: string, agoMs: number) =>
     sql(
       `UPDATE deliveries SET waiting_since = clock_timestamp() - $3::float8 * interval '1 millisecond'
        WHERE consumer = $1 AND event_id = $2`,
@@ -214,10 +213,10 @@ export function createStore(
   };
   const desk = createOrderDesk({ store: { ...store, place }, search, system, simulatedPartners: true });
   const inbox = createInbox({ database, system, leaseMs, maxWaitMs });
-  const outbox = createOutbox(database);
+  const cursors = createCursors({ database, system });
 
   return {
-    ...{ database, system, sql, search, accept, claim, settle, desk, inbox, outbox, stepOf },
+    ...{ database, system, sql, search, accept, claim, settle, desk, inbox, cursors, stepOf },
     ...{ requestOf, placed, claimOf, claimOnce, claimed, paid, factOf },
     ...{ endingOf, doneWith, waitingFor, deadBy, settleOnce },
     ...{ delivery, deliveryInWords, order, factsOf, effect, rowsOf, makeDue, waitingSince },

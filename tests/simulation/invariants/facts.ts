@@ -56,20 +56,17 @@ export const facts: readonly Invariant[] = [
     }
   }),
 
-  ofOrder('history', 'a fact is owed to the bus from its commit until the bus has it', (order, say) => {
-    const owed = new Map(
-      order.owedMoves.filter(({ before }) => before === null).map((move) => [move.after?.version, move]),
-    );
-    for (const [index, fact] of order.facts.entries()) {
-      const debt = owed.get(fact.version);
-      if (debt?.sequence !== order.factSequences[index] || debt?.after?.event_id !== fact.id) {
-        say(`has the fact ${fact.type} (version ${fact.version}) without its debt to the bus`);
-      }
+  ofOrder('history', 'no fact is committed behind a cursor', (order, say) => {
+    for (const { reader, fact, wasUnseen } of order.passes) {
+      if (wasUnseen) say(`has ${fact.type} (version ${fact.version}) that ${reader} went past before it was there`);
     }
-    for (const { before, after, atMs } of order.owedMoves) {
-      if (after !== null || before === null) continue;
-      const wasPublished = order.publications.some((one) => one.eventId === before.event_id && one.atMs <= atMs);
-      if (!wasPublished) say(`had version ${before.version} forgotten before it was published`);
+  }),
+
+  ofOrder('history', "the relay's cursor passes no fact that the bus has not", (order, say) => {
+    for (const { reader, fact, atMs } of order.passes) {
+      if (reader !== 'relay') continue;
+      const wasPublished = order.publications.some((one) => one.eventId === fact.id && one.atMs <= atMs);
+      if (!wasPublished) say(`had version ${fact.version} passed before it was published`);
     }
   }),
 

@@ -3,7 +3,8 @@
 import { coreConsumers, type Invariant, ofAll, ofOrder } from './law.ts';
 import { openLetters } from './money.ts';
 
-const laneLeaseMs = 5_000;
+// The longest that a reader asks for.
+const cursorLeaseMs = 30_000;
 const arrivesWithinMs = 15_000;
 
 export const quiet: readonly Invariant[] = [
@@ -13,7 +14,8 @@ export const quiet: readonly Invariant[] = [
   }),
 
   ofOrder('end', 'nothing is owed any more', (order, say) => {
-    for (const version of order.owed.keys()) say(`has version ${version} still owed to the bus`);
+    for (const { reader, fact } of order.owed.values())
+      say(`has version ${fact.version} still before the cursor of ${reader}`);
     for (const { consumer, event_id, state } of order.deliveries.values()) {
       if (state === 'running' || state === 'waiting') say(`has ${consumer} of ${event_id} still ${state}`);
     }
@@ -38,17 +40,17 @@ export const quiet: readonly Invariant[] = [
     }
   }),
 
-  ofAll('end', 'no lane is held by the dead', (evidence, say) => {
-    const { settings, happenings, tokens, lanes } = evidence;
-    for (const { lane, token, lease_until } of lanes.values()) {
+  ofAll('end', 'no cursor is held by the dead', (evidence, say) => {
+    const { settings, happenings, tokens, cursors } = evidence;
+    for (const { reader, token, lease_until } of cursors.values()) {
       const holder = token === null ? undefined : tokens.get(token)?.process;
       const end = happenings.find(
         ({ process, what }) => process === holder && (what === 'killed' || what === 'stopped'),
       );
       if (holder === undefined || end === undefined) continue;
       // The lease it had at its end runs on; nothing that it sent before takes longer to arrive.
-      if (Number(lease_until) > settings.epochMs + end.atMs + laneLeaseMs + arrivesWithinMs) {
-        say(`lane ${lane} is held by ${holder}, which is gone`);
+      if (Number(lease_until) > settings.epochMs + end.atMs + cursorLeaseMs + arrivesWithinMs) {
+        say(`the cursor of ${reader} is held by ${holder}, which is gone`);
       }
     }
   }),

@@ -3,6 +3,7 @@
 // Promises: a row has the columns of its table, with values as pg gives them; a row that PostgreSQL
 // refuses is refused with its SQLSTATE (23502 for a missing value, 23514 for a check).
 
+import { toSpans } from './spans.ts';
 import { createTable, type Table } from './table.ts';
 import { SqlError } from './values.ts';
 
@@ -59,16 +60,17 @@ export type EventRow = {
   readonly traceparent: string | null;
   readonly time: Date;
   readonly xid: string;
-};
-export type OutboxRow = {
-  readonly order_id: string;
-  readonly version: number;
-  readonly event_id: string;
-  readonly lane: number;
   readonly position: number;
 };
-// `-infinity` is a number for pg.
-export type LaneRow = { readonly lane: number; readonly token: string | null; readonly lease_until: Date | number };
+export type CursorRow = {
+  readonly reader: string;
+  readonly read_to: number;
+  // As the database writes a multirange.
+  readonly gaps: string;
+  readonly token: string | null;
+  // `-infinity` is a number for pg.
+  readonly lease_until: Date | number;
+};
 export type DeliveryRow = {
   readonly event_id: string;
   readonly consumer: string;
@@ -232,15 +234,26 @@ export function createTables(subscribed: readonly Subscribed[]) {
 
   // Committed facts of a type by transaction, for the pull.
   const byType = new Map<string, EventRow[]>();
-  const events = createTable<EventRow, 'order' | 'version'>({
+  // All of them by position, for the readers of the log.
+  const byPosition: EventRow[] = [];
+  const events = createTable<EventRow, 'order' | 'version' | 'position'>({
     name: 'events',
     key: (row) => row.id,
-    indexes: { order: (row) => row.order_id, version: (row) => `${row.order_id} ${row.version}` },
-    unique: ['version'],
-    check: checks<EventRow>('events', ['id', 'order_id', 'version', 'type', 'data', 'correlation_id', 'time', 'xid'], {
-      version: (row) => row.version >= 1,
-    }),
+    indexes: {
+      order: (row) => row.order_id,
+      version: (row) => `${row.order_id} ${row.version}`,
+      position: (row) => String(row.position),
+    },
+    unique: ['version', 'position'],
+    check: checks<EventRow>(
+      'events',
+      ['id', 'order_id', 'version', 'type', 'data', 'correlation_id', 'time', 'xid', 'position'],
+      { version: (row) => row.version >= 1 },
+    ),
     onInserted: (row) => {
+      let place = byPosition.length;
+      while (place > 0 && (byPosition[place - 1] as EventRow).position > row.position) place -= 1;
+      byPosition.splice(place, 0, row);
       const rows = byType.get(row.type);
       if (rows === undefined) return void byType.set(row.type, [row]);
       let at = rows.length;
@@ -249,21 +262,17 @@ export function createTables(subscribed: readonly Subscribed[]) {
     },
   });
 
-  const outbox = createTable<OutboxRow, 'order'>({
-    name: 'outbox',
-    key: (row) => String(row.position),
-    indexes: { order: (row) => row.order_id },
-    check: checks<OutboxRow>('outbox', ['order_id', 'version', 'event_id', 'lane'], {
-      lane: (row) => row.lane >= 0 && row.lane <= 15,
+  const cursors = createTable<CursorRow>({
+    name: 'cursors',
+    key: (row) => row.reader,
+    check: checks<CursorRow>('cursors', ['reader', 'read_to', 'gaps', 'lease_until'], {
+      read_to: (row) => row.read_to >= 0,
+      cursors_gaps_lie_below: (row) => (toSpans(row.gaps).at(-1)?.to ?? 0) <= row.read_to,
     }),
   });
-
-  const relayLanes = createTable<LaneRow>({
-    name: 'relay_lanes',
-    key: (row) => String(row.lane),
-    check: checks<LaneRow>('relay_lanes', ['lane', 'lease_until']),
-  });
-  for (let lane = 0; lane < 16; lane += 1) relayLanes.seed({ lane, token: null, lease_until: -Infinity });
+  for (const reader of ['relay', 'analytics', 'search.postgres', 'search.elasticsearch']) {
+    cursors.seed({ reader, read_to: 0, gaps: '{}', token: null, lease_until: -Infinity });
+  }
 
   const deliveries = createTable<DeliveryRow, 'due'>({
     name: 'deliveries',
@@ -337,7 +346,7 @@ export function createTables(subscribed: readonly Subscribed[]) {
     }),
   });
 
-  // An identity column: numbers are never given back.
+  // A sequence: numbers are never given back.
   let position = 0;
   const nextPosition = () => {
     position += 1;
@@ -345,11 +354,17 @@ export function createTables(subscribed: readonly Subscribed[]) {
   };
 
   return {
-    ...{ orders, idempotencyKeys, events, outbox, relayLanes, deliveries },
+    ...{ orders, idempotencyKeys, events, cursors, deliveries },
     ...{ deadLetters, attempts, watermarks, auditLog, analytics },
     nextPosition,
     subscribers: subscribed.map(({ consumer }) => consumer),
     factsOfType: (type: string): readonly EventRow[] => byType.get(type) ?? [],
+    // Committed ones, from the first above this position on.
+    eventsAbove: (above: number): readonly EventRow[] => {
+      let from = byPosition.length;
+      while (from > 0 && (byPosition[from - 1] as EventRow).position > above) from -= 1;
+      return byPosition.slice(from);
+    },
   };
 }
 

@@ -8,6 +8,7 @@
 import { createTables, type Subscribed, type Tables } from './schema.ts';
 import { analyticsStatements } from './statements/analytics.ts';
 import { cleanupStatements } from './statements/cleanup.ts';
+import { cursorStatements } from './statements/cursors.ts';
 import { deliveryStatements } from './statements/deliveries.ts';
 import { factStatements } from './statements/facts.ts';
 import { letterStatements } from './statements/letters.ts';
@@ -26,6 +27,7 @@ export const statements: Readonly<Record<string, Statement>> = {
   ...letterStatements,
   ...cleanupStatements,
   ...analyticsStatements,
+  ...cursorStatements,
 };
 
 const controls: ReadonlySet<string> = new Set(['begin', 'commit', 'rollback']);
@@ -403,8 +405,7 @@ function committedTables(tables: Tables) {
     orders: tables.orders.committed(),
     idempotency_keys: tables.idempotencyKeys.committed(),
     events: tables.events.committed(),
-    outbox: tables.outbox.committed(),
-    relay_lanes: tables.relayLanes.committed(),
+    cursors: tables.cursors.committed(),
     deliveries: tables.deliveries.committed(),
     dead_letters: tables.deadLetters.committed(),
     attempts: tables.attempts.committed(),

@@ -169,11 +169,20 @@ export const working: readonly Sometimes[] = [
     return seen.length - new Set(seen).size;
   }),
   {
-    name: 'relay lane taken over',
-    sentence: 'A relay takes a lane whose owner is gone.',
-    count: ({ laneMoves }) =>
-      laneMoves.filter(
-        ({ before, after }) => before?.token !== null && after?.token !== null && before?.token !== after?.token,
+    name: 'cursor taken over',
+    sentence: 'A reader takes a cursor whose owner is gone.',
+    count: ({ cursorMoves }) =>
+      cursorMoves.filter(
+        ({ before, after }) =>
+          before?.token && after?.token && before.token !== after.token && before.reader === after.reader,
+      ).length,
+  },
+  {
+    name: 'gap read late',
+    sentence: 'A reader finds a fact that was committed after one with a higher position.',
+    count: ({ cursorMoves }) =>
+      cursorMoves.filter(
+        ({ before, after }) => before && after && before.gaps !== '{}' && after.gaps.length < before.gaps.length,
       ).length,
   },
   ofCommits('message parked as unreadable', 'A message that nobody can read is kept with its bytes.', (order) =>

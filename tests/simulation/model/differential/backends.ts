@@ -12,12 +12,12 @@ import { createModelServer, type ModelServer, type ModelSession } from '../serve
 import type { Backend, Connection } from './backend.ts';
 
 const tableNames = [
-  ...['orders', 'idempotency_keys', 'events', 'outbox', 'relay_lanes', 'deliveries'],
+  ...['orders', 'idempotency_keys', 'events', 'cursors', 'deliveries'],
   ...['dead_letters', 'attempts', 'watermarks', 'audit_log', 'analytics'],
 ];
 // As the migration leaves them.
-const emptied = `TRUNCATE ${tableNames.filter((name) => !/lanes|watermarks/.test(name)).join(', ')} RESTART IDENTITY;
-  UPDATE relay_lanes SET token = NULL, lease_until = '-infinity'; UPDATE watermarks SET xid = '0'`;
+const emptied = `TRUNCATE ${tableNames.filter((name) => !/cursors|watermarks/.test(name)).join(', ')} RESTART IDENTITY;
+  UPDATE cursors SET read_to = 0, gaps = '{}', token = NULL, lease_until = '-infinity'; UPDATE watermarks SET xid = '0'`;
 
 const realTick = () => Date.now();
 

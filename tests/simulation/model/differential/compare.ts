@@ -5,14 +5,17 @@
 
 type Seen = {
   readonly rank?: (xid: string) => string;
+  readonly older?: (xid: string) => string;
   readonly endMs?: number;
   // Rows without an order are compared as a set.
   readonly sorts?: boolean;
 };
 
 const xids = ['xid', 'scanned_to', 'complete_to'];
+// Of transactions that wrote no fact: what they are compared with is how many facts are older.
+const moments = ['xmin', 'xact'];
 const clocks = ['due_at', 'waiting_since', 'lease_until', 'started_at', 'ended_at', 'until'];
-const measured = ['waited_ms', 'waitedMs'];
+const measured = ['waited_ms', 'waitedMs', 'age_ms'];
 const durations = ['duration_ms', 'durationMs'];
 const sentences = ['message', 'reason_message', 'text'];
 
@@ -43,6 +46,7 @@ function toPlain(value: unknown, seen: Seen): unknown {
 function columnOf(name: string, value: unknown, seen: Seen): unknown {
   if (value === null) return null;
   if (xids.includes(name)) return seen.rank?.(String(value)) ?? value;
+  if (moments.includes(name)) return seen.older?.(String(value)) ?? 'a transaction';
   if (durations.includes(name)) return 'some time';
   if (measured.includes(name)) return Number(value) > 0;
   if (clocks.includes(name))
@@ -56,4 +60,8 @@ export function rankedBy(events: readonly { readonly xid: string }[]): (xid: str
   const sorted = [...new Set(events.map(({ xid }) => Number(xid)))].sort((one, other) => one - other);
   const ranks = new Map(sorted.map((xid, index) => [String(xid), `fact ${index}`]));
   return (xid) => ranks.get(xid) ?? (xid === '0' ? 'the beginning' : `no fact's`);
+}
+
+export function olderThan(events: readonly { readonly xid: string }[]): (xid: string) => string {
+  return (xid) => `${events.filter((event) => Number(event.xid) < Number(xid)).length} facts are older`;
 }

@@ -5,7 +5,7 @@
 // operation with its result and the tables at the end are written down, in a form that can be compared.
 
 import { type Backend, createWorker, headOf, type Said, settled } from './backend.ts';
-import { plain, rankedBy } from './compare.ts';
+import { olderThan, plain, rankedBy } from './compare.ts';
 import { createDraw, createDrawnSystem, createKnown, createOperations } from './operations.ts';
 
 export type Schedule = {
@@ -106,7 +106,7 @@ export async function runSchedule(backend: Backend, schedule: Schedule, startMs:
   const endMs = backend.tick(step);
   ticks.push(endMs);
   const rank = rankedBy(tables.events as readonly { xid: string }[]);
-  const seen = { rank, endMs };
+  const seen = { rank, older: olderThan(tables.events as readonly { xid: string }[]), endMs };
   const steps = trace.map((one) => (typeof one === 'string' ? one : `worker ${one.worker} ${toText(one.said, seen)}`));
   const rows = Object.entries(tables).flatMap(([name, some]) =>
     some.map((row) => `${name} ${plain(row, seen)}`).sort(),
@@ -121,7 +121,7 @@ export async function runSchedule(backend: Backend, schedule: Schedule, startMs:
 }
 
 // Statements whose order is a promise, and total.
-const ordered = ['read-owed', 'list-letters', 'read-open-letters', 'lock-orders', 'read-books'];
+const ordered = ['look-at-events', 'list-letters', 'read-open-letters', 'lock-orders', 'read-books'];
 function toText({ name, answer }: Said, seen: Parameters<typeof plain>[1]): string {
   return `${name} ${plain(answer, { ...seen, sorts: !ordered.includes(name) })}`;
 }

@@ -7,9 +7,11 @@
 import type { OrderId } from '../../../../src/domain/order.ts';
 import { isRefusal } from '../../../../src/domain/refusals.ts';
 import { nameOf } from '../../../../src/engine/envelope.ts';
-import type { Owed, System, Unread } from '../../../../src/engine/ports.ts';
+import { pass } from '../../../../src/engine/gaps.ts';
+import type { CursorLetter, CursorState, LoggedEvent, System, Unread } from '../../../../src/engine/ports.ts';
 import type { PlaceRequest } from '../../../../src/flow/ports.ts';
-import { type ConsumerName, subscriptions, typesOf } from '../../../../src/flow/subscriptions.ts';
+import { type JobConsumer, subscriptions, typesOf } from '../../../../src/flow/subscriptions.ts';
+import { countEvents } from '../../../../src/io/postgres/analytics.ts';
 import { createBooks } from '../../../../src/io/postgres/books.ts';
 import type { OrderClaim, OrderWork } from '../../../../src/io/postgres/claim.ts';
 import { createCleanup } from '../../../../src/io/postgres/cleanup.ts';
@@ -71,6 +73,7 @@ export function createKnown() {
         letters.push(...uuids(values[0]));
         parked.push(...uuids(values[1]));
       }
+      if (name === 'park-events') letters.push(...uuids(values[0]));
       if (name === 'park-unread') {
         letters.push(values[0] as string);
         unread.push(values[1] as string);
@@ -100,7 +103,7 @@ export function createDrawnSystem(worker: number, nowMs: () => number, draw: Dra
 }
 
 const hourMs = 3_600_000;
-const results: Readonly<Record<ConsumerName, readonly unknown[]>> = {
+const results: Readonly<Record<JobConsumer, readonly unknown[]>> = {
   payment: [
     { outcome: 'authorized', authorizationId: 'auth-1', expiresAt: someTime },
     { outcome: 'authorized', authorizationId: 'auth-1', expiresAt: someTime },
@@ -119,8 +122,6 @@ const results: Readonly<Record<ConsumerName, readonly unknown[]>> = {
     { recall: null, voiding: { outcome: 'nothing-held' } },
   ],
   notification: [undefined],
-  search: [undefined],
-  analytics: [undefined],
 };
 const troubles = [
   troubleOf(),
@@ -147,17 +148,15 @@ export function createOperations(options: {
   const requests: PlaceRequest[] = [];
   const claims: OrderClaim[] = [];
   let works: OrderWork[] = [];
-  let owed: readonly Owed[] = [];
+  // Where each reader's cursor was when this worker last saw it, and what lay behind.
+  const seen = new Map<string, { at: CursorState; events: readonly LoggedEvent[] }>();
 
   const recent = <T>(list: readonly T[]) => list.slice(-6);
   const orderId = () => (draw.pick(recent(known.facts))?.orderId ?? system.newId()) as OrderId;
   const parkedId = () => (draw.pick(recent(known.parked)) ?? orderId()) as OrderId;
   const store = () => draw.pick(stores);
-  const readerOf = (type: string): ConsumerName => {
-    // Who reads every fact would be half of all claims, and leads to nothing; so does who only counts.
-    const isAside = ({ consumer }: { consumer: string }) => consumer === 'search' || consumer === 'analytics';
-    const some = draw.chance(0.2) ? subscriptions : subscriptions.filter((row) => !isAside(row));
-    const readers = some.filter((row) => row.on.some((on) => nameOf(on) === nameOf(type)));
+  const readerOf = (type: string): JobConsumer => {
+    const readers = subscriptions.filter((row) => row.on.some((on) => nameOf(on) === nameOf(type)));
     return draw.pick(readers.length === 0 || draw.chance(0.1) ? subscriptions : readers).consumer;
   };
 
@@ -189,11 +188,29 @@ export function createOperations(options: {
     const { doneWith, waitingFor, deadBy, endingOf } = store();
     if (work.exhausted !== null) return deadBy(work, work.exhausted);
     const how = draw.below(10);
-    if (how < 5) return doneWith(work, draw.pick(results[work.consumer as ConsumerName]));
+    if (how < 5) return doneWith(work, draw.pick(results[work.consumer as JobConsumer]));
     if (how < 7) return waitingFor(work, draw.pick([0, hourMs, hourMs + 0.25]), draw.chance(0.6), draw.pick(troubles));
     if (how < 9) return deadBy(work, draw.pick(troubles));
     return endingOf(work, { state: 'waiting', charged: false, dueInMs: 0 });
   }
+
+  const cursor = () => draw.pick(['relay', 'analytics', 'search.elasticsearch']);
+  const placeOf = (reader: string) => seen.get(reader) ?? { at: { readTo: 0, gaps: [] }, events: [] };
+  // Some of what was seen, as a reader may have handled it.
+  const passed = (at: CursorState, events: readonly LoggedEvent[]) =>
+    pass(
+      at,
+      events.slice(0, draw.below(events.length + 1)).map((one) => one.position),
+    );
+  const lettersOf = (reader: string, events: readonly LoggedEvent[]): CursorLetter[] =>
+    reader === 'relay' || draw.chance(0.6)
+      ? []
+      : events.slice(0, 2).map(({ event }) => {
+          const consumer = reader.split('.')[0] as string;
+          return { consumer, event, trouble: draw.pick(troubles) };
+        });
+  // Ids of transactions are each server's own.
+  const plainEvents = (events: readonly LoggedEvent[]) => events.map(({ position, event }) => ({ position, event }));
 
   const held = () =>
     works
@@ -294,17 +311,57 @@ export function createOperations(options: {
         store().inbox.finishUnread(draw.pick(['payment', 'notification']), draw.pick(known.unread) ?? system.newId()),
     ],
     books: [2, () => createBooks(database).countries({ from: null, to: draw.pick([null, '2000-01-01']) })],
-    lanes: [5, async () => new Set(await store().outbox.holdLanes(token, draw.pick([0, hourMs])))],
-    'release-lanes': [1, () => store().outbox.releaseLanes(token)],
-    owed: [
-      6,
+    hold: [
+      5,
       async () => {
-        const lanes = Array.from({ length: 16 }, (_, lane) => lane).filter(() => draw.chance(0.8));
-        owed = await store().outbox.owed(lanes, draw.pick([0, 0, owed.at(0)?.position ?? 0]), draw.pick([3, 100]));
-        return owed;
+        const reader = cursor();
+        const at = await store().cursors.hold(reader, token, draw.pick([0, hourMs]));
+        if (at !== null) seen.set(reader, { at, events: [] });
+        return at;
       },
     ],
-    forget: [4, () => store().outbox.forget(owed.filter(() => draw.chance(0.7)))],
+    release: [1, () => store().cursors.release(cursor(), token)],
+    look: [
+      6,
+      async () => {
+        const reader = cursor();
+        const { at } = placeOf(reader);
+        const { events } = await store().cursors.look(at, draw.pick([1, 3, 100]));
+        seen.set(reader, { at, events });
+        return plainEvents(events);
+      },
+    ],
+    store: [
+      5,
+      async () => {
+        const reader = cursor();
+        const { at, events } = placeOf(reader);
+        const letters = lettersOf(reader, events);
+        const to = passed(at, events);
+        const xact = await store().cursors.store({ reader, token, from: at, to, letters });
+        if (xact !== null) seen.set(reader, { at: to, events: [] });
+        return xact !== null;
+      },
+    ],
+    locked: [
+      6,
+      () => {
+        const reader = draw.pick(['analytics', 'search.postgres']);
+        return store().cursors.locked(reader, async (locked) => {
+          const { events } = await locked.look(draw.pick([2, 100]));
+          await locked.store(passed(locked.state, events), lettersOf(reader, events));
+          return plainEvents(events);
+        });
+      },
+    ],
+    'count-events': [
+      4,
+      () =>
+        store().cursors.locked('analytics', async ({ transaction, look }) => {
+          const { events } = await look(5);
+          return countEvents(transaction, events);
+        }),
+    ],
     cleanup: [
       2,
       () => {

@@ -1,7 +1,7 @@
 // analytics: analytics.ts adds to it, books.ts reads it.
 
 import type { AnalyticsRow } from '../schema.ts';
-import { bigints, integer, SqlError, text, texts } from '../values.ts';
+import { bigints, integer, SqlError, text, texts, uuids } from '../values.ts';
 import { type Ask, compare, type Row, type Statement } from './statement.ts';
 
 // As PostgreSQL takes and gives a date.
@@ -43,6 +43,14 @@ function* addCounts({ tables, tx }: Ask, values: readonly unknown[]) {
 
 export const analyticsStatements: Readonly<Record<string, Statement>> = {
   'add-counts': addCounts,
+
+  'read-counted-orders': ({ tables, tx }, [ids]) =>
+    uuids(ids).flatMap((id) => {
+      const order = tables.orders.get(tx, id);
+      if (order === null) return [];
+      const { created_at, currency, country, amount } = order;
+      return [{ order_id: id, created_at, currency, country, amount }];
+    }),
 
   'read-books': ({ tables, tx }, [measuresGiven, byCountry, fromGiven, toGiven, limit]) => {
     const measures = new Set(texts(measuresGiven));

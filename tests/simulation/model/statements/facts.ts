@@ -1,24 +1,10 @@
-// events, outbox, relay_lanes and watermarks: events.ts, outbox.ts, and the scan of inbox.ts.
+// events and watermarks: events.ts, and the scan of inbox.ts.
 
-import type { EventRow, LaneRow, OutboxRow, Tables, WatermarkRow } from '../schema.ts';
+import type { EventRow, Tables, WatermarkRow } from '../schema.ts';
 import type { Waiting } from '../table.ts';
 import type { Transaction } from '../transactions.ts';
-import {
-  bigint,
-  bigints,
-  float,
-  integer,
-  integers,
-  type Json,
-  jsons,
-  SqlError,
-  text,
-  texts,
-  times,
-  uuid,
-  uuids,
-} from '../values.ts';
-import { type Ask, compare, equal, type Row, type Statement } from './statement.ts';
+import { float, integer, integers, type Json, jsons, SqlError, text, texts, times, uuids } from '../values.ts';
+import { type Ask, compare, type Row, type Statement } from './statement.ts';
 
 export const factColumns = (e: EventRow): Row => ({
   event_id: e.id,
@@ -32,23 +18,22 @@ export const factColumns = (e: EventRow): Row => ({
   time: e.time,
 });
 
-// The last byte of the order's id, its lower half.
-export const laneOf = (orderId: string): number => Number.parseInt(orderId.slice(-1), 16);
-
 const dataBytesMax = 60_000;
 
 export function* insertFact(
   tables: Tables,
   tx: Transaction,
   data: Json | null,
-  fact: Omit<EventRow, 'data' | 'xid'>,
+  fact: Omit<EventRow, 'data' | 'xid' | 'position'>,
 ): Waiting<void> {
   // No character of UTF-16 needs more than three bytes of UTF-8.
   if (data !== null && data.text.length * 3 > dataBytesMax && Buffer.byteLength(data.text) > dataBytesMax) {
     throw new SqlError('23514', 'new row for relation "events" violates check "data"');
   }
+  // The transaction's id before the number.
   const xid = String(tx.assignXid());
-  yield* tables.events.insert(tx, { ...fact, data: (data?.value ?? null) as EventRow['data'], xid });
+  const position = tables.nextPosition();
+  yield* tables.events.insert(tx, { ...fact, data: (data?.value ?? null) as EventRow['data'], xid, position });
 }
 
 function* appendFacts({ tables, tx }: Ask, values: readonly unknown[]) {
@@ -66,6 +51,7 @@ function* appendFacts({ tables, tx }: Ask, values: readonly unknown[]) {
     times(values[8]),
   ];
   const facts = ids.map((id, i) => ({
+    i,
     id,
     order_id: orders[i] as string,
     version: versions[i] as number,
@@ -75,12 +61,8 @@ function* appendFacts({ tables, tx }: Ask, values: readonly unknown[]) {
     traceparent: parents[i] as string | null,
     time: moments[i] as Date,
   }));
-  for (const [i, fact] of facts.entries()) yield* insertFact(tables, tx, data[i] ?? null, fact);
   facts.sort((one, other) => compare(one.order_id, other.order_id) || one.version - other.version);
-  for (const { id, order_id, version } of facts) {
-    const owed = { order_id, version, event_id: id, lane: laneOf(order_id) };
-    yield* tables.outbox.insert(tx, { ...owed, position: tables.nextPosition() });
-  }
+  for (const { i, ...fact } of facts) yield* insertFact(tables, tx, data[i] ?? null, fact);
   return [];
 }
 
@@ -123,64 +105,11 @@ const scanMissed: Statement = (ask, [consumerGiven, typeGiven, fromGiven, olderT
   ];
 };
 
-const isLeaseOver = ({ lease_until }: LaneRow, nowMs: number) => Number(lease_until) <= nowMs;
-
 export const factStatements: Readonly<Record<string, Statement>> = {
   'append-facts': appendFacts,
 
   'read-known-facts': ({ tables, tx }, [ids]) =>
     [...new Set(uuids(ids))].filter((id) => tables.events.get(tx, id) !== null).map((id) => ({ id })),
-
-  'hold-lanes': function* ({ tables, tx, nowMs }, [tokenGiven, leaseMs]) {
-    const token = uuid(tokenGiven);
-    const free = [...tables.relayLanes.all(tx)].filter(
-      (found) =>
-        (equal(found.row.token, token) || isLeaseOver(found.row, nowMs())) && tables.relayLanes.tryLock(tx, found),
-    );
-    const lease_until = new Date(nowMs() + float(leaseMs));
-    const to = (lane: LaneRow) => ({ ...lane, token, lease_until });
-    const held = yield* tables.relayLanes.change(
-      tx,
-      free.map((found) => ({ found, where: () => true, to })),
-    );
-    return held.map(({ lane }) => ({ lane }));
-  },
-
-  'release-lanes': function* ({ tables, tx }, [tokenGiven]) {
-    const token = uuid(tokenGiven);
-    const where = (lane: LaneRow) => equal(lane.token, token);
-    const to = (lane: LaneRow) => ({ ...lane, token: null, lease_until: -Infinity });
-    yield* tables.relayLanes.change(
-      tx,
-      [...tables.relayLanes.all(tx)].map((found) => ({ found, where, to })),
-    );
-    return [];
-  },
-
-  'read-owed': ({ tables, tx }, [floorGiven, lanesGiven, limitGiven]) => {
-    const [floor, lanes, limit] = [bigint(floorGiven), new Set(integers(lanesGiven)), integer(limitGiven)];
-    const rows: Row[] = [];
-    // Positions are given in the order of insertion, which is the order of the table.
-    for (const { row: owed } of tables.outbox.all(tx)) {
-      if (rows.length >= limit) break;
-      if (owed.position <= floor || !lanes.has(owed.lane)) continue;
-      const isBehind = ({ row }: { row: OutboxRow }) => row.position <= floor;
-      if (tables.outbox.findAll(tx, 'order', owed.order_id).some(isBehind)) continue;
-      const event = tables.events.get(tx, owed.event_id);
-      if (event !== null) rows.push({ position: owed.position, ...factColumns(event) });
-    }
-    return rows;
-  },
-
-  'forget-owed': function* ({ tables, tx }, [positions]) {
-    const changes = [...new Set(bigints(positions))].map((position) => ({
-      found: tables.outbox.find(tx, String(position)),
-      where: () => true,
-      to: () => null,
-    }));
-    yield* tables.outbox.change(tx, changes);
-    return [];
-  },
 
   'scan-missed': scanMissed,
 

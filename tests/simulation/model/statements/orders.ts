@@ -2,7 +2,7 @@
 
 import { type EffectColumns, noEffects, type OrderRow } from '../schema.ts';
 import { bigints, byteses, integers, jsons, text, texts, times, uuid, uuids } from '../values.ts';
-import { factColumns, insertFact, laneOf } from './facts.ts';
+import { factColumns, insertFact } from './facts.ts';
 import { type Ask, compare, equal, ones, type Row, type Statement } from './statement.ts';
 
 export const orderColumns = (o: OrderRow): Row => ({
@@ -101,11 +101,6 @@ function* acceptOrders({ tables, tx }: Ask, values: readonly unknown[]) {
 
   // One order that is in the request twice would have its fact twice.
   const placed = requests.filter(({ id }) => orderIds.has(id));
-  // PostgreSQL runs the parts of WITH that nobody reads from the last to the first.
-  for (const { i, id } of placed) {
-    const owed = { order_id: id, version: 1, event_id: eventIds[i] as string, lane: laneOf(id) };
-    yield* tables.outbox.insert(tx, { ...owed, position: tables.nextPosition() });
-  }
   for (const { i, id, created_at } of placed) {
     yield* insertFact(tables, tx, data[i] ?? null, {
       id: eventIds[i] as string,
@@ -246,8 +241,6 @@ export const orderStatements: Readonly<Record<string, Statement>> = {
     found.sort((one, other) => compare(one.order.row.id, other.order.row.id));
     return found.filter(({ order }) => ask.tables.orders.tryLock(ask.tx, order)).map(({ row }) => row());
   },
-
-  'read-facts': (ask, values) => factsOfKeys(ask, values).map(({ row }) => row()),
 
   'update-orders': updateOrders,
 
