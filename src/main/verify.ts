@@ -87,7 +87,7 @@ async function open(config: Config): Promise<Database> {
 
 export async function verify(
   database: Database,
-  config: Pick<Config, 'worker' | 'retention'>,
+  config: Pick<Config, 'worker' | 'retention' | 'search'>,
   { since, ledgerUrl }: VerifyOptions,
   { system, signal, progress }: Surroundings,
 ): Promise<Verdict> {
@@ -144,7 +144,9 @@ export async function verify(
   }
   await booksOfDays();
   await all('keys', rows.keys(since));
-  await all('debts', rows.debts(first));
+  for (const reader of ['relay', 'analytics', `search.${config.search.engine}`]) {
+    await all('debts', rows.unread(reader, first));
+  }
   await all('rows', rows.deliveries(first));
   await all('rows', rows.letters(since));
   tell(null, 0);

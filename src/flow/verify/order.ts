@@ -8,7 +8,7 @@
 
 import { keyOfEffect } from '../../domain/effects.ts';
 import { isUnderWay } from '../../domain/order-machine.ts';
-import { coreConsumers } from '../subscriptions.ts';
+import { coreConsumers, projections } from '../subscriptions.ts';
 import { type Finding, overdueMs, type PromiseName } from './promises.ts';
 import type { SeenFact, SeenOrder } from './seen-order.ts';
 import { createStories } from './story.ts';
@@ -136,7 +136,8 @@ export function createOrderJudge(options: {
         }
       }
     }
-    for (const letter of open) {
+    // An event that a projection gave up has no delivery, but a place that its cursor has passed.
+    for (const letter of open.filter(({ consumer }) => !projected.includes(consumer))) {
       const isThere = order.facts.some(
         ({ id, deliveries }) =>
           id === letter.deliveryId && deliveries.some(({ consumer }) => consumer === letter.consumer),
@@ -186,6 +187,8 @@ export function createOrderJudge(options: {
     }
   }
 }
+
+const projected: readonly string[] = projections.map(({ consumer }) => consumer);
 
 type Find = (promise: PromiseName, what: string) => void;
 

@@ -103,7 +103,7 @@ export const promises = {
   },
   'late deliveries': {
     ...later,
-    promise: 'a fact reaches every consumer within minutes',
+    promise: 'a fact reaches every consumer and every reader of the log within minutes',
     remedy: 'Is a worker of that consumer running? Nothing is lost: it fetches the fact when it is.',
   },
   'late work': {

@@ -1,4 +1,4 @@
-// What `verify` reads beside the orders: keys, debts to the bus, deliveries and letters, which may lack their
+// What `verify` reads beside the orders: keys, what readers have not read, deliveries and letters, which may lack their
 // order or fact, and how far each consumer is.
 //
 // Promises: as verify.ts: short statements, no lock, flat memory. Each looks at a part of one table and
@@ -79,27 +79,31 @@ export function createVerifyRows(database: Database) {
     }
   }
 
-  // What lies behind the relay's cursor, by position: after an outage of the bus there may be millions.
-  async function* debts(afterOrder: string): AsyncGenerator<Part> {
+  // What a reader has not handled, by position: after an outage of the bus there may be millions.
+  async function* unread(reader: string, afterOrder: string): AsyncGenerator<Part> {
+    const [promise, said] =
+      reader === 'relay'
+        ? ['late publishing', 'is owed to the bus for']
+        : ['late deliveries', `is not read by ${reader.split('.')[0]} for`];
     for (let after = 0; ; ) {
       const rows = await read<{ seen: number; bad: Bad[] | null; last: number | null }>(
-        `/* verify-debts */ WITH part AS MATERIALIZED (
+        `/* verify-unread */ WITH part AS MATERIALIZED (
            SELECT e.* FROM cursors c, LATERAL (
              (SELECT e.position, e.order_id, e.version, e.type, extract(epoch FROM statement_timestamp() - e.time) * 1000 AS age_ms
-              FROM events e WHERE e.position > greatest(c.read_to, $1) AND e.order_id > $2 ORDER BY e.position LIMIT ${partRows})
+              FROM events e WHERE e.position > greatest(c.read_to, $2) AND e.order_id > $3 ORDER BY e.position LIMIT ${partRows})
              UNION ALL
              (SELECT e.position, e.order_id, e.version, e.type, extract(epoch FROM statement_timestamp() - e.time) * 1000
               FROM unnest(c.gaps) AS gap JOIN events e ON e.position >= lower(gap) AND e.position < upper(gap)
-              WHERE e.position > $1 AND e.order_id > $2 ORDER BY e.position LIMIT ${partRows})
+              WHERE e.position > $2 AND e.order_id > $3 ORDER BY e.position LIMIT ${partRows})
              ORDER BY position LIMIT ${partRows}
-           ) AS e WHERE c.reader = 'relay'
+           ) AS e WHERE c.reader = $1
          ), bad AS (
-           SELECT 'late publishing' AS promise, order_id AS subject,
-                  type || ' (version ' || version || ') is owed to the bus for ' || round(age_ms / 60000) || ' minutes' AS what
+           SELECT $4::text AS promise, order_id AS subject,
+                  type || ' (version ' || version || ') ' || $5::text || ' ' || round(age_ms / 60000) || ' minutes' AS what
            FROM part WHERE age_ms > ${overdueMs}
          )
          SELECT (SELECT count(*)::integer FROM part) AS seen, ${gathered}, (SELECT max(position) FROM part) AS last`,
-        [after, afterOrder],
+        [reader, after, afterOrder, promise, said],
       );
       const row = rows[0];
       if (row === undefined) return;
@@ -173,5 +177,5 @@ export function createVerifyRows(database: Database) {
     }
   }
 
-  return { marks, estimate, keys, debts, deliveries, letters };
+  return { marks, estimate, keys, unread, deliveries, letters };
 }
