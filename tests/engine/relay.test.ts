@@ -1,256 +1,240 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Message, Outbox, Owed } from '../../src/engine/ports.ts';
+import type { Message } from '../../src/engine/ports.ts';
 import { createRelay } from '../../src/engine/relay.ts';
+import { createEventLog, eventAt } from '../support/event-log.ts';
 import { createMemoryLog } from '../support/silent-log.ts';
 import { createVirtualSystem } from '../support/virtual-system.ts';
 
-function owedAt(position: number, subject: string, version: number): Owed {
-  const id = `00000000-0000-7000-8000-${String(position).padStart(12, '0')}`;
-  const time = new Date('2026-11-21T07:00:00.000Z');
-  const fact = { id, type: 'OrderCreatedV1', subject, version, time, correlationId: 'c-1', data: {} };
-  return { position, fact: { ...fact, causationId: null, traceparent: null } };
-}
-
-// A table of what is owed that keeps the promise of its port, and a bus that keeps what it got. `story`
-// is everything that happened, in order.
-function setUp(rows: Owed[] = []) {
+// An event log with its cursor, and a bus that keeps what it got; `log.story` is everything that happened, in order.
+function setUp({ isShared = true } = {}) {
   const system = createVirtualSystem();
-  const log = createMemoryLog();
-  const story: string[] = [];
+  const complaints = createMemoryLog();
+  const log = createEventLog(system);
   const world = {
-    rows,
-    lanes: [0, 1] as readonly number[],
-    // Set by a test to make the outside fail or dawdle.
+    // Set by a test to make the bus fail or dawdle.
     publish: async (_messages: readonly Message[], _signal: AbortSignal) => {},
-    forget: async () => {},
-    read: async () => {},
-  };
-  const outbox: Outbox = {
-    holdLanes: async () => {
-      story.push('hold');
-      return world.lanes;
-    },
-    releaseLanes: async () => void story.push('release'),
-    owed: async (_lanes, floor, limit) => {
-      await world.read();
-      story.push(`read behind ${floor}`);
-      const isBlocked = ({ fact }: Owed) =>
-        world.rows.some(
-          (row) => row.fact.subject === fact.subject && row.fact.version < fact.version && row.position <= floor,
-        );
-      return world.rows
-        .filter((row) => row.position > floor && !isBlocked(row))
-        .sort((one, other) => one.position - other.position)
-        .slice(0, limit);
-    },
-    forget: async (owed) => {
-      await world.forget();
-      world.rows = world.rows.filter((row) => !owed.includes(row));
-      story.push(`forget ${owed.map((row) => row.position).join(' ')}`);
-    },
   };
   const sequenceOf = (message: Message) => Number(JSON.parse(message.body.toString()).sequence);
   const relay = () =>
     createRelay({
-      outbox,
+      cursors: log.cursors,
       bus: {
         publish: async (messages, signal) => {
           await world.publish(messages, signal);
-          story.push(`publish ${messages.map((message) => `${message.key}.${sequenceOf(message)}`).join(' ')}`);
+          log.story.push(`publish ${messages.map((one) => `${one.key}.${sequenceOf(one)}`).join(' ')}`);
         },
       },
-      streamOf: () => 'orders.events.v1',
+      isShared,
+      streamOf: (type) => `stream of ${type}`,
       system,
-      log,
+      log: complaints,
     });
   const published = () =>
-    story.filter((line) => line.startsWith('publish ')).flatMap((line) => line.slice('publish '.length).split(' '));
-  return { system, log, story, world, relay, published };
+    log.story.filter((line) => line.startsWith('publish ')).flatMap((line) => line.slice('publish '.length).split(' '));
+  return { system, log, world, relay, published, complaints };
 }
 
+async function runFor(one: ReturnType<ReturnType<typeof setUp>['relay']>, pass: () => Promise<void>): Promise<void> {
+  const stopping = new AbortController();
+  const running = one.run(stopping.signal);
+  await pass();
+  stopping.abort();
+  await running;
+}
+
+const untilAborted = (_: unknown, signal: AbortSignal) =>
+  new Promise<void>((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+
 describe('the relay', { timeout: 20_000 }, () => {
-  it('forgets what is owed only after the bus has it', async () => {
-    const { relay, story } = setUp([owedAt(1, 'a', 1), owedAt(2, 'b', 1)]);
+  it('moves its cursor only after the bus has the events', async () => {
+    const { relay, log } = setUp();
+    log.commit(eventAt(1, 'a', 1), eventAt(2, 'b', 1));
     assert.equal(await relay().runOnce(), 2);
-    assert.deepEqual(story, ['hold', 'read behind -1', 'publish a.1 b.1', 'forget 1 2']);
+    assert.deepEqual(log.story, ['hold', 'look behind 0', 'publish a.1 b.1', 'store 2 {}']);
   });
 
-  it('keeps everything owed when the bus refuses, and publishes it later', async () => {
-    const { relay, world, system, story, published, log } = setUp([owedAt(1, 'a', 1), owedAt(2, 'a', 2)]);
+  it('publishes whatever it is, to the stream of its name', async () => {
+    const { relay, log, world } = setUp();
+    const streams: string[] = [];
+    world.publish = async (messages) => void streams.push(...messages.map((message) => message.stream));
+    log.commit({ ...eventAt(1, 'a', 1), type: 'SomethingNewV7' });
+    assert.equal(await relay().runOnce(), 1);
+    assert.deepEqual(streams, ['stream of SomethingNewV7']);
+  });
+
+  it('keeps its place when the bus refuses, and publishes everything later', async () => {
+    const { relay, log, world, system, published, complaints } = setUp();
+    log.commit(eventAt(1, 'a', 1), eventAt(2, 'a', 2));
     let tries = 0;
     world.publish = async () => {
       tries += 1;
       if (tries <= 3) throw new Error('the bus is away');
     };
-    const stopping = new AbortController();
-    const running = relay().run(stopping.signal);
-    await system.advance(1_000);
-    stopping.abort();
-    await running;
+    await runFor(relay(), () => system.advance(1_000));
     assert.deepEqual(published(), ['a.1', 'a.2']);
-    assert.equal(story.filter((line) => line.startsWith('forget')).length, 1);
-    assert.equal(log.lines.filter((line) => line.startsWith('warn')).length, 3);
+    assert.equal(complaints.lines.filter((line) => line.startsWith('warn')).length, 3);
   });
 
-  it('publishes again after a crash between publishing and forgetting', async () => {
-    const { relay, world, published } = setUp([owedAt(1, 'a', 1)]);
-    world.forget = async () => {
-      throw new Error('the process dies');
+  it('lets another relay try while the bus refuses it', async () => {
+    const { relay, log, world, system, published } = setUp();
+    log.commit(eventAt(1, 'a', 1));
+    world.publish = async () => {
+      throw new Error('the bus cannot be reached from here');
     };
+    const [stuck, other] = [relay(), relay()];
+    await runFor(stuck, async () => {
+      await system.advance(10);
+      world.publish = async () => {};
+      await other.runOnce();
+    });
+    assert.deepEqual(published(), ['a.1']);
+  });
+
+  it('publishes again after a crash between publishing and storing', async () => {
+    const { relay, log, published } = setUp();
+    log.commit(eventAt(1, 'a', 1));
+    const { store } = log.cursors;
+    log.cursors.store = () => Promise.reject(new Error('the process dies'));
     await assert.rejects(relay().runOnce(), /dies/);
-    world.forget = async () => {};
+    log.cursors.store = store;
+    log.endLease();
     await relay().runOnce();
     assert.deepEqual(published(), ['a.1', 'a.1']);
-    assert.equal(world.rows.length, 0);
+    assert.equal(log.state().readTo, 1);
   });
 
-  it('brings a fact that was committed late below its floor within seconds, in the order of its subject', async () => {
-    const late = owedAt(5, 'a', 1);
-    const { relay, world, system, published } = setUp([owedAt(6, 'b', 1)]);
-    const stopping = new AbortController();
-    const running = relay().run(stopping.signal);
-    await system.advance(400);
-    world.rows.push(late, owedAt(7, 'a', 2), owedAt(8, 'c', 1));
-    await system.advance(100);
-    assert.deepEqual(published(), ['b.1', 'c.1'], 'a later version waits for an earlier one that is still owed');
-    await system.advance(2_100);
-    stopping.abort();
-    await running;
-    assert.deepEqual(published(), ['b.1', 'c.1', 'a.1', 'a.2']);
+  it('brings an event that was committed late, and never before an earlier one of its subject', async () => {
+    const { relay, log, system, published } = setUp();
+    const late = log.begin();
+    log.commit(eventAt(6, 'b', 1));
+    await runFor(relay(), async () => {
+      await system.advance(400);
+      late.end();
+      log.commit(eventAt(5, 'a', 1), eventAt(7, 'a', 2), eventAt(8, 'c', 1));
+      await system.advance(20);
+    });
+    assert.deepEqual(published(), ['b.1', 'a.1', 'a.2', 'c.1']);
   });
 
-  it('brings a fact that was committed a moment late without starting over', async () => {
-    const { relay, world, system, published } = setUp([owedAt(6, 'b', 1)]);
-    const stopping = new AbortController();
-    const running = relay().run(stopping.signal);
-    await system.advance(100);
-    world.rows.push(owedAt(5, 'a', 1));
-    await system.advance(50);
-    stopping.abort();
-    await running;
-    assert.deepEqual(published(), ['b.1', 'a.1']);
+  it('stores its place at most four times a second, and what is left within a quarter', async () => {
+    const { relay, log, system } = setUp();
+    const stores = () => log.story.filter((line) => line.startsWith('store'));
+    await runFor(relay(), async () => {
+      for (let position = 1; position <= 100; position += 1) {
+        log.commit(eventAt(position, 's', position));
+        await system.advance(10);
+      }
+      assert.ok(stores().length <= 5, stores().join());
+      await system.advance(250);
+      assert.equal(log.state().readTo, 100);
+    });
   });
 
-  it('walks only what lies behind its floor, and starts over every few seconds', async () => {
-    const { relay, system, story } = setUp([owedAt(41, 'a', 1)]);
-    const stopping = new AbortController();
-    const running = relay().run(stopping.signal);
-    await system.advance(300);
-    const before = story.length;
-    await system.advance(2_700);
-    stopping.abort();
-    await running;
-    const reads = story.slice(before).filter((line) => line.startsWith('read'));
-    assert.equal(reads.filter((line) => line === 'read behind -1').length, 1);
-    assert.ok(reads.filter((line) => line === 'read behind 41').length > 50);
+  it('looks every few milliseconds where others write too, and rarely where nobody else does', async () => {
+    const looksOf = async (isShared: boolean) => {
+      const { relay, log, system } = setUp({ isShared });
+      await runFor(relay(), () => system.advance(1_500));
+      return log.story.filter((line) => line.startsWith('look')).length;
+    };
+    assert.ok((await looksOf(true)) >= 80);
+    assert.ok((await looksOf(false)) <= 4);
   });
 
-  it('starts over when it is given more lanes, for they bring older debts', async () => {
-    const { relay, world, system, story } = setUp([owedAt(10, 'a', 1)]);
-    const one = relay();
-    await one.runOnce();
-    world.lanes = [0, 1, 2];
-    world.rows.push(owedAt(3, 'b', 1));
-    await system.advance(1_700);
-    await one.runOnce();
-    assert.deepEqual(story.slice(-4), ['hold', 'read behind -1', 'publish b.1', 'forget 3']);
+  it('renews its lease every third of it, not with every round', async () => {
+    const { relay, log, system } = setUp();
+    await runFor(relay(), () => system.advance(5_000));
+    assert.equal(log.story.filter((line) => line === 'hold').length, 3);
   });
 
-  it('starts over when it is given other lanes, as many as before', async () => {
-    const { relay, world, system, story } = setUp([owedAt(10, 'a', 1)]);
-    const one = relay();
-    await one.runOnce();
-    world.lanes = world.lanes.map((lane) => lane + 1);
-    world.rows.push(owedAt(3, 'b', 1));
-    await system.advance(1_700);
-    await one.runOnce();
-    assert.deepEqual(story.slice(-4), ['hold', 'read behind -1', 'publish b.1', 'forget 3']);
-  });
-
-  it('renews its lanes every third of their lease, not with every round', async () => {
-    const { relay, system, story } = setUp();
-    const stopping = new AbortController();
-    const running = relay().run(stopping.signal);
-    await system.advance(5_000);
-    stopping.abort();
-    await running;
-    assert.equal(story.filter((line) => line === 'hold').length, 3);
-  });
-
-  it('reads nothing and publishes nothing while it holds no lane', async () => {
-    const { relay, world, story } = setUp([owedAt(1, 'a', 1)]);
-    world.lanes = [];
+  it('reads nothing and publishes nothing while another one has the lease', async () => {
+    const { relay, log } = setUp();
+    log.commit(eventAt(1, 'a', 1));
+    await relay().runOnce();
+    log.commit(eventAt(2, 'a', 2));
+    const before = log.story.length;
     assert.equal(await relay().runOnce(), 0);
-    assert.deepEqual(story, ['hold']);
+    assert.deepEqual(log.story.slice(before), ['hold']);
+  });
+
+  it('does not ask for the lease with every commit while it stands by', async () => {
+    const { relay, log, system } = setUp();
+    await relay().runOnce();
+    const standby = relay();
+    const before = log.story.length;
+    await runFor(standby, async () => {
+      for (let count = 0; count < 100; count += 1) {
+        standby.wake();
+        await system.advance(10);
+      }
+    });
+    assert.ok(log.story.slice(before).filter((line) => line === 'hold').length <= 2);
   });
 
   it('publishes nothing when it froze past its lease on the way', async () => {
-    const { relay, world, system, story } = setUp([owedAt(1, 'a', 1)]);
-    world.read = () => system.advance(5_001);
-    await assert.rejects(relay().runOnce(), /lanes were lost/);
-    assert.deepEqual(
-      story.filter((line) => /publish|forget/.test(line)),
-      [],
-    );
+    const { relay, log, system } = setUp();
+    log.commit(eventAt(1, 'a', 1));
+    const { look } = log.cursors;
+    log.cursors.look = async (...asked) => {
+      const seen = await look(...asked);
+      await system.advance(5_001);
+      return seen;
+    };
+    await assert.rejects(relay().runOnce(), /ran out/);
+    assert.ok(!log.story.some((line) => /publish|store/.test(line)));
   });
 
-  it('gives a publish up when its lease on the lanes runs out', async () => {
-    const { relay, world, system, story } = setUp([owedAt(1, 'a', 1)]);
-    world.publish = (_, signal) =>
-      new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
-    const round = assert.rejects(relay().runOnce(), /lease on the lanes ran out/);
+  it('gives a publish up when its lease runs out', async () => {
+    const { relay, log, world, system } = setUp();
+    log.commit(eventAt(1, 'a', 1));
+    world.publish = untilAborted;
+    const round = assert.rejects(relay().runOnce(), /ran out/);
     await system.advance(5_000);
     await round;
-    assert.ok(!story.some((line) => line.startsWith('forget')));
+    assert.ok(!log.story.some((line) => line.startsWith('store')));
   });
 
   it('is woken by a commit of its own process without waiting for its poll', async () => {
-    const { relay, world, system, published } = setUp();
+    const { relay, log, system, published } = setUp({ isShared: false });
     const one = relay();
-    const stopping = new AbortController();
-    const running = one.run(stopping.signal);
-    await system.calm();
-    world.rows.push(owedAt(1, 'a', 1));
-    one.wake();
-    await system.calm();
-    assert.deepEqual(published(), ['a.1']);
-    assert.equal(system.monotonicMs(), 0);
-    stopping.abort();
-    await running;
+    await runFor(one, async () => {
+      await system.calm();
+      log.commit(eventAt(1, 'a', 1));
+      one.wake();
+      await system.calm();
+      assert.deepEqual(published(), ['a.1']);
+      assert.equal(system.monotonicMs(), 0);
+    });
   });
 
   it('does not sleep over a wake that came while it was busy', async () => {
-    const { relay, world, system, published } = setUp();
+    const { relay, log, system, published } = setUp({ isShared: false });
     const one = relay();
-    let reads = 0;
-    world.read = async () => {
-      reads += 1;
-      if (reads !== 1) return;
+    const { look } = log.cursors;
+    log.cursors.look = async (...asked) => {
+      const seen = await look(...asked);
+      log.cursors.look = look;
       // Committed just after this round's snapshot.
-      queueMicrotask(() => {
-        world.rows.push(owedAt(1, 'a', 1));
-        one.wake();
-      });
-      world.rows = [];
+      log.commit(eventAt(1, 'a', 1));
+      one.wake();
+      return seen;
     };
-    const stopping = new AbortController();
-    const running = one.run(stopping.signal);
-    await system.advance(5);
+    await runFor(one, () => system.advance(5));
     assert.deepEqual(published(), ['a.1']);
-    stopping.abort();
-    await running;
   });
 
-  it('gives its lanes back when it is stopped, also while the bus is away', async () => {
-    const { relay, world, system, story } = setUp([owedAt(1, 'a', 1)]);
-    world.publish = (_, signal) =>
-      new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
-    const stopping = new AbortController();
-    const running = relay().run(stopping.signal);
-    await system.calm();
-    stopping.abort();
-    await running;
-    assert.equal(story.at(-1), 'release');
+  it('stores its place and gives the lease back when it is stopped, also while the bus is away', async () => {
+    const { relay, log, world, system } = setUp();
+    log.commit(eventAt(1, 'a', 1));
+    const one = relay();
+    await runFor(one, async () => {
+      await system.advance(10);
+      log.commit(eventAt(2, 'a', 2));
+      await system.advance(20);
+      world.publish = untilAborted;
+      log.commit(eventAt(3, 'a', 3));
+      await system.advance(20);
+    });
+    assert.deepEqual(log.story.slice(-2), ['store 2 {}', 'release']);
   });
 });
