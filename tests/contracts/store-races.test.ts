@@ -10,10 +10,12 @@ import type { ClaimAnswer, Flush, Message, Outbox, SettleAnswer, Step } from '..
 import { createRelay } from '../../src/engine/relay.ts';
 import type { OrderChange, OrderRecord } from '../../src/flow/ports.ts';
 import type { OrderClaim, OrderWork } from '../../src/io/postgres/claim.ts';
+import { createCursors } from '../../src/io/postgres/cursors.ts';
 import type { Database } from '../../src/io/postgres/database.ts';
 import { failureOf, GuardMissedError } from '../../src/io/postgres/errors.ts';
 import type { OrderSettle } from '../../src/io/postgres/settle.ts';
 import { createSystem } from '../../src/io/system.ts';
+import { createAnalyticsReader } from '../../src/main/projections.ts';
 import type { Postgres } from '../support/postgres.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { answersOf, authorized, booked, connect, createStore, type Store, startServer } from '../support/store.ts';
@@ -532,7 +534,7 @@ describe('two relays', { timeout: 90_000 }, () => {
   });
 });
 
-describe('facts that two workers count at once', { timeout: 60_000 }, () => {
+describe('events that two readers count at once', { timeout: 60_000 }, () => {
   const linesOf = async (createdAt: Date) =>
     (
       await one.sql<{ country: string; count: number }>(
@@ -540,63 +542,44 @@ describe('facts that two workers count at once', { timeout: 60_000 }, () => {
         [createdAt.toISOString().slice(0, 10)],
       )
     ).map(({ country, count }) => `${country} ${count}`);
+  const newReader = () => createAnalyticsReader({ cursors: one.cursors, system, log: silentLog });
 
-  it('are counted once by two workers that have both found them uncounted', async () => {
+  it('are counted by the one that holds the cursor, and the other one waits for nothing', async () => {
     const createdAt = new Date('2001-02-01T12:00:00Z');
-    const { order, eventId } = await one.placed({ createdAt });
+    await one.placed({ createdAt });
     const first = await stranger();
-    await first.query(
-      `INSERT INTO deliveries (event_id, consumer, order_id, state, token, epoch, attempt, takeovers)
-       VALUES ($1, 'analytics', $2, 'done', $3, 0, 1, 0)`,
-      [eventId, order.id, system.newToken()],
-    );
-    const request = one.claimOf('analytics', eventId);
-    const late = one.claim([request]).catch((error) => error);
-    await waitingForLock(1);
-    await first.end('COMMIT');
-    assert.ok((await late) instanceof GuardMissedError);
+    await first.query(`SELECT FROM cursors WHERE reader = 'analytics' FOR NO KEY UPDATE`);
+    assert.equal(await newReader().runOnce(), 0);
     assert.deepEqual(await linesOf(createdAt), []);
-    assert.deepEqual(answersOf(await one.claim([request])), ['duplicate']);
+    // As if it had counted them: what it has passed is nobody's any more.
+    await first.query(`UPDATE cursors SET read_to = (SELECT max(position) FROM events) WHERE reader = 'analytics'`);
+    await first.end('COMMIT');
+    assert.equal(await newReader().runOnce(), 0);
+    assert.deepEqual(await linesOf(createdAt), []);
+    await one.placed({ createdAt });
+    assert.equal(await newReader().runOnce(), 1);
+    assert.deepEqual(await linesOf(createdAt), ['US 1']);
   });
 
-  it('are claimed in one order, and never in a circle', async () => {
-    const placed = await Promise.all([1, 2].map(() => one.placed({ createdAt: new Date('2001-02-02T12:00:00Z') })));
-    const [low = '', high = ''] = placed.map(({ eventId }) => eventId).sort();
-    const first = await stranger();
-    const deliver = (eventId: string) =>
-      first.query(
-        `INSERT INTO deliveries (event_id, consumer, state, epoch, attempt, takeovers)
-         VALUES ($1, 'analytics', 'done', 0, 1, 0)`,
-        [eventId],
-      );
-    await deliver(low);
-    const late = one.claim([high, low].map((id) => one.claimOf('analytics', id)));
-    await waitingForLock(1);
-    // Whoever waits for the low one holds nothing that somebody may want who has it.
-    await first.query(`SET LOCAL lock_timeout = '2s'`);
-    await deliver(high);
-    await first.end('ROLLBACK');
-    assert.deepEqual(answersOf(await late), ['done', 'done']);
-  });
-
-  it("wait for each other's lines in one order, and never in a circle", async () => {
-    const createdAt = new Date('2001-02-03T12:00:00Z');
-    const countries = ['US', 'DE'];
-    const round = async () => {
-      const placed = await Promise.all(countries.map((country) => one.placed({ createdAt, country })));
-      return placed.map(({ eventId }) => one.claimOf('analytics', eventId));
+  it('are not counted twice where the answer to the commit was lost', async () => {
+    const createdAt = new Date('2001-02-02T12:00:00Z');
+    await one.placed({ createdAt });
+    const { database } = one;
+    const losing: Database = {
+      ...database,
+      transaction: async (work, options) => {
+        await database.transaction(work, options);
+        throw new Error('Connection terminated');
+      },
     };
-    await one.claim(await round());
-    const first = await stranger();
-    const hold = (country: string) =>
-      first.query('SELECT 1 FROM analytics WHERE day = $1 AND country = $2 FOR UPDATE', ['2001-02-03', country]);
-    await hold('DE');
-    const late = one.claim(await round());
-    await waitingForLock(1);
-    await first.query(`SET LOCAL lock_timeout = '2s'`);
-    await hold('US');
-    await first.end();
-    assert.deepEqual(answersOf(await late), ['done', 'done']);
-    assert.deepEqual(await linesOf(createdAt), ['DE 2', 'US 2']);
+    const reader = createAnalyticsReader({
+      cursors: createCursors({ database: losing, system }),
+      system,
+      log: silentLog,
+    });
+    await assert.rejects(reader.runOnce(), /terminated/);
+    assert.deepEqual(await linesOf(createdAt), ['US 1']);
+    assert.equal(await newReader().runOnce(), 0);
+    assert.deepEqual(await linesOf(createdAt), ['US 1']);
   });
 });
