@@ -14,9 +14,6 @@ const readingMs = 20_000;
 // The largest message that is read; of a larger one a byte more is kept, so that it stays too large.
 const messageBytesMax = 65_536;
 
-// Whose effect is in the database alone, in the transaction of the claim.
-const endsAtClaim: ReadonlySet<string> = new Set(['analytics']);
-
 type Say = (sentence: string) => void;
 
 // A claim takes what is due, under a new token of its own, and counts either an attempt or a takeover.
@@ -24,10 +21,8 @@ function lookAtClaim(move: Moved<DeliveryRow>, after: DeliveryRow, say: Say, { t
   const nowMs = settings.epochMs + move.atMs;
   const { before, process } = move;
   const name = `${after.consumer} of ${after.event_id}`;
-  const runs = after.state === 'running' || after.state === 'done' ? 1 : 0;
-  const isEnd = after.state === 'done' && endsAtClaim.has(after.consumer);
-  if (!isEnd && !['running', 'waiting', 'skipped'].includes(after.state))
-    say(`${name} was claimed and is ${after.state}`);
+  const runs = after.state === 'running' ? 1 : 0;
+  if (!['running', 'waiting', 'skipped'].includes(after.state)) say(`${name} was claimed and is ${after.state}`);
   if (after.token !== null && tokens.get(after.token)?.process !== process)
     say(`${name} was claimed in a foreign name`);
   if (before === null) {

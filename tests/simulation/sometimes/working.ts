@@ -102,16 +102,18 @@ export const working: readonly Sometimes[] = [
     'The database gives one up for another.',
     ({ what, code }) => what === 'database-error' && ['40P01', '40001', '55P03', '57014'].includes(code ?? ''),
   ),
-  {
-    name: 'counted fact redelivered',
-    sentence: 'A fact that is in the books comes again, and is not added again.',
-    count: ({ ended }) => ended.filter(({ consumer, end }) => consumer === 'analytics' && end === 'duplicate').length,
-  },
   ofNotes(
-    'lost answer of the books found by their receipt',
-    'Facts are counted, the answer is lost, the identical write follows.',
-    (note, evidence) => note.what === 'answer-lost' && note.label === 'COMMIT of read-facts' && livedOn(note, evidence),
+    'lost answer of the books found by their cursor',
+    'Facts are counted, the answer is lost, and the next look is behind them.',
+    (note, evidence) =>
+      note.what === 'answer-lost' && note.label === 'COMMIT of lock-cursor' && livedOn(note, evidence),
   ),
+  {
+    name: 'document brought twice',
+    sentence: 'Documents are brought, and their cursor is not stored: they are brought again.',
+    count: ({ orders, ledger }) =>
+      [...orders.values()].filter(({ id }) => ledger.broughtOf(id).some(({ isStored }) => !isStored)).length,
+  },
   {
     name: 'replay answered',
     sentence: 'A repeated request gets its first answer again.',
