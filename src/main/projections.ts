@@ -18,8 +18,8 @@ import { failureOf } from '../io/postgres/errors.ts';
 const batchMax = 500;
 // The bus wakes a reader; this is for what the bus loses.
 const pollMs = 1_000;
-// Longer than a call that hangs until its timeout may take, and than the next one.
-const leaseMs = (timeoutMs: number) => Math.max(30_000, 3 * timeoutMs);
+// Twice the time of a call that hangs until its timeout, and as long as others wait for a reader that died.
+const leaseMs = (timeoutMs: number) => Math.max(5_000, 3 * timeoutMs);
 
 type Surroundings = {
   readonly cursors: Cursors<Query>;

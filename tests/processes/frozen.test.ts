@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { inInstallation, slowestTest } from '../support/installation.ts';
+import { unread } from '../support/invariants.ts';
 import type { Postgres } from '../support/postgres.ts';
 import type { Running } from '../support/process.ts';
 import { until } from '../support/until.ts';
@@ -28,12 +29,7 @@ describe('a process frozen past its lease', slowestTest, () => {
       const placed = await Promise.all(Array.from({ length: orders }, () => client.place()));
       await hanging(orders);
       // A transaction that freezes would hold its locks until the server ends it.
-      await until(async () => {
-        const [row] = await sql(
-          "SELECT count(*)::integer AS ended FROM deliveries WHERE consumer = 'search' AND due_at IS NULL",
-        );
-        return row?.ended === orders;
-      }, 'the end of what else was to be done');
+      await until(async () => (await sql(unread)).length === 0, 'the end of what else was to be done');
       frozen.signal('SIGSTOP');
 
       const other = await start();

@@ -48,9 +48,10 @@ describe('the search worker', { timeout: 600_000 }, () => {
     worker?.kill('SIGKILL');
     await gone;
   };
-  const settled = async (): Promise<number> => {
+  const handled = async (): Promise<number> => {
     const [row] = await database.query<{ count: number }>(
-      `SELECT count(*) AS count FROM deliveries WHERE consumer = 'search' AND due_at IS NULL`,
+      `SELECT count(*) AS count FROM cursors c JOIN events e ON e.position <= c.read_to AND NOT e.position <@ c.gaps
+       WHERE c.reader = 'search.elasticsearch'`,
     );
     return row?.count ?? 0;
   };
@@ -64,7 +65,7 @@ describe('the search worker', { timeout: 600_000 }, () => {
       ids.push(...requests.map(({ order }) => order.id));
     }
     await startWorker();
-    await until(async () => (await settled()) > 2_000, 'the first documents', { patienceMs: 60_000 });
+    await until(async () => (await handled()) > 2_000, 'the first documents', { patienceMs: 60_000 });
     await killWorker();
     // Some orders move on while nobody writes documents, some while somebody does.
     for (const id of ids.slice(0, 300)) await store.desk.cancel(id, null, 'c-kill');
@@ -72,19 +73,15 @@ describe('the search worker', { timeout: 600_000 }, () => {
     await kill('elasticsearch');
     for (const id of ids.slice(300, 600)) await store.desk.cancel(id, null, 'c-kill');
     await start('elasticsearch');
-    await until(async () => (await settled()) > 8_000, 'more documents', { patienceMs: 120_000 });
+    await until(async () => (await handled()) > 8_000, 'more documents', { patienceMs: 120_000 });
     await killWorker();
     await startWorker();
     await restart('elasticsearch');
-    await until(async () => (await settled()) >= orders + 600, 'every fact settled', { patienceMs: 240_000 });
+    await until(async () => (await handled()) >= orders + 600, 'every event handled', { patienceMs: 240_000 });
     await killWorker();
 
     const [letters] = await database.query<{ count: number }>('SELECT count(*) AS count FROM dead_letters');
-    assert.equal(letters?.count, 0);
-    const [charged] = await database.query<{ count: number }>(
-      `SELECT count(*) AS count FROM attempts WHERE consumer = 'search' AND outcome = 'retry'`,
-    );
-    assert.equal(charged?.count, 0, 'an outage costs no attempt');
+    assert.equal(letters?.count, 0, 'an outage is no fault of a document');
     await elastic.settle();
     let compared = 0;
     for (let id = beforeAllOrders; ; ) {

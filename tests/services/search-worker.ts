@@ -1,5 +1,4 @@
-// A worker of the consumer `search` alone, as a process that a test can kill: it pulls what it has missed, for no
-// bus reaches it. Arguments: database, Elasticsearch, alias.
+// A worker of the consumer `search` alone, as a process that a test can kill: it polls, for no bus reaches it. Arguments: database, Elasticsearch, alias.
 
 import type { Partners } from '../../src/flow/ports.ts';
 import { createMemoryBus } from '../../src/io/buses/memory.ts';
