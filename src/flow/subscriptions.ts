@@ -91,6 +91,12 @@ export function typesOf(row: Subscription): string[] {
 // All that this release can read: a projection stops before any other.
 export const knownTypes: readonly string[] = factTypes.flatMap(versionsUpTo);
 
+// Which types a message tells each consumer of.
+export const readers: readonly { readonly consumer: ConsumerName; readonly types: readonly string[] }[] = [
+  ...subscriptions.map((row) => ({ consumer: row.consumer, types: typesOf(row) })),
+  ...projections.map(({ consumer }) => ({ consumer, types: knownTypes })),
+];
+
 // A row of the table as the engine runs it.
 export function toStep(
   row: Subscription,

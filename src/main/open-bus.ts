@@ -7,7 +7,7 @@
 
 import { factTypes } from '../domain/events.ts';
 import type { Bus, Log, ReaderGroup, System } from '../engine/ports.ts';
-import { knownTypes, projections, subscriptions, typesOf } from '../flow/subscriptions.ts';
+import { readers } from '../flow/subscriptions.ts';
 import { createMemoryBus } from '../io/buses/memory.ts';
 import type { Config } from './config.ts';
 import { groupOf, streamOfAny } from './wire.ts';
@@ -27,10 +27,7 @@ export async function openBus(
 ): Promise<Bus> {
   const { isUsed, system, log } = parts;
   if (!isUsed) return createMemoryBus(parts);
-  const readers: ReaderGroup[] = [
-    ...subscriptions.map((row) => ({ group: groupOf(row.consumer), types: typesOf(row) })),
-    ...projections.map((row) => ({ group: groupOf(row.consumer), types: knownTypes })),
-  ];
+  const groups: ReaderGroup[] = readers.map(({ consumer, types }) => ({ group: groupOf(consumer), types }));
   switch (kind) {
     case 'memory':
       return createMemoryBus(parts);
@@ -40,11 +37,11 @@ export async function openBus(
     }
     case 'redis': {
       const { createRedisBus } = await import('../io/buses/redis.ts');
-      return createRedisBus({ ...redis, readers, system, log });
+      return createRedisBus({ ...redis, readers: groups, system, log });
     }
     case 'sqs': {
       const { createSqsBus } = await import('../io/buses/sqs.ts');
-      return createSqsBus({ ...sqs, readers, system, log });
+      return createSqsBus({ ...sqs, readers: groups, system, log });
     }
   }
 }

@@ -7,7 +7,7 @@
 
 import type { Ledger } from '../../src/io/partners/ledger.ts';
 import { awaitRest, countTakeovers, readLedger, unseen } from '../support/audit.ts';
-import { invariants } from '../support/invariants.ts';
+import { invariants, unread } from '../support/invariants.ts';
 import type { Customers } from './customers.ts';
 import { compare, type Finding, readStored } from './evidence.ts';
 import { sendAllBack } from './operator.ts';
@@ -69,7 +69,7 @@ async function readUnended({ sql }: Stand): Promise<string[]> {
   const rows = await sql<{ id: string; status: string }>(
     `SELECT id, status FROM orders WHERE status IN ('PENDING', 'PROCESSING')
      UNION SELECT order_id, 'owes a delivery' FROM deliveries WHERE due_at IS NOT NULL
-     UNION SELECT order_id, 'owes a fact to the bus' FROM outbox`,
+     UNION SELECT order_id, reader || ' has not read ' || type FROM (${unread}) AS unread`,
   );
   return rows.map(({ id, status }) => `${id} ${status}`);
 }

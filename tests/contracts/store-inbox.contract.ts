@@ -1,4 +1,4 @@
-// What every database promises about the inbox's scans, the outbox, retention, and what could not be read.
+// What every database promises about the inbox's scans, retention, and what could not be read.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -285,69 +285,6 @@ export function inboxContract(open: () => Store): void {
         `SELECT octet_length(raw) AS bytes FROM dead_letters WHERE code = 'oversized'`,
       );
       assert.ok(row && row.bytes > envelopeBytesMax && row.bytes <= envelopeBytesMax + 1, `${row?.bytes} bytes`);
-    });
-  });
-
-  describe('the outbox', () => {
-    const lanes = Array.from({ length: 16 }, (_, lane) => lane);
-
-    it('gives what is owed in the order of each subject, and forgets what it is told, once', async () => {
-      const { outbox, placed, claimed, doneWith, settleOnce, sql } = open();
-      await sql('DELETE FROM outbox');
-      const first = await placed();
-      const second = await placed();
-      await settleOnce(doneWith(await claimed('payment', first.eventId), authorized));
-      const owed = await outbox.owed(lanes, -1, 100);
-      const words = owed.map(({ fact }) => `${fact.type} of ${fact.subject === first.order.id ? 'first' : 'second'}`);
-      assert.deepEqual(words, ['OrderCreatedV1 of first', 'OrderCreatedV1 of second', 'PaymentAuthorizedV1 of first']);
-      assert.ok(owed.every(({ position }, index) => index === 0 || position > (owed[index - 1]?.position ?? 0)));
-      assert.deepEqual(
-        await outbox.owed(lanes, owed[1]?.position ?? 0, 100),
-        [],
-        'a predecessor is owed below the floor',
-      );
-      await outbox.forget(owed.slice(0, 1));
-      await outbox.forget(owed.slice(0, 1));
-      assert.deepEqual(await outbox.owed(lanes, owed[1]?.position ?? 0, 100), owed.slice(2));
-      assert.deepEqual(await outbox.owed(lanes, -1, 1), owed.slice(1, 2));
-      await outbox.forget([]);
-      assert.deepEqual(
-        owed.map(({ fact }) => fact.id).filter((eventId) => eventId === second.eventId),
-        [second.eventId],
-      );
-    });
-
-    it('gives only what belongs to the lanes that are asked for', async () => {
-      const { outbox, placed, sql } = open();
-      await sql('DELETE FROM outbox');
-      for (let count = 0; count < 20; count += 1) await placed();
-      const perLane = await Promise.all(lanes.map((lane) => outbox.owed([lane], -1, 100)));
-      assert.equal(perLane.flat().length, 20);
-      assert.equal(new Set(perLane.flat().map(({ fact }) => fact.id)).size, 20);
-      assert.ok(perLane.filter((owed) => owed.length > 0).length > 4, 'the orders are spread over the lanes');
-      assert.deepEqual(await outbox.owed([], -1, 100), []);
-    });
-
-    it('lends its lanes to one relay until it gives them back or its lease is over', async () => {
-      const { outbox, system, sql } = open();
-      const [one, other] = [system.newToken(), system.newToken()];
-      assert.deepEqual(
-        [...(await outbox.holdLanes(one, 60_000))].sort((a, b) => a - b),
-        lanes,
-      );
-      assert.deepEqual(await outbox.holdLanes(other, 60_000), []);
-      assert.equal((await outbox.holdLanes(one, 60_000)).length, 16);
-      await sql(`UPDATE relay_lanes SET lease_until = clock_timestamp() WHERE lane < 5`);
-      assert.deepEqual(
-        [...(await outbox.holdLanes(other, 60_000))].sort((a, b) => a - b),
-        [0, 1, 2, 3, 4],
-      );
-      assert.equal((await outbox.holdLanes(one, 60_000)).length, 11);
-      await outbox.releaseLanes(one);
-      assert.equal((await outbox.holdLanes(other, 60_000)).length, 16);
-      await outbox.releaseLanes(one);
-      assert.deepEqual(await outbox.holdLanes(one, 60_000), [], 'who holds nothing can give nothing back');
-      await outbox.releaseLanes(other);
     });
   });
 

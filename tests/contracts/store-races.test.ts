@@ -6,7 +6,7 @@ import { Client } from 'pg';
 import type { OrderId } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
 import { createGroupCommit } from '../../src/engine/group-commit.ts';
-import type { ClaimAnswer, Flush, Message, Outbox, SettleAnswer, Step } from '../../src/engine/ports.ts';
+import type { ClaimAnswer, Flush, Message, SettleAnswer, Step } from '../../src/engine/ports.ts';
 import { createRelay } from '../../src/engine/relay.ts';
 import type { OrderChange, OrderRecord } from '../../src/flow/ports.ts';
 import type { OrderClaim, OrderWork } from '../../src/io/postgres/claim.ts';
@@ -16,11 +16,11 @@ import { failureOf, GuardMissedError } from '../../src/io/postgres/errors.ts';
 import type { OrderSettle } from '../../src/io/postgres/settle.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { createAnalyticsReader } from '../../src/main/projections.ts';
+import { unread } from '../support/invariants.ts';
 import type { Postgres } from '../support/postgres.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { answersOf, authorized, booked, connect, createStore, type Store, startServer } from '../support/store.ts';
 import { until } from '../support/until.ts';
-import { createVirtualSystem } from '../support/virtual-system.ts';
 
 const system = createSystem();
 let postgres: Postgres;
@@ -289,7 +289,6 @@ describe('a row that changes between reading and writing', { timeout: 90_000 }, 
 });
 
 describe('a fact that is committed late', { timeout: 90_000 }, () => {
-  const lanes = Array.from({ length: 16 }, (_, lane) => lane);
   // The rows of a placed order, written by a session whose transaction stays open.
   async function placedLate() {
     const request = one.requestOf();
@@ -306,73 +305,8 @@ describe('a fact that is committed late', { timeout: 90_000 }, () => {
        VALUES ($1, $2, 1, 'OrderCreatedV1', '{}', 'c-1', now() - interval '1 hour')`,
       [request.eventId, id],
     );
-    await them.query('INSERT INTO outbox (order_id, version, event_id, lane) VALUES ($1, 1, $2, 0)', [
-      id,
-      request.eventId,
-    ]);
     return { id, eventId: request.eventId, commit: () => them.end('COMMIT') };
   }
-
-  it('is published before the later facts of its order, though a floor has passed it', async () => {
-    await one.sql('DELETE FROM outbox');
-    const late = await placedLate();
-    const bystander = await one.placed();
-    const before = await one.outbox.owed(lanes, -1, 100);
-    assert.deepEqual(
-      before.map(({ fact }) => fact.id),
-      [bystander.eventId],
-    );
-    await one.outbox.forget(before);
-    const floor = before[0]?.position ?? 0;
-    await late.commit();
-    await one.settleOnce(one.doneWith(await one.claimed('payment', late.eventId), authorized));
-    assert.deepEqual(await one.outbox.owed(lanes, floor, 100), [], 'the second fact waits for the first');
-    const owed = await one.outbox.owed(lanes, -1, 100);
-    assert.deepEqual(
-      owed.map(({ fact }) => fact.type),
-      ['OrderCreatedV1', 'PaymentAuthorizedV1'],
-    );
-    await one.outbox.forget(owed.slice(0, 1));
-    const rest = await one.outbox.owed(lanes, floor, 100);
-    assert.deepEqual(
-      rest.map(({ fact }) => fact.type),
-      ['PaymentAuthorizedV1'],
-    );
-  });
-
-  it('is found by the relay that went past it', async () => {
-    await one.sql('DELETE FROM outbox');
-    const clock = createVirtualSystem();
-    const published: string[] = [];
-    const relay = createRelay({
-      outbox: one.outbox,
-      bus: {
-        publish: async (messages) =>
-          void published.push(...messages.map((message) => `${message.key} ${message.type}`)),
-      },
-      streamOf: () => 'orders.events.v1',
-      system: { ...clock, newToken: system.newToken },
-      log: silentLog,
-    });
-    const late = await placedLate();
-    const bystander = await one.placed();
-    assert.equal(await relay.runOnce(), 1);
-    // The floor follows what was read after a moment.
-    await clock.advance(300);
-    assert.equal(await relay.runOnce(), 0);
-    await late.commit();
-    await one.settleOnce(one.doneWith(await one.claimed('payment', late.eventId), authorized));
-    assert.equal(await relay.runOnce(), 0);
-    await clock.advance(2_100);
-    await one.sql('UPDATE relay_lanes SET lease_until = clock_timestamp()');
-    assert.equal(await relay.runOnce(), 2);
-    assert.deepEqual(published, [
-      `${bystander.order.id} OrderCreatedV1`,
-      `${late.id} OrderCreatedV1`,
-      `${late.id} PaymentAuthorizedV1`,
-    ]);
-    await one.sql(`UPDATE relay_lanes SET lease_until = '-infinity'`);
-  });
 
   it('is never behind the watermark, and is found when it is there', async () => {
     const mark = async () => {
@@ -460,25 +394,21 @@ describe('a fact that is committed late', { timeout: 90_000 }, () => {
 });
 
 describe('two relays', { timeout: 90_000 }, () => {
-  const freeLanes = () => one.sql(`UPDATE relay_lanes SET token = NULL, lease_until = '-infinity'`);
+  const endLease = () => one.sql(`UPDATE cursors SET lease_until = '-infinity' WHERE reader = 'relay'`);
 
-  it('never own the same lane, however many reach for them at once', async () => {
+  it('never hold the cursor both, however many reach for it at once', async () => {
     for (let round = 0; round < 15; round += 1) {
-      await freeLanes();
+      await endLease();
       const tokens = Array.from({ length: 6 }, () => system.newToken());
-      const stores = [one, other];
       const held = await Promise.all(
-        tokens.map((token, nth) => (stores[nth % 2] as Store).outbox.holdLanes(token, 60_000)),
+        tokens.map((token, nth) => ([one, other][nth % 2] as Store).cursors.hold('relay', token, 60_000)),
       );
-      const all = held.flat();
-      assert.equal(new Set(all).size, all.length, `lanes are held twice: ${JSON.stringify(held)}`);
+      assert.equal(held.filter((at) => at !== null).length, 1);
     }
-    await freeLanes();
+    await endLease();
   });
 
   it('publish every fact, the first occurrences in the order of each order, also when one freezes and is replaced', async (context) => {
-    await one.sql('DELETE FROM outbox');
-    await freeLanes();
     const published: string[] = [];
     const sequenceOf = (message: Message) => Number(JSON.parse(message.body.toString()).sequence);
     const keep = (messages: readonly Message[]) =>
@@ -488,7 +418,7 @@ describe('two relays', { timeout: 90_000 }, () => {
     const freeze = new Promise<void>((resolve) => {
       thaw = resolve;
     });
-    // Whichever of them has the lanes freezes in the middle of its work, once.
+    // Whichever of them has the cursor freezes in the middle of its work, once.
     const bus = {
       publish: async (messages: readonly Message[]) => {
         if (published.length > 20 && !isFrozen) {
@@ -498,16 +428,16 @@ describe('two relays', { timeout: 90_000 }, () => {
         keep(messages);
       },
     };
-    const relayOf = (outbox: Outbox) =>
-      createRelay({ outbox, bus, streamOf: () => 'orders.events.v1', system, log: silentLog });
+    const relayOf = ({ cursors }: Store) =>
+      createRelay({ cursors, bus, isShared: true, streamOf: () => 'orders.events.v1', system, log: silentLog });
     const stopping = new AbortController();
-    const running = [relayOf(one.outbox).run(stopping.signal), relayOf(other.outbox).run(stopping.signal)];
+    const running = [relayOf(one).run(stopping.signal), relayOf(other).run(stopping.signal)];
     // Also where the test fails half-way: nothing may run on.
     context.after(async () => {
       thaw();
       stopping.abort();
       await Promise.all(running);
-      await freeLanes();
+      await endLease();
     });
 
     const paid: OrderId[] = [];
@@ -515,15 +445,18 @@ describe('two relays', { timeout: 90_000 }, () => {
       const { order, eventId } = await one.paid();
       await one.settleOnce(one.doneWith(await one.claimed('fulfillment', eventId), booked));
       paid.push(order.id);
-      // The frozen one's lease is over; the other one takes its lanes.
-      if (isFrozen)
-        await one.sql('UPDATE relay_lanes SET lease_until = clock_timestamp() WHERE lease_until > clock_timestamp()');
+      // The frozen one's lease is over; the other one takes the cursor.
+      if (isFrozen) await endLease();
     }
     await until(() => isFrozen, 'one relay to have frozen');
-    await one.sql(`UPDATE relay_lanes SET lease_until = '-infinity'`);
-    await until(() => new Set(published).size === 3 * paid.length, 'every fact on the bus');
+    await endLease();
+    const isOnBus = (id: OrderId) => [1, 2, 3].every((version) => published.includes(`${id} ${version}`));
+    await until(() => paid.every(isOnBus), 'every fact on the bus');
     thaw();
-    await until(async () => (await one.sql('SELECT FROM outbox')).length === 0, 'an empty outbox');
+    await until(
+      async () => (await one.sql(`${unread} AND c.reader = 'relay'`)).length === 0,
+      'a relay with nothing to do',
+    );
     for (const id of paid) {
       const firsts = [...new Set(published)].filter((line) => line.startsWith(id));
       assert.deepEqual(

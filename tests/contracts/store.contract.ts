@@ -5,6 +5,7 @@ import { createStore, type Opened, type Store } from '../support/store.ts';
 import { acceptContract } from './store-accept.contract.ts';
 import { analyticsContract } from './store-analytics.contract.ts';
 import { claimContract } from './store-claim.contract.ts';
+import { cursorContract } from './store-cursors.contract.ts';
 import { deskContract } from './store-desk.contract.ts';
 import { inboxContract } from './store-inbox.contract.ts';
 import { constraintContract, guardContract } from './store-rows.contract.ts';
@@ -26,6 +27,7 @@ export function storeContract(name: string, open: () => Promise<Opened>): void {
     deskContract(get);
     analyticsContract(get);
     inboxContract(get);
+    cursorContract(get);
     guardContract(get);
     constraintContract(get);
   });

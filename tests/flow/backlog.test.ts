@@ -1,12 +1,13 @@
-// The relay alone, on a database whose outbox was filled by SQL.
+// The relay alone, on a database whose event log was filled by SQL.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type { Bus, Message, Outbox, System } from '../../src/engine/ports.ts';
+import type { Bus, Cursors, Message, System } from '../../src/engine/ports.ts';
 import { createRelay } from '../../src/engine/relay.ts';
+import { createCursors } from '../../src/io/postgres/cursors.ts';
 import type { Query } from '../../src/io/postgres/database.ts';
-import { createOutbox } from '../../src/io/postgres/outbox.ts';
 import { createSystem } from '../../src/io/system.ts';
+import { unread } from '../support/invariants.ts';
 import type { Postgres } from '../support/postgres.ts';
 import { until } from '../support/until.ts';
 import { inWorld, silent, slowestTest, startServer, type World } from '../support/world.ts';
@@ -21,33 +22,29 @@ const test = (name: string, story: (world: World) => Promise<void>) =>
   it(name, slowestTest, () => inWorld(postgres, { start: false, check: false }, story));
 
 // Orders with this many facts each; the facts of one version were all written before those of the next.
-async function fillOutbox(world: World, orders: number, versions: number): Promise<void> {
+async function fillLog(world: World, orders: number, versions: number): Promise<void> {
   await world.sql(`CREATE TABLE filled AS SELECT gen_random_uuid() AS order_id FROM generate_series(1, ${orders})`);
   for (let version = 1; version <= versions; version += 1) {
     await world.sql(
-      `WITH fact AS (
-         INSERT INTO events (id, order_id, version, type, data, correlation_id, time)
-         SELECT gen_random_uuid(), order_id, $1, 'OrderCreatedV1', '{}', 'c', clock_timestamp() FROM filled
-         RETURNING id, order_id
-       )
-       INSERT INTO outbox (order_id, version, event_id, lane)
-       SELECT order_id, $1, id, get_byte(uuid_send(order_id), 15) & 15 FROM fact`,
+      `INSERT INTO events (id, order_id, version, type, data, correlation_id, time)
+       SELECT gen_random_uuid(), order_id, $1, 'OrderCreatedV1', '{}', 'c', clock_timestamp() FROM filled`,
       [version],
     );
   }
 }
 
-const owed = async (world: World) => (await world.sql('SELECT 1 FROM outbox LIMIT 1')).length;
+const owed = async (world: World) => (await world.sql(`${unread} AND c.reader = 'relay' LIMIT 1`)).length;
 
-type Parts = Partial<Pick<Outbox, 'forget'>> & { readonly system?: System };
+type Parts = Partial<Pick<Cursors<Query>, 'store'>> & { readonly system?: System };
 
 function relayTo(world: World, publish: Bus['publish'], { system = createSystem(), ...more }: Parts = {}) {
-  const outbox = { ...createOutbox(world.database), ...more };
-  return createRelay({ outbox, bus: { publish }, streamOf: () => 'orders.events.v1', system, log: silent });
+  const cursors = { ...createCursors({ database: world.database, system }), ...more };
+  const bus = { publish };
+  return createRelay({ cursors, bus, isShared: true, streamOf: () => 'orders.events.v1', system, log: silent });
 }
 
-// The leases of all lanes end, as if their time had passed.
-const endLanes = (world: World) => world.sql('UPDATE relay_lanes SET lease_until = clock_timestamp()');
+// The lease ends, as if its time had passed.
+const endLease = (world: World) => world.sql('UPDATE cursors SET lease_until = clock_timestamp()');
 
 // First occurrences only: a repetition is allowed, a later version before an earlier one is not.
 function assertInOrder(messages: readonly Message[]): void {
@@ -64,18 +61,19 @@ function assertInOrder(messages: readonly Message[]): void {
 
 describe('the relay', () => {
   test('publishes a backlog of 100 000 facts, each once and in order per order', async (world) => {
-    await fillOutbox(world, 25_000, 4);
+    await fillLog(world, 25_000, 4);
     const messages: Message[] = [];
     const relay = relayTo(world, async (batch) => void messages.push(...batch));
     while ((await relay.runOnce()) > 0);
     assert.equal(messages.length, 100_000);
     assert.equal(new Set(messages.map(({ id }) => id)).size, 100_000);
     assertInOrder(messages);
-    assert.equal(await owed(world), 0);
+    // It stores its place four times a second.
+    await until(async () => (await relay.runOnce()) === 0 && (await owed(world)) === 0, 'a relay with nothing to do');
   });
 
   test('repeats what the bus may not have, and keeps the order all the same', async (world) => {
-    await fillOutbox(world, 500, 4);
+    await fillLog(world, 500, 4);
     const messages: Message[] = [];
     let calls = 0;
     const relay = relayTo(world, async (batch) => {
@@ -86,7 +84,7 @@ describe('the relay', () => {
     });
     const stopping = new AbortController();
     const running = relay.run(stopping.signal);
-    await until(async () => (await owed(world)) === 0, 'an empty outbox');
+    await until(async () => (await owed(world)) === 0, 'a relay with nothing to do');
     stopping.abort();
     await running;
     assert.equal(new Set(messages.map(({ id }) => id)).size, 2_000);
@@ -94,16 +92,16 @@ describe('the relay', () => {
     assertInOrder(messages);
   });
 
-  test('that dies before it has forgotten leaves all to the next one, once its lanes are free', async (world) => {
-    await fillOutbox(world, 200, 3);
+  test('that dies before it has stored its place leaves all to the next one, once its lease is over', async (world) => {
+    await fillLog(world, 200, 3);
     const messages: Message[] = [];
     const publish = async (batch: readonly Message[]) => void messages.push(...batch);
-    const dying = relayTo(world, publish, { forget: () => Promise.reject(new Error('killed')) });
+    const dying = relayTo(world, publish, { store: () => Promise.reject(new Error('killed')) });
     await assert.rejects(dying.runOnce(), /killed/);
     assert.ok(messages.length > 0);
     const next = relayTo(world, publish);
-    assert.equal(await next.runOnce(), 0, 'the lanes are still held');
-    await endLanes(world);
+    assert.equal(await next.runOnce(), 0, 'the cursor is still held');
+    await endLease(world);
     const later = relayTo(world, publish);
     while ((await later.runOnce()) > 0);
     assert.equal(new Set(messages.map(({ id }) => id)).size, 600);
@@ -111,7 +109,7 @@ describe('the relay', () => {
   });
 
   test('that freezes while it publishes can only repeat what its successor has published', async (world) => {
-    await fillOutbox(world, 200, 3);
+    await fillLog(world, 200, 3);
     const messages: Message[] = [];
     const gate = Promise.withResolvers<void>();
     const frozen = relayTo(world, async (batch) => {
@@ -119,8 +117,8 @@ describe('the relay', () => {
       messages.push(...batch);
     });
     const waking = frozen.runOnce();
-    await until(async () => (await world.sql('SELECT 1 FROM relay_lanes WHERE token IS NOT NULL')).length > 0, 'lanes');
-    await endLanes(world);
+    await until(async () => (await world.sql('SELECT 1 FROM cursors WHERE token IS NOT NULL')).length > 0, 'a lease');
+    await endLease(world);
     const successor = relayTo(world, async (batch) => void messages.push(...batch));
     while ((await successor.runOnce()) > 0);
     gate.resolve();
@@ -130,35 +128,24 @@ describe('the relay', () => {
     assertInOrder(messages);
   });
 
-  test('waits with a later fact for an earlier one whose transaction ended late', async (world) => {
+  test('brings a fact that was committed late before the later ones of its order', async (world) => {
     const order = '00000000-0000-7000-8000-000000000001';
     const write = (query: Query, version: number) =>
       query(
-        `WITH fact AS (
-           INSERT INTO events (id, order_id, version, type, data, correlation_id, time)
-           VALUES (gen_random_uuid(), $1, $2, 'OrderCreatedV1', '{}', 'c', clock_timestamp()) RETURNING id
-         )
-         INSERT INTO outbox (order_id, version, event_id, lane) SELECT $1, $2, id, 1 FROM fact`,
+        `INSERT INTO events (id, order_id, version, type, data, correlation_id, time)
+         VALUES (gen_random_uuid(), $1, $2, 'OrderCreatedV1', '{}', 'c', clock_timestamp())`,
         [order, version],
       );
     const messages: Message[] = [];
-    const clock = createSystem();
-    let aheadMs = 0;
-    const system = { ...clock, monotonicMs: () => clock.monotonicMs() + aheadMs };
-    const relay = relayTo(world, async (batch) => void messages.push(...batch), { system });
+    const relay = relayTo(world, async (batch) => void messages.push(...batch));
     await world.database.transaction(async (query) => {
       await write(query, 1);
       // Written and published meanwhile.
-      await fillOutbox(world, 10, 1);
+      await fillLog(world, 10, 1);
       assert.equal(await relay.runOnce(), 10);
     });
     await write(world.sql, 2);
-    // The relay looks behind what it has read half a second ago, and starts over every few seconds.
-    aheadMs = 500;
-    assert.equal(await relay.runOnce(), 0);
-    aheadMs = 3_000;
     assert.equal(await relay.runOnce(), 2);
     assertInOrder(messages);
-    assert.equal(await owed(world), 0);
   });
 });

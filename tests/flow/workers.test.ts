@@ -210,8 +210,8 @@ describe('an engine that is told to stop', { concurrency: 4 }, () => {
     assert.equal(world.stage.state().hanging, 0);
     const running = await world.sql(`SELECT * FROM deliveries WHERE state = 'running'`);
     assert.deepEqual(running, [], 'nothing is left to its lease');
-    const lanes = await world.sql('SELECT * FROM relay_lanes WHERE token IS NOT NULL');
-    assert.deepEqual(lanes, [], 'the lanes are free');
+    const held = await world.sql('SELECT * FROM cursors WHERE token IS NOT NULL');
+    assert.deepEqual(held, [], 'the cursors are free');
     const kept = (await world.sql<{ outcome: string; code: string }>('SELECT outcome, code FROM attempts')).map(
       ({ outcome, code }) => `${outcome} ${code}`,
     );

@@ -49,7 +49,7 @@ describe('a process on the embedded database', slowestTest, () => {
   });
 });
 
-// An order that has ended and a fact that left the outbox are claimed by whoever reads them; a stop in
+// An order that has ended and a fact that is published are claimed by whoever reads them; a stop in
 // order finishes what is claimed.
 async function awaitEnds(client: Client, orderly: Running): Promise<void> {
   for (const { orderId } of client.acknowledged.values()) {
@@ -59,8 +59,8 @@ async function awaitEnds(client: Client, orderly: Running): Promise<void> {
     );
   }
   const published = async () =>
-    /^orderly_outbox_oldest_seconds 0$/m.test(await (await fetch(`${orderly.url}/metrics`)).text());
-  await until(published, 'an empty outbox');
+    /^orderly_unpublished_oldest_seconds 0$/m.test(await (await fetch(`${orderly.url}/metrics`)).text());
+  await until(published, 'nothing unpublished');
 }
 
 async function auditDirectory(client: Client, directory: string): Promise<void> {

@@ -238,7 +238,7 @@ describe('the command', slowestTest, () => {
       'orderly_deliveries_total{consumer="fulfillment",end="done"}': 2,
       // 4 created, 2 paid, 2 scheduled, 1 declined and canceled, 1 failed.
       orderly_facts_published_total: 11,
-      orderly_outbox_oldest_seconds: 0,
+      orderly_unpublished_oldest_seconds: 0,
       orderly_dead_letters_open: 1,
     };
     for (const [name, value] of Object.entries(expected)) assert.equal(samples.get(name), value, name);

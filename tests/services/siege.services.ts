@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { subscriptions } from '../../src/flow/subscriptions.ts';
+import { consumerNames, coreConsumers } from '../../src/flow/subscriptions.ts';
 import { type Scenario, startLoad } from '../support/client.ts';
 import { inInstallation } from '../support/installation.ts';
 import type { Postgres } from '../support/postgres.ts';
@@ -24,7 +24,7 @@ const besieged: readonly RoleCommand[] = [
   'worker fulfillment',
   'worker fulfillment',
 ];
-const others = subscriptions.filter((row) => !row.isCore).map((row) => row.consumer);
+const others = consumerNames.filter((name) => !coreConsumers.includes(name));
 // Each of them is killed so often.
 const rounds = 5;
 const scenarios: readonly Scenario[] = ['success', 'success', 'success', 'failure', 'success', 'lost-answer', 'flaky'];

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { coreConsumers, subscriptions } from '../../src/flow/subscriptions.ts';
+import { consumerNames, coreConsumers } from '../../src/flow/subscriptions.ts';
 import { type Client, type Scenario, startLoad } from '../support/client.ts';
 import { type Installation, inInstallation, slowestTest } from '../support/installation.ts';
 import type { Postgres } from '../support/postgres.ts';
@@ -19,7 +19,7 @@ import { type BusKind, type BusServer, openBusServer } from './bus-server.ts';
 
 // The core steps in processes of their own, the others together: what counts is that all of them are apart.
 const coreWorkers = coreConsumers.map((name) => `worker ${name}` as const);
-const others = subscriptions.filter((row) => !row.isCore).map((row) => row.consumer);
+const others = consumerNames.filter((name) => !coreConsumers.includes(name));
 const roles = ['api', 'relay', ...coreWorkers, `worker ${others.join(' ')}` as const] as const;
 type Role = (typeof roles)[number];
 export const mixed: readonly Scenario[] = ['success', 'flaky', 'success', 'failure', 'success', 'lost-answer'];
@@ -128,20 +128,25 @@ export function storyContract(kind: BusKind): void {
     );
 
     story(
-      'lose nothing when their relay is killed: another one takes its lanes',
+      'lose nothing when their relay is killed: another one takes its cursor',
       async ({ client, audited, startRole, sql, of }) => {
         const owners = () =>
-          sql<{ token: string }>('SELECT DISTINCT token FROM relay_lanes WHERE lease_until > clock_timestamp()');
+          sql<{ token: string }>(
+            `SELECT token FROM cursors WHERE reader = 'relay' AND lease_until > clock_timestamp()`,
+          );
         const [first] = await until(
           async () => ((await owners()).length === 1 ? owners() : null),
-          'a relay with lanes',
+          'a relay with the cursor',
         );
         await startRole('relay');
         const load = startLoad(client, { scenarios: mixed });
         await load.more(40);
-        assert.deepEqual(await owners(), [first], 'a lane belongs to one relay at a time');
+        assert.deepEqual(await owners(), [first], 'the cursor belongs to one relay at a time');
         await of('relay').kill9();
-        await until(async () => (await owners()).some(({ token }) => token !== first?.token), 'lanes in other hands');
+        await until(
+          async () => (await owners()).some(({ token }) => token !== first?.token),
+          'the cursor in other hands',
+        );
         await load.more(40);
         await load.stop();
         await audited();

@@ -57,7 +57,7 @@ export async function schemaMistake(database: Database, subscribed: readonly Sub
   return null;
 }
 
-export async function readBacklog(database: Database): Promise<{ outboxAgeSeconds: number; openLetters: number }> {
+export async function readBacklog(database: Database): Promise<{ unpublishedSeconds: number; openLetters: number }> {
   const rows = await database.query<{ age: number; letters: number }>(
     `/* read-backlog */ SELECT coalesce((SELECT extract(epoch FROM clock_timestamp() - min(oldest.time))::float8 FROM cursors c, LATERAL (
                       (SELECT e.time FROM events e WHERE e.position > c.read_to ORDER BY e.position LIMIT 1)
@@ -67,5 +67,5 @@ export async function readBacklog(database: Database): Promise<{ outboxAgeSecond
                       WHERE c.reader = 'relay'), 0) AS age,
             (SELECT count(*)::integer FROM dead_letters WHERE closed_at IS NULL) AS letters`,
   );
-  return { outboxAgeSeconds: Math.max(0, rows[0]?.age ?? 0), openLetters: rows[0]?.letters ?? 0 };
+  return { unpublishedSeconds: Math.max(0, rows[0]?.age ?? 0), openLetters: rows[0]?.letters ?? 0 };
 }

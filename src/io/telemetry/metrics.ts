@@ -17,7 +17,7 @@ export type Metrics = {
 const misnamed = ['nodejs_active_resources_total', 'nodejs_active_handles_total', 'nodejs_active_requests_total'];
 
 export function createMetrics(
-  backlog: () => Promise<{ outboxAgeSeconds: number; openLetters: number }>,
+  backlog: () => Promise<{ unpublishedSeconds: number; openLetters: number }>,
   // By group; bounded in time by whoever answers.
   lag: () => Promise<ReadonlyMap<string, number>> = async () => new Map(),
 ): Metrics {
@@ -45,7 +45,7 @@ export function createMetrics(
     registers,
   });
   const age = new Gauge({
-    name: 'orderly_outbox_oldest_seconds',
+    name: 'orderly_unpublished_oldest_seconds',
     help: 'Age of the oldest unpublished fact',
     registers,
   });
@@ -67,12 +67,12 @@ export function createMetrics(
     breakerChanged: (dependency, state) => breaker.set({ dependency }, state === 'open' ? 1 : 0),
     scrape: async () => {
       const [now, lags] = await Promise.all([
-        backlog().catch(() => ({ outboxAgeSeconds: Number.NaN, openLetters: Number.NaN })),
+        backlog().catch(() => ({ unpublishedSeconds: Number.NaN, openLetters: Number.NaN })),
         lag().catch(() => new Map<string, number>()),
       ]);
       waiting.reset();
       for (const [group, messages] of lags) waiting.set({ group }, messages);
-      age.set(now.outboxAgeSeconds);
+      age.set(now.unpublishedSeconds);
       letters.set(now.openLetters);
       return { contentType: registry.contentType, body: await registry.metrics() };
     },
