@@ -8,7 +8,7 @@
 import { readFileSync } from 'node:fs';
 import { type FactType, factSchemas, factTypes, streamOf } from '../src/domain/events.ts';
 import { envelopeBytesMax, toMessage } from '../src/engine/envelope.ts';
-import { subscriptions, typesOf } from '../src/flow/subscriptions.ts';
+import { readers } from '../src/flow/subscriptions.ts';
 
 type Json = { readonly [name: string]: unknown };
 // By path relative to the repository.
@@ -71,9 +71,9 @@ function plain(schema: unknown): Json {
 
 function asyncapi(): Json {
   const streams = [...new Set(Object.values(streamOf))];
-  const readings = subscriptions.flatMap((row) =>
+  const readings = readers.flatMap((row) =>
     streams
-      .map((stream) => ({ row, stream, types: typesOf(row).filter((type) => isOf(type, stream)) }))
+      .map((stream) => ({ row, stream, types: row.types.filter((type) => isOf(type, stream)) }))
       .filter(({ types }) => types.length > 0),
   );
   return {
