@@ -76,7 +76,7 @@ async function work(
 ): Promise<void> {
   const { duties, config, system, log, signal, database } = options;
   const metrics = createMetrics(
-    () => readBacklog(database),
+    () => readBacklog(database, ['relay', 'analytics', `search.${options.search.kind}`]),
     async () => (await bus.lag?.()) ?? new Map(),
   );
   const isUsed = duties.relay || duties.consumers.length > 0;

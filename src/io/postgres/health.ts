@@ -57,15 +57,23 @@ export async function schemaMistake(database: Database, subscribed: readonly Sub
   return null;
 }
 
-export async function readBacklog(database: Database): Promise<{ unpublishedSeconds: number; openLetters: number }> {
-  const rows = await database.query<{ age: number; letters: number }>(
-    `/* read-backlog */ SELECT coalesce((SELECT extract(epoch FROM clock_timestamp() - min(oldest.time))::float8 FROM cursors c, LATERAL (
-                      (SELECT e.time FROM events e WHERE e.position > c.read_to ORDER BY e.position LIMIT 1)
-                      UNION ALL
-                      (SELECT e.time FROM unnest(c.gaps) AS gap
-                       JOIN events e ON e.position >= lower(gap) AND e.position < upper(gap) LIMIT 1)) AS oldest
-                      WHERE c.reader = 'relay'), 0) AS age,
-            (SELECT count(*)::integer FROM dead_letters WHERE closed_at IS NULL) AS letters`,
+// Of each reader of the event log, the age of the oldest event that it has not handled; 0 = it has handled all.
+export type Backlog = { readonly unreadSeconds: ReadonlyMap<string, number>; readonly openLetters: number };
+
+export async function readBacklog(database: Database, readers: readonly string[]): Promise<Backlog> {
+  const rows = await database.query<{ reader: string; age: number; letters: number }>(
+    `/* read-backlog */ SELECT c.reader, coalesce(extract(epoch FROM clock_timestamp() - (
+              SELECT min(oldest.time) FROM (
+                (SELECT e.time FROM events e WHERE e.position > c.read_to ORDER BY e.position LIMIT 1)
+                UNION ALL
+                (SELECT e.time FROM unnest(c.gaps) AS gap
+                 JOIN events e ON e.position >= lower(gap) AND e.position < upper(gap) LIMIT 1)) AS oldest)), 0)::float8 AS age,
+            (SELECT count(*)::integer FROM dead_letters WHERE closed_at IS NULL) AS letters
+     FROM cursors c WHERE c.reader = ANY($1::text[])`,
+    [readers],
   );
-  return { unpublishedSeconds: Math.max(0, rows[0]?.age ?? 0), openLetters: rows[0]?.letters ?? 0 };
+  return {
+    unreadSeconds: new Map(rows.map(({ reader, age }) => [reader, Math.max(0, age)])),
+    openLetters: rows[0]?.letters ?? 0,
+  };
 }

@@ -17,7 +17,8 @@ export type Metrics = {
 const misnamed = ['nodejs_active_resources_total', 'nodejs_active_handles_total', 'nodejs_active_requests_total'];
 
 export function createMetrics(
-  backlog: () => Promise<{ unpublishedSeconds: number; openLetters: number }>,
+  // By reader of the event log, and dead letters.
+  backlog: () => Promise<{ unreadSeconds: ReadonlyMap<string, number>; openLetters: number }>,
   // By group; bounded in time by whoever answers.
   lag: () => Promise<ReadonlyMap<string, number>> = async () => new Map(),
 ): Metrics {
@@ -49,6 +50,12 @@ export function createMetrics(
     help: 'Age of the oldest unpublished fact',
     registers,
   });
+  const unread = new Gauge({
+    name: 'orderly_unread_oldest_seconds',
+    help: 'Age of the oldest fact that this reader has not handled. The same from every process',
+    labelNames: ['reader'],
+    registers,
+  });
   const letters = new Gauge({
     name: 'orderly_dead_letters_open',
     help: 'Dead letters that wait for a person',
@@ -67,12 +74,16 @@ export function createMetrics(
     breakerChanged: (dependency, state) => breaker.set({ dependency }, state === 'open' ? 1 : 0),
     scrape: async () => {
       const [now, lags] = await Promise.all([
-        backlog().catch(() => ({ unpublishedSeconds: Number.NaN, openLetters: Number.NaN })),
+        backlog().catch(() => ({ unreadSeconds: new Map<string, number>(), openLetters: Number.NaN })),
         lag().catch(() => new Map<string, number>()),
       ]);
       waiting.reset();
       for (const [group, messages] of lags) waiting.set({ group }, messages);
-      age.set(now.unpublishedSeconds);
+      unread.reset();
+      for (const [reader, seconds] of now.unreadSeconds) {
+        if (reader !== 'relay') unread.set({ reader: reader.split('.')[0] ?? reader }, seconds);
+      }
+      age.set(now.unreadSeconds.get('relay') ?? Number.NaN);
       letters.set(now.openLetters);
       return { contentType: registry.contentType, body: await registry.metrics() };
     },
