@@ -6,8 +6,9 @@
 // Locked: look, writes and cursor are one transaction, so everything is exactly once; others skip the locked row.
 // Both drop what they know in memory when anything fails, and begin again from the row.
 
+import type { CursorLetter, CursorState, Cursors, LoggedEvent, Look, Refused } from './event-log.ts';
 import { createGapMemory, isSame } from './gaps.ts';
-import type { CursorLetter, CursorState, Cursors, LoggedEvent, Look, Refused, System } from './ports.ts';
+import type { System } from './ports.ts';
 
 // With a look a second, a dead letter that was sent back is seen within ten.
 const idleLooksMax = 10;

@@ -1,16 +1,14 @@
-// A reader of the event log: looks behind its cursor, has a batch handled, stores how far it is. Two kinds:
-//
-//   meets the outside:  createLeasedTurns({ …, handle: (events, signal) => Promise<Refused[]> })
-//   in one transaction: createLockedTurns({ …, handle: (transaction, events) => Promise<Refused[]> })
-//   both then:          createCursorReader({ turns, … }) → run(signal), runOnce(), wake()
+// A reader of the event log: looks behind its cursor, has a batch handled, stores how far it is, and waits for more.
+// How it has the cursor to itself, and who handles a batch, is in its turns: src/engine/cursor-turns.ts.
 //
 // Promises: nothing is skipped; in one transaction nothing is repeated, outside only what was not stored yet. What
-// `handle` answers, or what it cannot be given without failing, becomes a dead letter, written with the cursor.
+// `handle` refuses, or cannot be given without failing, becomes a dead letter, written with the cursor.
 // Process dies anywhere: the row says what is handled, and the next reader begins there.
 
 import { createBell } from './bell.ts';
 import type { Turns, View } from './cursor-turns.ts';
-import type { CursorLetter, Log, LoggedEvent, Refused, System, Trouble } from './ports.ts';
+import type { CursorLetter, LoggedEvent, Refused } from './event-log.ts';
+import type { Log, System, Trouble } from './ports.ts';
 
 // A newer release takes what this one does not know; nobody came for it in the time of a rolling deploy that got
 // stuck over lunch: it is parked.

@@ -6,7 +6,7 @@
 // that began after the look that found the gap, and a later look, not cut by its limit, with nothing older running.
 // Pure. What is known of a gap's age is in memory alone: after a crash it is found anew.
 
-import type { CursorState, Look, Span } from './ports.ts';
+import type { CursorState, Look, Span } from './event-log.ts';
 
 export type GapMemory = {
   // The cursor after a look of which the events up to `passed` are handled: all of them, or the first few.

@@ -9,7 +9,8 @@
 import { type CursorReader, createCursorReader } from './cursor.ts';
 import { createLeasedTurns } from './cursor-turns.ts';
 import { toMessage } from './envelope.ts';
-import type { Bus, Cursors, Log, System } from './ports.ts';
+import type { Cursors } from './event-log.ts';
+import type { Bus, Log, System } from './ports.ts';
 
 // A relay that died leaves its cursor for this long; the consumers' pull bridges the gap.
 const leaseMs = 5_000;

@@ -5,7 +5,8 @@
 
 import { type CursorReader, createCursorReader } from '../engine/cursor.ts';
 import { createLeasedTurns, createLockedTurns, type Turns } from '../engine/cursor-turns.ts';
-import type { Cursors, Log, System, Trouble } from '../engine/ports.ts';
+import type { Cursors } from '../engine/event-log.ts';
+import type { Log, System, Trouble } from '../engine/ports.ts';
 import { createIndexing, UntoldError } from '../flow/projections/index-orders.ts';
 import type { ReadHistories, Search } from '../flow/projections/search-ports.ts';
 import { knownTypes, type ProjectionName, projections } from '../flow/subscriptions.ts';

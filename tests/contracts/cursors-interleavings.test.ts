@@ -12,7 +12,7 @@ import fc from 'fast-check';
 import { Client } from 'pg';
 import { type CursorReader, createCursorReader } from '../../src/engine/cursor.ts';
 import { createLeasedTurns, createLockedTurns } from '../../src/engine/cursor-turns.ts';
-import type { Cursors, LoggedEvent } from '../../src/engine/ports.ts';
+import type { Cursors, LoggedEvent } from '../../src/engine/event-log.ts';
 import { createCursors } from '../../src/io/postgres/cursors.ts';
 import type { Database, Query } from '../../src/io/postgres/database.ts';
 import { createSystem } from '../../src/io/system.ts';

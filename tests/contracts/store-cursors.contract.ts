@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { isRefusal } from '../../src/domain/refusals.ts';
+import type { CursorLetter, LoggedEvent } from '../../src/engine/event-log.ts';
 import { pass } from '../../src/engine/gaps.ts';
-import type { CursorLetter, LoggedEvent } from '../../src/engine/ports.ts';
 import { toSpans, toText } from '../../src/io/postgres/cursors.ts';
 import { authorized, declined, type Store, troubleOf } from '../support/store.ts';
 

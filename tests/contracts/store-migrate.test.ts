@@ -34,7 +34,7 @@ describe('migrating a PostgreSQL server', { concurrency: true }, () => {
       indexes: await read(`SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1`),
       versions: await read('SELECT * FROM schema_version ORDER BY version'),
       watermarks: await read('SELECT consumer, type, xid::text FROM watermarks ORDER BY consumer, type'),
-      lanes: await read('SELECT lane FROM relay_lanes ORDER BY lane'),
+      cursors: await read('SELECT reader, read_to, gaps::text FROM cursors ORDER BY reader'),
     };
     await database.close();
     return content;
@@ -48,6 +48,29 @@ describe('migrating a PostgreSQL server', { concurrency: true }, () => {
     // What a logical dump of an older server leaves behind.
     await database.query(`UPDATE watermarks SET xid = '4000000000'`);
     assert.match(String(await schemaMistake(database, subscribedTypes)), /restored from a logical dump/);
+    await database.close();
+  });
+
+  it('refuses a database whose sequence is behind its events or their readers, with the command that mends it', async () => {
+    const url = await postgres.createDatabase();
+    const database = connect(url, 1);
+    await migrate(database, subscribedTypes);
+    const store = createStore(database);
+    for (let count = 0; count < 3; count += 1) await store.placed();
+    assert.equal(await schemaMistake(database, subscribedTypes), null);
+    // As logical replication leaves it behind, and a restore without it.
+    for (const [set, mended] of [
+      [`SELECT setval('events_position', 2)`, 3],
+      [`SELECT setval('events_position', 1, false)`, 3],
+      [`UPDATE cursors SET read_to = 7 WHERE reader = 'relay'`, 7],
+    ] as const) {
+      await database.query(set);
+      const mistake = String(await schemaMistake(database, subscribedTypes));
+      const [command = ''] = /SELECT setval\('events_position', \d+\)/.exec(mistake) ?? [mistake];
+      assert.equal(command, `SELECT setval('events_position', ${mended})`);
+      await database.query(command);
+      assert.equal(await schemaMistake(database, subscribedTypes), null);
+    }
     await database.close();
   });
 
@@ -95,10 +118,13 @@ describe('migrating a PostgreSQL server', { concurrency: true }, () => {
       ['ok', 'ok'],
     );
     await database.close();
-    const { watermarks, lanes } = await contentOf(url);
+    const { watermarks, cursors } = await contentOf(url);
     const names = watermarks.map(({ consumer, type }) => `${consumer} ${type}`);
     assert.deepEqual(names, subscribedTypes.map(({ consumer, type }) => `${consumer} ${type}`).sort());
-    assert.equal(lanes.length, 16);
+    assert.deepEqual(
+      cursors.map(({ reader, read_to, gaps }) => `${reader} ${read_to} ${gaps}`),
+      ['analytics 0 {}', 'relay 0 {}', 'search.elasticsearch 0 {}', 'search.postgres 0 {}'],
+    );
   });
 
   it('changes nothing when it is run again, also while the system has gone on', async () => {
@@ -180,9 +206,9 @@ describe('migrating a PostgreSQL server', { concurrency: true }, () => {
     const versions = await Promise.all(databases.map((database) => migrate(database, subscribedTypes)));
     assert.deepEqual(versions, Array(4).fill(expectedVersion()));
     for (const database of databases) await database.close();
-    const { versions: rows, lanes } = await contentOf(url);
+    const { versions: rows, cursors } = await contentOf(url);
     assert.equal(new Set(rows.map(({ version }) => version)).size, rows.length);
-    assert.equal(lanes.length, 16);
+    assert.equal(cursors.length, 4);
   });
 
   it('waits for another migration for longer than any statement waits for a lock', async () => {
@@ -231,6 +257,154 @@ describe('migrating to a release with a new subscription', () => {
     const missedBy = async (consumer: string) => (await store.inbox.missed(consumer, type, -60_000, 10)).eventIds;
     assert.deepEqual(await missedBy('historian'), [old, young]);
     assert.deepEqual(await missedBy('newcomer'), [young]);
+    await database.close();
+  });
+});
+
+// Orders of release 0.1, each with the facts of its types; the ids are its number and the version.
+const firstRelease = '006';
+describe('migrating a database of release 0.1', () => {
+  const orderId = (order: number) => `00000000-0000-7000-8000-00000000000${order}`;
+  const eventId = (order: number, version: number) => `00000000-0000-7000-8000-0000000000${order}${version}`;
+
+  async function openFirstRelease() {
+    const database = connect(await postgres.createDatabase(), 2);
+    await database.transaction(async (query) => {
+      const postgrator = new Postgrator({
+        driver: 'pg',
+        migrationPattern: `${import.meta.dirname}/../../src/io/postgres/migrations/*.sql`,
+        schemaTable: 'schema_version',
+        execQuery: async (text) => ({ rows: await query(text) }),
+        execSqlScript: async (script) => void (await query(script)),
+      });
+      await postgrator.migrate(firstRelease);
+    });
+    const { query } = database;
+    const place = async (order: number, types: readonly string[], status = 'PENDING') => {
+      await query(
+        `INSERT INTO orders (id, status, payment, fulfillment, retry_count, amount, currency, country, items, user_id,
+                             payment_scenario, correlation_id, version, created_at, updated_at)
+         VALUES ($1, $2, 'none', 'none', 0, 1, 'EUR', 'US', '[]', 'u', 'success', 'c-1', $3, now(), now())`,
+        [orderId(order), status, types.length],
+      );
+      for (const [nth, type] of types.entries()) {
+        await query(
+          `INSERT INTO events (id, order_id, version, type, data, correlation_id, time)
+           VALUES ($1, $2, $3, $4, '{}', 'c-1', now())`,
+          [eventId(order, nth + 1), orderId(order), nth + 1, type],
+        );
+      }
+    };
+    const deliver = (consumer: string, order: number, version: number, state: string) =>
+      query(
+        `INSERT INTO deliveries (event_id, consumer, order_id, state, epoch, attempt, takeovers, due_at)
+         VALUES ($1, $2, $3, $4, 0, 1, 0, CASE WHEN $4 IN ('running', 'waiting') THEN now() END)`,
+        [eventId(order, version), consumer, orderId(order), state],
+      );
+    const owe = (order: number, version: number) =>
+      query('INSERT INTO outbox (order_id, version, event_id, lane) VALUES ($1, $2, $3, 0)', [
+        orderId(order),
+        version,
+        eventId(order, version),
+      ]);
+    const park = (consumer: string, order: number | null, version: number) =>
+      query(
+        `INSERT INTO dead_letters (id, order_id, consumer, delivery_id, event_id, failure_class, code, message, attempts, failed_at)
+         VALUES (gen_random_uuid(), $1, $2, $3, $3, 'non-retryable', 'x', 'y', 1, now())`,
+        [order === null ? null : orderId(order), consumer, eventId(order ?? 9, version)],
+      );
+    // The facts that a reader has not handled, by order and version.
+    const unhandled = async (reader: string) =>
+      (
+        await query<{ fact: string }>(
+          `SELECT right(e.order_id::text, 1) || '.' || e.version AS fact FROM cursors c
+           JOIN events e ON e.position > c.read_to OR e.position <@ c.gaps WHERE c.reader = $1 ORDER BY 1`,
+          [reader],
+        )
+      ).map(({ fact }) => fact);
+    return { database, query, place, deliver, owe, park, unhandled };
+  }
+
+  it('leaves each reader of the log what it had not handled, and nothing else', async () => {
+    const { database, query, place, deliver, owe, park, unhandled } = await openFirstRelease();
+    await place(2, ['OrderCreatedV1', 'PaymentAuthorizedV1', 'OrderReprocessedV1']);
+    await place(1, ['OrderCreatedV1', 'PaymentAuthorizedV1']);
+    await place(3, ['OrderCreatedV1']);
+    await place(4, ['OrderCreatedV1']);
+    await owe(1, 2);
+    await owe(3, 1);
+    for (const order of [1, 2]) await deliver('analytics', order, 1, 'done');
+    // 2.3 nobody was given yet; 3.1 is under way, 4.1 waits for a person.
+    await deliver('analytics', 3, 1, 'running');
+    await deliver('analytics', 4, 1, 'dead');
+    await park('analytics', 4, 1);
+    // Documents: of order 1 as it is, of order 2 an older one, of order 3 none, of order 4 a refused one.
+    const document = (order: number, version: number) =>
+      query(`INSERT INTO order_documents (order_id, version, created_at, words) VALUES ($1, $2, now(), '')`, [
+        orderId(order),
+        version,
+      ]);
+    await document(1, 2);
+    await document(2, 1);
+    await deliver('search', 2, 3, 'waiting');
+    await deliver('search', 4, 1, 'dead');
+    await park('search', 4, 1);
+    // A message that could not be read.
+    await park('search', null, 1);
+    await deliver('payment', 4, 1, 'waiting');
+
+    await migrate(database, subscribedTypes);
+    assert.deepEqual(await unhandled('relay'), ['1.2', '3.1']);
+    assert.deepEqual(await unhandled('analytics'), ['2.3', '3.1']);
+    assert.deepEqual(await unhandled('search.postgres'), ['2.3', '3.1']);
+    assert.equal((await unhandled('search.elasticsearch')).length, 7, 'an engine that was not used finds the past');
+    const letters = await query<{ consumer: string }>(
+      'SELECT consumer FROM dead_letters WHERE closed_at IS NULL ORDER BY 1',
+    );
+    assert.deepEqual(
+      letters.map(({ consumer }) => consumer),
+      ['analytics', 'search'],
+    );
+    const deliveries = await query<{ consumer: string }>('SELECT consumer FROM deliveries');
+    assert.deepEqual(
+      deliveries.map(({ consumer }) => consumer),
+      ['payment'],
+    );
+    const rows = await query(
+      'SELECT FROM events a JOIN events b USING (order_id) WHERE a.version < b.version AND a.position > b.position',
+    );
+    assert.deepEqual(rows, [], 'versions of an order whose positions do not rise');
+    const store = createStore(database);
+    await store.placed();
+    assert.equal((await unhandled('relay')).length, 3, 'what comes now is behind all of that');
+    assert.equal(await schemaMistake(database, subscribedTypes), null);
+    await database.close();
+  });
+
+  it('leaves a search engine outside what it was not given', async () => {
+    const { database, query, place, deliver, unhandled } = await openFirstRelease();
+    await place(1, ['OrderCreatedV1', 'PaymentAuthorizedV1']);
+    await place(2, ['OrderCreatedV1']);
+    await place(3, ['OrderCreatedV1']);
+    await deliver('search', 1, 1, 'skipped');
+    await deliver('search', 1, 2, 'done');
+    await deliver('search', 2, 1, 'waiting');
+    await query(`INSERT INTO watermarks (consumer, type, xid) VALUES ('search', 'OrderCreatedV1', '0')`);
+    await migrate(database, subscribedTypes);
+    assert.deepEqual(await unhandled('search.elasticsearch'), ['2.1', '3.1']);
+    assert.equal((await unhandled('search.postgres')).length, 4);
+    await database.close();
+  });
+
+  it('takes a row below the watermark for one that was handled and removed since', async () => {
+    const { database, query, place, unhandled } = await openFirstRelease();
+    await place(1, ['OrderCreatedV1']);
+    await query(
+      `INSERT INTO watermarks (consumer, type, xid) SELECT 'analytics', 'OrderCreatedV1', max(xid) FROM (SELECT xid FROM events) AS e`,
+    );
+    await place(2, ['OrderCreatedV1']);
+    await migrate(database, subscribedTypes);
+    assert.deepEqual(await unhandled('analytics'), ['2.1']);
     await database.close();
   });
 });

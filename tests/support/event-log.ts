@@ -1,8 +1,9 @@
 // An event log in memory with one cursor, which keeps the promises of its port: a look is of one moment, a store
 // needs the token and what it began from. Transactions are the test's own: `begin` opens one, which holds `xmin` back.
 
+import type { CursorLetter, CursorState, Cursors, LoggedEvent, Span } from '../../src/engine/event-log.ts';
 import { isSame, within } from '../../src/engine/gaps.ts';
-import type { CursorLetter, CursorState, Cursors, Fact, LoggedEvent, Span, System } from '../../src/engine/ports.ts';
+import type { Fact, System } from '../../src/engine/ports.ts';
 
 export type Committed = Fact & { readonly position: number; readonly ageMs?: number };
 

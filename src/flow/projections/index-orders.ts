@@ -7,7 +7,8 @@
 // Process dies around the call: the events are read again, and the same is written, or something newer.
 
 import type { OrderId } from '../../domain/order.ts';
-import { type LoggedEvent, OutsideError, type Refused, type System, type Trouble } from '../../engine/ports.ts';
+import type { LoggedEvent, Refused } from '../../engine/event-log.ts';
+import { OutsideError, type System, type Trouble } from '../../engine/ports.ts';
 import { toDocument } from './order-document.ts';
 import type { IndexAnswer, OrderDocument, OrderHistory, ReadHistories, Search } from './search-ports.ts';
 

@@ -5,7 +5,7 @@
 // else writes a line meanwhile.
 
 import { upcast } from '../../domain/upcasts.ts';
-import type { LoggedEvent, Refused } from '../../engine/ports.ts';
+import type { LoggedEvent, Refused } from '../../engine/event-log.ts';
 import type { Count } from '../../flow/projections/books.ts';
 import { addedUp, type Counted, countsOf } from '../../flow/projections/count-events.ts';
 import { plainArray, type Query } from './database.ts';

@@ -5,7 +5,8 @@
 // in the transaction of the store. Commits do not wait for the disk: a cursor that a crash of the server sets back
 // reads again, and what was written with it is set back too.
 
-import type { CursorLetter, CursorState, Cursors, Look, Span, System } from '../../engine/ports.ts';
+import type { CursorLetter, CursorState, Cursors, Look, Span } from '../../engine/event-log.ts';
+import type { System } from '../../engine/ports.ts';
 import { type Database, plainArray, type Query } from './database.ts';
 import { textOf } from './dead-letters.ts';
 import { GuardMissedError } from './errors.ts';

@@ -6,7 +6,8 @@
 // events never deadlock. The reader writes them in the transaction of its cursor.
 
 import { type OrderId, type Status, statuses } from '../../domain/order.ts';
-import { type LoggedEvent, OutsideError, type Refused, type Trouble, UnavailableError } from '../../engine/ports.ts';
+import type { LoggedEvent, Refused } from '../../engine/event-log.ts';
+import { OutsideError, type Trouble, UnavailableError } from '../../engine/ports.ts';
 import { documentsOf, ordersOf } from '../../flow/projections/index-orders.ts';
 import {
   type CountQuery,

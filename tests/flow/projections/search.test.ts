@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import type { OrderId } from '../../../src/domain/order.ts';
-import { type LoggedEvent, OutsideError, type Trouble } from '../../../src/engine/ports.ts';
+import type { LoggedEvent } from '../../../src/engine/event-log.ts';
+import { OutsideError, type Trouble } from '../../../src/engine/ports.ts';
 import { createIndexing } from '../../../src/flow/projections/index-orders.ts';
 import { toDocument } from '../../../src/flow/projections/order-document.ts';
 import type { OrderQuery, Search } from '../../../src/flow/projections/search-ports.ts';

@@ -7,8 +7,9 @@
 import type { OrderId } from '../../../../src/domain/order.ts';
 import { isRefusal } from '../../../../src/domain/refusals.ts';
 import { nameOf } from '../../../../src/engine/envelope.ts';
+import type { CursorLetter, CursorState, LoggedEvent } from '../../../../src/engine/event-log.ts';
 import { pass } from '../../../../src/engine/gaps.ts';
-import type { CursorLetter, CursorState, LoggedEvent, System, Unread } from '../../../../src/engine/ports.ts';
+import type { System, Unread } from '../../../../src/engine/ports.ts';
 import type { PlaceRequest } from '../../../../src/flow/ports.ts';
 import { type JobConsumer, subscriptions, typesOf } from '../../../../src/flow/subscriptions.ts';
 import { countEvents } from '../../../../src/io/postgres/analytics.ts';
