@@ -51,6 +51,8 @@ export function createCursorReader(options: {
   // True where the failure may lie in one of the events: SQLSTATE 22 and 23, or a pure part of `handle` that threw.
   // Absent = nothing is ever parked.
   readonly isPoison?: (error: unknown) => boolean;
+  // True where the batch may have been too large for the time there is: the next try is of half.
+  readonly isTooMuch?: (error: unknown) => boolean;
   readonly batchMax: number;
   // Between looks that find nothing.
   readonly pollMs: number;
@@ -61,7 +63,8 @@ export function createCursorReader(options: {
   readonly system: System;
   readonly log: Log;
 }): CursorReader {
-  const { consumer, turns, knows = () => true, isPoison = () => false, batchMax, system, log } = options;
+  const { consumer, turns, knows = () => true, isPoison = () => false, isTooMuch = () => false } = options;
+  const { batchMax, system, log } = options;
   const { pollMs, gatherMs = 0, roundMs = 0 } = options;
   const bell = createBell(system);
   let limit = batchMax;
@@ -96,7 +99,9 @@ export function createCursorReader(options: {
     try {
       return await view.handle(batch);
     } catch (error) {
-      throw isPoison(error) ? new PoisonousError(batch, error) : error;
+      if (isPoison(error)) throw new PoisonousError(batch, error);
+      if (isTooMuch(error)) limit = Math.max(1, batch.length >> 1);
+      throw error;
     }
   }
 

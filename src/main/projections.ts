@@ -6,8 +6,8 @@
 import { type CursorReader, createCursorReader } from '../engine/cursor.ts';
 import { createLeasedTurns, createLockedTurns, type Turns } from '../engine/cursor-turns.ts';
 import type { Cursors } from '../engine/event-log.ts';
-import type { Log, System, Trouble } from '../engine/ports.ts';
-import { createIndexing, UntoldError } from '../flow/projections/index-orders.ts';
+import { type Log, OutsideError, type System, type Trouble } from '../engine/ports.ts';
+import { createIndexing, silentCode, UntoldError } from '../flow/projections/index-orders.ts';
 import type { ReadHistories, Search } from '../flow/projections/search-ports.ts';
 import { knownTypes, type ProjectionName, projections } from '../flow/subscriptions.ts';
 import { countEvents } from '../io/postgres/analytics.ts';
@@ -75,6 +75,8 @@ function readerOf(consumer: ProjectionName, turns: Turns, { system, log, onEnded
     turns: { ...turns, take },
     knows: (type) => known.has(type),
     isPoison: (error) => error instanceof UntoldError || failureOf(error) === 'data',
+    isTooMuch: (error) =>
+      error instanceof OutsideError ? error.trouble.code === silentCode : failureOf(error) === 'again',
     batchMax,
     pollMs,
     gatherMs: projections.find((row) => row.consumer === consumer)?.gatherMs ?? 0,

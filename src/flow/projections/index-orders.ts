@@ -125,7 +125,8 @@ function refusesAll({ message }: Trouble): Trouble {
 }
 
 // Writing a document again changes nothing, so silence is no doubt.
+export const silentCode = 'search-timeout';
 function silent(timeoutMs: number): Trouble {
   const message = `the search did not answer within ${timeoutMs} ms`;
-  return { class: 'throttled', code: 'search-timeout', message, dependencyDown: true, dependency: 'search' };
+  return { class: 'throttled', code: silentCode, message, dependencyDown: true, dependency: 'search' };
 }

@@ -214,6 +214,28 @@ describe('a search that is ill', { concurrency: 4 }, () => {
     assert.equal(await reader.runOnce(), 1);
   });
 
+  test('is too slow for a batch, and takes it in smaller ones', idle, async (world) => {
+    await readFromHere(world);
+    const placed = [];
+    for (let count = 0; count < 8; count += 1) placed.push((await world.place()).id);
+    const stored: string[] = [];
+    const { reader } = outside(
+      world,
+      (documents) => {
+        if (documents.length > 3) return new Promise<never>(() => {});
+        stored.push(...documents.map(({ id }) => id));
+        return Promise.resolve(documents.map(() => 'stored' as const));
+      },
+      50,
+    );
+    let handled = 0;
+    await until(async () => {
+      handled += await reader.runOnce();
+      return handled === placed.length;
+    }, 'all documents');
+    assert.deepEqual(stored, placed);
+  });
+
   test('cannot be told of one order, which is a dead letter, and is told of the others', idle, async (world) => {
     await readFromHere(world);
     const [good, bad] = [await world.place(), await world.place()];
