@@ -55,7 +55,7 @@ export function analyticsContract(open: () => Store): void {
     // What the other tests have written may be of no release.
     before(() =>
       open().sql(
-        `UPDATE cursors SET read_to = (SELECT max(position) FROM events), gaps = '{}' WHERE reader = 'analytics'`,
+        `UPDATE cursors SET read_to = (SELECT coalesce(max(position), 0) FROM events), gaps = '{}' WHERE reader = 'analytics'`,
       ),
     );
 
