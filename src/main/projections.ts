@@ -15,8 +15,9 @@ import type { Query } from '../io/postgres/database.ts';
 import { indexEvents } from '../io/postgres/documents.ts';
 import { failureOf } from '../io/postgres/errors.ts';
 
-// Some ten milliseconds of work, a fraction of what a transaction may take.
-const batchMax = 500;
+// Some tens of milliseconds of work, a fraction of what a transaction may take, and the more events of one order the
+// fewer documents.
+const batchMax = 1_000;
 // The bus wakes a reader; this is for what the bus loses.
 const pollMs = 1_000;
 // Twice the time of a call that hangs until its timeout, and as long as others wait for a reader that died.
