@@ -162,6 +162,20 @@ for (const kind of ['leased', 'locked'] as const) {
       assert.deepEqual(log.state(), { readTo: 7, gaps: [] });
     });
 
+    it('comes back for what a look that was cut has not shown', async () => {
+      const { reader, events, given, log } = setUp(kind, { batchMax: 2 });
+      const late = log.begin();
+      for (const position of [6, 7, 8]) {
+        events(position);
+        await reader.runOnce();
+      }
+      events(1, 2, 3, 4, 5);
+      late.end();
+      while ((await reader.runOnce()) > 0);
+      assert.deepEqual(given, ['6', '7', '8', '1 2', '3 4', '5']);
+      assert.deepEqual(log.state(), { readTo: 8, gaps: [] });
+    });
+
     it('reads on while a stranger keeps a transaction open', async () => {
       const { reader, events, given, log } = setUp(kind);
       log.begin();

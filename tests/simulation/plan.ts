@@ -4,7 +4,7 @@
 // Promises: each seed switches about half of the fault classes off and draws rates for the rest (swarm), so that
 // some seeds are about one fault alone and some about all at once. Printed, a plan tells what a seed is like.
 
-import { type ConsumerName, subscriptions } from '../../src/flow/subscriptions.ts';
+import { type ConsumerName, consumerNames } from '../../src/flow/subscriptions.ts';
 import type { EngineSettings } from '../../src/main/wire.ts';
 import type { BusPlan } from './bus.ts';
 import type { Draws, Stream } from './draws.ts';
@@ -194,7 +194,7 @@ export function drawPlan(seed: number, draws: Draws): Plan {
 }
 
 function drawConsumers(luck: Stream): ConsumerName[] {
-  return subscriptions.map((row) => row.consumer).filter((name) => !readers.has(name) || luck.isHit(readerShare));
+  return consumerNames.filter((name) => !readers.has(name) || luck.isHit(readerShare));
 }
 
 function drawMachines(luck: Stream, skewMs: number, deployed: readonly ConsumerName[]): MachinePlan[] {

@@ -3,7 +3,7 @@
 // Relies on quietPlan having two whole machines, so that whatever befalls one of them the other one can go on.
 
 import type { PlaceCommand } from '../../../src/flow/ports.ts';
-import { subscriptions } from '../../../src/flow/subscriptions.ts';
+import { consumerNames } from '../../../src/flow/subscriptions.ts';
 import { refused, unavailable, withoutEffect } from '../../../src/io/partners/troubles.ts';
 import type { Life } from '../life.ts';
 import type { Mishap } from '../network.ts';
@@ -32,7 +32,7 @@ export type Story = {
 export const leaseMs = 900;
 const timeoutMs = 400;
 
-export const consumers = subscriptions.map((row) => row.consumer);
+export const consumers = consumerNames;
 export const machine = (name: string): MachinePlan => ({
   name,
   isApi: true,
