@@ -15,7 +15,7 @@ import type { Bus, Log, System } from './ports.ts';
 // A relay that died leaves its cursor for this long; the consumers' pull bridges the gap.
 const leaseMs = 5_000;
 // Read at once: a batch that brokers like, and some hundred kilobytes in memory.
-const batchMax = 500;
+export const relayBatchMax = 500;
 // Across processes nobody wakes the relay, so this is what an idle system adds to an event's way.
 export const sharedPollMs = 15;
 // Who writes in this process wakes the relay; only a commit whose answer was lost does not.
@@ -53,5 +53,5 @@ export function createRelay(options: {
     },
   });
   const pollMs = isShared ? sharedPollMs : ownPollMs;
-  return createCursorReader({ consumer: 'relay', turns, batchMax, pollMs, roundMs, system, log });
+  return createCursorReader({ consumer: 'relay', turns, batchMax: relayBatchMax, pollMs, roundMs, system, log });
 }
