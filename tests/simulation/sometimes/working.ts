@@ -71,7 +71,7 @@ export const working: readonly Sometimes[] = [
     ofNotes(
       'claim decided again',
       'A claim misses a guard, for a lease was renewed meanwhile, and is decided anew.',
-      ({ what, label }) => what === 'guard-missed' && ['lock-orders-of-facts', 'read-facts'].includes(label),
+      ({ what, label }) => what === 'guard-missed' && label === 'lock-orders-of-facts',
     ),
   ),
   ofNotes(
