@@ -89,15 +89,17 @@ const storeStatement = `/* store-cursor */ UPDATE cursors SET read_to = $5, gaps
   WHERE reader = $1 AND token = $2 AND read_to = $3 AND gaps = $4::int8multirange
   RETURNING pg_current_xact_id()::text AS xact`;
 
-// Both halves are bounded for the planner's sake; the order and the limit are over both.
+// The order and the limit are over both halves. Those within are for the planner, which would else walk the whole log
+// in its order and look for each event among the gaps.
 const lookStatement = `/* look-at-events */ SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xmin, found.*
   FROM (SELECT 1) AS always LEFT JOIN LATERAL (
     (SELECT e.position, ${factColumns}, (extract(epoch FROM clock_timestamp() - e.time) * 1000)::float8 AS age_ms
      FROM events e WHERE e.position > $1 ORDER BY e.position LIMIT $3)
     UNION ALL
-    (SELECT e.position, ${factColumns}, (extract(epoch FROM clock_timestamp() - e.time) * 1000)::float8 AS age_ms
-     FROM unnest($2::int8multirange) AS gap JOIN events e ON e.position >= lower(gap) AND e.position < upper(gap)
-     ORDER BY e.position LIMIT $3)
+    (SELECT within.* FROM unnest($2::int8multirange) AS gap CROSS JOIN LATERAL (
+       SELECT e.position, ${factColumns}, (extract(epoch FROM clock_timestamp() - e.time) * 1000)::float8 AS age_ms
+       FROM events e WHERE e.position >= lower(gap) AND e.position < upper(gap) ORDER BY e.position LIMIT $3
+     ) AS within ORDER BY within.position LIMIT $3)
     ORDER BY position LIMIT $3
   ) AS found ON true
   ORDER BY found.position`;

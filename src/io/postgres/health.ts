@@ -66,8 +66,9 @@ export async function readBacklog(database: Database, readers: readonly string[]
               SELECT min(oldest.time) FROM (
                 (SELECT e.time FROM events e WHERE e.position > c.read_to ORDER BY e.position LIMIT 1)
                 UNION ALL
-                (SELECT e.time FROM unnest(c.gaps) AS gap
-                 JOIN events e ON e.position >= lower(gap) AND e.position < upper(gap) LIMIT 1)) AS oldest)), 0)::float8 AS age,
+                (SELECT late.time FROM unnest(c.gaps) AS gap CROSS JOIN LATERAL (
+                   SELECT e.time FROM events e WHERE e.position >= lower(gap) AND e.position < upper(gap)
+                   ORDER BY e.position LIMIT 1) AS late LIMIT 1)) AS oldest)), 0)::float8 AS age,
             (SELECT count(*)::integer FROM dead_letters WHERE closed_at IS NULL) AS letters
      FROM cursors c WHERE c.reader = ANY($1::text[])`,
     [readers],

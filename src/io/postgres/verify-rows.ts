@@ -92,9 +92,11 @@ export function createVerifyRows(database: Database) {
              (SELECT e.position, e.order_id, e.version, e.type, extract(epoch FROM statement_timestamp() - e.time) * 1000 AS age_ms
               FROM events e WHERE e.position > greatest(c.read_to, $2) AND e.order_id > $3 ORDER BY e.position LIMIT ${partRows})
              UNION ALL
-             (SELECT e.position, e.order_id, e.version, e.type, extract(epoch FROM statement_timestamp() - e.time) * 1000
-              FROM unnest(c.gaps) AS gap JOIN events e ON e.position >= lower(gap) AND e.position < upper(gap)
-              WHERE e.position > $2 AND e.order_id > $3 ORDER BY e.position LIMIT ${partRows})
+             (SELECT late.* FROM unnest(c.gaps) AS gap CROSS JOIN LATERAL (
+                SELECT e.position, e.order_id, e.version, e.type, extract(epoch FROM statement_timestamp() - e.time) * 1000
+                FROM events e WHERE e.position >= greatest(lower(gap), $2 + 1) AND e.position < upper(gap) AND e.order_id > $3
+                ORDER BY e.position LIMIT ${partRows}
+              ) AS late ORDER BY late.position LIMIT ${partRows})
              ORDER BY position LIMIT ${partRows}
            ) AS e WHERE c.reader = $1
          ), bad AS (
