@@ -200,6 +200,8 @@ export type OrderEvidence = {
   readonly effects: Map<string, EffectRow>;
   readonly effectMoves: Moved<EffectRow>[];
   readonly letters: Map<string, LetterRow>;
+  // When letters of a reader of the log were closed to be handled again, by commit.
+  readonly returns: Set<number>;
   readonly attempts: AttemptRow[];
   readonly attemptSequences: number[];
   readonly audits: AuditRow[];

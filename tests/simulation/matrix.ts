@@ -99,6 +99,7 @@ async function tell(story: Story, fault: Strike | null, keepsLines = false): Pro
     },
     rejects: () => story.rejects === true,
     refusesRecall: () => story.refusesRecall === true,
+    refusesDocument: () => story.refusesDocument === true,
     isNewer: (machine) => story.isNewer?.(machine, nowMs()) ?? false,
     startsAgainAfterMs: () => 100,
   });

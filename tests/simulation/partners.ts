@@ -72,11 +72,14 @@ export function createModelPartners(options: {
   // The carrier's own no, by order.
   readonly rejects?: (orderId: string) => boolean;
   readonly refusesRecall?: (orderId: string) => boolean;
+  // Whose first document the search refuses for its own sake.
+  readonly refusesDocument?: (orderId: string) => boolean;
   // Beyond this age the provider and the carrier do anew what they are asked, as if they had never heard
   // of the key; undos are remembered for good.
   readonly forgetsAfterMs?: number;
 }) {
-  const { nowMs, rejects = never, refusesRecall = never, forgetsAfterMs = Number.POSITIVE_INFINITY } = options;
+  const { nowMs, rejects = never, refusesRecall = never, refusesDocument = never } = options;
+  const { forgetsAfterMs = Number.POSITIVE_INFINITY } = options;
   const entries: LedgerEntry[] = [];
   const entriesByOrder = new Map<string, LedgerEntry[]>();
   const actsByOrder = new Map<string, PartnerAct[]>();
@@ -201,9 +204,14 @@ export function createModelPartners(options: {
   }
 
   const broughtByOrder = new Map<string, Brought[]>();
+  const refused = new Set<string>();
 
   function index(documents: readonly OrderDocument[]): IndexAnswer[] {
     return documents.map((document) => {
+      if (refusesDocument(document.id) && !refused.has(document.id)) {
+        refused.add(document.id);
+        return no('document-refused', 'the search does not take this document').trouble;
+      }
       const brought = broughtByOrder.get(document.id) ?? [];
       const stored = brought.findLast(({ isStored }) => isStored);
       const isStored = stored === undefined || stored.document.version < document.version;

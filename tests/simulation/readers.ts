@@ -2,9 +2,13 @@
 //
 // Promises: judges nothing: a fact that was committed behind a cursor is told as such.
 
+import { projections } from '../../src/flow/subscriptions.ts';
 import type { OrderEvidence } from './evidence.ts';
 import { holds, toSpans } from './model/spans.ts';
 import type { CursorRow, FactRow } from './rows.ts';
+
+// Who reads the log behind a cursor; the others have a delivery of each fact.
+export const isOfReader = (consumer: string) => projections.some((one) => one.consumer === consumer);
 
 type Ref = { readonly order: OrderEvidence; readonly fact: FactRow };
 

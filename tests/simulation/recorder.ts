@@ -20,7 +20,7 @@ import type {
   Publication,
   RunSettings,
 } from './evidence.ts';
-import { createReaders } from './readers.ts';
+import { createReaders, isOfReader } from './readers.ts';
 import type { AnalyticsRow, Change, CursorRow, EffectRow, KeyRow, OrderRow } from './rows.ts';
 
 export type Recorder = ReturnType<typeof createRecorder>;
@@ -109,6 +109,8 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
         const order = orderOf(row.order_id);
         if (change.after === null) order.letters.delete(row.id);
         else order.letters.set(row.id, change.after);
+        if (isOfReader(row.consumer) && change.before?.closed_at === null && change.after?.closed_how === 'reprocessed')
+          order.returns.add(sequence);
         return order.id;
       }
       case 'attempts': {
@@ -272,6 +274,7 @@ export function emptyOrder(id: string): OrderEvidence {
     effects: new Map(),
     effectMoves: [],
     letters: new Map(),
+    returns: new Set(),
     attempts: [],
     attemptSequences: [],
     audits: [],

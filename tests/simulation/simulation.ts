@@ -57,6 +57,7 @@ export type SimulationOptions = {
   // What makes of an order a rejected or an irrevocable one.
   readonly rejects?: (orderId: string) => boolean;
   readonly refusesRecall?: (orderId: string) => boolean;
+  readonly refusesDocument?: (orderId: string) => boolean;
   readonly startsAgainAfterMs: () => number;
   // Which release a start runs; one alone unless told.
   readonly isNewer?: (machine: string) => boolean;
@@ -100,6 +101,7 @@ export function createSimulation(options: SimulationOptions): Simulation {
     nowMs: wallMs,
     ...(options.rejects === undefined ? {} : { rejects: options.rejects }),
     ...(options.refusesRecall === undefined ? {} : { refusesRecall: options.refusesRecall }),
+    ...(options.refusesDocument === undefined ? {} : { refusesDocument: options.refusesDocument }),
     forgetsAfterMs: plan.keyWindowMs + forgetsLaterMs,
   });
   const { settings } = plan;

@@ -15,8 +15,8 @@ const refusalsOf: Readonly<Record<string, readonly string[]>> = {
   'reprocess-letter': ['no-dead-letter'],
 };
 
-function commitsOf(order: OrderEvidence, label: string): number {
-  return new Set(order.deliveryMoves.filter((move) => move.label === label).map((move) => move.sequence)).size;
+function commitsOf(order: OrderEvidence, label: string): number[] {
+  return order.deliveryMoves.filter((move) => move.label === label).map((move) => move.sequence);
 }
 
 // From the moment at which somebody asked until they had their answer; so it had an open letter.
@@ -53,7 +53,7 @@ export const people: readonly Invariant[] = [
       (fact) => nameOfType(fact.type) === 'OrderCanceled' && fact.data.reason === 'canceled-by-request',
     );
     if (canceled.length !== acted(['canceled'])) say(`was canceled by request ${canceled.length} times`);
-    const sentBack = commitsOf(order, 'reopen-deliveries');
+    const sentBack = new Set([...commitsOf(order, 'reopen-deliveries'), ...order.returns]).size;
     if (sentBack !== reprocesses) say(`was sent back ${sentBack} times, and asked for ${reprocesses} times`);
     const begunAnew = order.facts.filter((fact) => nameOfType(fact.type) === 'OrderReprocessed').length;
     if (begunAnew > reprocesses) say(`began anew ${begunAnew} times, and was asked to ${reprocesses} times`);

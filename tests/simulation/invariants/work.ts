@@ -1,6 +1,7 @@
 // Work: claims, leases, attempts, letters.
 
 import type { Call, Evidence, Moved, OrderEvidence } from '../evidence.ts';
+import { isOfReader } from '../readers.ts';
 import type { DeliveryRow } from '../rows.ts';
 import { callsOf, consumersOf, endOf } from './calls.ts';
 import { type Invariant, ofAll, ofOrder } from './law.ts';
@@ -61,7 +62,11 @@ function count({ epoch, attempt, takeovers }: DeliveryRow): string {
   return `(epoch ${epoch}, attempt ${attempt}, takeovers ${takeovers})`;
 }
 
+// What a reader of the log has parked lies behind its cursor.
 function isDead(order: OrderEvidence, consumer: string, eventId: string): boolean {
+  if (isOfReader(consumer)) {
+    return ![...order.owed.values()].some(({ reader, fact }) => reader.startsWith(consumer) && fact.id === eventId);
+  }
   return order.deliveries.get(`${consumer} ${eventId}`)?.state === 'dead';
 }
 

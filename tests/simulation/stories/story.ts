@@ -18,6 +18,8 @@ export type Story = {
   // The same for statements, by label.
   readonly stall?: (label: string, before: number) => Mishap | null;
   readonly refusesRecall?: boolean;
+  // The search takes no order's first document.
+  readonly refusesDocument?: boolean;
   // The carrier takes no order.
   readonly rejects?: boolean;
   // Which release a machine runs that starts now; the older one everywhere unless told.

@@ -128,6 +128,16 @@ export const ofTroubles: readonly Story[] = [
     },
   },
   {
+    name: 'a document that is refused becomes a dead letter, and is brought when a person sends it back',
+    refusesDocument: true,
+    tell: async ({ clients: { insist, pause } }) => {
+      await insist.place('a', goods);
+      await pause(1_500);
+      await insist.operate();
+      await pause(500);
+    },
+  },
+  {
     name: 'a machine is told to stop in the middle of a call',
     plan: alone,
     meets: ['graceful stop released uncharged'],
