@@ -12,7 +12,7 @@ import type { OrderChange, OrderRecord } from '../../src/flow/ports.ts';
 import type { OrderClaim, OrderWork } from '../../src/io/postgres/claim.ts';
 import { createCursors } from '../../src/io/postgres/cursors.ts';
 import type { Database } from '../../src/io/postgres/database.ts';
-import { failureOf, GuardMissedError } from '../../src/io/postgres/errors.ts';
+import { failureOf } from '../../src/io/postgres/errors.ts';
 import type { OrderSettle } from '../../src/io/postgres/settle.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { createAnalyticsReader } from '../../src/main/projections.ts';

@@ -41,10 +41,7 @@ export function createClaim(options: {
       const eventIds = claims.map((claim) => claim.eventId);
       const keys = claims.map((claim) => ({ consumer: claim.step.consumer, eventId: claim.eventId }));
       // Started together they travel together; each sees what was committed before the locks were had.
-      const [facts, deliveries] = await Promise.all([
-        lockOrdersOfFacts(query, keys),
-        readDeliveries(query, keys),
-      ]);
+      const [facts, deliveries] = await Promise.all([lockOrdersOfFacts(query, keys), readDeliveries(query, keys)]);
       const absent = eventIds.filter((_, index) => !facts.has(keyOf(keys[index] as (typeof keys)[number])));
       const known = absent.length === 0 ? new Set() : await readKnown(query, absent);
       const writes = createWrites();
@@ -164,8 +161,7 @@ function createWrites() {
     },
     flush: async (query: Query) => {
       const [claimed, updated] = await Promise.all([
-        // Sorted, so that two who claim the same without an order's lock never wait for each other in a circle.
-        claimDeliveriesIfDue(query, deliveries.toSorted(byEvent)),
+        claimDeliveriesIfDue(query, deliveries),
         updateOrdersIfUnchanged(query, orders),
         writeAttempts(query, attempts),
       ]);
@@ -175,8 +171,6 @@ function createWrites() {
     },
   };
 }
-
-const byEvent = (one: DeliveryWrite, other: DeliveryWrite) => (one.eventId < other.eventId ? -1 : 1);
 
 type Key = { readonly consumer: string; readonly eventId: string };
 type FoundRow = FactRow & RecordRow & { consumer: string; is_below_watermark: boolean };
