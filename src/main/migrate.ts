@@ -7,6 +7,7 @@ import type { Log } from '../engine/ports.ts';
 import { lockDirectory } from '../io/directory-lock.ts';
 import { connectServer } from '../io/postgres/database.ts';
 import { migrate } from '../io/postgres/migrate.ts';
+import { surroundingsMistake } from '../io/postgres/surroundings.ts';
 import type { Config } from './config.ts';
 import { cannotUse, databaseName } from './database-name.ts';
 import { openEmbedded, subscribedTypes } from './open-database.ts';
@@ -21,6 +22,8 @@ export async function runMigrate(config: Config, log: Log, say: (text: string) =
         ? await openEmbedded(config.dataDir, log)
         : connectServer({ url, poolMax: 1, log, waitsForAnswers: true });
     try {
+      const mistake = await surroundingsMistake(database, 'writes');
+      if (mistake !== null) throw new StartError(mistake);
       const version = await migrate(database, subscribedTypes);
       say(`The schema of ${databaseName(named)} is at version ${version}.`);
     } catch (error) {

@@ -10,6 +10,7 @@ import { connectServer, type Database } from '../io/postgres/database.ts';
 import { endAllLeases } from '../io/postgres/deliveries.ts';
 import { schemaMistake } from '../io/postgres/health.ts';
 import { migrate } from '../io/postgres/migrate.ts';
+import type { Use } from '../io/postgres/surroundings.ts';
 import type { Config } from './config.ts';
 import { cannotUse } from './database-name.ts';
 import { StartError } from './start-error.ts';
@@ -22,7 +23,7 @@ export const subscribedTypes = subscriptions.flatMap((row) =>
 // working go on whatever is asked. The embedded database has one connection, which takes them in turns.
 export const readsMaxOf = ({ database: { url, poolMax } }: Config) => (url === null ? 1 : Math.max(1, poolMax >> 1));
 
-export async function openDatabase(config: Config, log: Log): Promise<Database> {
+export async function openDatabase(config: Config, log: Log, use: Use = 'writes'): Promise<Database> {
   const { url, poolMax } = config.database;
   if (url === null) {
     const database = await openEmbedded(config.dataDir, log);
@@ -30,8 +31,8 @@ export async function openDatabase(config: Config, log: Log): Promise<Database> 
     await endAllLeases(database.query);
     return database;
   }
-  const database = connectServer({ url, poolMax, log });
-  const mistake = await schemaMistake(database, subscribedTypes).catch(async (error) => {
+  const database = connectServer({ url, poolMax, log, mayBeReadOnly: use === 'reads' });
+  const mistake = await schemaMistake(database, subscribedTypes, use).catch(async (error) => {
     await database.close();
     throw cannotUse(error, { url, dataDir: config.dataDir });
   });

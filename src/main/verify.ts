@@ -77,7 +77,7 @@ function existing(directory: string): string {
 }
 
 async function open(config: Config): Promise<Database> {
-  if (config.database.url !== null) return openDatabase(config, silent);
+  if (config.database.url !== null) return openDatabase(config, silent, 'reads');
   const database = await openEmbedded(config.dataDir, silent);
   const mistake = await schemaMistake(database, subscribedTypes);
   if (mistake === null) return database;

@@ -6,7 +6,7 @@ import { failureOf, GuardMissedError, isAway, NotConnectedError } from '../../sr
 // SQLSTATEs from appendix A of PostgreSQL's documentation, and the codes and words of sockets and pg.
 const failures: Record<FlushFailure, readonly string[]> = {
   again: ['40001', '40P01', '55P03', '57014'],
-  absent: ['57P03', '53300', '53100', '53200', '25006'],
+  absent: ['57P03', '53300', '53100', '53200', '25006', '42501'],
   data: ['22001', '22021', '22P02', '23502', '23505', '23514'],
   lost: ['08000', '08003', '08006', '57P01', '57P02', '25P03', '25P04', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT'],
   bug: ['42601', '42P01', '25P02', 'XX000'],

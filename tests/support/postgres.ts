@@ -30,6 +30,9 @@ export type Postgres = {
   readonly stopAtOnce: () => Promise<void>;
   // Starts the server again, on the same port and data; one that still runs is stopped in order before.
   readonly restart: () => Promise<void>;
+  // A server with a copy of this one's data that replays what never comes: a standby that is cut off, and read-only. This
+  // one is away for the moment of the copy.
+  readonly startStandby: () => Promise<Postgres>;
   // Ends the server and removes its data. May be repeated.
   readonly stop: () => Promise<void>;
   // The last lines of the server's log, for the message of a failure.
@@ -69,11 +72,16 @@ const logLength = 20_000;
 const user = 'orderly';
 const run = promisify(execFile);
 
-export async function startPostgres({ prepare, settings = {} }: PostgresOptions = {}): Promise<Postgres> {
+type Origin = { readonly data: string; readonly password: string };
+
+export async function startPostgres(
+  { prepare, settings = {} }: PostgresOptions = {},
+  origin: Origin | null = null,
+): Promise<Postgres> {
   const directory = await mkdtemp(join(await realpath(tmpdir()), 'orderly-postgres-'));
   const guardian = createGuardian(directory);
 
-  const password = randomBytes(16).toString('hex');
+  const password = origin?.password ?? randomBytes(16).toString('hex');
   const urlOf = (database: string) => `postgres://${user}:${password}@127.0.0.1:${port}/${database}`;
   let port = randomInt(firstPort, lastPort);
   let server: ChildProcess | null = null;
@@ -98,6 +106,11 @@ export async function startPostgres({ prepare, settings = {} }: PostgresOptions 
     await rm(passwordFile);
   };
 
+  const copy = async ({ data }: Origin) => {
+    await run('cp', ['-a', data, join(directory, 'data')]);
+    await run('cp', ['-a', join(data, 'PG_VERSION'), join(directory, 'data', 'standby.signal')]);
+  };
+
   // Resolves with null when the server is ready, else with what it said.
   const launch = () =>
     new Promise<string | null>((resolve, reject) => {
@@ -113,7 +126,7 @@ export async function startPostgres({ prepare, settings = {} }: PostgresOptions 
         log = (log + text).slice(-logLength);
         if (server === child) return;
         said += text;
-        if (!said.includes('ready to accept connections')) return;
+        if (!/ready to accept (read-only )?connections/.test(said)) return;
         server = child;
         hold(child, false);
         resolve(null);
@@ -175,11 +188,24 @@ export async function startPostgres({ prepare, settings = {} }: PostgresOptions 
       await end('SIGINT');
       await start(false);
     },
+    startStandby: async () => {
+      await end('SIGINT');
+      try {
+        return await startPostgres({ settings }, { data: join(directory, 'data'), password });
+      } finally {
+        await start(false);
+      }
+    },
     stop: guardian.end,
     log: () => log,
   };
 
   try {
+    if (origin !== null) {
+      await copy(origin);
+      await start(true);
+      return postgres;
+    }
     await initialize();
     await start(true);
     await administer('CREATE DATABASE orderly_template');

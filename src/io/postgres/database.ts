@@ -1,15 +1,16 @@
 // The database: single statements and short transactions over a pool, the same for a PostgreSQL server
 // and for the embedded PGlite. Each statement begins with its name in a comment, for pg_stat_activity.
 //
-// Promises: statements are unnamed and settings last one transaction, so a transaction-mode pooler is
-// fine; a connection that met a doubtful error is thrown away, never reused; connecting, waiting for a
-// lock and running a statement are bounded in time. A transaction's work may run again: it must not
-// touch the outside. Process dies inside: PostgreSQL rolls back.
+// Promises: statements are unnamed, and what an answer depends on is set in each transaction, whatever the role or the
+// database says: a transaction-mode pooler keeps no session, and refuses or drops what is asked of one at its start. A
+// connection that met a doubtful error is thrown away, never reused; one to a server that takes no writes (a standby)
+// is not used at all. Connecting, waiting for a lock and running a statement are bounded in time, here and on the
+// server. A transaction's work may run again: it must not touch the outside. Process dies inside: PostgreSQL rolls back.
 
 import { Socket } from 'node:net';
 import pg from 'pg';
 import type { Log } from '../../engine/ports.ts';
-import { failureOf, NotConnectedError } from './errors.ts';
+import { failureOf, isReadOnlyError, NotConnectedError, ReadOnlyError } from './errors.ts';
 
 export type Row = Record<string, unknown>;
 export type Query = <R extends object = Row>(text: string, values?: readonly unknown[]) => Promise<R[]>;
@@ -38,20 +39,27 @@ const answerTimeoutMs = 15_000;
 // Our own locks last milliseconds; a stranger's lock stalls one order, which is then tried again.
 const lockTimeoutMs = 2_000;
 
+// READ COMMITTED: a statement sees what was committed before it began, whatever the role's default is. Times, numbers
+// and arrays are written as they are read here and there. A role that may only read keeps that: who set it knows why.
+const limits =
+  'BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL DateStyle = ISO; SET LOCAL TimeZone = UTC; ' +
+  `SET LOCAL extra_float_digits = 1; SET LOCAL array_nulls = on; SET LOCAL lock_timeout = ${lockTimeoutMs}; ` +
+  `SET LOCAL statement_timeout = ${statementTimeoutMs}; ` +
+  `SET LOCAL idle_in_transaction_session_timeout = ${statementTimeoutMs}`;
+
 // Every statement of ours finds its rows by an index. A table that grew since its last ANALYZE would be
 // read whole instead (seen: 6.5 ms instead of 0.5 ms for the effects of 128 orders), so the planner is
 // not offered that way. None of them runs long enough to be compiled first, which an estimate without statistics would
 // ask for. COMMIT must wait for the disk, except where losing the write is harmless.
 const begin = (durable: boolean) =>
-  `BEGIN; SET LOCAL lock_timeout = ${lockTimeoutMs}; SET LOCAL statement_timeout = ${statementTimeoutMs}; ` +
-  `SET LOCAL idle_in_transaction_session_timeout = ${statementTimeoutMs}; ` +
-  'SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off' +
+  `${limits}; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; ` +
+  'SET LOCAL jit = off' +
   (durable ? '' : '; SET LOCAL synchronous_commit = off');
 
 // int8 as a number: amounts are checked to be safe integers, counts and milliseconds are small.
 const int8 = 20;
-// timestamptz comes as `2026-11-21 07:00:00.123+00`: a session's time zone is UTC by our settings or the
-// offset says otherwise; pg's own parser, made for every style, takes ten times as long.
+// timestamptz comes as `2026-11-21 07:00:00.123+00` by the settings above; pg's own parser, made for every style,
+// takes ten times as long. It is here for the embedded database, whose single statements run without them.
 const timestamptz = 1184;
 const plainTime = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+00$/;
 const parseTime = pg.types.getTypeParser(timestamptz, 'text') as (text: string) => Date;
@@ -102,6 +110,8 @@ export function connectServer(options: {
   readonly log: Log;
   // For a migration, which may wait for another one, and whose statements last as long as they must.
   readonly waitsForAnswers?: boolean;
+  // For who only looks, and may do so on a standby.
+  readonly mayBeReadOnly?: boolean;
 }): Database {
   const pool = new pg.Pool({
     connectionString: options.url,
@@ -113,8 +123,16 @@ export function connectServer(options: {
     pipeline: true,
     stream: gatheringSocket,
     types,
+    // A balancer or a name may lead to a standby for the seconds of a fail-over; the connection would stay there, and
+    // answer with what was true before.
+    ...(options.mayBeReadOnly ? {} : { onConnect: assertWritable }),
   } as pg.PoolConfig);
-  return createDatabase({ pool, log: options.log, turn: null, onClose: async () => {} });
+  return createDatabase({ pool, log: options.log, turn: null, isBounded: true, onClose: async () => {} });
+}
+
+async function assertWritable(client: pg.ClientBase): Promise<void> {
+  const { rows } = await client.query('/* look-whether-read-only */ SHOW transaction_read_only');
+  if (rows[0]?.transaction_read_only === 'on') throw new ReadOnlyError();
 }
 
 export function createDatabase(options: {
@@ -123,19 +141,36 @@ export function createDatabase(options: {
   // Null = a connection takes a statement before the former one is answered. Else statements are sent one
   // by one, each after this has resolved.
   readonly turn: (() => Promise<unknown>) | null;
+  // A single statement is a transaction too, for the limits and settings of one. Not where nobody else sets any.
+  readonly isBounded?: boolean;
   readonly onClose: () => Promise<void>;
 }): Database {
-  const { pool, log, turn, onClose } = options;
+  const { pool, log, turn, isBounded = false, onClose } = options;
+  // Rises when a connection turns out to take no writes: those that were open then may lead to the same server.
+  let era = 0;
+  const eras = new WeakMap<pg.PoolClient, number>();
+  pool.on('connect', (client) => eras.set(client, era));
   // An idle connection that breaks is no news for anybody's statement; without a listener it would
   // end the process.
   pool.on('error', (error) => log.warn({ error: error.message }, 'an idle database connection ended'));
 
   async function connect(): Promise<pg.PoolClient> {
     try {
-      return await pool.connect();
+      // Each turn ends one connection of a former era, and there are no more than the pool holds.
+      for (;;) {
+        const client = await pool.connect();
+        if ((eras.get(client) ?? era) === era) return client;
+        client.release(true);
+      }
     } catch (error) {
       throw new NotConnectedError(error);
     }
+  }
+
+  function suspectAllOfTheAgeOf(client: pg.PoolClient): void {
+    if ((eras.get(client) ?? era) !== era) return;
+    era += 1;
+    log.warn({}, 'the database takes no writes; all connections are opened anew');
   }
 
   async function withClient<T>(work: (query: Query) => Promise<T>): Promise<T> {
@@ -155,7 +190,9 @@ export function createDatabase(options: {
       try {
         return (await send(text, values)).rows as R[];
       } catch (error) {
-        broken ||= failureOf(error) === 'lost';
+        const isReadOnly = isReadOnlyError(error);
+        if (isReadOnly) suspectAllOfTheAgeOf(client);
+        broken ||= isReadOnly || failureOf(error) === 'lost';
         throw error;
       }
     };
@@ -167,16 +204,18 @@ export function createDatabase(options: {
     }
   }
 
+  const inOneTrip = <R extends object>(beginning: string, text: string, values?: readonly unknown[]) =>
+    withClient(async (query) => {
+      // After a failed statement COMMIT rolls back; the connection is free when all three are answered.
+      const sent = [query(beginning), query<R>(text, values), query('COMMIT')] as const;
+      await Promise.allSettled(sent);
+      const [, rows] = await Promise.all(sent);
+      return rows;
+    });
+
   return {
-    query: (text, values) => withClient((query) => query(text, values)),
-    once: <R extends object>(text: string, values: readonly unknown[], { durable } = { durable: true }) =>
-      withClient(async (query) => {
-        // After a failed statement COMMIT rolls back; the connection is free when all three are answered.
-        const sent = [query(begin(durable)), query<R>(text, values), query('COMMIT')] as const;
-        await Promise.allSettled(sent);
-        const [, rows] = await Promise.all(sent);
-        return rows;
-      }),
+    query: (text, values) => (isBounded ? inOneTrip(limits, text, values) : withClient((query) => query(text, values))),
+    once: (text, values, { durable } = { durable: true }) => inOneTrip(begin(durable), text, values),
     transaction: (work, { durable } = { durable: true }) =>
       withClient(async (query) => {
         const begun = query(begin(durable));

@@ -42,11 +42,26 @@ export class NotConnectedError extends Error {
   }
 }
 
+const readOnly = '25006';
+
+// The server behind the connection takes no writes; its code is PostgreSQL's for a write that was tried.
+export class ReadOnlyError extends Error {
+  readonly code = readOnly;
+  constructor() {
+    super('it takes no writes: it is a standby, or its database or role is set to read only');
+    this.name = 'ReadOnlyError';
+  }
+}
+
+export function isReadOnlyError(error: unknown): boolean {
+  return codeOf(error) === readOnly || (error instanceof NotConnectedError && codeOf(error.cause) === readOnly);
+}
+
 // 40001 serialization failure, 40P01 deadlock, 55P03 lock timeout, 57014 statement timeout: rolled back.
 const rolledBack = new Set(['40001', '40P01', '55P03', '57014']);
 // 57P03 starting up or shutting down, 53300 no connection free, 53100 disk full, 53200 out of memory,
-// 25006 read-only after a failover: the server refused before it stored anything.
-const refused = new Set(['57P03', '53300', '53100', '53200', '25006']);
+// 25006 read-only after a fail-over, 42501 a right that the role lacks: the server refused before it stored anything.
+const refused = new Set(['57P03', '53300', '53100', '53200', readOnly, '42501']);
 
 export function failureOf(error: unknown): FlushFailure {
   if (error instanceof GuardMissedError) return 'again';

@@ -4,7 +4,9 @@
 // the flow depends on them.
 
 import type { Database } from './database.ts';
+import { isReadOnlyError } from './errors.ts';
 import { expectedVersion, type Subscribed, schemaVersion } from './migrate.ts';
+import { rightsMistake, surroundingsMistake, type Use } from './surroundings.ts';
 
 export type Check = { readonly name: string; readonly status: 'ok' | 'failed'; readonly detail: string };
 
@@ -15,15 +17,22 @@ export async function checkDatabase(database: Database, subscribed: readonly Sub
       { name: 'database', status: 'ok', detail: 'reachable' },
       { name: 'schema', status: mistake === null ? 'ok' : 'failed', detail: mistake ?? 'as this release needs it' },
     ];
-  } catch {
-    return [{ name: 'database', status: 'failed', detail: 'not reachable' }];
+  } catch (error) {
+    const detail = isReadOnlyError(error) ? 'takes no writes: a standby, or set to read only' : 'not reachable';
+    return [{ name: 'database', status: 'failed', detail }];
   }
 }
 
 const remedy = 'run `npm run orderly -- migrate` with the same DATABASE_URL first.';
 
 // Why this release must not run on the database, as one sentence; null where it may.
-export async function schemaMistake(database: Database, subscribed: readonly Subscribed[]): Promise<string | null> {
+export async function schemaMistake(
+  database: Database,
+  subscribed: readonly Subscribed[],
+  use: Use = 'writes',
+): Promise<string | null> {
+  const mistake = await surroundingsMistake(database, use);
+  if (mistake !== null) return mistake;
   const version = await schemaVersion(database);
   if (version < expectedVersion()) {
     return `The database is at schema version ${version}, this release needs ${expectedVersion()}: ${remedy}`;
@@ -54,7 +63,7 @@ export async function schemaMistake(database: Database, subscribed: readonly Sub
       `everything stopped, run SELECT setval('events_position', ${highest}); on the database, then start again.`
     );
   }
-  return null;
+  return use === 'writes' ? rightsMistake(database) : null;
 }
 
 // Of each reader of the event log, the age of the oldest event that it has not handled; 0 = it has handled all.

@@ -25,11 +25,15 @@ export async function migrate(database: Database, subscriptions: readonly Subscr
     // A migration reads whole tables.
     await query('SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on');
     await query('/* lock-migrations */ SELECT pg_advisory_xact_lock($1)', [migrationLock]);
+    const currentSchema = await schemaOf(query);
     const postgrator = new Postgrator({
       driver: 'pg',
       migrationPattern: `${literally(folder)}*.sql`,
       schemaTable: 'schema_version',
-      execQuery: async (text) => ({ rows: await query(text) }),
+      // Without it a table of that name anywhere in the database would count as ours. The library also makes it the
+      // search path of the session, which it is by itself, and a pooler's session is not ours to change.
+      currentSchema,
+      execQuery: async (text) => ({ rows: text.startsWith('SET search_path') ? [] : await query(text) }),
       execSqlScript: async (script) => {
         await query(script);
       },
@@ -40,6 +44,12 @@ export async function migrate(database: Database, subscriptions: readonly Subscr
     await enterSubscriptions(query, subscriptions);
     return version;
   });
+}
+
+// Where unqualified names are created, and looked for first.
+async function schemaOf(query: Query): Promise<string> {
+  const rows = await query<{ schema: string }>('/* find-schema */ SELECT current_schema()::text AS schema');
+  return rows[0]?.schema ?? 'public';
 }
 
 // A subscription that is new starts where it declares: at the first fact ever, or behind every fact whose
@@ -66,7 +76,10 @@ export function expectedVersion(): number {
 
 // The version the database is at; 0 where nothing was ever migrated.
 export async function schemaVersion(database: Database): Promise<number> {
-  const found = await database.query<{ there: string | null }>("SELECT to_regclass('schema_version')::text AS there");
+  // A search path may name other schemas behind it, in which another installation has its own.
+  const found = await database.query<{ there: string | null }>(
+    "/* find-schema-version */ SELECT to_regclass(quote_ident(current_schema()) || '.schema_version')::text AS there",
+  );
   if (!found[0]?.there) return 0;
   const rows = await database.query<{ version: number }>(
     '/* read-schema-version */ SELECT max(version)::int AS version FROM schema_version',
