@@ -92,6 +92,18 @@ describe('partners over HTTP', () => {
     assert.deepEqual(trouble, { class: 'throttled', code: 'partner-throttled', dependencyDown: false });
   });
 
+  for (const [seconds, retryAfterMs] of [
+    ['86400', 86_400_000],
+    ['31536000', 31_536_000_000],
+    ['9'.repeat(400), Number.MAX_SAFE_INTEGER],
+  ] as const) {
+    test(`a 429 with a delay of ${seconds.length} digits is throttling for that long`, async () => {
+      const headers = { 'retry-after': seconds };
+      const trouble = await troubleFrom((_request, response) => response.writeHead(429, headers).end());
+      assert.deepEqual(trouble, { class: 'throttled', code: 'partner-throttled', dependencyDown: false, retryAfterMs });
+    });
+  }
+
   test('a refused connection has certainly done nothing and says that the partner is down', async () => {
     const server = createTcpServer().listen(0, '127.0.0.1');
     await once(server, 'listening');

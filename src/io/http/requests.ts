@@ -41,6 +41,9 @@ export const patternTexts: Readonly<Record<string, string>> = {
     'must be 1 to 255 visible ASCII characters, bare or as one quoted string in which only \\" and \\\\ are escapes, sent once',
 };
 
+// Of any array, and members of any object. Looking at 20 000 of them for all of their mistakes takes 40 ms.
+export const entriesMax = 100;
+
 const strict = { additionalProperties: false } as const;
 const email = (description: string) =>
   Type.String({ format: 'email', pattern: emailPattern, maxLength: 254, description });
@@ -67,7 +70,7 @@ const orderFields = {
   items: Type.Optional(
     Type.Array(item, {
       minItems: 1,
-      maxItems: 100,
+      maxItems: entriesMax,
       description: 'Exactly one of items, productType and amount; the total must be 1 to 9007199254740991',
     }),
   ),

@@ -1,12 +1,13 @@
 // Reads JSON as RFC 7493 (I-JSON) has it, on which the canonical form of a payload (RFC 8785) rests.
 //
 // Promises: a member that stands twice in one object is refused by name, and so are half of a surrogate pair and a
-// number with a fraction that only the rounding to a double makes a whole one; SyntaxError where it is no
-// JSON at all. Costs 1 µs more than JSON.parse for a common order, and grows with nothing but length.
+// number with a fraction that only the rounding to a double makes a whole one, and an array or object of more entries
+// than any request has, before a schema looks at each of them; SyntaxError where it is no JSON at all. Costs 1 µs more than JSON.parse for a common order, and grows with nothing but length.
 // A library costs the same, names no place, and a deep body overflows its stack.
 
 import { toPointer, toToken } from './mistakes.ts';
 import { ProblemError } from './problems.ts';
+import { entriesMax } from './requests.ts';
 
 // Where the reading stands: the names seen so far in an object (null = an array), and the member or element.
 type Level = { readonly names: Set<string> | null; at: string | number; isBeforeName: boolean };
@@ -37,8 +38,10 @@ function assertStrict(text: string): void {
         level = levels.at(-1);
         break;
       case ',':
-        if (typeof level?.at === 'number') level.at += 1;
-        else if (level !== undefined) level.isBeforeName = true;
+        if (typeof level?.at === 'number') {
+          level.at += 1;
+          if (level.at === entriesMax) throw mistake(levels.slice(0, -1), `must have 1 to ${entriesMax} entries`);
+        } else if (level !== undefined) level.isBeforeName = true;
         break;
       case '"': {
         const end = endOfString(text, at);
@@ -75,6 +78,8 @@ function enter(levels: readonly Level[], level: Level, name: string): void {
   level.isBeforeName = false;
   if (level.names?.has(name)) throw mistake(levels, 'is there twice; a member may be there once (RFC 7493, 2.3)');
   level.names?.add(name);
+  if ((level.names?.size ?? 0) > entriesMax)
+    throw mistake(levels.slice(0, -1), `must have at most ${entriesMax} members`);
 }
 
 // What is no whole number even as a double, its schema refuses along with all else.

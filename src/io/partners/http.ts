@@ -40,9 +40,12 @@ function parse(body: string): unknown {
   }
 }
 
-// Delay in seconds alone is understood; a date would need both clocks to agree.
+// Delay in seconds alone is understood, however long it is (it is bounded where it is heeded); a date would need both
+// clocks to agree.
 function toRetryAfterMs(header: string | undefined): number | null {
-  return header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) * 1000 : null;
+  return header !== undefined && /^\d+$/.test(header)
+    ? Math.min(Number(header) * 1_000, Number.MAX_SAFE_INTEGER)
+    : null;
 }
 
 function toTrouble({ status, retryAfter, body }: Reply): Error {
