@@ -5,7 +5,7 @@
 // else, or holds other things too, stays as it is: only what is ours in it is closed.
 
 import { chmodSync, mkdirSync, readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 const ownerOnly = 0o700;
 const ownerOnlyFile = 0o600;
@@ -17,7 +17,7 @@ export function makeFilesPrivate(): void {
 
 // `ours`: the names of what we keep in it; null = all of it.
 export function makePrivateDirectory(directory: string, ours: readonly string[] | null = null): void {
-  mkdirSync(directory, { recursive: true, mode: ownerOnly });
+  makeDirectory(directory);
   const names = ours === null ? [] : readdirSync(directory);
   const isShared = names.some((name) => !isOneOf(name, ours ?? []));
   if (!isShared && isMine(directory)) chmodSync(directory, ownerOnly);
@@ -26,6 +26,14 @@ export function makePrivateDirectory(directory: string, ours: readonly string[] 
     const entry = statSync(path, { throwIfNoEntry: false });
     if (entry && isMine(path)) chmodSync(path, entry.isDirectory() ? ownerOnly : ownerOnlyFile);
   }
+}
+
+// One after the other: node's own way never ends where a file system says that it has no such directory (/proc).
+function makeDirectory(directory: string): void {
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory()) return;
+  const parent = dirname(directory);
+  if (parent !== directory) makeDirectory(parent);
+  mkdirSync(directory, { mode: ownerOnly });
 }
 
 // SQLite keeps files beside its own, such as `lock.sqlite-journal`.

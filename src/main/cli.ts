@@ -8,7 +8,7 @@
 
 import manifest from '../../package.json' with { type: 'json' };
 import type { System } from '../engine/ports.ts';
-import { DirectoryInUseError } from '../io/directory-lock.ts';
+import { DirectoryError } from '../io/directory-lock.ts';
 import { surviveReader } from '../io/output.ts';
 import { tellReady, whenParentGone } from '../io/parent.ts';
 import { LedgerInUseError } from '../io/partners/ledger.ts';
@@ -153,5 +153,5 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 function isMendable(error: unknown): error is Error {
-  return error instanceof StartError || error instanceof DirectoryInUseError || error instanceof LedgerInUseError;
+  return error instanceof StartError || error instanceof DirectoryError || error instanceof LedgerInUseError;
 }

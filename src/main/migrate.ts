@@ -11,6 +11,7 @@ import { surroundingsMistake } from '../io/postgres/surroundings.ts';
 import type { Config } from './config.ts';
 import { cannotUse, databaseName } from './database-name.ts';
 import { openEmbedded, subscribedTypes } from './open-database.ts';
+import { StartError } from './start-error.ts';
 
 export async function runMigrate(config: Config, log: Log, say: (text: string) => void): Promise<void> {
   const url = config.database.migrateUrl;

@@ -27,9 +27,14 @@ export async function openDatabase(config: Config, log: Log, use: Use = 'writes'
   const { url, poolMax } = config.database;
   if (url === null) {
     const database = await openEmbedded(config.dataDir, log);
-    await migrate(database, subscribedTypes);
-    await endAllLeases(database.query);
-    return database;
+    try {
+      await migrate(database, subscribedTypes);
+      await endAllLeases(database.query);
+      return database;
+    } catch (error) {
+      await database.close();
+      throw cannotUse(error, { url, dataDir: config.dataDir });
+    }
   }
   const database = connectServer({ url, poolMax, log, mayBeReadOnly: use === 'reads' });
   const mistake = await schemaMistake(database, subscribedTypes, use).catch(async (error) => {
@@ -43,5 +48,18 @@ export async function openDatabase(config: Config, log: Log, use: Use = 'writes'
 
 export async function openEmbedded(directory: string, log: Log): Promise<Database> {
   const embedded = await import('../io/postgres/embedded.ts');
-  return embedded.openEmbedded({ directory, log });
+  return embedded.openEmbedded({ directory, log }).catch((error) => {
+    throw new StartError(
+      `The embedded database in ${directory} cannot be opened (${reasonOf(error)}): see that its disk has space and that ` +
+        'its files are whole, or set ORDERLY_DATA_DIR to another directory.',
+    );
+  });
+}
+
+// What its file system throws is no Error, but a number of WASI.
+const noSpace = 51;
+function reasonOf(error: unknown): string {
+  const { message, errno } = (error ?? {}) as { message?: string; errno?: number };
+  if (errno === noSpace) return 'no space is left';
+  return message === undefined ? `error ${errno ?? 'unknown'}` : message.replaceAll(/\s+/g, ' ').trim().slice(0, 200);
 }

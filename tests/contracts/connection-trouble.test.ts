@@ -6,6 +6,7 @@ import { createServer, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { connectionTrouble } from '../../src/io/postgres/connection-trouble.ts';
 import { connectServer } from '../../src/io/postgres/database.ts';
+import { migrate } from '../../src/io/postgres/migrate.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
 import { findPort } from '../support/process.ts';
 import { silentLog } from '../support/silent-log.ts';
@@ -70,6 +71,27 @@ describe('a connection that does not come about', { timeout: 60_000 }, () => {
     assert.match((await troubleAt(there)) ?? 'null', /does not answer/);
     for (const socket of sockets) socket.destroy();
     server.close();
+  });
+
+  it('as a role that may connect and no more is told what it lacks', async () => {
+    const owner = connectServer({ url: good.href, poolMax: 1, log: silentLog });
+    await owner.query("CREATE ROLE visitor LOGIN PASSWORD 'visitor'");
+    await owner.query('CREATE TABLE theirs ()');
+    await owner.close();
+    const url = new URL(good);
+    [url.username, url.password] = ['visitor', 'visitor'];
+    const database = connectServer({ url: url.href, poolMax: 1, log: silentLog });
+    for (const [work, expected] of [
+      [() => migrate(database, []), /may not create tables in its schema: GRANT CREATE/],
+      [() => database.query('SELECT * FROM theirs'), /may not use or change the tables that are there/],
+      [() => database.query('DROP TABLE theirs'), /may not use or change the tables that are there/],
+    ] as const) {
+      await assert.rejects(work, (error) => {
+        assert.match(connectionTrouble(error) ?? 'null', expected);
+        return true;
+      });
+    }
+    await database.close();
   });
 
   it('is not what a statement of ours fails with', async () => {

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { lockDirectory } from '../../src/io/directory-lock.ts';
+import { DirectoryError, lockDirectory } from '../../src/io/directory-lock.ts';
 import { openLedger } from '../../src/io/partners/ledger.ts';
+import { openEmbedded } from '../../src/main/open-database.ts';
+import { StartError } from '../../src/main/start-error.ts';
+import { silentLog } from '../support/silent-log.ts';
 
 describe('a data directory', () => {
   const scratch = mkdtempSync(join(tmpdir(), 'orderly-private-'));
@@ -40,5 +43,33 @@ describe('a data directory', () => {
       ['', 'postgres', 'theirs'].map((part) => modeOf('shared', part)),
       ['755', '700', '755'],
     );
+  });
+
+  it('that cannot be one is told by one sentence, and nothing is waited for', async () => {
+    const file = join(scratch, 'file');
+    writeFileSync(file, '');
+    const dangling = join(scratch, 'dangling');
+    symlinkSync(join(scratch, 'nowhere', 'at all'), dangling);
+    const cases: [directory: string, expected: RegExp][] = [
+      [file, /is no directory, or a link that leads nowhere: set ORDERLY_DATA_DIR/],
+      [join(file, 'below'), /is no directory/],
+      [dangling, /is no directory, or a link that leads nowhere/],
+    ];
+    // Where node's own way of making directories never ends.
+    if (existsSync('/proc/self')) cases.push(['/proc/orderly/data', /cannot be made there \(ENOENT\)/]);
+    for (const [directory, expected] of cases) {
+      assert.throws(
+        () => lockDirectory(directory),
+        (error) => error instanceof DirectoryError && expected.test(error.message),
+      );
+    }
+    const broken = join(scratch, 'broken');
+    mkdirSync(broken);
+    writeFileSync(join(broken, 'postgres'), 'no directory');
+    await assert.rejects(openEmbedded(broken, silentLog), (error) => {
+      assert.ok(error instanceof StartError);
+      assert.match(error.message, /^The embedded database in \S+ cannot be opened \(.+\): see that its disk has space/);
+      return true;
+    });
   });
 });

@@ -13,6 +13,7 @@ const byCode: Readonly<Record<string, string>> = {
   '28P01': 'the server does not accept this user with this password: check both in the URL',
   '3D000': 'the server has no database of this name: create it, or name another one',
   '42501': 'this user may not connect to it: GRANT CONNECT to the user, or name another one',
+  '53100': 'its disk is full: free some space there',
   '53300': 'the server has no connection left: lower DATABASE_POOL_MAX, or raise its max_connections',
   '57P03': 'the server is starting or stopping: try again in a moment',
   ECONNREFUSED: 'nothing listens there: check host and port, and that the server is running',
@@ -30,6 +31,15 @@ const byMessage: readonly Known[] = [
     'the server lets nobody in without TLS: add ?sslmode=verify-full to the URL',
   ],
   [/no pg_hba\.conf entry/, 'the server lets this user in from elsewhere, but not from here: see its pg_hba.conf'],
+  [/takes no writes/, 'it takes no writes: it is a standby, or its database or role is set to read only'],
+  [
+    /permission denied for schema/,
+    'this user may not create tables in its schema: GRANT CREATE ON SCHEMA, or migrate as another user',
+  ],
+  [
+    /permission denied for (table|sequence|relation|view)|must be owner of/,
+    'this user may not use or change the tables that are there: GRANT the rights, or migrate as their owner',
+  ],
   [/role ".*" does not exist/, 'the server has no user of this name: create it, or name another one'],
   [/does not support SSL/, 'the server offers no TLS: switch it on there, or take sslmode out of the URL'],
   [/timeout expired|due to connection timeout/, byCode.ETIMEDOUT ?? ''],
