@@ -37,7 +37,12 @@ const runsMax = 5;
 const notModelled: Readonly<Record<string, string>> = {
   'lock-migrations': 'migrating',
   'start-watermarks': 'migrating',
+  'find-schema': 'migrating',
+  'find-schema-version': 'the start',
   'read-schema-version': 'the start',
+  'look-around': 'the start and the readiness probe',
+  'look-for-rights': 'the start and the readiness probe',
+  'look-whether-read-only': 'a new connection to a server',
   'check-schema': 'the start and the readiness probe',
   'read-backlog': 'the metrics',
   'write-documents': 'the search, which the simulation has as a partner',
