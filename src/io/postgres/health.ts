@@ -37,6 +37,8 @@ export async function schemaMistake(
   if (version < expectedVersion()) {
     return `The database is at schema version ${version}, this release needs ${expectedVersion()}: ${remedy}`;
   }
+  const lacking = use === 'writes' ? await rightsMistake(database) : null;
+  if (lacking !== null) return lacking;
   const rows = await database.query<{ missing: string | null; foreign: boolean; highest: number | null }>(
     `/* check-schema */ SELECT (SELECT min(s.consumer || ' of ' || s.type) FROM unnest($1::text[], $2::text[]) AS s(consumer, type)
              WHERE NOT EXISTS (SELECT FROM watermarks w WHERE w.consumer = s.consumer AND w.type = s.type)) AS missing,
@@ -63,7 +65,7 @@ export async function schemaMistake(
       `everything stopped, run SELECT setval('events_position', ${highest}); on the database, then start again.`
     );
   }
-  return use === 'writes' ? rightsMistake(database) : null;
+  return null;
 }
 
 // Of each reader of the event log, the age of the oldest event that it has not handled; 0 = it has handled all.
