@@ -26,7 +26,7 @@ import { createCleanup, type Retention } from '../io/postgres/cleanup.ts';
 import { createCursors } from '../io/postgres/cursors.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { createOrderStore } from '../io/postgres/desk.ts';
-import { failureOf } from '../io/postgres/errors.ts';
+import { failureOf, isHeldElsewhere } from '../io/postgres/errors.ts';
 import { createReadHistories } from '../io/postgres/histories.ts';
 import { createInbox } from '../io/postgres/inbox.ts';
 import { createSettle, type OrderSettle } from '../io/postgres/settle.ts';
@@ -95,6 +95,7 @@ export function createEngine(parts: {
     flush: createAccept(database, relay.wake),
     capacity: acceptQueueMax,
     patienceMs: acceptPatienceMs,
+    twins: { keyOf: (request) => request.key, isHeld: isHeldElsewhere },
   });
   const claim = createClaim({ database, system, leaseMs, maxWaitMs });
   const claims = createGroupCommit<OrderClaim, ClaimAnswer<OrderRecord>>({
