@@ -22,6 +22,8 @@ export type GroupCommit<Entry, Answer> = {
 
 // A locked row is tried again after this long: its holder is another flush (a few ms) or a stranger.
 export const lockedPauseMs = 5;
+// Keys in doubt that are remembered: more than a database that is away leaves behind in a minute.
+const doubtedMax = 65_536;
 // Between tries of a flush: long enough for a restarting database, short enough for a hiccup.
 const retryPauseMsMin = 20;
 const retryPauseMsMax = 1_000;
@@ -47,8 +49,17 @@ export function createGroupCommit<Entry, Answer>(options: {
   readonly patienceMs: number;
   // Resolves when the next flush may leave; for work that lets other work pass.
   readonly turn?: () => Promise<void>;
+  // Entries of one key have one outcome: while what became of one is unknown, none of them is told that nothing is
+  // stored. Absent or null = an entry stands for itself. `isHeld`: the error says that somebody else, here or in
+  // another process, may be about to store it.
+  readonly twins?: {
+    readonly keyOf: (entry: Entry) => string | null;
+    readonly isHeld: (error: unknown) => boolean;
+  };
 }): GroupCommit<Entry, Answer> {
-  const { flush, failureOf, system, maxRows, capacity, patienceMs, turn } = options;
+  const { flush, failureOf, system, maxRows, capacity, patienceMs, turn, twins } = options;
+  // Keys whose outcome is unknown, oldest first. One that is forgotten here is recognized by its lock.
+  const doubted = new Set<string>();
   let queue: Waiting<Entry, Answer>[] = [];
   let flushing = false;
   let scheduled = false;
@@ -62,12 +73,28 @@ export function createGroupCommit<Entry, Answer>(options: {
     for (const resolve of idle) resolve();
     idle = [];
   }
-  const answer = (one: Waiting<Entry, Answer>, value: Answer) => settleOne(() => one.resolve(value));
+  const keyOf = (entry: Entry) => twins?.keyOf(entry) ?? null;
+  function doubt(entry: Entry): void {
+    const key = keyOf(entry);
+    if (key === null) return;
+    doubted.add(key);
+    if (doubted.size > doubtedMax) for (const oldest of doubted.values().take(1)) doubted.delete(oldest);
+  }
+  const isDoubted = (entry: Entry) => {
+    const key = keyOf(entry);
+    return key !== null && doubted.has(key);
+  };
+  const storedOf = (entry: Entry, maybeStored: boolean) => (maybeStored || isDoubted(entry) ? 'unknown' : 'nothing');
+
+  const answer = (one: Waiting<Entry, Answer>, value: Answer) => {
+    doubted.delete(keyOf(one.entry) ?? '');
+    settleOne(() => one.resolve(value));
+  };
   const fail = (one: Waiting<Entry, Answer>, error: unknown) => settleOne(() => one.reject(error));
 
   const isPatient = (one: Waiting<Entry, Answer>) => system.monotonicMs() - one.since <= patienceMs;
   const giveUp = (one: Waiting<Entry, Answer>, text: string, cause?: unknown) =>
-    fail(one, new UnavailableError(one.maybeStored ? 'unknown' : 'nothing', text, 1_000, { cause }));
+    fail(one, new UnavailableError(storedOf(one.entry, one.maybeStored), text, 1_000, { cause }));
 
   function sendAwayTheImpatient(): void {
     const impatient = queue.filter((one) => !isPatient(one));
@@ -76,6 +103,7 @@ export function createGroupCommit<Entry, Answer>(options: {
   }
 
   function later(one: Waiting<Entry, Answer>): void {
+    doubt(one.entry);
     if (!isPatient(one)) return giveUp(one, 'the row is locked by another session');
     system.after(lockedPauseMs, () => {
       queue.push(one);
@@ -131,6 +159,7 @@ export function createGroupCommit<Entry, Answer>(options: {
         const patient = new Set(batch.filter(isPatient));
         for (const one of batch) {
           one.maybeStored ||= failure === 'lost';
+          if (failure === 'lost' || twins?.isHeld(error)) doubt(one.entry);
           if (!patient.has(one)) giveUp(one, 'the database does not answer', error);
         }
         batch = [...patient];
@@ -147,7 +176,7 @@ export function createGroupCommit<Entry, Answer>(options: {
     add: (entry) =>
       new Promise<Answer>((resolve, reject) => {
         if (queue.length >= capacity) {
-          return reject(new UnavailableError('nothing', 'too many requests are waiting for the database'));
+          return reject(new UnavailableError(storedOf(entry, false), 'too many requests are waiting for the database'));
         }
         pending += 1;
         queue.push({ entry, resolve, reject, since: system.monotonicMs(), maybeStored: false });

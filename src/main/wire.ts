@@ -18,7 +18,7 @@ import { createCleanup, type Retention } from '../io/postgres/cleanup.ts';
 import { carryAlong, createCursors } from '../io/postgres/cursors.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { createOrderStore } from '../io/postgres/desk.ts';
-import { failureOf } from '../io/postgres/errors.ts';
+import { failureOf, isHeldElsewhere } from '../io/postgres/errors.ts';
 import { createReadHistories } from '../io/postgres/histories.ts';
 import type { Metrics } from '../io/telemetry/metrics.ts';
 import { createAnalyticsReader, createSearchReader } from './projections.ts';
@@ -78,6 +78,7 @@ export function createEngine(parts: {
     ),
     capacity: acceptQueueMax,
     patienceMs: acceptPatienceMs,
+    twins: { keyOf: (request) => request.key, isHeld: isHeldElsewhere },
   });
   const { workers, leases, down, breakers, succeeded } = createWorkers({
     ...{ database, knowsAllWriters, settings, metrics, system, log, committed },

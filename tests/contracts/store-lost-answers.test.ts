@@ -53,6 +53,9 @@ function grouped<Entry, Answer>(flush: Flush<Entry, Answer>) {
   const options = { flush: counted, failureOf, system, maxRows: 100, capacity: 1_000, patienceMs: 15_000 };
   return { add: createGroupCommit<Entry, Answer>(options).add, flushes: () => flushes };
 }
+// As it goes over the wire: a statement alone, with its end. BEGIN says READ COMMITTED.
+const commit = 'COMMIT\0';
+
 // Runs `act` with one connection cut on the way, and makes sure that it was.
 async function withCut<T>(marker: string, cut: Cut, act: () => Promise<T>): Promise<T> {
   let wasCut = false;
@@ -86,7 +89,7 @@ for (const cut of ['the answer', 'the statement'] as const) {
       const placed = await Promise.all([look.placed(), look.placed()]);
       const requests = placed.map(({ eventId }) => look.claimOf('payment', eventId));
       const group = grouped<OrderClaim, ClaimAnswer<OrderRecord>>(store.claim);
-      const answers = await withCut('COMMIT', cut, () => Promise.all(requests.map(group.add)));
+      const answers = await withCut(commit, cut, () => Promise.all(requests.map(group.add)));
       assert.equal(group.flushes(), 2);
       for (const [index, { order, eventId }] of placed.entries()) {
         const answer = answers[index];
@@ -101,7 +104,7 @@ for (const cut of ['the answer', 'the statement'] as const) {
     it('what a look has picked is claimed once, and known to who looked', async () => {
       await look.sql('DELETE FROM jobs');
       const placed = await Promise.all([look.placed(), look.placed()]);
-      const { answers } = await withCut('COMMIT', cut, () => store.jobs.claimDue(store.stepOf('payment'), 10, 'due'));
+      const { answers } = await withCut(commit, cut, () => store.jobs.claimDue(store.stepOf('payment'), 10, 'due'));
       const found = answers.flatMap((answer) => (answer.answer === 'run' ? [answer.work.fact.subject] : []));
       assert.deepEqual(found.sort(), placed.map(({ order }) => order.id as string).sort());
       for (const { eventId } of placed) assert.equal(await look.jobInWords('payment', eventId), 'claimed 1/0');
@@ -112,7 +115,7 @@ for (const cut of ['the answer', 'the statement'] as const) {
       await look.claimed('payment', eventId);
       await look.makeDue('payment', eventId);
       const group = grouped<OrderClaim, ClaimAnswer<OrderRecord>>(store.claim);
-      const answer = await withCut('COMMIT', cut, () => group.add(look.claimOf('payment', eventId)));
+      const answer = await withCut(commit, cut, () => group.add(look.claimOf('payment', eventId)));
       assert.equal(answer.answer, 'run');
       assert.equal(await look.jobInWords('payment', eventId), 'claimed 1/1');
       assert.equal((await look.rowsOf(order.id)).attempts, 1);
@@ -123,7 +126,7 @@ for (const cut of ['the answer', 'the statement'] as const) {
       const works = await Promise.all(placed.map(({ eventId }) => look.claimed('payment', eventId)));
       const group = grouped<OrderSettle, SettleAnswer>(store.settle);
       const settles = works.map((work) => look.doneWith(work, authorized));
-      const answers = await withCut('COMMIT', cut, () => Promise.all(settles.map(group.add)));
+      const answers = await withCut(commit, cut, () => Promise.all(settles.map(group.add)));
       // Where the first try has committed, the second one finds nothing left to write.
       const answer = cut === 'the statement' ? 'settled' : 'gone';
       assert.deepEqual(answers, [answer, answer]);
@@ -138,14 +141,14 @@ for (const cut of ['the answer', 'the statement'] as const) {
       const { order, eventId } = await look.placed();
       const work = await look.claimed('payment', eventId);
       const group = grouped<OrderSettle, SettleAnswer>(store.settle);
-      await withCut('COMMIT', cut, () => group.add(look.waitingFor(work, 60_000, true)));
+      await withCut(commit, cut, () => group.add(look.waitingFor(work, 60_000, true)));
       assert.equal((await look.order(order.id)).retryCount, 1);
       assert.equal((await look.rowsOf(order.id)).attempts, 1);
     });
 
     it('an order is canceled once, and who asked sees it canceled', async () => {
       const { order } = await look.placed();
-      const canceled = await withCut('COMMIT', cut, () => store.desk.cancel(order.id, 'no need', `c ${cut}`));
+      const canceled = await withCut(commit, cut, () => store.desk.cancel(order.id, 'no need', `c ${cut}`));
       assert.ok(!isRefusal(canceled));
       assert.deepEqual([canceled.status, canceled.version], ['CANCELED', 2]);
       assert.deepEqual(await look.factsOf(order.id), ['OrderCreatedV1', 'OrderCanceledV1']);
@@ -156,7 +159,7 @@ for (const cut of ['the answer', 'the statement'] as const) {
     it('an order is reprocessed once, in one new epoch', async () => {
       const { order, eventId } = await look.placed();
       await look.settleOnce(look.deadBy(await look.claimed('payment', eventId), troubleOf()));
-      const again = await withCut('COMMIT', cut, () => store.desk.reprocess(order.id, `c ${cut}`));
+      const again = await withCut(commit, cut, () => store.desk.reprocess(order.id, `c ${cut}`));
       assert.ok(!isRefusal(again));
       assert.deepEqual([again.status, again.version], ['PENDING', 3]);
       const job = await look.job('payment', eventId);

@@ -41,6 +41,7 @@ describe('a database', { timeout: 60_000 }, () => {
       url,
       "CREATE ROLE only_reader LOGIN PASSWORD 'secret'",
       'GRANT SELECT ON ALL TABLES IN SCHEMA public TO only_reader',
+      'GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO only_reader',
     );
     const database = connect(as(url, 'only_reader'));
     const mistake = String(await schemaMistake(database, subscribedTypes));

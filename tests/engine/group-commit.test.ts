@@ -20,6 +20,7 @@ function setUp(
     readonly capacity?: number;
     readonly patienceMs?: number;
     readonly turn?: () => Promise<void>;
+    readonly twins?: NonNullable<Parameters<typeof createGroupCommit<string, string>>[0]['twins']>;
   } = {},
 ) {
   const system = createVirtualSystem();
@@ -37,6 +38,7 @@ function setUp(
     capacity: limits.capacity ?? 100,
     patienceMs: limits.patienceMs ?? 1_000,
     ...(limits.turn === undefined ? {} : { turn: limits.turn }),
+    ...(limits.twins === undefined ? {} : { twins: limits.twins }),
   });
   return { system, batches, times, commit };
 }
@@ -322,5 +324,52 @@ describe('group commit', { timeout: 20_000 }, () => {
     await system.advance(10);
     await end;
     assert.equal(await call, 'a!');
+  });
+});
+
+describe('group commit of entries that may be twins', { timeout: 20_000 }, () => {
+  // `k1` and `k2` are of the key k; `-` has none.
+  const twins = {
+    keyOf: (entry: string) => (entry.startsWith('-') ? null : entry.slice(0, 1)),
+    isHeld: (error: unknown) => error instanceof Failed && error.message.endsWith('again'),
+  };
+
+  it('says of none that nothing is stored while the outcome of another is unknown, and forgets it with an answer', async () => {
+    let failure: FlushFailure | null = 'lost';
+    const { commit, system } = setUp(
+      (entries) => {
+        if (failure !== null) throw new Failed(failure);
+        return echo(entries);
+      },
+      { patienceMs: 100, twins },
+    );
+    const end = async (...entries: string[]) => {
+      const ends = Promise.all(entries.map((entry) => endOf(commit.add(entry))));
+      await system.advance(10_000);
+      return ends;
+    };
+    assert.deepEqual(await end('k1'), ['unavailable: unknown']);
+    failure = 'absent';
+    assert.deepEqual(await end('k2', 'l1', '-1'), [
+      'unavailable: unknown',
+      'unavailable: nothing',
+      'unavailable: nothing',
+    ]);
+    failure = null;
+    assert.deepEqual(await end('k3'), ['k3!']);
+    failure = 'absent';
+    assert.deepEqual(await end('k4'), ['unavailable: nothing']);
+  });
+
+  it('says the same of one that somebody else holds', async () => {
+    const { commit, system } = setUp(
+      () => {
+        throw new Failed('again');
+      },
+      { patienceMs: 100, twins },
+    );
+    const ends = Promise.all(['k1', '-1'].map((entry) => endOf(commit.add(entry))));
+    await system.advance(10_000);
+    assert.deepEqual(await ends, ['unavailable: unknown', 'unavailable: nothing']);
   });
 });

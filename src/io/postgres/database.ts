@@ -42,7 +42,7 @@ const lockTimeoutMs = 2_000;
 // READ COMMITTED: a statement sees what was committed before it began, whatever the role's default is. Times, numbers
 // and arrays are written as they are read here and there. A role that may only read keeps that: who set it knows why.
 const limits =
-  'BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL DateStyle = ISO; SET LOCAL TimeZone = UTC; ' +
+  'BEGIN ISOLATION LEVEL read committed; SET LOCAL DateStyle = ISO; SET LOCAL TimeZone = UTC; ' +
   `SET LOCAL extra_float_digits = 1; SET LOCAL array_nulls = on; SET LOCAL lock_timeout = ${lockTimeoutMs}; ` +
   `SET LOCAL statement_timeout = ${statementTimeoutMs}; ` +
   `SET LOCAL idle_in_transaction_session_timeout = ${statementTimeoutMs}`;

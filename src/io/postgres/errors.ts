@@ -63,6 +63,11 @@ const rolledBack = new Set(['40001', '40P01', '55P03', '57014']);
 // 25006 read-only after a fail-over, 42501 a right that the role lacks: the server refused before it stored anything.
 const refused = new Set(['57P03', '53300', '53100', '53200', readOnly, '42501']);
 
+// Waited in vain for what another transaction holds.
+export function isHeldElsewhere(error: unknown): boolean {
+  return codeOf(error) === '55P03';
+}
+
 export function failureOf(error: unknown): FlushFailure {
   if (error instanceof GuardMissedError) return 'again';
   if (error instanceof EntryFailedError) return 'data';

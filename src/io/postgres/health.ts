@@ -37,6 +37,8 @@ export async function schemaMistake(
   if (version < expectedVersion()) {
     return `The database is at schema version ${version}, this release needs ${expectedVersion()}: ${remedy}`;
   }
+  const lacking = use === 'writes' ? await rightsMistake(database) : null;
+  if (lacking !== null) return lacking;
   // Without its row in `subscriptions` a consumer's jobs would not be created.
   const missing = await missingSubscription(database.query, subscribed);
   if (missing !== null) return `The subscription ${missing} is not in the database: ${remedy}`;
@@ -53,7 +55,7 @@ export async function schemaMistake(
       `everything stopped, run SELECT setval('events_position', ${highest}); on the database, then start again.`
     );
   }
-  return use === 'writes' ? rightsMistake(database) : null;
+  return null;
 }
 
 // Of each reader of the event log, the age of the oldest event that it has not handled; 0 = it has handled all.

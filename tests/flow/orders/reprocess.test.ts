@@ -130,7 +130,7 @@ describe('a failed order that is sent back', { concurrency: 6 }, () => {
     await reprocessed(world, id);
     await world.ended(id, 'PROCESSED');
     const answer = await frozen.perform();
-    assert.equal(await frozen.settle(answer), 'stale');
+    assert.equal(await frozen.settle(answer), 'gone');
     assert.deepEqual([...new Set(keysOf(world, id, 'authorize'))], [`${id}:authorization:0`]);
     assert.equal(world.entries(id, 'payments').length, 1);
   });
