@@ -102,7 +102,8 @@ export function createEngine(parts: {
       timeoutMs: settings.timeoutMs,
       onAnswer: (trouble) => {
         if (trouble === null) succeeded('search');
-        else breakers.search.failed(system.monotonicMs(), { isProbe: true });
+        // One that asks for patience is there.
+        else if (trouble.dependencyDown) breakers.search.failed(system.monotonicMs(), { isProbe: true });
       },
     }),
   };
