@@ -90,7 +90,8 @@ for (const cut of ['the answer', 'the statement'] as const) {
       const requests = placed.map(({ eventId }) => look.claimOf('payment', eventId));
       const group = grouped<OrderClaim, ClaimAnswer<OrderRecord>>(store.claim);
       const answers = await withCut(commit, cut, () => Promise.all(requests.map(group.add)));
-      assert.equal(group.flushes(), 2);
+      // More often where the server still holds the locks of the connection that broke.
+      assert.ok(group.flushes() >= 2);
       for (const [index, { order, eventId }] of placed.entries()) {
         const answer = answers[index];
         assert.ok(answer?.answer === 'run' && answer.work.token === requests[index]?.token);
@@ -132,7 +133,7 @@ for (const cut of ['the answer', 'the statement'] as const) {
       // Where the first try has committed, the second one finds nothing left to write.
       const answer = cut === 'the statement' ? 'settled' : 'gone';
       assert.deepEqual(answers, [answer, answer]);
-      assert.equal(group.flushes(), 2);
+      assert.ok(group.flushes() >= 2);
       for (const { order } of placed) {
         assert.deepEqual(await look.factsOf(order.id), ['OrderCreatedV1', 'PaymentAuthorizedV1']);
         assert.equal((await look.order(order.id)).version, 2);

@@ -20,6 +20,7 @@ import { stories } from './stories.ts';
 const exemptFiles: Readonly<Record<string, string>> = {
   'migrate.ts': 'runs before anything else, in one transaction under a lock; tests/contracts/store-migrate.test.ts',
   'health.ts': 'only looks',
+  'surroundings.ts': 'only looks',
   'books.ts': 'only looks',
   'verify.ts': 'only looks',
   'verify-rows.ts': 'only looks',
@@ -30,6 +31,7 @@ const exemptFiles: Readonly<Record<string, string>> = {
 };
 const exempt: Readonly<Record<string, string>> = {
   'read-orders': 'only looks, for a page of the search',
+  'look-whether-read-only': 'only looks, on a new connection to a server',
   'read-histories-after': 'only looks, for a rebuild',
 };
 
