@@ -12,6 +12,7 @@ export const refusalCodes = [
   'order-in-progress',
   'order-exists',
   'no-dead-letter',
+  'order-needs-cancel',
   'idempotency-key-reused',
   'invalid-order',
 ] as const;

@@ -183,6 +183,7 @@ export type OrderDesk = {
   readonly deadLetters: (filter: LetterFilter) => Promise<LetterPage>;
   readonly reprocess: (id: OrderId, correlationId: string) => Promise<Order | Refusal>;
   readonly reprocessLetter: (letterId: string, correlationId: string) => Promise<Order | Refusal>;
+  readonly discardLetter: (letterId: string, reason: string, correlationId: string) => Promise<Order | Refusal>;
   readonly books: Books;
 };
 // Of the job that ended in it.
@@ -196,14 +197,16 @@ export type OpenLetter = {
   readonly epoch: number;
 };
 
+export type LetterClosing = 'reprocessed' | 'canceled' | 'discarded';
+
 // What a person's request changes, written in one transaction with a row of the audit log.
 export type DeskChange = OrderChange & {
   // The fact that the new ones answer to.
   readonly causationId: string | null;
-  // Open dead letters that end here; `redelivers` creates their jobs again, in a new epoch.
+  // Open dead letters that end here, and how; `reprocessed` creates their jobs again, in a new epoch.
   readonly closes: readonly string[];
-  readonly redelivers: boolean;
-  readonly action: 'canceled' | 'reprocessed' | 'letter-reprocessed';
+  readonly closing: LetterClosing;
+  readonly action: 'canceled' | 'reprocessed' | 'letter-reprocessed' | 'letter-discarded';
   readonly detail: object;
   readonly correlationId: string;
 };

@@ -126,6 +126,57 @@ export function deskContract(open: () => Store): void {
     });
   });
 
+  describe('discarding', () => {
+    const letterOf = async (id: string, consumer: string) => {
+      const [letter] = await open().sql<{ id: string }>(
+        'SELECT id FROM dead_letters WHERE order_id = $1 AND consumer = $2',
+        [id, consumer],
+      );
+      return letter?.id ?? '';
+    };
+
+    it('closes the letter alone, with its reason in the audit log and in the timeline', async () => {
+      const { desk, order, rowsOf, sql } = open();
+      const { order: asked } = await failedTwice();
+      const before = await order(asked.id);
+      const { jobs } = await rowsOf(asked.id);
+      const letter = await letterOf(asked.id, 'notification');
+      assert.deepEqual(accepted(await desk.discardLetter(letter, 'was called by phone', 'd-1')), before);
+      assert.deepEqual(await lettersOf(asked.id), ['payment open', 'notification discarded']);
+      assert.deepEqual((await rowsOf(asked.id)).jobs, jobs);
+      assert.deepEqual(await auditOf(asked.id), ['letter-discarded by d-1']);
+      const audits = await sql('SELECT detail FROM audit_log WHERE order_id = $1', [asked.id]);
+      assert.deepEqual(audits, [
+        { detail: { letters: [{ id: letter, consumer: 'notification' }], reason: 'was called by phone' } },
+      ]);
+      const timeline = await desk.timeline(asked.id);
+      assert.ok(!isRefusal(timeline));
+      const texts = timeline.map(({ text }) => text);
+      assert.ok(texts.includes('A dead letter was discarded: was called by phone.'), texts.join('\n'));
+      assert.ok(texts.includes('The dead letter of notification was closed: discarded.'), texts.join('\n'));
+      const again = await desk.discardLetter(letter, 'again', 'd-2');
+      assert.ok(isRefusal(again) && again.refused === 'no-dead-letter');
+      const sentBack = await desk.reprocessLetter(letter, 'd-3');
+      assert.ok(isRefusal(sentBack) && sentBack.refused === 'no-dead-letter');
+    });
+
+    it('of a core step is refused, and says that the order has to be canceled', async () => {
+      const { desk, rowsOf } = open();
+      const { order: asked } = await failedTwice();
+      const before = await rowsOf(asked.id);
+      const refused = await desk.discardLetter(await letterOf(asked.id, 'payment'), 'no need', 'd-1');
+      assert.ok(isRefusal(refused) && refused.refused === 'order-needs-cancel', JSON.stringify(refused));
+      assert.match(refused.detail, /cannot go on without payment: cancel the order/);
+      assert.deepEqual(await rowsOf(asked.id), before);
+      assert.deepEqual(
+        [await lettersOf(asked.id), await auditOf(asked.id)],
+        [['payment open', 'notification open'], []],
+      );
+      accepted(await desk.cancel(asked.id, 'no need', 'd-2'));
+      assert.deepEqual(await lettersOf(asked.id), ['payment canceled', 'notification open']);
+    });
+  });
+
   describe('the list of dead letters', () => {
     it('is paged, newest first, each letter once, and can be narrowed', async () => {
       const { desk, placed, claimed, deadBy, settleOnce } = open();

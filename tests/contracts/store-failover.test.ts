@@ -92,6 +92,26 @@ describe('a database that takes no writes for a while', { timeout: 120_000 }, ()
     assert.equal(placed, 40);
   });
 
+  it('answers no read from before to who only reads: what others have placed is there', async () => {
+    const [readers, others] = [connect(throughBalancer, 4), connect(url)];
+    const { read } = createOrderStore({ database: readers, system: createSystem(), onCommitted: () => {} });
+    const { requestOf, accept } = createStore(others);
+    const crowd = (id: Parameters<typeof read>[0]) =>
+      Promise.allSettled(Array.from({ length: 4 }, () => read(id))).then((ends) =>
+        ends.map((end) => (end.status === 'fulfilled' ? end.value?.id : 'unavailable')),
+      );
+    const before = requestOf();
+    await accept([before]);
+    balancer.leadTo(standby.port);
+    // Refused, or its connections would be kept.
+    assert.deepEqual(await crowd(before.order.id), Array(4).fill('unavailable'));
+    balancer.leadTo(primary.port);
+    const request = requestOf();
+    await accept([request]);
+    assert.deepEqual(await crowd(request.order.id), Array(4).fill(request.order.id));
+    await Promise.all([readers.close(), others.close()]);
+  });
+
   it('is not ready, and says why, until it takes writes again', async () => {
     const database = connect(throughBalancer);
     balancer.leadTo(standby.port);

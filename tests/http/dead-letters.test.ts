@@ -205,3 +205,32 @@ describe('reprocessing', () => {
     }
   });
 });
+
+describe('discarding', () => {
+  const nothing = '01993b1e-7c3a-7d4e-9f10-ffffffffffff';
+  const discard = (id: string, payload: object = { reason: 'called by phone' }) =>
+    app.inject({ method: 'POST', url: `/dlq/letters/${id}/discard`, headers: { 'x-correlation-id': 'c-4' }, payload });
+
+  it('of one letter answers 200 and its order', async () => {
+    const placed = await app.inject({ method: 'POST', url: '/orders', payload: { userId: 'u', amount: 5 } });
+    calls.splice(0);
+    const letter = { ...letterNumber(1, placed.json().id), consumer: 'notification' };
+    letters.push(letter);
+    const answer = await discard(letter.id.toUpperCase());
+    assert.deepEqual([answer.statusCode, answer.json()], [200, { order: placed.json() }]);
+    assert.deepEqual(calls[0]?.args, [letter.id, 'called by phone', 'c-4']);
+  });
+
+  it('of a core step answers 409, and of what is not open 404', async () => {
+    letters.push(letterNumber(1));
+    assertProblem(await discard(letters[0]?.id ?? ''), 409, 'order-needs-cancel');
+    assertProblem(await discard(nothing), 404, 'no-dead-letter');
+  });
+
+  it('without a reason is refused', async () => {
+    for (const payload of [{}, { reason: '' }, { reason: ' ' }, { reason: 'x'.repeat(501) }]) {
+      assert.deepEqual(placesOf(assertProblem(await discard(nothing, payload), 400, 'invalid-body')), ['#/reason']);
+    }
+    assert.equal(calls.length, 0);
+  });
+});

@@ -101,6 +101,7 @@ describe('a refusal', () => {
         books,
         reprocess: no,
         reprocessLetter: no,
+        discardLetter: no,
       };
       const refusing = createTestServer({}, { desk });
       for (const ask of asks.filter(({ url }) => url !== '/dlq')) {

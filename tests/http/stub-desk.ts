@@ -140,6 +140,13 @@ export function createStubDesk(simulatedPartners = true) {
       if (letter === undefined) return refuse('no-dead-letter', 'There is no such open dead letter.');
       return orders.get(letter.orderId) as Order;
     },
+    discardLetter: async (letterId, reason, correlationId) => {
+      called('discardLetter', letterId, reason, correlationId);
+      const letter = letters.find(({ id }) => id === letterId);
+      if (letter === undefined) return refuse('no-dead-letter', 'There is no such open dead letter.');
+      if (letter.consumer === 'payment') return refuse('order-needs-cancel', 'Cancel the order.');
+      return orders.get(letter.orderId) as Order;
+    },
   };
   // What the desk was last asked to place.
   const lastPlaced = (): PlaceInput => calls.findLast(({ name }) => name === 'place')?.args[0] as PlaceInput;

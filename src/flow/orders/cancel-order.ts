@@ -32,7 +32,7 @@ export function cancelOrder(
     effects: [],
     causationId: null,
     closes: letters.filter((letter) => coreConsumers.includes(letter.consumer)).map((letter) => letter.id),
-    redelivers: false,
+    closing: 'canceled',
     action: 'canceled',
     detail: { from: order.status },
     correlationId: request.correlationId,

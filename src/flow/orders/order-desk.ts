@@ -10,6 +10,7 @@ import type { System } from '../../engine/ports.ts';
 import type { OrderDesk, OrderStore } from '../ports.ts';
 import type { Search } from '../projections/search-ports.ts';
 import { cancelOrder } from './cancel-order.ts';
+import { discardLetter } from './discard-letter.ts';
 import { fingerprintOf, toOrder } from './place-order.ts';
 import { reprocessOrder } from './reprocess-order.ts';
 
@@ -78,6 +79,14 @@ export function createOrderDesk(options: {
       if (orderId === null) return refuse('no-dead-letter', `there is no open dead letter ${letterId}`);
       return store.change(orderId, (record, letters, now) =>
         reprocessOrder(record, letters, { letterId, correlationId }, now),
+      );
+    },
+
+    discardLetter: async (letterId, reason, correlationId) => {
+      const orderId = await store.orderOfLetter(letterId);
+      if (orderId === null) return refuse('no-dead-letter', `there is no open dead letter ${letterId}`);
+      return store.change(orderId, (record, letters) =>
+        discardLetter(record, letters, { letterId, reason, correlationId }),
       );
     },
   };

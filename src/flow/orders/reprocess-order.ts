@@ -24,7 +24,7 @@ export function reprocessOrder(
   const change = {
     causationId: first.eventId,
     closes: letters.map((letter) => letter.id),
-    redelivers: true,
+    closing: 'reprocessed' as const,
     action: request.letterId === null ? ('reprocessed' as const) : ('letter-reprocessed' as const),
     detail: { letters: letters.map(({ id, consumer }) => ({ id, consumer })) },
     correlationId: request.correlationId,

@@ -56,7 +56,7 @@ export function sentenceFor(row: TimelineRow): string {
       if (row.outcome !== 'parked') return `The dead letter of ${consumer} was closed: ${row.outcome}.`;
       return `The consumer ${consumer} gave up and waits for a person: ${causeOf(detail)} (${code}).`;
     case 'audit':
-      return auditSentence(row.type);
+      return auditSentence(row.type, detail);
     default:
       if (row.outcome === 'skipped') return `The consumer ${consumer} did nothing: ${causeOf(detail)} (${code}).`;
       return failureSentence(row.outcome, `Attempt ${attempt} of ${consumer}`, detail, code);
@@ -87,7 +87,8 @@ function causeOf(detail: TimelineRow['detail']): string {
   return String(detail.message).replace(/\.$/, '');
 }
 
-function auditSentence(action: string): string {
+function auditSentence(action: string, detail: TimelineRow['detail']): string {
+  if (action === 'letter-discarded') return `A dead letter was discarded: ${String(detail.reason).replace(/\.$/, '')}.`;
   if (action === 'canceled') return 'A cancel was requested.';
   return action === 'reprocessed'
     ? 'A reprocess of the order was requested.'

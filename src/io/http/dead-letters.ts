@@ -1,7 +1,8 @@
-// The routes of the dead-letter list: see what waits for a person, and send it back to work.
+// The routes of the dead-letter list: see what waits for a person, send it back to work, or end it.
 //
 // Promises: the list is read page by page through an opaque cursor; a reprocess answers 202, because the
-// work begins after the answer. Relies on the desk to take all open letters of an order at once.
+// work begins after the answer; what is discarded is discarded for a reason. Relies on the desk to take all open
+// letters of an order at once.
 
 import { Type } from 'typebox';
 import type { LetterFilter, OrderDesk } from '../../flow/ports.ts';
@@ -11,6 +12,7 @@ import { decodeCursor, encodeCursor } from './cursor.ts';
 import { readLimit } from './pages.ts';
 import { orThrow } from './problems.ts';
 import {
+  discardBody,
   emptyBody,
   letterParams,
   lettersQuery,
@@ -112,6 +114,40 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
     async (request, reply) => {
       const order = orThrow(await desk.reprocessLetter(request.params.id.toLowerCase(), request.id));
       reply.code(202);
+      return { order: toOrderBody(order) };
+    },
+  );
+
+  app.post(
+    '/dlq/letters/:id/discard',
+    {
+      schema: {
+        operationId: 'discardLetter',
+        summary: 'End one dead letter without its work being done, with a reason for the audit log',
+        tags: ['dead letters'],
+        headers: requestHeaders,
+        params: letterParams,
+        querystring: noQuery,
+        body: discardBody,
+        response: {
+          200: described(Type.Object({ order: orderRef }), 'The order of the letter, unchanged'),
+          ...problemAnswers(
+            'invalid-body',
+            'invalid-json',
+            'invalid-parameter',
+            'no-dead-letter',
+            'order-needs-cancel',
+            'body-too-large',
+            'unsupported-media-type',
+            'unavailable',
+            'outcome-unknown',
+          ),
+        },
+      },
+    },
+    async (request) => {
+      const { id } = request.params;
+      const order = orThrow(await desk.discardLetter(id.toLowerCase(), request.body.reason, request.id));
       return { order: toOrderBody(order) };
     },
   );

@@ -20,6 +20,7 @@ const problems = {
   'request-timeout': [408, 'The request took too long to arrive'],
   'order-already-processed': [409, 'The order is processed already'],
   'order-already-canceled': [409, 'The order is canceled already'],
+  'order-needs-cancel': [409, 'The order has to be canceled instead'],
   'order-not-failed': [409, 'The order has not failed'],
   'order-failed': [409, 'The order has failed'],
   'order-in-progress': [409, 'The order is in progress'],

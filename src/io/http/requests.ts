@@ -125,6 +125,10 @@ export const cancelBody = optional(
     { ...strict, examples: [{ reason: 'ordered twice by mistake' }] },
   ),
 );
+export const discardBody = Type.Object(
+  { reason: text(500, 'Why its work is not wanted any more; it is kept in the audit log') },
+  { ...strict, examples: [{ reason: 'the customer was called' }] },
+);
 export const emptyBody = optional(Type.Object({}, strict));
 
 const correlationHeader = {

@@ -3,7 +3,7 @@
 // Promises: one open dead letter per job; dead letters are closed, never deleted before their retention.
 
 import type { JobKey, Trouble } from '../../engine/ports.ts';
-import type { DeadLetter, LetterFilter, LetterPage, OpenLetter } from '../../flow/ports.ts';
+import type { DeadLetter, LetterClosing, LetterFilter, LetterPage, OpenLetter } from '../../flow/ports.ts';
 import { plainArray, type Query } from './database.ts';
 
 export type LetterWrite = JobKey & {
@@ -157,7 +157,7 @@ export async function readLettersOfOrder(query: Query, orderId: string): Promise
 export async function closeLettersIfOpen(
   query: Query,
   ids: readonly string[],
-  how: 'reprocessed' | 'canceled',
+  how: LetterClosing,
   at: Date,
 ): Promise<OpenLetter[]> {
   const rows = await query<LetterRow>(

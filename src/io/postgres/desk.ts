@@ -8,7 +8,7 @@
 import type { OrderId } from '../../domain/order.ts';
 import { isRefusal, refuse } from '../../domain/refusals.ts';
 import type { Hint, System } from '../../engine/ports.ts';
-import type { DeskChange, OrderRecord, OrderStore } from '../../flow/ports.ts';
+import type { DeskChange, LetterClosing, OrderRecord, OrderStore } from '../../flow/ports.ts';
 import { createBooks } from './books.ts';
 import { reopenEvents } from './cursors.ts';
 import type { Database, Query } from './database.ts';
@@ -71,7 +71,7 @@ export function createOrderStore(options: {
       if (updated !== 1) throw new GuardMissedError('updateOrdersIfUnchanged');
     }
     await appendFacts(query, facts);
-    const again = await endLetters(query, id, change.closes, change.redelivers ? 'reprocessed' : 'canceled', at);
+    const again = await endLetters(query, id, change.closes, change.closing, at);
     await audit(query, auditId, change.action, id, change.detail, change.correlationId, at);
     return [...facts, ...again];
   }
@@ -80,7 +80,7 @@ export function createOrderStore(options: {
     query: Query,
     orderId: string,
     ids: readonly string[],
-    how: 'reprocessed' | 'canceled',
+    how: LetterClosing,
     at: Date,
   ): Promise<Hint[]> {
     const closed = await closeLettersIfOpen(query, ids, how, at);

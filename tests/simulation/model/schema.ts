@@ -163,7 +163,7 @@ const fulfillments = among('none', 'pending', 'scheduled', 'rejected', 'canceled
 const effectStates = among('intent', 'unknown', 'none', 'done', 'declined', 'undone', 'stuck');
 const outcomes = among('done', 'retry', 'wait', 'takeover', 'dead', 'skipped');
 const measures = among('status', 'declined', 'canceled', 'failed', 'duration');
-const closings = among('reprocessed', 'canceled');
+const closings = among('reprocessed', 'canceled', 'discarded');
 // PostgreSQL counts code points.
 const lengthOf = (text: string) => [...text].length;
 
