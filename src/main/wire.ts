@@ -30,8 +30,8 @@ const acceptQueueMax = 4_096;
 const acceptPatienceMs = 4_000;
 // Requests under way at once that make a burst; a steady stream at half of what a process can do has fewer.
 const crowd = 32;
-// A bus that is switched on after a crash is told the events of this long.
-const carryMs = 60_000;
+// A bus that is switched on after a crash is told the events of this long; one small statement each time.
+const carryMs = 5_000;
 
 // What of the whole runs in this process; its desk is always there to be asked.
 export type Roles = { readonly relay: boolean; readonly consumers: readonly string[] };
