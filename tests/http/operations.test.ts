@@ -82,6 +82,7 @@ describe('the OpenAPI document', async () => {
       'get /orders/{id}',
       'get /orders/{id}/timeline',
       'get /readyz',
+      'post /dlq/letters/{id}/discard',
       'post /dlq/letters/{id}/reprocess',
       'post /dlq/{orderId}/reprocess',
       'post /orders',
@@ -157,9 +158,9 @@ describe('the OpenAPI document', async () => {
     );
   });
 
-  it('calls only the body of a new order required', () => {
+  it('requires a body of a new order and of a discard, and of nothing else', () => {
     const required = operations.filter(({ operation }) => operation.requestBody?.required).map(({ path }) => path);
-    assert.deepEqual(required, ['/orders']);
+    assert.deepEqual(required.sort(), ['/dlq/letters/{id}/discard', '/orders']);
   });
 
   it('shows an example of each answer, of its shape', () => {
