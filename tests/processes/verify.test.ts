@@ -71,7 +71,7 @@ describe('verify as a command', slowestTest, () => {
         assert.deepEqual([table.code, table.stderr], [1, '']);
         assert.match(table.stdout, /facts +\d+ orders +1 +VIOLATED/);
         assert.ok(table.stdout.includes(`  ${order?.id}  it is at version 9, its facts are 1, 2, 3`), table.stdout);
-        assert.match(table.stdout, /\n {2}→ .+\n\n1 of 16 promises violated\.\n$/);
+        assert.match(table.stdout, /\n {2}→ .+\n\n1 of 14 promises violated\.\n$/);
         const document = await verify('--json', '--since', '2h');
         assert.equal(document.code, 1);
         const found = (JSON.parse(document.stdout) as Verdict).promises.filter((row) => row.status === 'violated');

@@ -28,8 +28,9 @@ export type Installation = {
   readonly settings: Settings;
   readonly databaseUrl: string;
   readonly sql: Query;
-  // Talks to the `start` or `api` that was started last.
+  // Talks to the `start` or `api` that was started last, or to the process it is told to.
   readonly client: Client;
+  readonly talkTo: (process: Running) => void;
   readonly start: (more?: Settings) => Promise<Running>;
   // Another role on the same orders; an `api` is talked to from then on.
   readonly startRole: (role: RoleCommand, more?: Settings) => Promise<Running>;
@@ -85,6 +86,9 @@ export async function inInstallation(
       databaseUrl,
       sql,
       client,
+      talkTo: (process) => {
+        url = process.url;
+      },
       start: (extra) => startRole('start', extra),
       startRole,
       startSandbox: async () => {

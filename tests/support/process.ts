@@ -66,9 +66,6 @@ export type Processes = {
 export const customersDomain = 'customers.invalid';
 
 const root = dirname(dirname(import.meta.dirname));
-const cli = join(root, 'src/main/cli.ts');
-// Roles start in little more than half the time from compiled code.
-const compiled = { NODE_COMPILE_CACHE: join(root, '.orderly/compiled') };
 // Where each role says that it is ready, and under which address: nothing after `url` where it has none.
 const readyOf = (role: RoleCommand) => {
   if (role === 'sandbox') return /"url":"(http:[^"]+)"/;
@@ -89,7 +86,11 @@ done
 [ "$pids" = ' ' ] || kill -KILL $pids 2>/dev/null
 rm -rf "$1" 2>/dev/null || { sleep 1; rm -rf "$1"; }`;
 
-export function createProcesses(): Processes {
+// Of this checkout, or of that of another release.
+export function createProcesses(checkout = root): Processes {
+  const cli = join(checkout, 'src/main/cli.ts');
+  // Roles start in little more than half the time from compiled code.
+  const compiled = { NODE_COMPILE_CACHE: join(checkout, '.orderly/compiled') };
   const directory = mkdtempSync(join(tmpdir(), 'orderly-processes-'));
   const guardian = spawn('/bin/sh', ['-c', guardianScript, 'orderly-processes-guardian', directory], {
     detached: true,
@@ -104,7 +105,7 @@ export function createProcesses(): Processes {
   function launch(args: readonly string[], settings: Settings) {
     const given = Object.entries(settings).map(([name, value]) => [name, String(value)]);
     const child = spawn(process.execPath, ['--max-semi-space-size=8', cli, ...args], {
-      cwd: root,
+      cwd: checkout,
       env: { PATH: process.env.PATH ?? '', ...compiled, ...Object.fromEntries(given) },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -50,8 +50,7 @@ export const promises = {
   },
   letters: {
     ...always,
-    promise:
-      'FAILED and an open dead letter of a core step come and go together, and no event has both a job and a dead letter',
+    promise: 'FAILED exactly while a core step has an open dead letter; no event has a job and a dead letter',
     remedy: byHand,
   },
   work: {
