@@ -1,24 +1,21 @@
-// `npm run bench`: measures Orderly over HTTP on this one machine, load and databases included, and
-// prints one table.
+// `npm run bench`: measures Orderly over HTTP on this one machine, load and databases included, beside others,
+// in interleaved rounds, and prints one table with the ratios first.
 //
-//   --only NAME   one measurement (may be repeated): postgres, postgres-full, embedded, cost, and over the
-//                 real servers of `npm run services`: kafka, redis, sqs. Without it: the first four.
-//   --quick       small numbers that only show that everything works
-//   --save        writes the raw results to bench/results/
+//   --against REV   beside another commit of Orderly
+//   --only PART     a part of a round (may be repeated): idle, rest, sustained, burst, cost, embedded
+//   --rounds N      how often everybody is measured
+//   --orders N      the orders of a burst; everything else grows and shrinks with them
 //
-// Exit code 1 when a run failed; a missed goal is told in the table and fails nothing.
+// Exit code 1 when a run failed, 2 when the options make no sense.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { describeMachine, describePostgres } from './machine.ts';
-import { fullSizes, type Measurement, measurements as onDatabases, quickSizes, type Raw } from './measurements.ts';
-import { overKafka, overRedis, overSqs } from './over-buses.ts';
-import { createSubject } from './subject.ts';
-import { formatTable, type Row } from './table.ts';
-
-const overBuses = { kafka: overKafka, redis: overRedis, sqs: overSqs };
-const measurements: Readonly<Record<string, Measurement>> = { ...onDatabases, ...overBuses };
+import { orderly, root } from './contender.ts';
+import { describe, readMachine } from './machine.ts';
+import { type Part, parts } from './measurements.ts';
+import { checkOut } from './revision.ts';
+import { runRounds } from './rounds.ts';
+import { ordersOfABurst, sizesFor } from './sizes.ts';
+import { formatTable } from './table.ts';
 
 process.exitCode = await main();
 
@@ -28,72 +25,55 @@ async function main(): Promise<number> {
     process.stderr.write(`${options}\n`);
     return 2;
   }
-  const { names, isQuick, isSaved } = options;
-  const sizes = isQuick ? quickSizes : fullSizes;
-  const machine = describeMachine();
-  const postgres = await postgresOf();
-  print(
-    [
-      `${machine.cores} cores of ${machine.cpu}, ${machine.memoryGb} GB, ${machine.system}, Node ${machine.node}; ` +
-        `8 KiB to disk in ${machine.diskSyncMs.toFixed(2)} ms`,
-      `PostgreSQL: ${Object.entries(postgres)
-        .map(([name, value]) => `${name} ${value}`)
-        .join(', ')}`,
-      'Closed loop, latency from sending; load, Orderly and database share the cores; partners simulated in process.',
-      ...(machine.loadBefore > 0.5
-        ? [`Others kept ${machine.loadBefore.toFixed(1)} cores busy in the minute before.`]
-        : []),
-      ...(isQuick ? ['Quick: the numbers mean nothing.'] : []),
-    ].join('\n'),
-  );
-
-  const startedAt = new Date();
-  const rows: Row[] = [];
-  const raw: Record<string, Raw> = {};
-  for (const name of names) {
-    const result = await measurements[name]?.(sizes, (text) => void process.stderr.write(`  ${name}: ${text}\n`));
-    rows.push(...(result?.rows ?? []));
-    raw[name] = result?.raw ?? {};
+  try {
+    await runAgainst(options.against, options);
+    return 0;
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
   }
-  print(`\n${formatTable(rows)}`);
-  if (isSaved) print(`\nRaw results: ${save(startedAt, { machine, postgres, sizes, rows, raw })}`);
-  return 0;
+}
+
+type Options = Exclude<ReturnType<typeof readOptions>, string>;
+
+async function runAgainst(name: string, { rounds, orders, only }: Options): Promise<void> {
+  const revision = await checkOut(name, tell);
+  try {
+    print(describe(readMachine()));
+    const contenders = [orderly('this', root), orderly(name, revision.directory)];
+    const columns = await runRounds(contenders, rounds, sizesFor(orders), only);
+    print(`\n${formatTable(columns)}\n`);
+    print('A ratio above 1: this one is better. Each order that was accepted has ended once.');
+  } finally {
+    revision.close();
+  }
 }
 
 function readOptions() {
   try {
     const { values } = parseArgs({
       options: {
+        against: { type: 'string' },
         only: { type: 'string', multiple: true },
-        quick: { type: 'boolean', default: false },
-        save: { type: 'boolean', default: false },
+        rounds: { type: 'string', default: '3' },
+        orders: { type: 'string', default: String(ordersOfABurst) },
       },
     });
-    const known = Object.keys(measurements);
-    const names = values.only ?? Object.keys(onDatabases);
-    const unknown = names.find((name) => !known.includes(name));
-    if (unknown !== undefined) return `There is no measurement "${unknown}": use ${known.join(', ')}.`;
-    return { names, isQuick: values.quick, isSaved: values.save };
+    if (values.against === undefined) return 'Say beside which commit: --against REV.';
+    const unknown = values.only?.find((name) => !(parts as readonly string[]).includes(name));
+    if (unknown !== undefined) return `--only ${unknown}: there is no such part; use ${parts.join(', ')}.`;
+    const counts = { rounds: Number(values.rounds), orders: Number(values.orders) };
+    for (const [name, count] of Object.entries(counts)) {
+      if (!Number.isSafeInteger(count) || count < 1) return `--${name} must be a whole number above 0.`;
+    }
+    return { against: values.against, only: (values.only ?? parts) as readonly Part[], ...counts };
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
 }
 
-async function postgresOf() {
-  const subject = await createSubject({});
-  try {
-    return await describePostgres(subject.sql);
-  } finally {
-    await subject.close();
-  }
-}
-
-function save(startedAt: Date, results: object): string {
-  const directory = join(import.meta.dirname, 'results');
-  mkdirSync(directory, { recursive: true });
-  const name = `${startedAt.toISOString().slice(0, 16).replace(':', '-')}.json`;
-  writeFileSync(join(directory, name), `${JSON.stringify({ startedAt, ...results }, null, 1)}\n`);
-  return `bench/results/${name}`;
+function tell(text: string): void {
+  process.stderr.write(`  ${text}\n`);
 }
 
 function print(text: string): void {

@@ -1,23 +1,22 @@
 // The load, a process of its own: plays one plan, given as JSON in its argument, against an API on this
 // machine, and prints what it saw as one line of JSON.
 //
-// Promises: every loop is closed (a connection sends its next order when the last one is answered), and
-// a latency counts from the moment of sending. How many orders are finished is read from the metrics of
-// the process, which counts them in memory; a reading costs the database two short statements.
-// Relies on the API counting an end of a delivery only after its commit.
+// Promises: an order that is refused (503) is sent again under its key until it is accepted, and its latency
+// counts from the first sending; in an open loop from the moment at which it was due, sent or not, so that a
+// system that stands still is charged for those who wait. An order that gets another answer ends the load.
 
 import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Connection, connect, get, post } from './http.ts';
-import { createWatch, measuredSpan, patienceMs, rate, type Sample, type Watch } from './watch.ts';
+import { type Connection, connect, post } from './http.ts';
+import { createProgress, type Progress, type ProgressSource } from './progress.ts';
+import { type Quantiles, quantiles } from './quantiles.ts';
 
-// `metricsPorts`: where the processes under load tell what they have done.
-export type Plan = Kind & { readonly port: number; readonly metricsPorts: readonly number[] };
+export type Plan = Kind & { readonly port: number; readonly progress: ProgressSource };
 export type Kind =
-  // As many orders as the connections carry, all at once, until all are finished.
+  // Closed loop: as many orders as the connections carry, all at once.
   | { readonly kind: 'burst'; readonly orders: number; readonly connections: number }
-  // A bounded number of unfinished orders, for so long or for so many orders; what is measured begins
-  // after the ramp.
+  // Closed loop with a bounded number of unfinished orders, for so long or until so many are sent. Counting
+  // begins after the ramp.
   | {
       readonly kind: 'sustained';
       readonly seconds: number;
@@ -26,186 +25,160 @@ export type Kind =
       readonly connections: number;
       readonly unfinishedMax: number;
     }
-  // One order at a time at a fixed pace, and no question after it.
-  | { readonly kind: 'paced'; readonly orders: number; readonly everyMs: number }
-  // One order at a time, asked after until it is processed.
-  | { readonly kind: 'watched'; readonly orders: number; readonly askEveryMs: number };
+  // Open loop: an order is due every 1 / perSecond, whatever became of those before.
+  | { readonly kind: 'open'; readonly perSecond: number; readonly seconds: number; readonly connections: number };
 
-export type Quantiles = { readonly p50: number; readonly p99: number; readonly max: number };
 export type LoadReport = {
-  // Wall clock of what was measured, to find its orders in the database.
-  readonly from: string;
-  readonly to: string;
   readonly accepted: number;
+  // 503 answers; each order was sent again.
   readonly refused: number;
-  readonly firstRefusal: string | null;
-  // What is measured begins so long after the start.
-  readonly measuredFromMs: number;
-  // From the start to the last 201, and until the last order was processed.
+  // From the start to the last 201, and until the last order was finished, its notification recorded.
   readonly acceptedMs: number;
-  readonly processedMs: number;
-  // Of what was measured; null where there is nothing of the kind.
-  readonly acceptedPerSecond: number | null;
-  readonly processedPerSecond: number | null;
+  readonly finishedMs: number;
+  // Sustained: between the ramp and the end of sending; else over the whole load.
+  readonly finishedPerSecond: number;
   readonly postMs: Quantiles;
-  readonly processedAfterMs: Quantiles | null;
-  // CPU in cores: of the processes under load, of the load itself.
-  readonly cores: number;
-  readonly loadCores: number;
-  readonly residentMbMax: number;
-  readonly samples: readonly Sample[];
+  // CPU of the load itself.
+  readonly cpuMs: number;
+  // Open loop only: order id → when it was due, in milliseconds of the wall clock.
+  readonly dueMs: Readonly<Record<string, number>>;
 };
 
 // Equal keys of two runs would be replays instead of orders.
 const runId = randomBytes(6).toString('hex');
+const againAfterMs = 20;
 
 if (import.meta.main) {
   const plan = JSON.parse(process.argv[2] ?? '') as Plan;
-  process.stdout.write(`${JSON.stringify(await play(plan))}\n`);
-  process.exit(0);
+  process.stdout.write(`${JSON.stringify(await play(plan))}\n`, () => process.exit(0));
 }
 
 async function play(plan: Plan): Promise<LoadReport> {
-  const counts = createCounts();
-  const watch = await createWatch(plan.metricsPorts, () => counts.accepted);
+  const progress = await createProgress(plan.port, plan.progress);
+  const orders = createOrders();
   const cpu = process.cpuUsage();
   const started = performance.now();
-  const startedAt = new Date();
 
-  if (plan.kind === 'burst') await burst(plan, counts, watch);
-  else if (plan.kind === 'sustained') await sustained(plan, counts, watch, started);
-  else if (plan.kind === 'paced') await paced(plan, counts);
-  else await watched(plan, counts);
+  const connections = await Promise.all(Array.from({ length: plan.connections }, () => connect(plan.port)));
+  const ramp = plan.kind === 'sustained' ? plan.rampSeconds * 1000 : 0;
+  if (plan.kind === 'burst') await burst(plan, connections, orders);
+  else if (plan.kind === 'sustained') await sustained(plan, connections, orders, progress);
+  else await open(plan, connections, orders);
+  for (const connection of connections) connection.close();
 
   const acceptedMs = performance.now() - started;
-  const endedAt = new Date();
   const { user, system } = process.cpuUsage(cpu);
-  const loadCores = (user + system) / 1000 / (performance.now() - started);
-  await watch.until(({ processed }) => processed >= counts.accepted);
-  const processedMs = performance.now() - started;
-  await watch.until(({ finished }) => finished >= counts.accepted);
-  await watch.stop();
-
-  const whole = measuredSpan(watch.samples, 0, Number.POSITIVE_INFINITY);
-  const measured = plan.kind === 'sustained' ? measuredSpan(watch.samples, plan.rampSeconds * 1000, acceptedMs) : null;
-  const measuredFromMs = measured?.first.atMs ?? 0;
+  await progress.until(orders.accepted());
+  const finishedMs = progress.now().atMs;
+  await progress.stop();
+  const total = orders.accepted();
+  const rate =
+    plan.kind === 'sustained' && plan.orders === null
+      ? progress.perSecond(ramp, acceptedMs)
+      : (total / finishedMs) * 1000;
+  const measured = orders.posts.filter(({ fromMs }) => fromMs - started >= ramp);
   return {
-    from: new Date(startedAt.getTime() + measuredFromMs).toISOString(),
-    to: endedAt.toISOString(),
-    accepted: counts.accepted,
-    refused: counts.refused,
-    firstRefusal: counts.firstRefusal,
-    measuredFromMs,
+    accepted: total,
+    refused: orders.refused(),
     acceptedMs,
-    processedMs,
-    acceptedPerSecond: measured ? rate(measured, 'accepted') : perSecond(counts.accepted, acceptedMs, plan),
-    processedPerSecond: measured ? rate(measured, 'processed') : perSecond(counts.accepted, processedMs, plan),
-    postMs: quantiles(counts.posts.filter(({ sentMs }) => sentMs - started >= measuredFromMs)),
-    processedAfterMs: counts.processed.length === 0 ? null : quantiles(counts.processed),
-    cores: rate(measured ?? whole, 'cpuSeconds'),
-    loadCores,
-    residentMbMax: Math.max(...watch.samples.map(({ residentMb }) => residentMb)),
-    samples: watch.samples,
+    finishedMs,
+    finishedPerSecond: rate,
+    postMs: quantiles(measured.map(({ tookMs }) => tookMs)),
+    cpuMs: (user + system) / 1000,
+    dueMs: plan.kind === 'open' ? orders.dueMs : {},
   };
 }
 
-async function burst(plan: Plan & { kind: 'burst' }, counts: Counts, watch: Watch): Promise<void> {
-  watch.start();
-  await overConnections(plan, async (connection) => {
-    while (counts.sent < plan.orders) await placeOne(connection, counts);
-  });
+async function burst(
+  plan: Plan & { kind: 'burst' },
+  connections: readonly Connection[],
+  orders: Orders,
+): Promise<void> {
+  const one = async (connection: Connection) => {
+    while (orders.sent() < plan.orders) await orders.place(connection, performance.now());
+  };
+  await Promise.all(connections.map(one));
 }
 
 async function sustained(
   plan: Plan & { kind: 'sustained' },
-  counts: Counts,
-  watch: Watch,
-  started: number,
+  connections: readonly Connection[],
+  orders: Orders,
+  progress: Progress,
 ): Promise<void> {
-  watch.start();
-  const isOver = () =>
-    counts.sent >= (plan.orders ?? Number.POSITIVE_INFINITY) || performance.now() - started > plan.seconds * 1000;
-  await overConnections(plan, async (connection) => {
+  const ending = performance.now() + plan.seconds * 1000;
+  const isOver = () => performance.now() > ending || orders.sent() >= (plan.orders ?? Number.POSITIVE_INFINITY);
+  const one = async (connection: Connection) => {
     while (!isOver()) {
-      if (counts.sent - counts.refused - watch.now().finished < plan.unfinishedMax) await placeOne(connection, counts);
-      else await watch.next();
+      if (orders.sent() - progress.now().finished < plan.unfinishedMax) {
+        await orders.place(connection, performance.now());
+      } else {
+        await progress.next();
+      }
     }
-  });
-}
-
-async function paced(plan: Plan & { kind: 'paced' }, counts: Counts): Promise<void> {
-  const connection = await connect(plan.port);
-  for (let n = 0; n < plan.orders; n += 1) {
-    await placeOne(connection, counts);
-    await pause(plan.everyMs);
-  }
-  connection.close();
-}
-
-async function watched(plan: Plan & { kind: 'watched' }, counts: Counts): Promise<void> {
-  const connection = await connect(plan.port);
-  for (let n = 0; n < plan.orders; n += 1) {
-    const sentMs = performance.now();
-    const body = await placeOne(connection, counts);
-    const { id } = JSON.parse(body ?? '{}') as { id?: string };
-    const deadline = sentMs + patienceMs;
-    while (!(await connection.send(get(`/orders/${id}`))).body.includes('"status":"PROCESSED"')) {
-      if (performance.now() > deadline) throw new Error(`order ${id} is not processed after ${patienceMs} ms`);
-      await pause(plan.askEveryMs);
-    }
-    counts.processed.push({ sentMs, tookMs: performance.now() - sentMs });
-    // The mail of this order goes out before the next one comes.
-    await pause(20);
-  }
-  connection.close();
-}
-
-async function overConnections(
-  { port, connections }: { readonly port: number; readonly connections: number },
-  run: (connection: Connection) => Promise<void>,
-): Promise<void> {
-  const opened = await Promise.all(Array.from({ length: connections }, () => connect(port)));
-  await Promise.all(opened.map(run));
-  for (const connection of opened) connection.close();
-}
-
-type Timed = { readonly sentMs: number; readonly tookMs: number };
-type Counts = ReturnType<typeof createCounts>;
-
-function createCounts() {
-  return {
-    sent: 0,
-    accepted: 0,
-    refused: 0,
-    firstRefusal: null as string | null,
-    posts: [] as Timed[],
-    processed: [] as Timed[],
   };
+  await Promise.all(connections.map(one));
 }
 
-async function placeOne(connection: Connection, counts: Counts): Promise<string | null> {
-  counts.sent += 1;
-  const key = `${runId}-${counts.sent}`;
-  const body = `{"customerEmail":"${key}@example.com","currency":"EUR","items":[{"sku":"lamp","quantity":2,"unitPrice":1250}]}`;
-  const sentMs = performance.now();
-  const answer = await connection.send(post('/orders', key, body));
-  counts.posts.push({ sentMs, tookMs: performance.now() - sentMs });
-  if (answer.status === 201) {
-    counts.accepted += 1;
-    return answer.body;
+async function open(plan: Plan & { kind: 'open' }, connections: readonly Connection[], orders: Orders): Promise<void> {
+  const everyMs = 1000 / plan.perSecond;
+  const total = Math.floor(plan.perSecond * plan.seconds);
+  const started = performance.now();
+  const free = [...connections];
+  // Due and not sent yet, because no connection was free.
+  const waiting: number[] = [];
+  const sending = new Set<Promise<void>>();
+  const send = () => {
+    while (free.length > 0 && waiting.length > 0) {
+      const connection = free.pop() as Connection;
+      const sent: Promise<void> = orders.place(connection, waiting.shift() as number).then(() => {
+        free.push(connection);
+        sending.delete(sent);
+        send();
+      });
+      sending.add(sent);
+    }
+  };
+  for (let due = 0; due < total; ) {
+    for (; due < total && started + due * everyMs <= performance.now(); due += 1) waiting.push(started + due * everyMs);
+    send();
+    await pause(1);
   }
-  counts.refused += 1;
-  counts.firstRefusal ??= `${answer.status} ${answer.body}`;
-  return null;
+  while (sending.size > 0) await Promise.race(sending);
 }
 
-// One order at a time says nothing about how many a second there could be.
-function perSecond(orders: number, ms: number, { kind }: Plan): number | null {
-  return kind === 'burst' ? (orders / ms) * 1000 : null;
-}
+type Orders = ReturnType<typeof createOrders>;
 
-function quantiles(timed: readonly Timed[]): Quantiles {
-  const sorted = Float64Array.from(timed, ({ tookMs }) => tookMs).sort();
-  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-  return { p50: at(0.5), p99: at(0.99), max: at(1) };
+function createOrders() {
+  let sent = 0;
+  let accepted = 0;
+  let refused = 0;
+  const posts: { readonly fromMs: number; readonly tookMs: number }[] = [];
+  const dueMs: Record<string, number> = {};
+  return {
+    posts,
+    dueMs,
+    sent: () => sent,
+    accepted: () => accepted,
+    refused: () => refused,
+    place: async (connection: Connection, fromMs: number) => {
+      sent += 1;
+      const key = `${runId}-${sent}`;
+      const lines = '[{"sku":"lamp","quantity":2,"unitPrice":1250}]';
+      const request = post('/orders', key, `{"customerEmail":"${key}@example.com","currency":"EUR","items":${lines}}`);
+      for (;;) {
+        const { status, body } = await connection.send(request);
+        if (status === 201) {
+          accepted += 1;
+          posts.push({ fromMs, tookMs: performance.now() - fromMs });
+          const id = /"id":"([^"]+)"/.exec(body)?.[1] ?? '';
+          dueMs[id] = performance.timeOrigin + fromMs;
+          return;
+        }
+        if (status !== 503) throw new Error(`an order was answered with ${status} ${body}`);
+        refused += 1;
+        await pause(againAfterMs);
+      }
+    },
+  };
 }

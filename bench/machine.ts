@@ -1,64 +1,45 @@
 // What the numbers were measured on: a number without its machine says nothing.
 //
-// Promises: nothing that identifies the machine (no host name, no path); the settings of PostgreSQL are
-// those that the server itself reports.
+// Promises: nothing that identifies the machine (no host name, no path).
 
 import { execFileSync } from 'node:child_process';
 import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, platform, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
-import type { Rows } from './subject.ts';
 
-export type Machine = {
-  readonly commit: string;
-  readonly cpu: string;
-  readonly cores: number;
-  readonly memoryGb: number;
-  readonly system: string;
-  readonly node: string;
-  // The median of writing 8 KiB and waiting for the disk, where the databases lie.
-  readonly diskSyncMs: number;
-  // Work of others in the minute before, in cores.
-  readonly loadBefore: number;
-};
+export type Machine = ReturnType<typeof readMachine>;
 
-export function describeMachine(): Machine {
+export function readMachine() {
   return {
+    date: new Date().toISOString(),
     commit: commit(),
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: availableParallelism(),
     memoryGb: Math.round(totalmem() / 2 ** 30),
     system: `${platform()} ${release()}`,
     node: process.versions.node,
+    // The median of writing 8 KiB and waiting for the disk, where the databases lie.
     diskSyncMs: diskSyncMs(),
+    // Work of others in the minute before, in cores.
     loadBefore: loadavg()[0] ?? 0,
   };
 }
 
-const told = [
-  'server_version',
-  'fsync',
-  'synchronous_commit',
-  'full_page_writes',
-  'wal_sync_method',
-  'shared_buffers',
-  'max_wal_size',
-  'checkpoint_timeout',
-  'autovacuum',
-];
-
-export async function describePostgres(sql: (statement: string, values: readonly unknown[]) => Promise<Rows>) {
-  const rows = await sql(`SELECT name, current_setting(name) AS value FROM pg_settings WHERE name = ANY($1)`, [told]);
-  const values = new Map(rows.map(({ name, value }) => [name, String(value)]));
-  return Object.fromEntries(told.map((name) => [name, values.get(name) ?? 'unknown']));
+export function describe(machine: Machine): string {
+  const { loadBefore } = machine;
+  return [
+    `${machine.date.slice(0, 16)}Z, commit ${machine.commit}; ${machine.cores} cores of ${machine.cpu}, ` +
+      `${machine.memoryGb} GB, ${machine.system}, Node ${machine.node}; 8 KiB to disk in ${machine.diskSyncMs.toFixed(2)} ms.`,
+    'PostgreSQL 18 with fsync; load, contender and database share the cores; partners are simulated in process.',
+    ...(loadBefore > 0.5 ? [`Others kept ${loadBefore.toFixed(1)} cores busy in the minute before.`] : []),
+  ].join('\n');
 }
 
 function commit(): string {
   try {
-    const head = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8', stdio: 'pipe' }).trim();
-    const isChanged =
-      execFileSync('git', ['status', '--porcelain', '-uno'], { encoding: 'utf8', stdio: 'pipe' }) !== '';
-    return isChanged ? `${head} with changes` : head;
+    const git = (...args: string[]) => execFileSync('git', args, { encoding: 'utf8', stdio: 'pipe' }).trim();
+    const head = git('rev-parse', '--short', 'HEAD');
+    return git('status', '--porcelain', '-uno') === '' ? head : `${head} with changes`;
   } catch {
     return 'unknown';
   }

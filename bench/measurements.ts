@@ -1,259 +1,211 @@
-// The measurements: what is run, in which order, and which rows come of it.
+// What is measured of one contender in one round, in which order.
 //
-// Promises: each measurement has its own server, database and process, and is repeated from nothing; an
-// order that was accepted and is not PROCESSED at the end is a failure of the run, not a detail of it.
-// Relies on subject.ts for the processes and load.ts for the load.
+// Promises: each round begins with a new server, database and process. At its end every order that was
+// accepted has ended once, by what the database says, or the round fails: no points for lost work.
 
 import { setTimeout as pause } from 'node:timers/promises';
+import { until } from '../tests/support/until.ts';
+import type { Contender } from './contender.ts';
 import type { LoadReport } from './load.ts';
-import { burstRows, fillRow, memoryRows, ms, sustainedRows, watchedRow } from './rows.ts';
-import { createSubject, type Subject } from './subject.ts';
-import { formatNumber, type Row } from './table.ts';
-
-export type Sizes = {
-  readonly warmUp: number;
-  readonly idle: number;
-  readonly burst: number;
-  readonly fill: number;
-  readonly embeddedBurst: number;
-  readonly counted: number;
-  readonly sustainedSeconds: number;
-  readonly rampSeconds: number;
-  readonly restSeconds: number;
-};
-export const fullSizes: Sizes = {
-  warmUp: 3_000,
-  idle: 300,
-  burst: 20_000,
-  fill: 100_000,
-  embeddedBurst: 5_000,
-  counted: 20_000,
-  sustainedSeconds: 20,
-  rampSeconds: 3,
-  restSeconds: 10,
-};
-// Whether everything works; the numbers mean nothing.
-export const quickSizes: Sizes = {
-  warmUp: 200,
-  idle: 20,
-  burst: 500,
-  fill: 2_000,
-  embeddedBurst: 200,
-  counted: 500,
-  sustainedSeconds: 3,
-  rampSeconds: 1,
-  restSeconds: 2,
-};
-
-export type Raw = Readonly<Record<string, unknown>>;
-export type Result = { readonly rows: readonly Row[]; readonly raw: Raw };
-export type Measurement = (sizes: Sizes, say: (text: string) => void) => Promise<Result>;
-
-export const measurements: Readonly<Record<string, Measurement>> = {
-  postgres: (sizes, say) => onPostgres('PostgreSQL, from an empty database', 0, sizes, say),
-  'postgres-full': (sizes, say) =>
-    onPostgres(`PostgreSQL, after ${formatNumber(sizes.fill)} orders`, sizes.fill, sizes, say),
-  embedded: onEmbedded,
-  cost: countCost,
-};
+import type { Numbers } from './metrics.ts';
+import { quantiles } from './quantiles.ts';
+import type { Sizes } from './sizes.ts';
+import { type Trial, withTrial } from './trial.ts';
 
 // As many requests as keep a group commit busy.
 const connections = 64;
-// Less than a second of work: enough that no consumer runs dry between two looks of the load.
-export const unfinishedMax = 2_000;
+// About a second of work of the fastest: enough that no worker runs dry between two looks of the load.
+const unfinishedMax = 2_000;
 const unfinishedMaxEmbedded = 500;
-export const idleEveryMs = 60;
-const askEveryMs = 2;
+// Search, analytics and the database's background get on with what they owe before anything is counted.
+const settleMs = 2_000;
+// What is read of a database that settles within this is a lag, what comes later is a loss.
+const patienceMs = 30_000;
 
-async function onPostgres(group: string, fill: number, sizes: Sizes, say: (text: string) => void): Promise<Result> {
-  return withSubject({}, async (subject) => {
-    await subject.start();
-    say('warming up');
-    const reports: Record<string, LoadReport> = {};
-    reports.warmUp = await subject.load({ kind: 'burst', orders: sizes.warmUp, connections });
-    if (fill > 0) {
-      say(`placing ${formatNumber(fill)} orders`);
-      reports.fill = await sustain(subject, { ...sizes, sustainedSeconds: 3_600 }, unfinishedMax, fill);
-    }
-    say('one order at a time');
-    const paced = await subject.load({ kind: 'paced', orders: sizes.idle, everyMs: idleEveryMs });
-    const idle = await processedAfter(subject, paced);
-    const watched = await subject.load({ kind: 'watched', orders: Math.ceil(sizes.idle / 2), askEveryMs });
-    say(`a burst of ${formatNumber(sizes.burst)}`);
-    const burst = await subject.load({ kind: 'burst', orders: sizes.burst, connections });
-    say('a sustained load');
-    const sustained = await sustain(subject, sizes, unfinishedMax, null);
-    const underLoad = await processedAfter(subject, sustained);
-    await pause(sizes.restSeconds * 1000);
-    const restedMb = await subject.residentMb();
-    Object.assign(reports, { paced, watched, burst, sustained });
-    await assertAllProcessed(subject, Object.values(reports));
+export type Part = 'idle' | 'rest' | 'sustained' | 'burst' | 'cost' | 'embedded';
+export const parts: readonly Part[] = ['idle', 'rest', 'sustained', 'burst', 'cost', 'embedded'];
+type Say = (text: string) => void;
 
-    const rows: Row[] = [
-      ...(reports.fill ? [fillRow(group, reports.fill)] : []),
-      ...burstRows(group, burst, connections, { atLeast: 4_000 }),
-      ...sustainedRows(group, sustained, unfinishedMax, { atLeast: 2_500 }),
-      {
-        group,
-        name: 'sustained: create → PROCESSED, p50',
-        value: underLoad.p50,
-        unit: 'ms',
-        how: `p99 ${ms(underLoad.p99)}; by the orders' own times, as below`,
-      },
-      {
-        group,
-        name: 'idle: create → PROCESSED, p50',
-        value: idle.p50,
-        unit: 'ms',
-        goal: { atMost: 20 },
-        how: `p99 ${ms(idle.p99)}; updated_at − created_at of ${sizes.idle} orders, read later`,
-      },
-      watchedRow(group, watched, askEveryMs),
-      ...memoryRows(group, Object.values(reports), restedMb, sizes.restSeconds, { atMost: 300 }),
-    ];
-    return { rows, raw: { reports, idle, underLoad, restedMb } };
-  });
-}
-
-async function onEmbedded(sizes: Sizes, say: (text: string) => void): Promise<Result> {
-  const group = 'Embedded database';
-  return withSubject(null, async (subject) => {
-    await subject.start();
-    say('warming up');
-    await subject.load({ kind: 'burst', orders: sizes.warmUp, connections });
-    say('one order at a time');
-    const watched = await subject.load({ kind: 'watched', orders: Math.ceil(sizes.idle / 2), askEveryMs });
-    say(`a burst of ${formatNumber(sizes.embeddedBurst)}`);
-    const burst = await subject.load({ kind: 'burst', orders: sizes.embeddedBurst, connections });
-    say('a sustained load');
-    const sustained = await sustain(subject, sizes, unfinishedMaxEmbedded, null);
-    await pause(sizes.restSeconds * 1000);
-    const restedMb = await subject.residentMb();
-    const rows = [
-      ...burstRows(group, burst, connections),
-      ...sustainedRows(group, sustained, unfinishedMaxEmbedded, { atLeast: 800 }),
-      watchedRow(group, watched, askEveryMs),
-      ...memoryRows(group, [burst, sustained], restedMb, sizes.restSeconds),
-    ];
-    return { rows, raw: { reports: { watched, burst, sustained }, restedMb } };
-  });
-}
-
-// What one order costs the database, under load, all polls and renewals of that time included.
-async function countCost(sizes: Sizes, say: (text: string) => void): Promise<Result> {
-  const group = 'Cost of one order on PostgreSQL, under load';
-  return withSubject({ shared_preload_libraries: 'pg_stat_statements' }, async (subject) => {
-    const { sql } = subject;
-    await sql('CREATE EXTENSION pg_stat_statements');
-    await subject.start();
-    say('warming up');
-    await subject.load({ kind: 'burst', orders: sizes.warmUp, connections });
-    // Backends hand in their counts when they end, so every count stands between two stops.
-    await subject.stop();
-    await sql('CHECKPOINT');
-    await sql(`SELECT pg_stat_reset(), pg_stat_reset_shared('wal'), pg_stat_statements_reset()`);
-    say(`counting ${formatNumber(sizes.counted)} orders`);
-    await subject.start();
-    const report = await sustain(
-      subject,
-      { ...sizes, rampSeconds: 0, sustainedSeconds: 3_600 },
-      unfinishedMax,
-      sizes.counted,
+export async function measure(contender: Contender, sizes: Sizes, wanted: readonly Part[], say: Say): Promise<Numbers> {
+  const numbers: Numbers = {};
+  if (wanted.some((part) => part !== 'embedded')) {
+    Object.assign(
+      numbers,
+      await withTrial(contender, 'server', (trial) => onServer(trial, contender, sizes, wanted, say)),
     );
-    await subject.stop();
-    const tables = await sql(
-      `SELECT relname AS table, n_tup_ins::integer AS inserted, n_tup_upd::integer AS updated,
-              n_tup_hot_upd::integer AS updated_hot, n_tup_del::integer AS deleted
-       FROM pg_stat_user_tables WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 ORDER BY 1`,
-    );
-    const [wal] = await sql(`SELECT wal_bytes::float8 AS bytes, wal_fpi::float8 AS pages FROM pg_stat_wal`);
-    const [database] = await sql(
-      `SELECT xact_commit::integer AS commits FROM pg_stat_database WHERE datname = current_database()`,
-    );
-    const statements = await sql(
-      `SELECT calls::integer, rows::integer, round(total_exec_time::numeric, 1)::float8 AS ms, query FROM pg_stat_statements
-       WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-         AND query !~* '^(begin|set|commit|rollback)' ORDER BY total_exec_time DESC`,
-    );
-    const orders = report.accepted;
-    const writes = sum(tables, 'inserted') + sum(tables, 'updated') + sum(tables, 'deleted');
-    const hot = sum(tables, 'updated_hot') / Math.max(1, sum(tables, 'updated'));
-    const [calls, commits, walBytes, pages] = [
-      sum(statements, 'calls'),
-      Number(database?.commits),
-      Number(wal?.bytes),
-      Number(wal?.pages),
-    ];
-    const rows: Row[] = [
-      {
-        group,
-        name: 'tuple writes',
-        value: writes / orders,
-        unit: '',
-        goal: { atMost: 25 },
-        how: `pg_stat_user_tables over ${formatNumber(orders)} orders; ${Math.round(hot * 100)} % of the updates are HOT`,
-      },
-      {
-        group,
-        name: 'WAL',
-        value: walBytes / orders / 1000,
-        unit: 'kB',
-        how: `pg_stat_wal from a checkpoint on; ${formatNumber(pages)} full pages in it`,
-      },
-      {
-        group,
-        name: 'statements',
-        value: calls / orders,
-        unit: '',
-        how: `pg_stat_statements without BEGIN, SET, COMMIT; ${formatNumber(commits / orders)} transactions`,
-      },
-    ];
-    return { rows, raw: { report, tables, wal, database, statements: statements.slice(0, 40) } };
-  });
-}
-
-async function withSubject(
-  extra: Readonly<Record<string, string>> | null,
-  measure: (subject: Subject) => Promise<Result>,
-): Promise<Result> {
-  const subject = await createSubject(extra);
-  try {
-    return await measure(subject);
-  } finally {
-    await subject.close();
   }
+  if (wanted.includes('embedded')) {
+    Object.assign(numbers, await withTrial(contender, 'embedded', (trial) => onEmbedded(trial, sizes, say)));
+  }
+  return numbers;
 }
 
-export function sustain(
-  subject: Subject,
+async function onServer(
+  trial: Trial,
+  contender: Contender,
   sizes: Sizes,
-  unfinished: number,
-  orders: number | null,
-): Promise<LoadReport> {
-  const { sustainedSeconds: seconds, rampSeconds } = sizes;
-  return subject.load({ kind: 'sustained', seconds, rampSeconds, orders, connections, unfinishedMax: unfinished });
+  wanted: readonly Part[],
+  say: Say,
+): Promise<Numbers> {
+  const numbers: Numbers = {};
+  let accepted = 0;
+  const count = (report: LoadReport) => {
+    accepted += report.accepted;
+    return report;
+  };
+  await trial.start();
+  say('warming up');
+  count(await trial.load({ kind: 'burst', orders: sizes.warmUp, connections }));
+  if (wanted.includes('rest')) {
+    say(`${sizes.restSeconds} s with nothing to do`);
+    const rest = await atRest(trial, sizes.restSeconds);
+    Object.assign(numbers, { restProcess: rest.process, restPostgres: rest.postgres });
+  }
+  if (wanted.includes('idle')) {
+    say('one order at a time');
+    const seconds = sizes.idle / idlePerSecond;
+    const report = count(await trial.load({ kind: 'open', perSecond: idlePerSecond, seconds, connections: 1 }));
+    const { p50, p99 } = quantiles(await processedAfterMs(trial, report));
+    Object.assign(numbers, { idleP50: p50, idleP99: p99 });
+  }
+  if (wanted.includes('sustained')) {
+    say('a sustained load');
+    const before = trial.cpu();
+    const report = count(await sustain(trial, sizes, null));
+    await pause(settleMs);
+    const after = trial.cpu();
+    Object.assign(numbers, {
+      sustained: report.finishedPerSecond,
+      postP50: report.postMs.p50,
+      postP99: report.postMs.p99,
+      processCpu: (after.process - before.process) / report.accepted,
+      postgresCpu: (after.postgres - before.postgres) / report.accepted,
+    });
+  }
+  if (wanted.includes('burst')) {
+    say(`a burst of ${sizes.burst}`);
+    const report = count(await trial.load({ kind: 'burst', orders: sizes.burst, connections }));
+    Object.assign(numbers, {
+      burstFinished: report.finishedPerSecond,
+      burstAccepted: (report.accepted / report.acceptedMs) * 1000,
+    });
+  }
+  numbers.peak = trial.peakMb();
+  if (wanted.includes('cost')) {
+    say(`counting what ${sizes.cost} orders cost`);
+    Object.assign(numbers, await countCost(trial, async () => count(await sustain(trial, sizes, sizes.cost))));
+  }
+  await assertEndedOnce(trial, contender, accepted);
+  return numbers;
 }
 
-// From the rows themselves, after the load: nothing is asked while it runs. Both times are taken in the
-// process, the first before its commit, the second before its own.
-export async function processedAfter({ sql }: Subject, { from, to }: LoadReport) {
-  const [row] = await sql(
-    `SELECT count(*)::integer AS orders, percentile_disc(0.5) WITHIN GROUP (ORDER BY ms) AS p50,
-            percentile_disc(0.99) WITHIN GROUP (ORDER BY ms) AS p99
-     FROM (SELECT extract(epoch FROM updated_at - created_at)::float8 * 1000 AS ms FROM orders
-           WHERE created_at BETWEEN $1 AND $2 AND status = 'PROCESSED') o`,
-    [from, to],
+// Far enough apart that none meets the one before.
+const idlePerSecond = 10;
+
+async function onEmbedded(trial: Trial, sizes: Sizes, say: Say): Promise<Numbers> {
+  await trial.start();
+  say('embedded: warming up');
+  const warmUp = await trial.load({ kind: 'burst', orders: sizes.embeddedWarmUp, connections });
+  say(`embedded: ${sizes.restSeconds} s with nothing to do`);
+  const rest = await atRest(trial, sizes.restSeconds);
+  say(`embedded: ${sizes.embedded} orders`);
+  const before = trial.cpu();
+  const report = await trial.load({
+    kind: 'sustained',
+    seconds: Number.MAX_SAFE_INTEGER / 1000,
+    rampSeconds: 0,
+    orders: sizes.embedded,
+    connections,
+    unfinishedMax: unfinishedMaxEmbedded,
+  });
+  await pause(settleMs);
+  const after = trial.cpu();
+  await assertCounted(trial, warmUp.accepted + report.accepted);
+  return {
+    embedded: report.finishedPerSecond,
+    embeddedCpu: (after.process - before.process) / report.accepted,
+    embeddedPeak: trial.peakMb(),
+    embeddedRest: rest.process,
+  };
+}
+
+export function sustain(trial: Trial, sizes: Sizes, orders: number | null): Promise<LoadReport> {
+  const seconds = orders === null ? sizes.sustainedSeconds : Number.MAX_SAFE_INTEGER / 1000;
+  const rampSeconds = orders === null ? sizes.rampSeconds : 0;
+  return trial.load({ kind: 'sustained', seconds, rampSeconds, orders, connections, unfinishedMax });
+}
+
+async function atRest(trial: Trial, seconds: number) {
+  await pause(2 * settleMs);
+  const [before, started] = [trial.cpu(), performance.now()];
+  await pause(seconds * 1000);
+  const [after, tookMs] = [trial.cpu(), performance.now() - started];
+  return {
+    process: ((after.process - before.process) / tookMs) * 100,
+    postgres: ((after.postgres - before.postgres) / tookMs) * 100,
+  };
+}
+
+// From the moment at which an order was due until the row says PROCESSED, both by this machine's clock.
+export async function processedAfterMs({ sql }: Trial, { dueMs }: LoadReport): Promise<number[]> {
+  const rows = await sql(
+    `SELECT id::text, extract(epoch FROM updated_at)::float8 * 1000 AS at FROM orders WHERE id = ANY ($1::uuid[])`,
+    [Object.keys(dueMs)],
   );
-  return { orders: Number(row?.orders), p50: Number(row?.p50), p99: Number(row?.p99) };
+  return rows.map(({ id, at }) => Number(at) - (dueMs[String(id)] ?? Number.NaN));
 }
 
-export async function assertAllProcessed({ sql }: Subject, reports: readonly LoadReport[]): Promise<void> {
-  const accepted = reports.reduce((total, report) => total + report.accepted, 0);
-  const statuses = await sql('SELECT status, count(*)::integer AS orders FROM orders GROUP BY status');
-  const isWell = statuses.length === 1 && statuses[0]?.status === 'PROCESSED' && statuses[0].orders === accepted;
-  if (!isWell) throw new Error(`${accepted} orders were accepted, but there are: ${JSON.stringify(statuses)}`);
+// Backends hand in their counts when they end, so what is counted stands between two stops.
+export async function countCost(trial: Trial, load: () => Promise<LoadReport>): Promise<Numbers> {
+  const { sql } = trial;
+  await trial.stop();
+  const [{ name } = { name: '' }] = await sql(`SELECT quote_ident(current_database()) AS name`);
+  await sql(`ALTER DATABASE ${name} SET "pg_stat_statements.track" = 'top'`);
+  await sql('CHECKPOINT');
+  await sql(`SELECT pg_stat_reset(), pg_stat_reset_shared('wal'), pg_stat_statements_reset()`);
+  await trial.start();
+  const { accepted } = await load();
+  await pause(settleMs);
+  await trial.stop();
+  const [cost] = await sql(
+    `SELECT (SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables)::float8 AS rows,
+            (SELECT sum(calls) FROM pg_stat_statements
+             WHERE dbid = d.oid AND query !~* '^(begin|set|commit|rollback)')::float8 AS statements,
+            pg_stat_get_db_xact_commit(d.oid)::float8 AS commits, wal_bytes::float8 / 1000 AS wal
+     FROM pg_database d, pg_stat_wal WHERE datname = current_database()`,
+  );
+  const perOrder = (column: 'rows' | 'statements' | 'commits' | 'wal') => Number(cost?.[column]) / accepted;
+  return {
+    rows: perOrder('rows'),
+    statements: perOrder('statements'),
+    commits: perOrder('commits'),
+    wal: perOrder('wal'),
+  };
 }
 
-function sum(rows: Awaited<ReturnType<Subject['sql']>>, column: string): number {
-  return rows.reduce((total, row) => total + Number(row[column]), 0);
+export async function assertEndedOnce({ sql }: Trial, { endedOnce }: Contender, accepted: number): Promise<void> {
+  let last = '';
+  const look = async () => {
+    const [[all], [ended]] = [await sql('SELECT count(*)::integer AS orders FROM orders'), await sql(endedOnce)];
+    last = `${all?.orders} are there and ${ended?.orders} of them have ended once`;
+    return Number(all?.orders) === accepted && Number(ended?.orders) === accepted;
+  };
+  await until(look, 'each order to have ended once', { patienceMs }).catch(() => {
+    throw new Error(`${accepted} orders were accepted, but ${last}`);
+  });
+}
+
+// The embedded database cannot be asked from outside; analytics counts each order once, by its status.
+async function assertCounted(trial: Trial, accepted: number): Promise<void> {
+  let last = '';
+  const look = async () => {
+    last = (await trial.get('/analytics/orders')).body;
+    const { items = [] } = JSON.parse(last) as { items?: { status: string; count: number }[] };
+    const total = (isCounted: (status: string) => boolean) =>
+      items.reduce((sum, { status, count }) => sum + (isCounted(status) ? count : 0), 0);
+    return total((status) => status === 'PROCESSED') === accepted && total(() => true) === accepted;
+  };
+  await until(look, 'analytics to count each order once', { patienceMs }).catch(() => {
+    throw new Error(`${accepted} orders were accepted, but analytics has ${last}`);
+  });
 }

@@ -1,51 +1,48 @@
-// The one table: a row per measured number, in groups. A row of another system fits in as well.
+// The one table: a row per number, a column per contender, the ratio to the first one before each number.
 //
-// Promises: a goal is shown beside its number with whether it was met; nothing is rounded to look better
-// than it is (three significant digits).
+// Promises: a ratio above 1 says that the first one is better, whichever way is better for the number; a
+// number is the median of the rounds, with half of the distance between the extremes behind it. Nothing is
+// rounded to look better than it is (three significant digits).
 
-export type Row = {
-  readonly group: string;
-  readonly name: string;
-  readonly value: number;
-  readonly unit: string;
-  readonly goal?: { readonly atLeast: number } | { readonly atMost: number };
-  // How it was measured, and what else was seen meanwhile.
-  readonly how: string;
-};
+import { type MetricKey, metrics, type Numbers } from './metrics.ts';
+import { median } from './quantiles.ts';
 
-export function meetsGoal({ value, goal }: Row): boolean {
-  if (goal === undefined) return true;
-  return 'atLeast' in goal ? value >= goal.atLeast : value <= goal.atMost;
+export type Column = { readonly name: string; readonly rounds: readonly Numbers[] };
+
+export function formatTable(columns: readonly Column[]): string {
+  const keys = (Object.keys(metrics) as MetricKey[]).filter((key) => columns.some((column) => isKnown(column, key)));
+  const header = ['', ...columns.map(({ name }) => name)];
+  const lines = keys.map((key) => {
+    const { name, unit } = metrics[key];
+    const cells = columns.map((column, at) => cellOf(column, key, at === 0 ? null : (columns[0] ?? null)));
+    return [unit === '' ? name : `${name}, ${unit}`, ...cells];
+  });
+  const widths = header.map((_, at) => Math.max(...[header, ...lines].map((line) => line[at]?.length ?? 0)));
+  const format = (line: readonly string[]) =>
+    line.map((cell, at) => (at === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[at] ?? 0))).join('   ');
+  return [header, ...lines].map(format).join('\n');
 }
 
-export function formatTable(rows: readonly Row[]): string {
-  const unitWidth = Math.max(...rows.map(({ unit }) => unit.length));
-  const cells = rows.map((row) => ({
-    row,
-    result: `${formatNumber(row.value)} ${row.unit.padEnd(unitWidth)}`,
-    goal: goalOf(row),
-  }));
-  const width = (of: (cell: (typeof cells)[number]) => string) => Math.max(...cells.map((cell) => of(cell).length));
-  const [names, results, goals] = [
-    width(({ row }) => row.name),
-    width(({ result }) => result),
-    width(({ goal }) => goal),
-  ];
-  const lines: string[] = [];
-  let group = '';
-  for (const { row, result, goal } of cells) {
-    if (row.group !== group) lines.push('', row.group);
-    group = row.group;
-    lines.push(`  ${row.name.padEnd(names)}  ${result.padStart(results)}  ${goal.padEnd(goals)}  ${row.how}`.trimEnd());
-  }
-  return lines.join('\n').trimStart();
+export function medianOf({ rounds }: Column, key: MetricKey): number {
+  return median(rounds.flatMap((round) => round[key] ?? []));
 }
 
-function goalOf(row: Row): string {
-  const { goal } = row;
-  if (goal === undefined) return '';
-  const asked = 'atLeast' in goal ? `≥ ${formatNumber(goal.atLeast)}` : `≤ ${formatNumber(goal.atMost)}`;
-  return `${asked} ${meetsGoal(row) ? 'met' : 'MISSED'}`;
+// How many times better the first is than the other.
+export function ratioOf(first: Column, other: Column, key: MetricKey): number {
+  const [ours, theirs] = [medianOf(first, key), medianOf(other, key)];
+  return metrics[key].better === 'more' ? ours / theirs : theirs / ours;
+}
+
+function isKnown(column: Column, key: MetricKey): boolean {
+  return column.rounds.some((round) => round[key] !== undefined);
+}
+
+function cellOf(column: Column, key: MetricKey, first: Column | null): string {
+  if (!isKnown(column, key)) return '–';
+  const values = column.rounds.flatMap((round) => round[key] ?? []);
+  const spread = (Math.max(...values) - Math.min(...values)) / 2;
+  const number = formatNumber(median(values)) + (values.length < 2 ? '' : ` ± ${formatNumber(spread)}`);
+  return first === null ? number : `${formatNumber(ratioOf(first, column, key))}×  ${number}`;
 }
 
 export function formatNumber(value: number): string {

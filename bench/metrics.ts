@@ -1,0 +1,33 @@
+// The numbers of the table: what they are called, in which unit, which way is better.
+
+export type Metric = {
+  readonly name: string;
+  readonly unit: string;
+  readonly better: 'more' | 'less';
+};
+
+export const metrics = {
+  sustained: { name: 'orders, POST to finished, sustained', unit: '/s', better: 'more' },
+  burstFinished: { name: 'orders, POST to finished, in a burst', unit: '/s', better: 'more' },
+  burstAccepted: { name: 'orders accepted in a burst', unit: '/s', better: 'more' },
+  processCpu: { name: 'CPU of the process per order', unit: 'ms', better: 'less' },
+  postgresCpu: { name: 'CPU of PostgreSQL per order', unit: 'ms', better: 'less' },
+  peak: { name: 'resident memory of the process, highest', unit: 'MB', better: 'less' },
+  postP50: { name: 'POST under the sustained load, p50', unit: 'ms', better: 'less' },
+  postP99: { name: 'POST under the sustained load, p99', unit: 'ms', better: 'less' },
+  idleP50: { name: 'one order at a time, POST to PROCESSED, p50', unit: 'ms', better: 'less' },
+  idleP99: { name: 'one order at a time, POST to PROCESSED, p99', unit: 'ms', better: 'less' },
+  rows: { name: 'rows written per order', unit: '', better: 'less' },
+  statements: { name: 'statements per order', unit: '', better: 'less' },
+  commits: { name: 'commits per order', unit: '', better: 'less' },
+  wal: { name: 'WAL per order', unit: 'kB', better: 'less' },
+  restProcess: { name: 'CPU of the process with nothing to do', unit: '% of a core', better: 'less' },
+  restPostgres: { name: 'CPU of PostgreSQL with nothing to do', unit: '% of a core', better: 'less' },
+  embedded: { name: 'embedded: orders, POST to finished', unit: '/s', better: 'more' },
+  embeddedCpu: { name: 'embedded: CPU per order', unit: 'ms', better: 'less' },
+  embeddedPeak: { name: 'embedded: resident memory, highest', unit: 'MB', better: 'less' },
+  embeddedRest: { name: 'embedded: CPU with nothing to do', unit: '% of a core', better: 'less' },
+} as const satisfies Readonly<Record<string, Metric>>;
+
+export type MetricKey = keyof typeof metrics;
+export type Numbers = Partial<Record<MetricKey, number>>;
