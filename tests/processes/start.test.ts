@@ -238,7 +238,6 @@ describe('the command', slowestTest, () => {
       'orderly_jobs_total{consumer="fulfillment",end="done"}': 2,
       // Within one process nothing is published.
       orderly_facts_published_total: 0,
-      orderly_unpublished_oldest_seconds: 0,
       orderly_dead_letters_open: 1,
     };
     for (const [name, value] of Object.entries(expected)) assert.equal(samples.get(name), value, name);

@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { inInstallation, slowestTest } from '../support/installation.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
-import { createProcesses, type Settings } from '../support/process.ts';
+import { createProcesses } from '../support/process.ts';
 import { until } from '../support/until.ts';
 
 const root = dirname(dirname(import.meta.dirname));
@@ -42,15 +42,9 @@ describe('a database of release 0.1', { ...slowestTest, skip }, () => {
       const former = createProcesses(checkOut(processes.directory));
       try {
         await former.run(['migrate'], settings);
-        // Retries wait for longer than the release lives on.
-        const patient: Settings = {
-          ...settings,
-          ORDER_WORKER_RETRY_DELAY_MS: 60_000,
-          ORDER_WORKER_RETRY_DELAY_MAX_MS: 60_000,
-        };
         let running = await former.start('start', settings);
         talkTo(running);
-        const place = async (scenario?: 'outage' | 'failure' | 'flaky') => {
+        const place = async (scenario?: 'outage' | 'failure') => {
           const key = `of-release-0.1-${client.sent.size}`;
           const { orderId } = await client.place(scenario === undefined ? { key } : { key, scenario });
           return orderId;
@@ -62,15 +56,6 @@ describe('a database of release 0.1', { ...slowestTest, skip }, () => {
         for (const id of ended.slice(0, 2)) await reach(id, 'PROCESSED');
         const dead = await place('outage');
         await reach(dead, 'FAILED');
-        await running.kill9();
-
-        running = await former.start('start', patient);
-        talkTo(running);
-        await place('flaky');
-        await until(
-          async () => (await sql(`SELECT FROM deliveries WHERE state = 'waiting' AND attempt > 0`)).length > 0,
-          'a retry that waits',
-        );
         // One that acted and one that did not, of each partner, and nobody knows.
         await direct({ call: 'authorize', act: 'hang-after' });
         await place();
@@ -84,6 +69,11 @@ describe('a database of release 0.1', { ...slowestTest, skip }, () => {
         await direct({ call: 'recall', act: 'hang-before' });
         await client.cancel(canceled);
         await hanging(4);
+        // Asked to wait, for longer than the release lives on.
+        await direct({ payments: 'throttle', retryAfterSeconds: 15 });
+        await place();
+        const waiting = () => sql(`SELECT FROM deliveries WHERE state = 'waiting' AND due_at > now()`);
+        await until(async () => (await waiting()).length > 0, 'an order that waits');
         await running.kill9();
 
         // An API without a relay, and a bus that nobody answers on.
@@ -114,7 +104,7 @@ describe('a database of release 0.1', { ...slowestTest, skip }, () => {
         await Promise.all([...client.sent.keys()].map(client.repeat));
         for (const id of untouched)
           await until(async () => (await client.read(id)).status === 'PROCESSED', 'an order that nobody had touched');
-        await audited();
+        await audited({ patienceMs: 40_000 });
         const verified = await processes.run(['verify', '--ledger', sandbox().url], settings);
         assert.equal(verified.code, 0, verified.stdout);
 
