@@ -13,6 +13,11 @@ export type Contender = {
   readonly prepare: readonly string[] | null;
   readonly start: readonly string[];
   readonly settings: Readonly<Record<string, string>>;
+  // Servers beside PostgreSQL: their processes, whose CPU counts as its own, and how they forget everything.
+  readonly besides: readonly number[];
+  readonly reset: (() => Promise<void>) | null;
+  // Works without DATABASE_URL.
+  readonly hasEmbedded: boolean;
   readonly readyPath: string;
   // The counter in its `/metrics` of orders that are finished, their notification recorded.
   readonly finished: string;
@@ -31,6 +36,9 @@ export function orderly(name: string, directory: string, settings: Readonly<Reco
     prepare: [...node, 'src/main/cli.ts', 'migrate'],
     start: [...node, 'src/main/cli.ts', 'start'],
     settings: { LOG_LEVEL: 'warn', SANDBOX_PORT: '0', ...settings },
+    besides: [],
+    reset: null,
+    hasEmbedded: true,
     readyPath: '/readyz',
     // Its name has changed between releases, its labels have not.
     finished: '^orderly_\\w+_total\\{consumer="notification",end="done"\\} (\\d+)',

@@ -15,8 +15,8 @@ export type Plan = Kind & { readonly port: number; readonly progress: ProgressSo
 export type Kind =
   // Closed loop: as many orders as the connections carry, all at once.
   | { readonly kind: 'burst'; readonly orders: number; readonly connections: number }
-  // Closed loop with a bounded number of unfinished orders, for so long or until so many are sent. Counting
-  // begins after the ramp.
+  // Closed loop with a bounded number of unfinished orders, for so long or until so many are sent. Latency
+  // counts after the ramp.
   | {
       readonly kind: 'sustained';
       readonly seconds: number;
@@ -35,7 +35,7 @@ export type LoadReport = {
   // From the start to the last 201, and until the last order was finished, its notification recorded.
   readonly acceptedMs: number;
   readonly finishedMs: number;
-  // Sustained: between the ramp and the end of sending; else over the whole load.
+  // From the first POST to the last order's end, so that nobody gains by a backlog.
   readonly finishedPerSecond: number;
   readonly postMs: Quantiles;
   // CPU of the load itself.
@@ -72,17 +72,13 @@ async function play(plan: Plan): Promise<LoadReport> {
   const finishedMs = progress.now().atMs;
   await progress.stop();
   const total = orders.accepted();
-  const rate =
-    plan.kind === 'sustained' && plan.orders === null
-      ? progress.perSecond(ramp, acceptedMs)
-      : (total / finishedMs) * 1000;
   const measured = orders.posts.filter(({ fromMs }) => fromMs - started >= ramp);
   return {
     accepted: total,
     refused: orders.refused(),
     acceptedMs,
     finishedMs,
-    finishedPerSecond: rate,
+    finishedPerSecond: (total / finishedMs) * 1000,
     postMs: quantiles(measured.map(({ tookMs }) => tookMs)),
     cpuMs: (user + system) / 1000,
     dueMs: plan.kind === 'open' ? orders.dueMs : {},

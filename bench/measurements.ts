@@ -34,7 +34,7 @@ export async function measure(contender: Contender, sizes: Sizes, wanted: readon
       await withTrial(contender, 'server', (trial) => onServer(trial, contender, sizes, wanted, say)),
     );
   }
-  if (wanted.includes('embedded')) {
+  if (wanted.includes('embedded') && contender.hasEmbedded) {
     Object.assign(numbers, await withTrial(contender, 'embedded', (trial) => onEmbedded(trial, sizes, say)));
   }
   return numbers;
@@ -70,11 +70,13 @@ async function onServer(
   }
   if (wanted.includes('sustained')) {
     say('a sustained load');
-    const before = trial.cpu();
+    const [before, started] = [trial.cpu(), performance.now()];
     const report = count(await sustain(trial, sizes, null));
     await pause(settleMs);
-    const after = trial.cpu();
+    const [after, tookMs] = [trial.cpu(), performance.now() - started];
+    const ours = after.process - before.process + after.postgres - before.postgres + report.cpuMs;
     Object.assign(numbers, {
+      others: Math.max(0, after.machine - before.machine - ours) / tookMs,
       sustained: report.finishedPerSecond,
       postP50: report.postMs.p50,
       postP99: report.postMs.p99,

@@ -25,7 +25,6 @@ export async function createProgress(port: number, { pattern }: ProgressSource) 
   const base = await read();
   const started = performance.now();
   let current: Seen = { atMs: 0, finished: 0 };
-  const all: Seen[] = [current];
   let bell = Promise.withResolvers<void>();
   let isStopped = false;
 
@@ -33,7 +32,6 @@ export async function createProgress(port: number, { pattern }: ProgressSource) 
     while (!isStopped) {
       const finished = (await read()) - base;
       current = { atMs: performance.now() - started, finished };
-      all.push(current);
       bell.resolve();
       bell = Promise.withResolvers();
       await pause(everyMs);
@@ -57,12 +55,6 @@ export async function createProgress(port: number, { pattern }: ProgressSource) 
           throw new Error(`nothing moves any more: ${current.finished} of ${finished} orders are finished`);
         }
       }
-    },
-    perSecond: (fromMs: number, toMs: number) => {
-      const inside = all.filter(({ atMs }) => atMs >= fromMs && atMs <= toMs);
-      const [first, last] = [inside[0], inside.at(-1)];
-      if (first === undefined || last === undefined || first === last) return Number.NaN;
-      return ((last.finished - first.finished) / (last.atMs - first.atMs)) * 1000;
     },
     stop: async () => {
       isStopped = true;

@@ -18,7 +18,7 @@ import { until } from '../tests/support/until.ts';
 import type { Contender } from './contender.ts';
 import { connect, get } from './http.ts';
 import type { Kind, LoadReport, Plan } from './load.ts';
-import { cpuMs, parentOf, peakMb, residentMb } from './usage.ts';
+import { cpuMs, machineCpuMs, parentOf, peakMb, residentMb } from './usage.ts';
 
 export type Rows = readonly Readonly<Record<string, unknown>>[];
 export type Trial = Awaited<ReturnType<typeof createTrial>>;
@@ -120,7 +120,11 @@ async function createTrial(contender: Contender, database: Database) {
     get: ask,
     sql,
     // Since their start, in milliseconds.
-    cpu: () => ({ process: cpuMs(pid()), postgres: cpuMs(postmaster) }),
+    cpu: () => ({
+      process: [pid(), ...contender.besides].reduce((total, each) => total + cpuMs(each), 0),
+      postgres: cpuMs(postmaster),
+      machine: machineCpuMs(),
+    }),
     peakMb: () => peakMb(pid()),
     residentMb: () => residentMb(pid()),
     close: async () => {
@@ -132,6 +136,7 @@ async function createTrial(contender: Contender, database: Database) {
   };
 
   try {
+    await contender.reset?.();
     if (database === 'server') {
       postgres = await startPostgres({ settings: postgresSettings });
       const connectionString = await postgres.createDatabase();

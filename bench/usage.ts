@@ -15,6 +15,16 @@ export function cpuMs(pid: number): number {
   });
 }
 
+// Of the whole machine, what a hypervisor took from it included.
+export function machineCpuMs(): number {
+  const [first = ''] = readable(() => readFileSync('/proc/stat', 'utf8').split('\n')) ?? [];
+  const [user = Number.NaN, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = first
+    .split(/\s+/)
+    .slice(1)
+    .map(Number);
+  return (user + nice + system + irq + softirq + steal) * tickMs;
+}
+
 export function peakMb(pid: number): number {
   return sum(treeOf(pid), (each) => statusOf(each, 'VmHWM') / 1000);
 }

@@ -38,6 +38,8 @@ const root = dirname(import.meta.dirname);
 const files = readdirSync(root)
   .filter((name) => !notOurs.includes(name))
   .flatMap((name) => (statSync(join(root, name)).isDirectory() ? walk(name) : [name]))
+  // Packages of a folder of its own, such as the benchmark's.
+  .filter((file) => !file.includes('/node_modules/'))
   .sort();
 const sources = files.filter((file) => file.endsWith('.ts')).map(read);
 const src = sources.filter(({ file }) => file.startsWith('src/'));

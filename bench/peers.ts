@@ -1,0 +1,77 @@
+// The peers as contenders: each a script in bench/peers/, with packages of its own that are installed when they
+// are missing.
+//
+// Promises: the packages are those of bench/peers/package-lock.json; the product depends on none of them.
+
+import { execFile } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { createFleet } from '../services/fleet.ts';
+import { openBusServer } from '../tests/services/bus-server.ts';
+import { servicesDirectory } from '../tests/support/services.ts';
+import type { Contender } from './contender.ts';
+
+export const peerNames = ['pg-boss', 'graphile-worker', 'dbos', 'bullmq', 'floor'] as const;
+export type PeerName = (typeof peerNames)[number];
+
+const directory = join(import.meta.dirname, 'peers');
+const installMs = 600_000;
+
+export async function openPeers(
+  names: readonly PeerName[],
+  settings: Readonly<Record<string, string>>,
+  say: (text: string) => void,
+): Promise<{ readonly contenders: readonly Contender[]; readonly close: () => Promise<void> }> {
+  await install(say);
+  const redis = names.includes('bullmq') ? await openRedis() : null;
+  const contenders = names.map((name) => ({
+    name,
+    directory,
+    prepare: null,
+    start: ['--max-semi-space-size=8', `${name}.ts`],
+    settings: { ...settings, ...(name === 'bullmq' ? redis?.settings : {}) },
+    besides: name === 'bullmq' ? (redis?.pids ?? []) : [],
+    reset: name === 'bullmq' ? (redis?.wipe ?? null) : null,
+    hasEmbedded: false,
+    readyPath: '/metrics',
+    finished: '^orders_finished_total (\\d+)',
+    endedOnce: `SELECT count(*)::integer AS orders FROM orders o WHERE status = 'PROCESSED' AND notified AND (
+                  SELECT count(*) = 3 FROM effects e WHERE e.order_id = o.id)`,
+  }));
+  return { contenders, close: async () => void (await redis?.close()) };
+}
+
+// The server of `npm run services`, with its append-only file synced each second; one that was not there before
+// is stopped afterwards.
+async function openRedis() {
+  const say = (name: string, text: string) => void process.stderr.write(`  ${name} ${text}\n`);
+  const fleet = createFleet({ directory: servicesDirectory, environment: process.env, say });
+  const { how } = await fleet.look('redis');
+  const bus = await openBusServer('redis');
+  const { pid } = await fleet.look('redis');
+  return {
+    settings: { REDIS_URL: String(bus.settings.REDIS_URL) },
+    pids: pid === null ? [] : [pid],
+    wipe: bus.wipe,
+    close: async () => {
+      await bus.close();
+      if (how === 'none') await fleet.stop('redis');
+    },
+  };
+}
+
+// What stands in the lock file is what npm has recorded as installed.
+async function install(say: (text: string) => void): Promise<void> {
+  const packagesOf = (file: string): Record<string, { version?: string; optional?: boolean }> =>
+    existsSync(join(directory, file)) ? JSON.parse(readFileSync(join(directory, file), 'utf8')).packages : {};
+  const installed = packagesOf('node_modules/.package-lock.json');
+  const locked = Object.entries(packagesOf('package-lock.json')).filter(
+    ([path, { optional }]) => path !== '' && !optional,
+  );
+  if (locked.every(([path, { version }]) => installed[path]?.version === version)) return;
+  say('installs the packages of the peers');
+  const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+  const env = Object.fromEntries(Object.entries(process.env).filter(([key]) => key !== 'npm_config_local_prefix'));
+  await promisify(execFile)('npm', ['ci', ...options], { cwd: directory, env, timeout: installMs });
+}
