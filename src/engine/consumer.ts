@@ -50,7 +50,7 @@ export type ConsumerEvents = {
   readonly dueIn: (consumer: string, ms: number) => void;
 };
 
-// Per look: enough for all slots; a batch of a few milliseconds.
+// Per poll: enough for all slots; a batch of a few milliseconds.
 const dueMax = 256;
 
 export function createConsumer<S, C>(options: {
@@ -121,9 +121,9 @@ export function createConsumer<S, C>(options: {
 
   // Never rejects: what cannot be settled is left to its lease.
   async function run(work: Work<S>, probes: readonly Breaker[]): Promise<void> {
-    const held = { consumer, subject: work.fact.subject, version: work.fact.version, token: work.token };
+    const held = { consumer, subject: work.event.subject, version: work.event.version, token: work.token };
     const { signal, drop } = leases.hold(held);
-    const where = { consumer, eventId: work.fact.id };
+    const where = { consumer, eventId: work.event.id };
     try {
       const startedMs = system.monotonicMs();
       const outcome = await performed(work, signal, probes);

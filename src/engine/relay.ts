@@ -25,7 +25,7 @@ const roundMs = 4;
 const storeEveryMs = 250;
 
 export function createRelay(options: {
-  readonly cursors: Pick<Cursors<never>, 'hold' | 'release' | 'look' | 'store'>;
+  readonly cursors: Pick<Cursors<never>, 'hold' | 'release' | 'read' | 'store'>;
   readonly bus: Pick<Bus, 'publish'>;
   readonly streamOf: (type: string) => string;
   readonly system: System;

@@ -1,4 +1,4 @@
-// The readers of the event log that keep the books and the documents.
+// The readers of the event log that keep the analytics and the documents.
 //
 // Promises: building starts nothing. What is kept in PostgreSQL is written in the transaction of its reader's cursor;
 // documents elsewhere under a lease on it.
@@ -74,7 +74,7 @@ function readerOf(
 ): CursorReader {
   const take: Turns['take'] = async (...asked) => {
     const step = await turns.take(...asked);
-    const parked = step?.letters.length ?? 0;
+    const parked = step?.deadLetters.length ?? 0;
     if (step !== null && step.passed > parked) onEnded?.(consumer, 'done', step.passed - parked);
     if (parked > 0) onEnded?.(consumer, 'dead', parked);
     return step;

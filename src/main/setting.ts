@@ -161,11 +161,11 @@ export function didYouMean(given: string, candidates: readonly string[]): string
 // How many letters must be added, removed or replaced to turn one word into the other (Levenshtein).
 function distanceBetween(from: string, to: string): number {
   let row = [...to, ''].map((_, column) => column);
-  for (const [index, letter] of [...from].entries()) {
+  for (const [index, deadLetter] of [...from].entries()) {
     const next = [index + 1];
     for (const [column, other] of [...to].entries()) {
       const [replaced = 0, removed = 0, added = 0] = [row[column], row[column + 1], next[column]];
-      next.push(Math.min(letter === other ? replaced : replaced + 1, removed + 1, added + 1));
+      next.push(Math.min(deadLetter === other ? replaced : replaced + 1, removed + 1, added + 1));
     }
     row = next;
   }

@@ -3,7 +3,7 @@
 // Promises: building starts nothing; `start` starts in the order in which work flows, `stop` ends in the
 // opposite one: intake, then what runs, then the relay. The database is its caller's to close.
 
-import { factTypes, streamOf } from '../domain/events.ts';
+import { eventTypes, streamOf } from '../domain/events.ts';
 import { nameOf } from '../engine/envelope.ts';
 import { createGroupCommit } from '../engine/group-commit.ts';
 import { createHintReader } from '../engine/hints.ts';
@@ -74,7 +74,7 @@ export function createEngine(parts: {
   const accepts = createGroupCommit<PlaceRequest, PlaceAnswer>({
     ...shared,
     flush: createAccept(database, (placed) =>
-      committed(placed.map(({ order, fact }) => ({ subject: order.id, version: fact.version, type: fact.type }))),
+      committed(placed.map(({ order, event }) => ({ subject: order.id, version: event.version, type: event.type }))),
     ),
     capacity: acceptQueueMax,
     patienceMs: acceptPatienceMs,
@@ -190,5 +190,5 @@ export const groupOf = (consumer: string) => `orderly.${consumer}`;
 
 // A newer release may have written a type or a version that this one does not know. Its stream is the one
 // of its name, else the orders' own; on a wrong one nobody hears of it, and its poller finds it.
-const streams = new Map(factTypes.map((type) => [nameOf(type), streamOf[type]]));
+const streams = new Map(eventTypes.map((type) => [nameOf(type), streamOf[type]]));
 export const streamOfAny = (type: string) => streams.get(nameOf(type)) ?? streamOf.OrderCreatedV1;

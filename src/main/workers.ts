@@ -4,7 +4,7 @@
 // Promises: building starts nothing. Process dies anywhere: leases end by themselves, and what was under way is
 // taken over by others.
 
-import { createCourtesy } from '../engine/backpressure.ts';
+import { createBackpressure } from '../engine/backpressure.ts';
 import { createBreaker } from '../engine/breaker.ts';
 import { createConsumer } from '../engine/consumer.ts';
 import { createDownSince } from '../engine/down-since.ts';
@@ -52,7 +52,7 @@ export function createWorkers(parts: {
   const { database, knowsAllWriters, settings, isCrowded, committed, metrics, system, log } = parts;
   const { leaseMs, maxWaitMs } = settings;
   const shared = { failureOf, system, maxRows: flushRowsMax, capacity: workQueueMax };
-  const turn = () => createCourtesy({ isCrowded, system });
+  const turn = () => createBackpressure({ isCrowded, system });
   const claims = createGroupCommit<OrderClaim, OrderClaimAnswer>({
     ...shared,
     flush: createClaim({ database, system, leaseMs, maxWaitMs }),

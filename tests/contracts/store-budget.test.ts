@@ -61,7 +61,7 @@ describe('the budget of written rows', () => {
     return new Map(rows.map(({ name, writes }) => [name, writes]));
   };
 
-  it('is kept from a request with a key to PROCESSED, mail, search and books included', async () => {
+  it('is kept from a request with a key to PROCESSED, mail, search and analytics included', async () => {
     const system = createSystem();
     const ledger = openLedger({ directory });
     const database = connect(url);

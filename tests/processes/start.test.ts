@@ -237,7 +237,7 @@ describe('the command', slowestTest, () => {
       'orderly_jobs_total{consumer="payment",end="dead"}': 1,
       'orderly_jobs_total{consumer="fulfillment",end="done"}': 2,
       // Within one process nothing is published.
-      orderly_facts_published_total: 0,
+      orderly_events_published_total: 0,
       orderly_dead_letters_open: 1,
     };
     for (const [name, value] of Object.entries(expected)) assert.equal(samples.get(name), value, name);
@@ -262,8 +262,8 @@ describe('the command', slowestTest, () => {
     assert.equal(await post(`{"customerEmail":"${address}"`), 400);
     assert.equal((await fetch(`${orderly.url}/orders/${encodeURIComponent(address)}`)).status, 400);
     await Promise.all((['success', 'failure', 'fatal'] as const).map((scenario) => client.place({ scenario })));
-    const letters = async () => (await (await fetch(`${orderly.url}/dlq`)).text()).includes('provider-refused');
-    await until(letters, 'an order that failed');
+    const deadLetters = async () => (await (await fetch(`${orderly.url}/dlq`)).text()).includes('provider-refused');
+    await until(deadLetters, 'an order that failed');
     await orderly.kill9();
     assert.ok(
       orderly.log().some(({ msg }) => msg === 'request failed unexpectedly'),

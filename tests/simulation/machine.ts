@@ -131,7 +131,7 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
         await endAllLeases(database.query);
         return await then();
       } catch {
-        // A start that cannot have its database ends; its keeper tries again.
+        // A start that cannot have its database ends; its supervisor tries again.
         await system.sleep(startAgainMs);
       }
     }
