@@ -28,7 +28,7 @@ export type OrderDocument = Pick<
   readonly status: string;
   readonly state: Status;
   // The names of all steps, each once.
-  readonly events: readonly string[];
+  readonly facts: readonly string[];
   readonly timeline: readonly {
     readonly type: string;
     readonly at: string;
