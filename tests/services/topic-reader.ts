@@ -6,7 +6,7 @@
 
 import { Admin, Consumer, ListOffsetTimestamps, MessagesStreamModes } from '@platformatic/kafka';
 
-export type FoundEvent = {
+export type FoundFact = {
   readonly topic: string;
   readonly key: string;
   readonly id: string;
@@ -16,20 +16,20 @@ export type FoundEvent = {
 
 export const orderTopics = ['orders.events.v1', 'payments.events.v1', 'fulfillment.events.v1'];
 
-export async function readTopics(brokers: string, group: string): Promise<readonly FoundEvent[]> {
+export async function readTopics(brokers: string, group: string): Promise<readonly FoundFact[]> {
   const bootstrapBrokers = brokers.split(',');
   const admin = new Admin({ clientId: group, bootstrapBrokers });
   const consumer = new Consumer({ clientId: group, groupId: group, bootstrapBrokers, groupProtocol: 'consumer' });
   try {
     const missing = await recordsOf(admin);
-    const found: FoundEvent[] = [];
+    const found: FoundFact[] = [];
     const stream = await consumer.consume({
       topics: orderTopics,
       mode: MessagesStreamModes.EARLIEST,
       autocommit: false,
     });
     for await (const { topic, partition, offset, key, value } of stream) {
-      const { id, subject, sequence } = JSON.parse(value.toString()) as FoundEvent;
+      const { id, subject, sequence } = JSON.parse(value.toString()) as FoundFact;
       found.push({ topic, key: key?.toString() ?? '', id, subject, sequence });
       const place = `${topic}:${partition}`;
       if (offset + 1n >= (missing.get(place) ?? 0n)) missing.delete(place);

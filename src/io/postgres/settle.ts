@@ -6,12 +6,12 @@
 // A repeated settle finds its job gone or waiting: nothing is left to write, and nothing follows from that.
 // Process dies before the commit: the lease ends and the work is performed again, under the same key.
 
-import type { Event, Flush, SettleAnswer, SettleRequest, System, Trouble } from '../../engine/ports.ts';
+import type { Fact, Flush, SettleAnswer, SettleRequest, System, Trouble } from '../../engine/ports.ts';
 import type { OrderChange, OrderRecord } from '../../flow/ports.ts';
 import type { Database } from './database.ts';
-import { type AttemptWrite, type DeadLetterWrite, writeAttempts, writeDeadLetters } from './dead-letters.ts';
+import { type AttemptWrite, type LetterWrite, writeAttempts, writeLetters } from './dead-letters.ts';
 import { GuardMissedError, ofOneEntry } from './errors.ts';
-import { appendEvents, type EventWrite } from './events.ts';
+import { appendFacts, type FactWrite } from './events.ts';
 import { deleteJobsIfHeld, type JobEnd, type JobPause, keyOf, pauseJobsIfHeld, readTokens } from './jobs.ts';
 import { lockOrders, type OrderUpdate, recordAfter, updateOrdersIfUnchanged } from './orders.ts';
 
@@ -20,12 +20,12 @@ export type OrderSettle = SettleRequest<OrderRecord, OrderChange>;
 export function createSettle(options: {
   readonly database: Database;
   readonly system: System;
-  readonly onCommitted: (events: readonly Event[]) => void;
+  readonly onCommitted: (facts: readonly Fact[]) => void;
 }): Flush<OrderSettle, SettleAnswer> {
   const { database, system, onCommitted } = options;
 
   return async (settles) => {
-    const { answers, events } = await database.transaction(async (query) => {
+    const { answers, facts } = await database.transaction(async (query) => {
       const keys = settles.map(({ work }) => keyOfWork(work));
       const [records, tokens] = await Promise.all([
         lockOrders(
@@ -34,16 +34,16 @@ export function createSettle(options: {
         ),
         readTokens(query, keys),
       ]);
-      const batch: Batch = { ends: [], pauses: [], orders: [], events: [], deadLetters: [], attempts: [] };
+      const batch: Batch = { ends: [], pauses: [], orders: [], facts: [], letters: [], attempts: [] };
       const answered = settles.map(({ work, ending }): SettleAnswer | 'locked' => {
         const job = tokens.get(keyOf(keyOfWork(work)));
         // Read without a lock where the order was not to be had: no row, or one that waits, is all that is sure.
         if (job === undefined || job.token === null) return 'gone';
         if (job.token !== work.token) return 'stale';
-        const record = records.get(work.event.subject);
+        const record = records.get(work.fact.subject);
         if (record === undefined) return 'locked';
         // One entry per order: two would not see each other's writes.
-        records.delete(work.event.subject);
+        records.delete(work.fact.subject);
         ofOneEntry(() => collect(batch, { work, ending }, record, job.takeovers));
         return 'settled';
       });
@@ -51,16 +51,16 @@ export function createSettle(options: {
         deleteJobsIfHeld(query, batch.ends),
         pauseJobsIfHeld(query, batch.pauses),
         updateOrdersIfUnchanged(query, batch.orders),
-        appendEvents(query, batch.events),
-        writeDeadLetters(query, batch.deadLetters),
+        appendFacts(query, batch.facts),
+        writeLetters(query, batch.letters),
         writeAttempts(query, batch.attempts),
       ]);
       if (ended !== batch.ends.length) throw new GuardMissedError('deleteJobsIfHeld');
       if (paused !== batch.pauses.length) throw new GuardMissedError('pauseJobsIfHeld');
       if (updated !== batch.orders.length) throw new GuardMissedError('updateOrdersIfUnchanged');
-      return { answers: answered, events: batch.events };
+      return { answers: answered, facts: batch.facts };
     });
-    if (events.length > 0) onCommitted(events);
+    if (facts.length > 0) onCommitted(facts);
     return answers;
   };
 
@@ -77,20 +77,20 @@ export function createSettle(options: {
     } else batch.ends.push({ ...key, token });
     if (change === 'obsolete') return;
     const { durationMs, trouble } = ending;
-    const events = change === null ? [] : toEvents(change, { system, at, causationId: work.event.id });
+    const facts = change === null ? [] : toFacts(change, { system, at, causationId: work.fact.id });
     if (change !== null) {
       assertHeld(record, change, token);
       if (change.order !== record.order || change.effects.length > 0) {
         batch.orders.push({ from: record, to: recordAfter(record, change, token) });
       }
-      const [first, ...others] = events;
+      const [first, ...others] = facts;
       // The attempt behind an event is told with its first one.
-      if (first !== undefined) batch.events.push({ ...first, attempt, durationMs }, ...others);
+      if (first !== undefined) batch.facts.push({ ...first, attempt, durationMs }, ...others);
     }
-    const note = { ...key, eventId: work.event.id, epoch, attempt, durationMs, at };
+    const note = { ...key, eventId: work.fact.id, epoch, attempt, durationMs, at };
     if (trouble === null) {
       // No event says so: a mail was sent.
-      if (state === 'done' && events.length === 0) {
+      if (state === 'done' && facts.length === 0) {
         batch.attempts.push({
           ...note,
           outcome: 'done',
@@ -104,21 +104,17 @@ export function createSettle(options: {
     const outcome = state === 'dead' ? 'dead' : ending.charged ? 'retry' : 'wait';
     const dueInMs = state === 'waiting' ? Math.round(ending.dueInMs) : null;
     batch.attempts.push({ ...note, outcome, code: trouble.code, message: trouble.message, dueInMs });
-    if (state === 'dead') batch.deadLetters.push(toDeadLetter(work, trouble, at));
+    if (state === 'dead') batch.letters.push(toLetter(work, trouble, at));
   }
 
-  function toDeadLetter(
-    { event, consumer, epoch, attempt }: OrderSettle['work'],
-    trouble: Trouble,
-    at: Date,
-  ): DeadLetterWrite {
+  function toLetter({ fact, consumer, epoch, attempt }: OrderSettle['work'], trouble: Trouble, at: Date): LetterWrite {
     return {
       id: system.newId(),
-      subject: event.subject,
-      version: event.version,
+      subject: fact.subject,
+      version: fact.version,
       consumer,
-      eventId: event.id,
-      eventType: event.type,
+      eventId: fact.id,
+      eventType: fact.type,
       epoch,
       trouble,
       attempts: attempt,
@@ -127,18 +123,18 @@ export function createSettle(options: {
   }
 }
 
-const keyOfWork = ({ consumer, event }: OrderSettle['work']) => ({
+const keyOfWork = ({ consumer, fact }: OrderSettle['work']) => ({
   consumer,
-  subject: event.subject,
-  version: event.version,
+  subject: fact.subject,
+  version: fact.version,
 });
 
 type Batch = {
   readonly ends: JobEnd[];
   readonly pauses: JobPause[];
   readonly orders: OrderUpdate[];
-  readonly events: EventWrite[];
-  readonly deadLetters: DeadLetterWrite[];
+  readonly facts: FactWrite[];
+  readonly letters: LetterWrite[];
   readonly attempts: AttemptWrite[];
 };
 
@@ -149,13 +145,13 @@ function assertHeld({ order, effects }: OrderRecord, change: OrderChange, token:
 }
 
 // Each event is caused by the one before it, the first by what the change answers to.
-export function toEvents(
-  change: Pick<OrderChange, 'order' | 'events'>,
+export function toFacts(
+  change: Pick<OrderChange, 'order' | 'facts'>,
   context: { readonly system: Pick<System, 'newId'>; readonly at: Date; readonly causationId: string | null },
-): Event[] {
+): Fact[] {
   let causationId = context.causationId;
-  return change.events.map((happened) => {
-    const event: Event = {
+  return change.facts.map((happened) => {
+    const fact: Fact = {
       id: context.system.newId(),
       type: happened.type,
       subject: change.order.id,
@@ -166,7 +162,7 @@ export function toEvents(
       traceparent: change.order.traceparent,
       data: happened.data,
     };
-    causationId = event.id;
-    return event;
+    causationId = fact.id;
+    return fact;
   });
 }
