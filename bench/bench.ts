@@ -3,6 +3,7 @@
 //
 //   --against REV   beside another commit of Orderly, instead of the peers
 //   --peer NAME     beside this one (may be repeated): pg-boss, graphile-worker, dbos, bullmq, floor
+//   --guard         only whether an order costs no more than it may: counts, and CPU as a ratio to the floor
 //   --only PART     a part of a round (may be repeated): idle, rest, sustained, burst, cost, embedded
 //   --rounds N      how often everybody is measured
 //   --orders N      the orders of a burst; everything else grows and shrinks with them
@@ -11,6 +12,7 @@
 
 import { parseArgs } from 'node:util';
 import { type Contender, orderly, root } from './contender.ts';
+import { guard } from './guard.ts';
 import { describe, readMachine } from './machine.ts';
 import { type Part, parts } from './measurements.ts';
 import { openPeers, type PeerName, peerNames } from './peers.ts';
@@ -31,6 +33,7 @@ async function main(): Promise<number> {
     return 2;
   }
   try {
+    if (options.isGuard) return await runGuard();
     if (options.against === undefined) await runBesidePeers(options);
     else await runAgainst(options.against, options);
     return 0;
@@ -60,6 +63,16 @@ async function runBesidePeers(options: Options): Promise<void> {
   }
 }
 
+async function runGuard(): Promise<number> {
+  const { contenders, close } = await openPeers(['floor'], {}, tell);
+  try {
+    const verdict = await guard(orderly('Orderly', root), contenders[0] as Contender, print);
+    return verdict === 'kept' ? 0 : 1;
+  } finally {
+    await close();
+  }
+}
+
 async function run(contenders: readonly Contender[], { rounds, orders, only }: Options, whole: Sizes): Promise<void> {
   print(describe(readMachine()));
   const sizes = scaled(whole, orders ?? whole.burst);
@@ -73,6 +86,7 @@ function readOptions() {
     const { values } = parseArgs({
       options: {
         against: { type: 'string' },
+        guard: { type: 'boolean', default: false },
         peer: { type: 'string', multiple: true },
         only: { type: 'string', multiple: true },
         rounds: { type: 'string' },
@@ -90,6 +104,7 @@ function readOptions() {
     }
     const isAgainst = values.against !== undefined;
     return {
+      isGuard: values.guard,
       against: values.against,
       peers: (values.peer ?? peerNames) as readonly PeerName[],
       only: (values.only ?? (isAgainst ? parts : peerParts)) as readonly Part[],

@@ -95,7 +95,10 @@ async function onServer(
   numbers.peak = trial.peakMb();
   if (wanted.includes('cost')) {
     say(`counting what ${sizes.cost} orders cost`);
-    Object.assign(numbers, await countCost(trial, async () => count(await sustain(trial, sizes, sizes.cost))));
+    const sustainOf = (orders: number) => async () => count(await sustain(trial, sizes, orders));
+    const cost = await countCost(trial, sustainOf(Math.ceil(sizes.cost / 4)), sustainOf(sizes.cost));
+    // The CPU of a longer load without counting says more, where there is one.
+    Object.assign(numbers, { ...cost, ...numbers });
   }
   await assertEndedOnce(trial, contender, accepted);
   return numbers;
@@ -158,7 +161,12 @@ export async function processedAfterMs({ sql }: Trial, { dueMs }: LoadReport): P
 }
 
 // Backends hand in their counts when they end, so what is counted stands between two stops.
-export async function countCost(trial: Trial, load: () => Promise<LoadReport>): Promise<Numbers> {
+// `warmUp` is counted with `load`, but for CPU: a process that has just begun is still compiling itself.
+export async function countCost(
+  trial: Trial,
+  warmUp: () => Promise<LoadReport>,
+  load: () => Promise<LoadReport>,
+): Promise<Numbers> {
   const { sql } = trial;
   await trial.stop();
   const [{ name } = { name: '' }] = await sql(`SELECT quote_ident(current_database()) AS name`);
@@ -166,8 +174,11 @@ export async function countCost(trial: Trial, load: () => Promise<LoadReport>): 
   await sql('CHECKPOINT');
   await sql(`SELECT pg_stat_reset(), pg_stat_reset_shared('wal'), pg_stat_statements_reset()`);
   await trial.start();
+  const { accepted: warm } = await warmUp();
+  const before = trial.cpu();
   const { accepted } = await load();
   await pause(settleMs);
+  const after = trial.cpu();
   await trial.stop();
   const [cost] = await sql(
     `SELECT (SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables)::float8 AS rows,
@@ -176,8 +187,10 @@ export async function countCost(trial: Trial, load: () => Promise<LoadReport>): 
             pg_stat_get_db_xact_commit(d.oid)::float8 AS commits, wal_bytes::float8 / 1000 AS wal
      FROM pg_database d, pg_stat_wal WHERE datname = current_database()`,
   );
-  const perOrder = (column: 'rows' | 'statements' | 'commits' | 'wal') => Number(cost?.[column]) / accepted;
+  const perOrder = (column: 'rows' | 'statements' | 'commits' | 'wal') => Number(cost?.[column]) / (warm + accepted);
   return {
+    processCpu: (after.process - before.process) / accepted,
+    postgresCpu: (after.postgres - before.postgres) / accepted,
     rows: perOrder('rows'),
     statements: perOrder('statements'),
     commits: perOrder('commits'),

@@ -15,6 +15,13 @@ import type { Contender } from './contender.ts';
 export const peerNames = ['pg-boss', 'graphile-worker', 'dbos', 'bullmq', 'floor'] as const;
 export type PeerName = (typeof peerNames)[number];
 
+const endedOnce = `
+  SELECT count(*)::integer AS orders FROM orders o
+  WHERE status = 'PROCESSED' AND notified AND (SELECT count(*) = 3 FROM effects e WHERE e.order_id = o.id)`;
+const floorEndedOnce = `
+  SELECT count(*)::integer AS orders FROM orders o
+  WHERE status = 'PROCESSED' AND (SELECT count(*) = 3 FROM events e WHERE e.order_id = o.id)
+    AND (SELECT count(*) = 1 FROM attempts a WHERE a.order_id = o.id)`;
 const directory = join(import.meta.dirname, 'peers');
 const installMs = 600_000;
 
@@ -36,8 +43,7 @@ export async function openPeers(
     hasEmbedded: false,
     readyPath: '/metrics',
     finished: '^orders_finished_total (\\d+)',
-    endedOnce: `SELECT count(*)::integer AS orders FROM orders o WHERE status = 'PROCESSED' AND notified AND (
-                  SELECT count(*) = 3 FROM effects e WHERE e.order_id = o.id)`,
+    endedOnce: name === 'floor' ? floorEndedOnce : endedOnce,
   }));
   return { contenders, close: async () => void (await redis?.close()) };
 }

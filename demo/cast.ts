@@ -6,14 +6,14 @@
 // process when it dies without.
 
 import type { Static } from 'typebox';
-import type { letterSchema, orderSchema, timelineEntrySchema } from '../src/io/http/answers.ts';
+import type { deadLetterSchema, orderSchema, timelineEntrySchema } from '../src/io/http/answers.ts';
 import type { LedgerPage } from '../src/io/partners/messages.ts';
 import type { CueDirection, StageState } from '../src/io/partners/stage.ts';
 import { startPostgres } from '../tests/support/postgres.ts';
 import { createProcesses, findPort, type Settings } from '../tests/support/process.ts';
 
 export type Order = Static<typeof orderSchema>;
-export type Letter = Static<typeof letterSchema>;
+export type DeadLetter = Static<typeof deadLetterSchema>;
 export type TimelineEntry = Static<typeof timelineEntrySchema>;
 export type LedgerEntry = LedgerPage['items'][number];
 

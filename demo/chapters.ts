@@ -12,7 +12,7 @@ import {
   doneBy,
   expect,
   isMailed,
-  openLetters,
+  openDeadLetters,
   orderBecomes,
   parse,
   readOrder,
@@ -90,16 +90,16 @@ async function aKill(cast: Cast, say: Say): Promise<Order> {
 async function anOutage(cast: Cast, say: Say): Promise<Order> {
   const { id } = await place(cast, { productType: 'Accessory', paymentScenario: 'outage' });
   const failed = await orderBecomes(cast, id, { status: 'FAILED' });
-  const [letter, ...others] = await openLetters(cast);
-  expect('the order of the dead letter', letter?.orderId, id);
+  const [deadLetter, ...others] = await openDeadLetters(cast);
+  expect('the order of the dead letter', deadLetter?.orderId, id);
   expect('other dead letters', others, []);
-  expect('attempts of the dead letter', letter?.attempts, 4);
-  say(`${letter?.attempts} calls failed: GET /dlq has it as ${letter?.code}`, failed);
+  expect('attempts of the dead letter', deadLetter?.attempts, 4);
+  say(`${deadLetter?.attempts} calls failed: GET /dlq has it as ${deadLetter?.code}`, failed);
 
   const answer = await cast.ask('POST', `/dlq/${id}/reprocess`);
   expect('the status code of the reprocess', answer.status, 202);
   const order = await orderBecomes(cast, id, { status: 'PROCESSED' });
-  expect('open dead letters', await openLetters(cast), []);
+  expect('open dead letters', await openDeadLetters(cast), []);
   say('the provider is back; POST /dlq/{orderId}/reprocess', order);
   return order;
 }

@@ -9,7 +9,7 @@ import { createSystem } from '../src/io/system.ts';
 import { type Cast, type Order, startCast } from './cast.ts';
 import { chapters } from './chapters.ts';
 import { print, printParagraph, printStory, printTimeline } from './page.ts';
-import { doneBy, expect, isMailed, kindsOfMail, openLetters, readTimeline } from './witness.ts';
+import { doneBy, expect, isMailed, kindsOfMail, openDeadLetters, readTimeline } from './witness.ts';
 
 process.exit(await main());
 
@@ -67,13 +67,13 @@ async function tell(cast: Cast, signal: AbortSignal): Promise<void> {
   );
   for (const { title, order } of told) await showTimeline(cast, title, order.id);
 
-  const letters = await openLetters(cast);
-  expect('open dead letters at the end', letters, []);
+  const deadLetters = await openDeadLetters(cast);
+  expect('open dead letters at the end', deadLetters, []);
   signal.throwIfAborted();
   print();
   printParagraph(
     `All checked in ${((performance.now() - started) / 1000).toFixed(1)} s: authorizations per order = ${perOrder} · ` +
-      `bookings per order = ${perOrder} · open dead letters = ${letters.length}`,
+      `bookings per order = ${perOrder} · open dead letters = ${deadLetters.length}`,
   );
 }
 

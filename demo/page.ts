@@ -47,9 +47,9 @@ export function printTimeline(title: string, id: string, lines: readonly Timelin
   const room = width - columns.offset - columns.type - 3 * gap.length;
   for (const { offsetMs, type, text } of lines) {
     const offset = paint('dim', `+${groupDigits(offsetMs)} ms`.padStart(columns.offset));
-    const isFact = /V\d+$/.test(type);
+    const isEvent = /V\d+$/.test(type);
     const [first = '', ...more] = wrap(shortenIds(text), room);
-    print([gap + offset, paint(isFact ? 'cyan' : 'yellow', type.padEnd(columns.type)), first].join(gap));
+    print([gap + offset, paint(isEvent ? 'cyan' : 'yellow', type.padEnd(columns.type)), first].join(gap));
     for (const line of more) print(' '.repeat(columns.offset + columns.type + 3 * gap.length) + line);
   }
 }

@@ -6,7 +6,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { until } from '../tests/support/until.ts';
-import type { Answer, Cast, LedgerEntry, Letter, Order, TimelineEntry } from './cast.ts';
+import type { Answer, Cast, DeadLetter, LedgerEntry, Order, TimelineEntry } from './cast.ts';
 
 type Partner = LedgerEntry['partner'];
 
@@ -27,8 +27,8 @@ export async function readTimeline(cast: Cast, id: string): Promise<readonly Tim
   return parse<{ items: TimelineEntry[] }>(await cast.ask('GET', `/orders/${id}/timeline`)).items;
 }
 
-export async function openLetters(cast: Cast): Promise<readonly Letter[]> {
-  return parse<{ items: Letter[] }>(await cast.ask('GET', '/dlq')).items;
+export async function openDeadLetters(cast: Cast): Promise<readonly DeadLetter[]> {
+  return parse<{ items: DeadLetter[] }>(await cast.ask('GET', '/dlq')).items;
 }
 
 export function orderBecomes(cast: Cast, id: string, wanted: Partial<Order>): Promise<Order> {

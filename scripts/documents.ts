@@ -1,8 +1,8 @@
-// `npm run documents`: writes the published documents of the facts anew, after a change of their schemas.
+// `npm run documents`: writes the published documents of the events anew, after a change of their schemas.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { makeDocuments } from './facts-documents.ts';
+import { makeDocuments } from './event-documents.ts';
 
 const root = dirname(import.meta.dirname);
 const documents = makeDocuments();

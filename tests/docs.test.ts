@@ -8,8 +8,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, it } from 'node:test';
 import { Compile } from 'typebox/compile';
-import { makeDocuments } from '../scripts/facts-documents.ts';
-import { type FactType, factTypes } from '../src/domain/events.ts';
+import { makeDocuments } from '../scripts/event-documents.ts';
+import { type EventType, eventTypes } from '../src/domain/events.ts';
 import { type Status, statuses } from '../src/domain/order.ts';
 import { nextStatus } from '../src/domain/order-machine.ts';
 import { subscriptions } from '../src/flow/subscriptions.ts';
@@ -35,7 +35,6 @@ const documents = [
     'CONTRIBUTING.md',
     'CHANGELOG.md',
     'docs/evidence.md',
-    'docs/observability.md',
     'docs/partners.md',
     'docs/processes.md',
     'docs/security.md',
@@ -124,40 +123,40 @@ describe('the README', () => {
   it('draws the journey as the table of subscriptions and the machine of an order have it', () => {
     const edges = edgesOf(readme);
     const consumers: readonly string[] = subscriptions.map(({ consumer }) => consumer);
-    const isFact = (name: string): name is FactType => factTypes.some((type) => type === name);
+    const isEvent = (name: string): name is EventType => eventTypes.some((type) => type === name);
     const people = ['client', 'operator'];
     const nodes = edges.flatMap(({ from, to }) => [from, to]);
-    const known = [...factTypes, ...statuses, ...consumers, ...people];
+    const known = [...eventTypes, ...statuses, ...consumers, ...people];
     assert.deepEqual(
       nodes.filter((name) => !known.includes(name)),
       [],
       'nodes that the code does not have',
     );
     assert.deepEqual(
-      factTypes.filter((type) => !nodes.includes(type)),
+      eventTypes.filter((type) => !nodes.includes(type)),
       [],
-      'facts that the diagram forgets',
+      'events that the diagram forgets',
     );
 
-    const started = edges.filter(({ from, to }) => isFact(from) && consumers.includes(to));
+    const started = edges.filter(({ from, to }) => isEvent(from) && consumers.includes(to));
     assert.deepEqual(
       started.map(({ from, to }) => `${from} starts ${to}`).sort(),
-      // Who reads every fact would be an arrow from everywhere.
+      // Who reads every event would be an arrow from everywhere.
       subscriptions
-        .filter(({ on }) => on.length < factTypes.length)
+        .filter(({ on }) => on.length < eventTypes.length)
         .flatMap(({ consumer, on }) => on.map((type) => `${type} starts ${consumer}`))
         .sort(),
     );
     for (const { from, to } of edges.filter(({ to }) => statuses.some((status) => status === to))) {
-      assert.ok(isFact(from), `${from} is no fact`);
+      assert.ok(isEvent(from), `${from} is no event`);
       assert.ok(leadsTo(from, to as Status), `${from} does not lead to ${to}`);
     }
     const steps = filesUnder('src/flow').map(textOf).join('\n');
-    const written = edges.map(({ to }) => to).filter(isFact);
+    const written = edges.map(({ to }) => to).filter(isEvent);
     assert.deepEqual(
       written.filter((type) => !steps.includes(`type: '${type}'`)),
       [],
-      'facts that nobody writes',
+      'events that nobody writes',
     );
   });
 
@@ -194,11 +193,11 @@ describe('ARCHITECTURE.md', () => {
   it('draws every change of status that the machine of an order has, and no other', () => {
     const drawn = edgesOf(text).map(({ from, to, label }) => `${from} ${label} ${to}`);
     const moves = statuses.flatMap((from) =>
-      factTypes.map((fact) => ({ from, fact, to: nextStatus(from, fact) })).filter(({ to }) => to !== from),
+      eventTypes.map((event) => ({ from, event, to: nextStatus(from, event) })).filter(({ to }) => to !== from),
     );
     const allowed = moves
       .filter(({ to }) => typeof to === 'string')
-      .map(({ from, fact, to }) => `${from} ${fact} ${to}`);
+      .map(({ from, event, to }) => `${from} ${event} ${to}`);
     const others = ['[*] OrderCreatedV1 PENDING', 'PENDING a core step is claimed PROCESSING'];
     assert.deepEqual(drawn.sort(), [...allowed, ...others].sort());
   });
@@ -211,12 +210,12 @@ describe('ARCHITECTURE.md', () => {
   });
 });
 
-describe('the published documents of the facts', () => {
+describe('the published documents of the events', () => {
   it('are those that the schemas of the code make; `npm run documents` writes them anew', () => {
     const made = makeDocuments();
     for (const [path, text] of made) assert.equal(textOf(path), text, `${path} is out of date`);
     const foreign = filesUnder('docs/schemas').filter((path) => !made.has(path));
-    assert.deepEqual(foreign, [], 'schemas of facts that there are not');
+    assert.deepEqual(foreign, [], 'schemas of events that there are not');
   });
 });
 
@@ -312,10 +311,10 @@ function edgesOf(text: string): Edge[] {
   }));
 }
 
-// Whether there is a status from which the fact leads to this one; the first fact leads to the first.
-function leadsTo(fact: FactType, status: Status): boolean {
-  if (fact === 'OrderCreatedV1') return status === 'PENDING';
-  return statuses.some((from) => from !== status && nextStatus(from, fact) === status);
+// Whether there is a status from which the event leads to this one; the first event leads to the first.
+function leadsTo(event: EventType, status: Status): boolean {
+  if (event === 'OrderCreatedV1') return status === 'PENDING';
+  return statuses.some((from) => from !== status && nextStatus(from, event) === status);
 }
 
 function curlsOf(text: string) {

@@ -13,7 +13,7 @@ const folders = ['domain', 'engine', 'flow', 'io', 'main'];
 // What may be imported from outside, and why it is no I/O; io and main may import what they need.
 const packagesOf: Record<string, readonly string[]> = {
   engine: [],
-  // Data and types without I/O: one schema per fact.
+  // Data and types without I/O: one schema per event.
   domain: ['typebox'],
   // The fingerprint of a payload: its canonical JSON (RFC 8785), and SHA-256 of that.
   flow: ['canonicalize', 'node:crypto'],

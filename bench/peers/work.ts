@@ -98,7 +98,10 @@ export async function transaction<T>(act: (client: pg.PoolClient) => Promise<T>)
 }
 
 // The front, the same for all. `accept` resolves when the order is durable.
-export async function serve(accept: (id: string, body: Body) => Promise<void>, stop: () => Promise<unknown>) {
+export async function serve(
+  accept: (id: string, body: Body, key: string) => Promise<void>,
+  stop: () => Promise<unknown>,
+) {
   const app = Fastify();
   const body = {
     type: 'object',
@@ -107,7 +110,7 @@ export async function serve(accept: (id: string, body: Body) => Promise<void>, s
   };
   app.post<{ Body: Body }>('/orders', { schema: { body } }, async (request, reply) => {
     const id = randomUUID();
-    await accept(id, request.body);
+    await accept(id, request.body, String(request.headers['idempotency-key']));
     reply.code(201).header('location', `/orders/${id}`);
     return { id, status: 'PENDING' };
   });

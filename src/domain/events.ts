@@ -1,8 +1,8 @@
-// The facts: what can happen to an order, as one schema per type and version.
+// The events: what can happen to an order, as one schema per type and version.
 //
-// Promises: the schema is the only source of a fact's TypeScript type, its validator and its
+// Promises: the schema is the only source of an event's TypeScript type, its validator and its
 // published document. A version, once written, never changes; a new need is a new version.
-// No fact carries an e-mail address, a name or free text of a customer.
+// No event carries an e-mail address, a name or free text of a customer.
 // Relies on typebox alone, which is data and types without I/O.
 
 import { type Static, type TProperties, Type } from 'typebox';
@@ -16,57 +16,61 @@ const money = {
 const status = <S extends Status>(value: S) => Type.Literal(value);
 const reason = Type.String({ description: 'Stable code of the reason' });
 
-const fact = <P extends TProperties>(description: string, data: P) => Type.Object(data, { description });
+const event = <P extends TProperties>(description: string, data: P) => Type.Object(data, { description });
 
-export const factSchemas = {
-  OrderCreatedV1: fact('The order was placed.', { orderId, ...money, country: Type.String({ pattern: '^[A-Z]{2}$' }) }),
-  OrderCanceledV1: fact('The order was canceled by its customer, by an operator, or by what a partner said. Final.', {
+export const eventSchemas = {
+  OrderCreatedV1: event('The order was placed.', {
+    orderId,
+    ...money,
+    country: Type.String({ pattern: '^[A-Z]{2}$' }),
+  }),
+  OrderCanceledV1: event('The order was canceled by its customer, by an operator, or by what a partner said. Final.', {
     orderId,
     previousStatus: Type.Union([status('PENDING'), status('PROCESSING'), status('FAILED')]),
     status: status('CANCELED'),
     ...money,
     reason,
   }),
-  OrderFailedV1: fact('A core step gave up; the order waits for a person.', {
+  OrderFailedV1: event('A core step gave up; the order waits for a person.', {
     orderId,
     previousStatus: Type.Union([status('PENDING'), status('PROCESSING')]),
     status: status('FAILED'),
     reason,
     consumer: Type.String({ description: 'The consumer whose step gave up' }),
   }),
-  OrderReprocessedV1: fact('A person sent the order back to work.', {
+  OrderReprocessedV1: event('A person sent the order back to work.', {
     orderId,
     previousStatus: status('FAILED'),
     status: status('PENDING'),
   }),
-  PaymentAuthorizedV1: fact('The provider holds the amount.', {
+  PaymentAuthorizedV1: event('The provider holds the amount.', {
     orderId,
     ...money,
     authorizationId: Type.String(),
     expiresAt: Type.String({ format: 'date-time' }),
   }),
-  PaymentFailedV1: fact('The provider declined; nothing is held.', { orderId, ...money, declineCode: Type.String() }),
-  PaymentVoidedV1: fact('The authorization was released; nothing is held any more.', {
+  PaymentFailedV1: event('The provider declined; nothing is held.', { orderId, ...money, declineCode: Type.String() }),
+  PaymentVoidedV1: event('The authorization was released; nothing is held any more.', {
     orderId,
     ...money,
     authorizationId: Type.String(),
   }),
-  FulfillmentScheduledV1: fact('The carrier has booked. Without statuses where the order had been canceled before.', {
+  FulfillmentScheduledV1: event('The carrier has booked. Without statuses where the order had been canceled before.', {
     orderId,
     bookingId: Type.String(),
     previousStatus: Type.Optional(status('PROCESSING')),
     status: Type.Optional(status('PROCESSED')),
   }),
-  FulfillmentRejectedV1: fact('The carrier rejected the shipment.', { orderId, rejectCode: Type.String() }),
-  FulfillmentCanceledV1: fact('The shipment was recalled.', { orderId, bookingId: Type.String() }),
+  FulfillmentRejectedV1: event('The carrier rejected the shipment.', { orderId, rejectCode: Type.String() }),
+  FulfillmentCanceledV1: event('The shipment was recalled.', { orderId, bookingId: Type.String() }),
 } as const;
 
-export type FactType = keyof typeof factSchemas;
-export type FactData = { [T in FactType]: Static<(typeof factSchemas)[T]> };
-export const factTypes = Object.keys(factSchemas) as FactType[];
+export type EventType = keyof typeof eventSchemas;
+export type EventData = { [T in EventType]: Static<(typeof eventSchemas)[T]> };
+export const eventTypes = Object.keys(eventSchemas) as EventType[];
 
 // The stream (topic) of each type; the bus adapters derive their own names from it.
-export const streamOf: Readonly<Record<FactType, string>> = {
+export const streamOf: Readonly<Record<EventType, string>> = {
   OrderCreatedV1: 'orders.events.v1',
   OrderCanceledV1: 'orders.events.v1',
   OrderFailedV1: 'orders.events.v1',
@@ -81,11 +85,11 @@ export const streamOf: Readonly<Record<FactType, string>> = {
 
 // What the author of a change says; order id, statuses and version are added by the machine.
 type Filled = 'orderId' | 'previousStatus' | 'status';
-export type FactDraft = { [T in FactType]: { type: T; data: Omit<FactData[T], Filled> } }[FactType];
+export type EventDraft = { [T in EventType]: { type: T; data: Omit<EventData[T], Filled> } }[EventType];
 
-// A fact about to be written: its place in the order's history is fixed, its id not yet.
+// An event about to be written: its place in the order's history is fixed, its id not yet.
 export type Happened = {
-  readonly type: FactType;
+  readonly type: EventType;
   readonly version: number;
   readonly data: Readonly<Record<string, unknown>>;
 };

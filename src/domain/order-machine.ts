@@ -1,20 +1,20 @@
-// The one table of what may happen to an order, exhaustive over status × fact.
+// The one table of what may happen to an order, exhaustive over status × event.
 //
-// Promises: a fact that the table does not allow changes nothing and comes back as a refusal
-// with a stable code; every allowed fact raises the version by exactly one.
-// A claim of a core step is no fact: it moves PENDING to PROCESSING by `takeUp`.
+// Promises: an event that the table does not allow changes nothing and comes back as a refusal
+// with a stable code; every allowed event raises the version by exactly one.
+// A claim of a core step is no event: it moves PENDING to PROCESSING by `takeUp`.
 // Relies on nothing: the clock is a parameter.
 
-import type { FactDraft, FactType, Happened } from './events.ts';
+import type { EventDraft, EventType, Happened } from './events.ts';
 import type { Order, Reason, Status } from './order.ts';
 import { isRefusal, type Refusal, type RefusalCode, refuse } from './refusals.ts';
 
-// Upper case: the status after the fact. Lower case: the code of the refusal.
+// Upper case: the status after the event. Lower case: the code of the refusal.
 type Cell = Status | RefusalCode;
 
-// A cell that repeats the row's own status is a fact that changes only a summary: an
+// A cell that repeats the row's own status is an event that changes only a summary: an
 // authorization or a booking that became known after the cancel is recorded so that it is undone.
-const table: Readonly<Record<Status, Readonly<Record<FactType, Cell>>>> = {
+const table: Readonly<Record<Status, Readonly<Record<EventType, Cell>>>> = {
   PENDING: {
     OrderCreatedV1: 'order-exists',
     PaymentAuthorizedV1: 'order-in-progress',
@@ -86,8 +86,8 @@ const refusalTexts: Partial<Record<RefusalCode, string>> = {
   'order-not-failed': 'Only a failed order can be reprocessed.',
 };
 
-// What each fact says about money and parcel; the status is the table's business alone.
-const summaries: Partial<Record<FactType, Partial<Order>>> = {
+// What each event says about money and parcel; the status is the table's business alone.
+const summaries: Partial<Record<EventType, Partial<Order>>> = {
   PaymentAuthorizedV1: { payment: 'authorized' },
   PaymentFailedV1: { payment: 'declined' },
   PaymentVoidedV1: { payment: 'voided' },
@@ -97,8 +97,8 @@ const summaries: Partial<Record<FactType, Partial<Order>>> = {
   OrderReprocessedV1: { retryCount: 0, reason: null },
 };
 
-export function nextStatus(status: Status, fact: FactType): Status | Refusal {
-  const cell = table[status][fact];
+export function nextStatus(status: Status, event: EventType): Status | Refusal {
+  const cell = table[status][event];
   if (cell === cell.toUpperCase()) return cell as Status;
   const code = cell as RefusalCode;
   return refuse(code, refusalTexts[code] ?? code);
@@ -114,17 +114,17 @@ export function takeUp(order: Order, now: Date): Order {
   return order.status === 'PENDING' ? { ...order, status: 'PROCESSING', updatedAt: now } : order;
 }
 
-export type Recorded = { readonly order: Order; readonly facts: readonly Happened[] };
+export type Recorded = { readonly order: Order; readonly events: readonly Happened[] };
 
-// Folds facts into the order, all or none. `reason` explains a FAILED or CANCELED that they cause.
-export function record(order: Order, drafts: readonly FactDraft[], now: Date, reason?: Reason): Recorded | Refusal {
+// Folds events into the order, all or none. `reason` explains a FAILED or CANCELED that they cause.
+export function record(order: Order, drafts: readonly EventDraft[], now: Date, reason?: Reason): Recorded | Refusal {
   let current = order;
-  const facts: Happened[] = [];
+  const events: Happened[] = [];
   for (const draft of drafts) {
     const status = nextStatus(current.status, draft.type);
     if (isRefusal(status)) return status;
     const moved = status !== current.status;
-    facts.push({
+    events.push({
       type: draft.type,
       version: current.version + 1,
       data: {
@@ -142,5 +142,5 @@ export function record(order: Order, drafts: readonly FactDraft[], now: Date, re
       updatedAt: now,
     };
   }
-  return { order: current, facts };
+  return { order: current, events };
 }

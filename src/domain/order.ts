@@ -1,7 +1,7 @@
 // What an order is: the shape that every other file passes around, and nothing that moves it.
 //
 // Promises: an order is immutable data; each change makes a new value (see order-machine.ts).
-// `version` rises by one per fact and by nothing else; `retryCount`, PROCESSING and the
+// `version` rises by one per event and by nothing else; `retryCount`, PROCESSING and the
 // `pending` summaries tell of work under way and change no version.
 
 export type OrderId = string & { readonly brand: 'OrderId' };

@@ -1,4 +1,4 @@
-// Facts of older versions, read as the newest: what was written years ago stays readable.
+// Events of older versions, read as the newest: what was written years ago stays readable.
 //
 // Promises: a consumer sees only the newest version of a type; a chain leads there from version 1, one
 // link per version, each a pure function of the data; no link is ever changed or removed, and a stored
@@ -17,7 +17,7 @@ function split(type: string): { readonly name: string; readonly version: number 
   return { name, version: Number(version) };
 }
 
-// The fact at its newest version; as it is where this release knows no newer one, or not even this one.
+// The event at its newest version; as it is where this release knows no newer one, or not even this one.
 export function upcast(type: string, data: Data, known: UpcastChains = chains): { type: string; data: Data } {
   const { name, version } = split(type);
   const links = (known[name] ?? []).slice(version - 1);

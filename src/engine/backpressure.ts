@@ -7,8 +7,8 @@
 
 import type { System } from './ports.ts';
 
-// Between two looks whether the crowd is gone: less than a flush takes.
-const lookEveryMs = 5;
+// Between two checks whether the crowd is gone: less than a flush takes.
+const pollEveryMs = 5;
 // Between an answer and the next request of the same client nobody is seen; the crowd is still there.
 const quietMs = 100;
 // So many orders still move on in the thick of a burst, some hundred per second.
@@ -22,7 +22,7 @@ const refillInPeace = 0.5;
 const peaceMs = 2_000;
 
 // The answer resolves when it is the caller's turn.
-export function createCourtesy(options: { readonly isCrowded: () => boolean; readonly system: System }) {
+export function createBackpressure(options: { readonly isCrowded: () => boolean; readonly system: System }) {
   const { isCrowded, system } = options;
   let allowanceMs = allowanceMsMax;
   let countedMs = system.monotonicMs();
@@ -41,7 +41,7 @@ export function createCourtesy(options: { readonly isCrowded: () => boolean; rea
         turnMs = nowMs;
         return;
       }
-      await system.sleep(lookEveryMs);
+      await system.sleep(pollEveryMs);
       allowanceMs -= system.monotonicMs() - nowMs;
     }
   };

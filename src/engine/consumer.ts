@@ -7,7 +7,6 @@
 import type { Breaker } from './breaker.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Leases } from './leases.ts';
-import type { Observer } from './observer.ts';
 import {
   type ClaimAnswer,
   type ClaimRequest,
@@ -43,14 +42,15 @@ export type Consumer = {
 };
 export type Picked = { readonly count: number; readonly nextDueInMs: number | null | undefined };
 
-export type ConsumerEvents = Pick<Observer, 'claimed' | 'settled' | 'refused' | 'unsettled'> & {
+export type ConsumerEvents = {
+  readonly ended: (consumer: string, end: string) => void;
   // A hint found no slot: there is work for the poller.
   readonly left: (consumer: string) => void;
   // A job of this consumer will be due in this many ms.
   readonly dueIn: (consumer: string, ms: number) => void;
 };
 
-// Per look: enough for all slots; a batch of a few milliseconds.
+// Per poll: enough for all slots; a batch of a few milliseconds.
 const dueMax = 256;
 
 export function createConsumer<S, C>(options: {
@@ -83,7 +83,7 @@ export function createConsumer<S, C>(options: {
   async function claimOne(subject: string, version: number): Promise<void> {
     try {
       const answered = await claims.add({ step, subject, version, token: system.newToken() });
-      events.claimed(consumer, answered);
+      events.ended(consumer, answered.answer);
       if (answered.answer === 'run') await run(answered.work, []);
     } catch (error) {
       log.debug({ consumer, subject, version, error: String(error) }, 'a hint could not be claimed; the poller will');
@@ -106,7 +106,7 @@ export function createConsumer<S, C>(options: {
       }
       const { answers, nextDueInMs } = await jobs.claimDue(step, probes.length > 0 ? 1 : free, sought);
       for (const answered of answers) {
-        events.claimed(consumer, answered);
+        events.ended(consumer, answered.answer);
         if (answered.answer !== 'run') continue;
         running += 1;
         void run(answered.work, probes).finally(() => slots.release('poller'));
@@ -121,20 +121,22 @@ export function createConsumer<S, C>(options: {
 
   // Never rejects: what cannot be settled is left to its lease.
   async function run(work: Work<S>, probes: readonly Breaker[]): Promise<void> {
-    const held = { consumer, subject: work.fact.subject, version: work.fact.version, token: work.token };
+    const held = { consumer, subject: work.event.subject, version: work.event.version, token: work.token };
     const { signal, drop } = leases.hold(held);
+    const where = { consumer, eventId: work.event.id };
     try {
       const startedMs = system.monotonicMs();
       const outcome = await performed(work, signal, probes);
       const durationMs = work.exhausted === null ? Math.round(system.monotonicMs() - startedMs) : null;
-      const { ending, answer } = await settled(settles, work, { ...outcome, durationMs }, (refused) => {
-        events.refused(work, refused);
+      const { ending, answer } = await settled(settles, work, { ...outcome, durationMs }, ({ message }) => {
+        log.error({ ...where, error: message }, 'what came of an attempt cannot be stored');
         return { ...dead(work, cannotBeStored), durationMs };
       });
-      events.settled(work, ending, answer);
-      if (answer !== 'stale' && ending.state === 'waiting') events.dueIn(consumer, ending.dueInMs);
+      events.ended(consumer, answer === 'settled' ? ending.state : answer);
+      if (answer === 'stale') log.warn(where, 'a stale settle was refused: another worker owns the job');
+      else if (ending.state === 'waiting') events.dueIn(consumer, ending.dueInMs);
     } catch (error) {
-      events.unsettled(work, error);
+      log.error({ ...where, error: String(error) }, 'a job could not be settled; its lease will end');
     } finally {
       drop();
     }
@@ -183,7 +185,6 @@ export function createConsumer<S, C>(options: {
         isProbe: probes.includes(breaker),
         isLastAttempt: work.attempt > policy.maxRetries,
         isPlain: trouble.class === 'retryable',
-        code: trouble.code,
       });
     } else if (answered) breaker?.succeeded(nowMs);
     const wasTold = trouble.dependencyDown || answered;

@@ -3,25 +3,25 @@
 // Leased: no transaction is open while the outside is met. One reader at a time has the lease, and what it does
 // outlasts the lease by nothing: the signal aborts. A reader that froze meanwhile misses its store, for the token or
 // the row has changed. Stores are gathered; what was handled and not stored is handled again after a crash.
-// Locked: look, writes and cursor are one transaction, so everything is exactly once; others skip the locked row.
+// Locked: read, writes and cursor are one transaction, so everything is exactly once; others skip the locked row.
 // Both drop what they know in memory when anything fails, and begin again from the row.
 
-import type { CursorLetter, CursorState, Cursors, LoggedEvent, Look, Refused } from './event-log.ts';
+import type { CursorDeadLetter, CursorState, Cursors, LoggedEvent, Refused, Snapshot } from './event-log.ts';
 import { createGapMemory, isSame } from './gaps.ts';
 import type { System } from './ports.ts';
 
-// With a look a second, a dead letter that was sent back is seen within ten.
-const idleLooksMax = 10;
+// With a read a second, a dead letter that was sent back is seen within ten.
+const idleReadsMax = 10;
 
 export type View = {
-  readonly look: (limit: number) => Promise<Look>;
+  readonly read: (limit: number) => Promise<Snapshot>;
   readonly handle: (events: readonly LoggedEvent[]) => Promise<readonly Refused[]>;
-  // The first `passed` events of the look are handled; the letters are stored with that.
-  readonly advance: (look: Look, passed: number, letters: readonly CursorLetter[]) => Step;
+  // The first `passed` events of the read are handled; the dead letters are stored with that.
+  readonly advance: (snapshot: Snapshot, passed: number, deadLetters: readonly CursorDeadLetter[]) => Step;
 };
 export type Step = {
   readonly to: CursorState;
-  readonly letters: readonly CursorLetter[];
+  readonly deadLetters: readonly CursorDeadLetter[];
   readonly passed: number;
   readonly found: number;
 };
@@ -37,7 +37,7 @@ export type Turns = {
 
 export function createLeasedTurns(options: {
   readonly reader: string;
-  readonly cursors: Pick<Cursors<never>, 'hold' | 'release' | 'look' | 'store'>;
+  readonly cursors: Pick<Cursors<never>, 'hold' | 'release' | 'read' | 'store'>;
   // Longer than `handle` may take: it is given at least two thirds of it.
   readonly leaseMs: number;
   // Between two stores at the least; 0 = after every batch.
@@ -64,10 +64,10 @@ export function createLeasedTurns(options: {
     return held;
   }
 
-  async function store(holding: NonNullable<typeof held>, letters: readonly CursorLetter[]): Promise<void> {
+  async function store(holding: NonNullable<typeof held>, deadLetters: readonly CursorDeadLetter[]): Promise<void> {
     const { stored: from, at: to } = holding;
     held = null;
-    const xact = await cursors.store({ reader, token, from, to, letters });
+    const xact = await cursors.store({ reader, token, from, to, deadLetters });
     if (xact === null) return;
     memory.stamp(xact);
     held = { ...holding, stored: to, storedAtMs: system.monotonicMs() };
@@ -100,13 +100,13 @@ export function createLeasedTurns(options: {
       if (holding === null) return null;
       const { at, heldAtMs, storedAtMs } = holding;
       const step = await work({
-        look: (most) => cursors.look(at, most),
+        read: (most) => cursors.read(at, most),
         handle: (events) => withinLease(events, heldAtMs + leaseMs, signal),
         advance: toStep(memory, at, limit),
       });
       holding.at = step.to;
       const isDue = system.monotonicMs() - storedAtMs >= storeEveryMs && isDirty(holding);
-      if (isDue || step.letters.length > 0) await store(holding, step.letters);
+      if (isDue || step.deadLetters.length > 0) await store(holding, step.deadLetters);
       return step;
     },
     storesInMs: () =>
@@ -124,36 +124,36 @@ export function createLeasedTurns(options: {
 
 export function createLockedTurns<T>(options: {
   readonly reader: string;
-  readonly cursors: Pick<Cursors<T>, 'look' | 'locked'>;
+  readonly cursors: Pick<Cursors<T>, 'read' | 'locked'>;
   // Runs in the transaction of the cursor, and may run again after a rollback: it must not touch the outside.
   readonly handle: (transaction: T, events: readonly LoggedEvent[]) => Promise<readonly Refused[]>;
 }): Turns {
   const { reader, cursors, handle } = options;
   const memory = createGapMemory();
-  // Where the cursor was after the last round, and how many looks may follow it if that round was the last of many.
-  let seen: { readonly at: CursorState; idleLooks: number } | null = null;
+  // Where the cursor was after the last round, and how many reads may follow it if that round was the last of many.
+  let seen: { readonly at: CursorState; idleReads: number } | null = null;
 
   return {
     take: async (work, limit) => {
-      // A lock is a write. Where nothing was left to read, a look tells whether there is something now: what other
+      // A lock is a write. Where nothing was left to read, a read tells whether there is something now: what other
       // readers have handled since shows in it too, and costs one round. What a person has sent back shows in the
       // row alone.
-      if (seen !== null && seen.idleLooks > 0 && (await cursors.look(seen.at, 1)).events.length === 0) {
-        seen.idleLooks -= 1;
-        return { to: seen.at, letters: [], passed: 0, found: 0 };
+      if (seen !== null && seen.idleReads > 0 && (await cursors.read(seen.at, 1)).events.length === 0) {
+        seen.idleReads -= 1;
+        return { to: seen.at, deadLetters: [], passed: 0, found: 0 };
       }
       seen = null;
-      const step = await cursors.locked(reader, async ({ transaction, state, xact, look, store }) => {
+      const step = await cursors.locked(reader, async ({ transaction, state, xact, read, store }) => {
         memory.stamp(xact);
         const next = await work({
-          look,
+          read,
           handle: (events) => handle(transaction, events),
           advance: toStep(memory, state, limit),
         });
-        if (next.letters.length > 0 || !isSame(next.to, state)) await store(next.to, next.letters);
+        if (next.deadLetters.length > 0 || !isSame(next.to, state)) await store(next.to, next.deadLetters);
         return next;
       });
-      if (step !== null) seen = { at: step.to, idleLooks: step.found < limit ? idleLooksMax : 0 };
+      if (step !== null) seen = { at: step.to, idleReads: step.found < limit ? idleReadsMax : 0 };
       return step;
     },
     storesInMs: () => Infinity,
@@ -162,9 +162,9 @@ export function createLockedTurns<T>(options: {
 }
 
 function toStep(memory: ReturnType<typeof createGapMemory>, at: CursorState, limit: number): View['advance'] {
-  return (look, passed, letters) => {
-    const found = look.events.length;
+  return (snapshot, passed, deadLetters) => {
+    const found = snapshot.events.length;
     const isComplete = found < limit && passed === found;
-    return { to: memory.advance(at, look, passed, isComplete), letters, passed, found };
+    return { to: memory.advance(at, snapshot, passed, isComplete), deadLetters, passed, found };
   };
 }

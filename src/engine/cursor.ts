@@ -1,15 +1,14 @@
-// A reader of the event log: looks behind its cursor, has a batch handled, stores how far it is, and waits for more.
+// A reader of the event log: reads behind its cursor, has a batch handled, stores how far it is, and waits for more.
 // How it has the cursor to itself, and who handles a batch, is in its turns: src/engine/cursor-turns.ts.
 //
 // Promises: nothing is skipped; in one transaction nothing is repeated, outside only what was not stored yet. What
 // `handle` refuses, or cannot be given without failing, becomes a dead letter, written with the cursor.
 // Process dies anywhere: the row says what is handled, and the next reader begins there.
 
-import { createBell } from './bell.ts';
 import type { Turns, View } from './cursor-turns.ts';
-import type { CursorLetter, LoggedEvent, Refused } from './event-log.ts';
-import { createOutage } from './outage.ts';
+import type { CursorDeadLetter, LoggedEvent, Refused } from './event-log.ts';
 import type { Log, System, Trouble } from './ports.ts';
+import { createWakeup } from './wakeup.ts';
 
 // A newer release takes what this one does not know; nobody came for it in the time of a rolling deploy that got
 // stuck over lunch: it is parked.
@@ -55,51 +54,45 @@ export function createCursorReader(options: {
   // True where the batch may have been too large for the time there is: the next try is of half.
   readonly isTooMuch?: (error: unknown) => boolean;
   readonly batchMax: number;
-  // Between looks that find nothing.
+  // Between reads that find nothing.
   readonly pollMs: number;
-  // Before each look, so that events of one subject gather; not while there is more than a batch.
+  // Before each read, so that events of one subject gather; not while there is more than a batch.
   readonly gatherMs?: number;
   // From the begin of one round to the next at the least, where a round is less than a batch.
   readonly roundMs?: number;
   readonly system: System;
   readonly log: Log;
-  // True where what an error means is told by somebody else.
-  readonly isTold?: ((error: unknown) => boolean) | undefined;
 }): CursorReader {
   const { consumer, turns, knows = () => true, isPoison = () => false, isTooMuch = () => false } = options;
   const { batchMax, system, log } = options;
   const { pollMs, gatherMs = 0, roundMs = 0 } = options;
-  const bell = createBell(system);
-  const outage = createOutage({
-    ...{ what: `handling events for ${consumer}`, fails: 'fails', works: 'works again', advice: 'they are read again' },
-    ...{ fields: { consumer }, isTold: options.isTold, log, system },
-  });
+  const wakeup = createWakeup(system);
   let limit = batchMax;
   let poisonsInARow = 0;
   let warnedOf = 0;
 
-  // What is handled by this round, and what becomes a letter instead.
+  // What is handled by this round, and what becomes a dead letter instead.
   async function oneRound(view: View, parked: Parked | null): ReturnType<Parameters<Turns['take']>[0]> {
-    const look = await view.look(limit);
-    const { events } = look;
+    const snapshot = await view.read(limit);
+    const { events } = snapshot;
     const unknown = events.findIndex(({ event }) => !knows(event.type));
     const batch = unknown === -1 ? events : events.slice(0, unknown);
     const [first] = events;
     if (first !== undefined && first.position === parked?.position) {
-      return view.advance(look, 1, [letterOf(first, parked.trouble)]);
+      return view.advance(snapshot, 1, [deadLetterOf(first, parked.trouble)]);
     }
     if (first !== undefined && unknown === 0) {
       const isOld = first.ageMs > unknownPatienceMs;
       if (!isOld) warn(first);
-      return view.advance(look, isOld ? 1 : 0, isOld ? [letterOf(first, unknownType(first.event.type))] : []);
+      return view.advance(snapshot, isOld ? 1 : 0, isOld ? [deadLetterOf(first, unknownType(first.event.type))] : []);
     }
     const refused = batch.length === 0 ? [] : await handled(view, batch);
     const troubles = new Map(refused.map(({ position, trouble }) => [position, trouble]));
-    const letters = batch.flatMap((one) => {
+    const deadLetters = batch.flatMap((one) => {
       const trouble = troubles.get(one.position);
-      return trouble === undefined ? [] : [letterOf(one, trouble)];
+      return trouble === undefined ? [] : [deadLetterOf(one, trouble)];
     });
-    return view.advance(look, batch.length, letters);
+    return view.advance(snapshot, batch.length, deadLetters);
   }
 
   async function handled(view: View, batch: readonly LoggedEvent[]): Promise<readonly Refused[]> {
@@ -120,9 +113,9 @@ export function createCursorReader(options: {
       try {
         const taken = await turns.take((view) => oneRound(view, parked), asked, signal);
         if (taken === null) return { end: 'standby', handled: 0, isFull: false };
-        const { passed, found, letters } = taken;
+        const { passed, found, deadLetters } = taken;
         limit = Math.min(batchMax, limit * 2);
-        if (parked !== null && letters[0]?.trouble === parked.trouble) poisonsInARow += 1;
+        if (parked !== null && deadLetters[0]?.trouble === parked.trouble) poisonsInARow += 1;
         else if (passed > 0) poisonsInARow = 0;
         const end = found > 0 && passed === 0 ? 'ahead' : 'through';
         return { end, handled: passed, isFull: found >= asked };
@@ -148,7 +141,7 @@ export function createCursorReader(options: {
     }
   }
 
-  function letterOf({ event }: LoggedEvent, trouble: Trouble): CursorLetter {
+  function deadLetterOf({ event }: LoggedEvent, trouble: Trouble): CursorDeadLetter {
     return { consumer, event, trouble };
   }
 
@@ -169,7 +162,7 @@ export function createCursorReader(options: {
       return system.sleep(awayMs, signal);
     }
     if (isFull) return;
-    if (count === 0) await bell.sleep(Math.min(pollMs, turns.storesInMs()), signal);
+    if (count === 0) await wakeup.sleep(Math.min(pollMs, turns.storesInMs()), signal);
     const restMs = roundMs - (system.monotonicMs() - beganMs);
     if (count > 0 && restMs > 0) await system.sleep(restMs, signal);
     if (gatherMs > 0) await system.sleep(gatherMs, signal);
@@ -177,7 +170,7 @@ export function createCursorReader(options: {
 
   return {
     runOnce: async (signal = new AbortController().signal) => (await round(signal)).handled,
-    wake: bell.ring,
+    wake: wakeup.wake,
     run: async (signal) => {
       let failures = 0;
       while (!signal.aborted) {
@@ -185,19 +178,17 @@ export function createCursorReader(options: {
         try {
           const ended = await round(signal);
           failures = 0;
-          outage.worked('round');
           if (ended.end === 'stopped') break;
           await rest(ended, beganMs, signal);
         } catch (error) {
           if (signal.aborted) break;
           failures += 1;
-          outage.failed('round', error);
           await turns.giveUp();
           const pauseMs = Math.min(failurePauseMsMax, failurePauseMsMin * 2 ** Math.min(failures, 10));
+          log.warn({ consumer, error: String(error), pauseMs }, 'events could not be handled; they are read again');
           await system.sleep(pauseMs * (0.5 + system.random() / 2), signal);
         }
       }
-      outage.left('round');
       await turns.giveUp();
     },
   };

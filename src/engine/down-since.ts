@@ -4,8 +4,8 @@
 // Promises: what was told last is what the row says in the end, however often the database is away meanwhile; a row
 // that a dead process left is deleted by the first success here. Bounded: one statement under way per dependency.
 
-import { createBell } from './bell.ts';
 import type { Dependencies, Log, System } from './ports.ts';
+import { createWakeup } from './wakeup.ts';
 
 // The database may be away together with the partner.
 const retryMs = 2_000;
@@ -24,7 +24,7 @@ export function createDownSince(options: {
   readonly log: Log;
 }): DownSince {
   const { dependency, dependencies, system, log } = options;
-  const bell = createBell(system);
+  const wakeup = createWakeup(system);
   // What is still to be told, in this order. An outage that is over before it was told need not be told; one that
   // follows another must not begin when that one did.
   let untold: ('up' | 'down')[] = [];
@@ -34,7 +34,7 @@ export function createDownSince(options: {
     if (said === what) return;
     said = what;
     untold = what === 'up' ? ['up'] : [...untold.slice(-1), 'down'];
-    bell.ring();
+    wakeup.wake();
   }
 
   return {
@@ -44,7 +44,7 @@ export function createDownSince(options: {
       while (!signal.aborted) {
         const next = untold[0];
         if (next === undefined) {
-          await bell.sleep(idleMs, signal);
+          await wakeup.sleep(idleMs, signal);
           continue;
         }
         try {
@@ -59,5 +59,5 @@ export function createDownSince(options: {
   };
 }
 
-// Nothing is to be told until the bell rings.
+// Nothing is to be told until it is woken.
 const idleMs = 3_600_000;

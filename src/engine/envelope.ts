@@ -1,33 +1,33 @@
-// The form in which a fact travels: CloudEvents 1.0, structured JSON (content type
+// The form in which an event travels: CloudEvents 1.0, structured JSON (content type
 // application/cloudevents+json), with correlation and causation as extensions.
 //
 // Promises: what `toMessage` writes, `readEnvelope` reads; what it cannot read comes back as a reason,
 // never as an exception. A reader takes from the envelope which job to look at, and nothing else: everything
 // else it reads from the database.
 
-import type { Fact, Hint, Message } from './ports.ts';
+import type { Event, Hint, Message } from './ports.ts';
 
 // The largest message that every supported broker takes with room for its own headers.
 export const envelopeBytesMax = 65_536;
 
-export function toMessage(fact: Fact, stream: string): Message {
+export function toMessage(event: Event, stream: string): Message {
   const body = JSON.stringify({
     specversion: '1.0',
-    id: fact.id,
+    id: event.id,
     source: `/orderly/${stream.slice(0, stream.indexOf('.'))}`,
-    type: fact.type,
-    subject: fact.subject,
-    time: fact.time.toISOString(),
+    type: event.type,
+    subject: event.subject,
+    time: event.time.toISOString(),
     datacontenttype: 'application/json',
-    dataschema: `urn:orderly:schemas/${fact.type}.json`,
+    dataschema: `urn:orderly:schemas/${event.type}.json`,
     // The extension wants lexical order; a version has at most ten digits.
-    sequence: String(fact.version).padStart(10, '0'),
-    correlationid: fact.correlationId,
-    ...(fact.causationId === null ? {} : { causationid: fact.causationId }),
-    ...(fact.traceparent === null ? {} : { traceparent: fact.traceparent }),
-    data: fact.data,
+    sequence: String(event.version).padStart(10, '0'),
+    correlationid: event.correlationId,
+    ...(event.causationId === null ? {} : { causationid: event.causationId }),
+    ...(event.traceparent === null ? {} : { traceparent: event.traceparent }),
+    data: event.data,
   });
-  return { id: fact.id, key: fact.subject, type: fact.type, stream, body: Buffer.from(body) };
+  return { id: event.id, key: event.subject, type: event.type, stream, body: Buffer.from(body) };
 }
 
 export type Unreadable = { readonly code: 'unreadable' | 'oversized'; readonly message: string };

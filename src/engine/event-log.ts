@@ -4,7 +4,7 @@
 // reader is. Who meets the outside between reading and storing holds a lease on it; who does not, holds its lock.
 // Promises written at each function: what may be repeated, what is thrown, what silence means.
 
-import type { Fact, Trouble } from './ports.ts';
+import type { Event, Trouble } from './ports.ts';
 
 // Positions of the event log, both ends included.
 export type Span = { readonly from: number; readonly to: number };
@@ -12,13 +12,13 @@ export type Span = { readonly from: number; readonly to: number };
 // Spans are sorted and neither touch nor overlap.
 export type CursorState = { readonly readTo: number; readonly gaps: readonly Span[] };
 // `ageMs` = since the event's time, by the database's clock.
-export type LoggedEvent = { readonly position: number; readonly ageMs: number; readonly event: Fact };
+export type LoggedEvent = { readonly position: number; readonly ageMs: number; readonly event: Event };
 // What a reader has not handled, in rising positions, which is rising versions for each subject; and the oldest
 // transaction of the whole server that was still open, both of one moment.
-export type Look = { readonly events: readonly LoggedEvent[]; readonly xmin: bigint };
+export type Snapshot = { readonly events: readonly LoggedEvent[]; readonly xmin: bigint };
 // An event that is handled by becoming a dead letter.
 export type Refused = { readonly position: number; readonly trouble: Trouble };
-export type CursorLetter = { readonly consumer: string; readonly event: Fact; readonly trouble: Trouble };
+export type CursorDeadLetter = { readonly consumer: string; readonly event: Event; readonly trouble: Trouble };
 
 // The cursors of all readers. `T` is what statements of one transaction run on. Every call throws when the database
 // does not answer; then nothing is known, and the reader begins again from the row.
@@ -27,15 +27,15 @@ export type Cursors<T> = {
   readonly hold: (reader: string, token: string, leaseMs: number) => Promise<CursorState | null>;
   readonly release: (reader: string, token: string) => Promise<void>;
   // One statement, one snapshot, at most `limit` events.
-  readonly look: (at: CursorState, limit: number) => Promise<Look>;
-  // Writes `to` and the letters together, if the token has the row and the row is `from`. Answers the id of its
+  readonly read: (at: CursorState, limit: number) => Promise<Snapshot>;
+  // Writes `to` and the dead letters together, if the token has the row and the row is `from`. Answers the id of its
   // transaction; null = it missed, nothing is written.
   readonly store: (moved: {
     readonly reader: string;
     readonly token: string;
     readonly from: CursorState;
     readonly to: CursorState;
-    readonly letters: readonly CursorLetter[];
+    readonly deadLetters: readonly CursorDeadLetter[];
   }) => Promise<bigint | null>;
   // One transaction under the row's lock. Null = another one has it; nothing ran.
   readonly locked: <R>(reader: string, work: (cursor: LockedCursor<T>) => Promise<R>) => Promise<R | null>;
@@ -43,8 +43,8 @@ export type Cursors<T> = {
 export type LockedCursor<T> = {
   readonly transaction: T;
   readonly state: CursorState;
-  // The transaction's own id: older than the look of this transaction, younger than any that was before it.
+  // The transaction's own id: older than the read of this transaction, younger than any that was before it.
   readonly xact: bigint;
-  readonly look: (limit: number) => Promise<Look>;
-  readonly store: (to: CursorState, letters: readonly CursorLetter[]) => Promise<void>;
+  readonly read: (limit: number) => Promise<Snapshot>;
+  readonly store: (to: CursorState, deadLetters: readonly CursorDeadLetter[]) => Promise<void>;
 };

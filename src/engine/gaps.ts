@@ -3,15 +3,15 @@
 // Positions are given out before the commit, so a lower one may appear after a higher one. A gap is a position that
 // is not handled yet: its transaction is still open, or was rolled back, or its event is to be handled again.
 // Promises: a gap is forgotten only when no transaction that could own it is left. That needs the id of a transaction
-// that began after the look that found the gap, and a later look, not cut by its limit, with nothing older running.
+// that began after the read that found the gap, and a later read, not cut by its limit, with nothing older running.
 // Pure. What is known of a gap's age is in memory alone: after a crash it is found anew.
 
-import type { CursorState, Look, Span } from './event-log.ts';
+import type { CursorState, Snapshot, Span } from './event-log.ts';
 
 export type GapMemory = {
-  // The cursor after a look of which the events up to `passed` are handled: all of them, or the first few.
-  // `isComplete` = the look was not cut by its limit, and everything it showed is handled.
-  readonly advance: (at: CursorState, look: Look, passed: number, isComplete: boolean) => CursorState;
+  // The cursor after a read of which the events up to `passed` are handled: all of them, or the first few.
+  // `isComplete` = the read was not cut by its limit, and everything it showed is handled.
+  readonly advance: (at: CursorState, snapshot: Snapshot, passed: number, isComplete: boolean) => CursorState;
   // Some gaps have no id yet.
   readonly hasUnstamped: () => boolean;
   // The id of a transaction that began after the last `advance`.
@@ -24,10 +24,10 @@ export function createGapMemory(): GapMemory {
   let unstamped: readonly Span[] = [];
 
   return {
-    advance: (at, look, passed, isComplete) => {
-      const positions = look.events.slice(0, passed).map((one) => one.position);
+    advance: (at, snapshot, passed, isComplete) => {
+      const positions = snapshot.events.slice(0, passed).map((one) => one.position);
       const next = pass(at, positions);
-      const ended = isComplete ? stamped.filter(({ xact }) => xact <= look.xmin) : [];
+      const ended = isComplete ? stamped.filter(({ xact }) => xact <= snapshot.xmin) : [];
       const gaps = ended.reduce((left, one) => without(left, one.gaps), next.gaps);
       stamped = stamped
         .filter((one) => !ended.includes(one))

@@ -5,7 +5,6 @@
 // the lease is never renewed at all.
 // Process dies here: the leases end by themselves and others take over.
 
-import { createOutage } from './outage.ts';
 import type { JobKey, Jobs, Log, System } from './ports.ts';
 
 export type Held = JobKey & { readonly token: string };
@@ -26,14 +25,8 @@ export function createLeases(options: {
   readonly leaseMs: number;
   readonly system: System;
   readonly log: Log;
-  // True where what an error means is told by somebody else.
-  readonly isTold?: (error: unknown) => boolean;
 }): Leases {
-  const { jobs, leaseMs, system, log, isTold } = options;
-  const outage = createOutage({
-    ...{ what: 'renewing leases', fails: 'fails', works: 'works again' },
-    ...{ advice: 'work that is not renewed for a whole lease is given up', isTold, log, system },
-  });
+  const { jobs, leaseMs, system, log } = options;
   const intervalMs = Math.floor(leaseMs / 3);
   type Entry = Held & { readonly sinceMs: number; readonly controller: AbortController };
   const entries = new Map<string, Entry>();
@@ -53,7 +46,6 @@ export function createLeases(options: {
     try {
       const lost = await jobs.renew(old);
       renewedAtMs = nowMs;
-      outage.worked('renewal');
       for (const token of lost) {
         const entry = entries.get(token);
         if (entry === undefined) continue;
@@ -62,7 +54,7 @@ export function createLeases(options: {
         entry.controller.abort(new Error('the lease is lost'));
       }
     } catch (error) {
-      outage.failed('renewal', error);
+      log.warn({ error: String(error) }, 'leases could not be renewed');
       if (system.monotonicMs() - renewedAtMs < leaseMs) return;
       for (const entry of old) entry.controller.abort(new Error('the lease could not be renewed in time'));
     }
@@ -87,7 +79,6 @@ export function createLeases(options: {
         await system.sleep(intervalMs, signal);
         await runOnce();
       }
-      outage.left('renewal');
     },
   };
 }

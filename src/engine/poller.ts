@@ -1,29 +1,30 @@
 // What a consumer's workers fetch for themselves: jobs that are due (retries, deferred work, leases that
-// ended, jobs whose hint was lost or found no slot). The look is the claim.
+// ended, jobs whose hint was lost or found no slot). The poll is the claim.
 //
 // Promises: a lost hint costs a fraction of a second, not an order; a process that knows all writers sleeps
 // until the next thing it knows to be due, so a system that does nothing costs nothing; of several processes on
-// one backlog each claims its own part. Relies on a free slot being there before a look.
+// one backlog each claims its own part. Relies on a free slot being there before a poll.
 
 import { unknownVersionPatienceMs } from './admit.ts';
-import { createBell } from './bell.ts';
 import type { Consumer } from './consumer.ts';
-import { createOutage } from './outage.ts';
 import type { Log, Sought, System } from './ports.ts';
+import { createWakeup } from './wakeup.ts';
 
 // What other processes left behind is found within this; what this one knows of wakes the poller itself.
 export const pollMs = 250;
 // Where this process knows all writers: an upper bound, against a mistake of ours.
 export const quietPollMs = 60_000;
-// Between two looks that found something: slots and due jobs gather meanwhile, so that a backlog is claimed in
+// Between two polls that found something: slots and due jobs gather meanwhile, so that a backlog is claimed in
 // batches.
 const roundMs = 20;
 // What is looked for seldom: it has waited for an hour, or for a day.
 const seldomMs = Math.floor(unknownVersionPatienceMs / 60);
+// Four polls a second, of every consumer, while the database is away: who reads along is told this often.
+const complaintMs = 10_000;
 
 export type Poller = {
   readonly run: (signal: AbortSignal) => Promise<void>;
-  // One look; answers how many jobs it picked.
+  // One poll; answers how many jobs it picked.
   readonly runOnce: (sought?: Sought) => Promise<number>;
   // There is work now, or in this many ms.
   readonly wake: () => void;
@@ -38,20 +39,15 @@ export function createPoller(options: {
   readonly turn: () => Promise<void>;
   readonly system: System;
   readonly log: Log;
-  // True where what an error means is told by somebody else.
-  readonly isTold?: (error: unknown) => boolean;
 }): Poller {
-  const { consumer, knowsAllWriters, turn, system, log, isTold } = options;
-  const outage = createOutage({
-    ...{ what: `claiming due jobs of ${consumer.consumer}`, fails: 'fails', works: 'works again' },
-    ...{ advice: 'it is tried again', fields: { consumer: consumer.consumer }, isTold, log, system },
-  });
-  const bell = createBell(system);
+  const { consumer, knowsAllWriters, turn, system, log } = options;
+  const wakeup = createWakeup(system);
   const idleMs = knowsAllWriters ? quietPollMs : pollMs;
   let soughtAtMs = system.monotonicMs();
+  let complainedAtMs = Number.NEGATIVE_INFINITY;
 
-  // Answers when to look again, in ms; a wake-up comes before.
-  async function look(signal: AbortSignal): Promise<number> {
+  // Answers when to poll again, in ms; a wake-up comes before.
+  async function poll(signal: AbortSignal): Promise<number> {
     await turn();
     const nowMs = system.monotonicMs();
     if (nowMs - soughtAtMs >= seldomMs) {
@@ -62,25 +58,31 @@ export function createPoller(options: {
     // Its jobs are not touched while a dependency is away; when a probe is allowed, one is.
     if (consumer.mode() === 'none') return pollMs;
     const { count, nextDueInMs } = await consumer.claimDue('due', signal);
-    outage.worked('look');
     if (count > 0 || nextDueInMs === undefined) return consumer.mode() === 'all' ? roundMs : pollMs;
     return Math.min(idleMs, nextDueInMs ?? idleMs);
   }
 
+  function complain(error: unknown): void {
+    const nowMs = system.monotonicMs();
+    if (nowMs - complainedAtMs < complaintMs) return;
+    complainedAtMs = nowMs;
+    const fields = { consumer: consumer.consumer, error: String(error) };
+    log.warn(fields, 'due jobs could not be claimed; tries follow until they can');
+  }
+
   return {
-    wake: bell.ring,
-    wakeIn: (ms) => void system.after(ms, bell.ring),
+    wake: wakeup.wake,
+    wakeIn: (ms) => void system.after(ms, wakeup.wake),
     runOnce: async (sought = 'due') => (await consumer.claimDue(sought, new AbortController().signal)).count,
     run: async (signal) => {
       while (!signal.aborted) {
-        const quietMs = await look(signal).catch((error) => {
-          if (!signal.aborted) outage.failed('look', error);
+        const quietMs = await poll(signal).catch((error) => {
+          if (!signal.aborted) complain(error);
           return pollMs;
         });
         if (quietMs === roundMs) await system.sleep(roundMs, signal);
-        else await bell.sleep(quietMs, signal);
+        else await wakeup.sleep(quietMs, signal);
       }
-      outage.left('look');
     },
   };
 }

@@ -1,5 +1,5 @@
 // What the engine asks of the world: a clock, a bus, and jobs in a database. The engine knows nothing
-// of orders: `S` is the subject that facts are about, `C` a change of it; only flow/ and the store
+// of orders: `S` is the subject that events are about, `C` a change of it; only flow/ and the store
 // look inside.
 //
 // Promises written at each function: what may be repeated, what is thrown, what silence means.
@@ -29,8 +29,8 @@ export type Log = {
   readonly error: (fields: object, message: string) => void;
 };
 
-// A fact as the database has it. `subject` is the id of what it is about.
-export type Fact = {
+// An event as the database has it. `subject` is the id of what it is about.
+export type Event = {
   readonly id: string;
   readonly type: string;
   readonly subject: string;
@@ -73,8 +73,6 @@ export type Bus = {
   // How many messages wait unacknowledged for each group that this bus knows. Rejects when the server does
   // not answer in time.
   readonly lag: () => Promise<ReadonlyMap<string, number>>;
-  // Whether it is away, and has told the log so. Absent = it tells of nothing.
-  readonly isAway?: () => boolean;
   readonly close: () => Promise<void>;
 };
 // Resolves when `receive` will not be called any more.
@@ -141,12 +139,12 @@ export type Step<S, C> = {
   readonly types: readonly string[];
   // The dependencies whose breakers decide whether work is taken.
   readonly dependencies: readonly string[];
-  readonly admits: (subject: S, fact: Fact) => boolean;
+  readonly admits: (subject: S, event: Event) => boolean;
   // Why an event is not admitted, where somebody will ask; kept with the attempts. Absent or null = nobody will.
-  readonly skipped?: (subject: S, fact: Fact) => Skipped | null;
+  readonly skipped?: (subject: S, event: Event) => Skipped | null;
   // What a claim changes at once (an intent before the call). `takenOver`: a worker before this one died or
   // froze, and nobody knows what it had done.
-  readonly claimed: (subject: S, fact: Fact, now: Date, takenOver: boolean) => C | null;
+  readonly claimed: (subject: S, event: Event, now: Date, takenOver: boolean) => C | null;
   // False where what is called knows no keys: a call whose outcome is not known, a worker's that died included, is
   // not made again; it waits for a person as `outcome-unresolved`.
   readonly mayRepeat?: boolean;
@@ -162,7 +160,7 @@ export type Skipped = { readonly code: string; readonly message: string };
 // A claim that was won: the right to perform and to settle once, until the lease ends.
 export type Work<S> = {
   readonly consumer: string;
-  readonly fact: Fact;
+  readonly event: Event;
   // As of the claim, with the claim's own change in it. `decide` gets the subject as of the settle.
   readonly subject: S;
   // The fencing token: a settle with another one is stale.
@@ -173,10 +171,6 @@ export type Work<S> = {
   readonly attempt: number;
   // How long this job has been waiting uncharged, in ms by the database's clock.
   readonly waitedMs: number;
-  // How long the job has been there, in ms by the database's clock.
-  readonly ageMs: number;
-  // The worker that had it before died or froze.
-  readonly takenOver: boolean;
   // Set when the claim itself found that the job must end: nothing is performed.
   readonly exhausted: Trouble | null;
 };
@@ -219,7 +213,7 @@ export type SettleAnswer = 'settled' | 'gone' | 'stale';
 // `locked` = another transaction holds the row; the entry goes into a later flush.
 export type Flush<Entry, Answer> = (entries: readonly Entry[]) => Promise<readonly (Answer | 'locked')[]>;
 
-// What a look at the jobs claims: work that is due by its consumer's own reckoning; what has waited for a
+// What a poll of the jobs claims: work that is due by its consumer's own reckoning; what has waited for a
 // dependency longer than is allowed (since its creation or since the dependency is down, whichever is later); or
 // events of a version that no release knew for an hour.
 export type Sought = 'due' | 'waited-too-long' | 'unknown-version';

@@ -25,15 +25,14 @@ const roundMs = 4;
 const storeEveryMs = 250;
 
 export function createRelay(options: {
-  readonly cursors: Pick<Cursors<never>, 'hold' | 'release' | 'look' | 'store'>;
+  readonly cursors: Pick<Cursors<never>, 'hold' | 'release' | 'read' | 'store'>;
   readonly bus: Pick<Bus, 'publish'>;
   readonly streamOf: (type: string) => string;
   readonly system: System;
   readonly log: Log;
   readonly onPublished?: (count: number) => void;
-  readonly isTold?: (error: unknown) => boolean;
 }): CursorReader {
-  const { cursors, bus, streamOf, system, log, onPublished = () => {}, isTold } = options;
+  const { cursors, bus, streamOf, system, log, onPublished = () => {} } = options;
   const turns = createLeasedTurns({
     reader: 'relay',
     cursors,
@@ -49,5 +48,5 @@ export function createRelay(options: {
       return [];
     },
   });
-  return createCursorReader({ consumer: 'relay', turns, batchMax, pollMs, roundMs, system, log, isTold });
+  return createCursorReader({ consumer: 'relay', turns, batchMax, pollMs, roundMs, system, log });
 }

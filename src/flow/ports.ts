@@ -12,7 +12,7 @@ import type { Item, Order, OrderId, PaymentScenario } from '../domain/order.ts';
 import type { Refusal } from '../domain/refusals.ts';
 import type { Step } from '../engine/ports.ts';
 import type { TimelineEntry } from './orders/sentences.ts';
-import type { Books } from './projections/books.ts';
+import type { Analytics } from './projections/analytics.ts';
 import type { OrderPlace, OrderQuery, Search } from './projections/search-ports.ts';
 
 // The partner failed on this key, keeps the failure, and repeats it for good (as some do with a 5xx). No call under the
@@ -112,17 +112,17 @@ export type OrderRecord = {
   readonly effects: { readonly [N in EffectName]?: Effect };
 };
 
-// What a step changes, applied in one transaction with the delivery's end.
+// What a step changes, applied in one transaction with the job's end.
 export type OrderChange = {
   readonly order: Order;
-  readonly facts: readonly Happened[];
+  readonly events: readonly Happened[];
   // Each as a whole. A claim takes them for its token; a settle must still hold them by it.
   readonly effects: readonly Omit<Effect, 'token'>[];
 };
 
 export type PlaceRequest = {
   readonly order: Order;
-  readonly fact: Happened;
+  readonly event: Happened;
   readonly eventId: string;
   // Null = each request is a new order.
   readonly key: string | null;
@@ -180,14 +180,14 @@ export type OrderDesk = {
   readonly find: (query: OrderQuery) => Promise<{ readonly items: readonly Order[]; readonly next: OrderPlace | null }>;
   readonly count: Search['count'];
   readonly cancel: (id: OrderId, reason: string | null, correlationId: string) => Promise<Order | Refusal>;
-  readonly deadLetters: (filter: LetterFilter) => Promise<LetterPage>;
+  readonly deadLetters: (filter: DeadLetterFilter) => Promise<DeadLetterPage>;
   readonly reprocess: (id: OrderId, correlationId: string) => Promise<Order | Refusal>;
-  readonly reprocessLetter: (letterId: string, correlationId: string) => Promise<Order | Refusal>;
-  readonly discardLetter: (letterId: string, reason: string, correlationId: string) => Promise<Order | Refusal>;
-  readonly books: Books;
+  readonly reprocessDeadLetter: (deadLetterId: string, correlationId: string) => Promise<Order | Refusal>;
+  readonly discardDeadLetter: (deadLetterId: string, reason: string, correlationId: string) => Promise<Order | Refusal>;
+  readonly analytics: Analytics;
 };
 // Of the job that ended in it.
-export type OpenLetter = {
+export type OpenDeadLetter = {
   readonly id: string;
   readonly consumer: string;
   // Of its event.
@@ -197,15 +197,15 @@ export type OpenLetter = {
   readonly epoch: number;
 };
 
-export type LetterClosing = 'reprocessed' | 'canceled' | 'discarded';
+export type DeadLetterClosing = 'reprocessed' | 'canceled' | 'discarded';
 
 // What a person's request changes, written in one transaction with a row of the audit log.
 export type DeskChange = OrderChange & {
-  // The fact that the new ones answer to.
+  // The event that the new ones answer to.
   readonly causationId: string | null;
   // Open dead letters that end here, and how; `reprocessed` creates their jobs again, in a new epoch.
   readonly closes: readonly string[];
-  readonly closing: LetterClosing;
+  readonly closing: DeadLetterClosing;
   readonly action: 'canceled' | 'reprocessed' | 'letter-reprocessed' | 'letter-discarded';
   readonly detail: object;
   readonly correlationId: string;
@@ -218,28 +218,28 @@ export type OrderStore = {
   // In any order; one that does not exist is missing.
   readonly readAll: (ids: readonly OrderId[]) => Promise<readonly Order[]>;
   readonly timeline: (id: OrderId) => Promise<readonly TimelineEntry[]>;
-  readonly letters: (filter: LetterFilter) => Promise<LetterPage>;
+  readonly deadLetters: (filter: DeadLetterFilter) => Promise<DeadLetterPage>;
   // Null = there is no such open dead letter.
-  readonly orderOfLetter: (letterId: string) => Promise<OrderId | null>;
+  readonly orderOfDeadLetter: (deadLetterId: string) => Promise<OrderId | null>;
   // Decides under the order's lock; null changes nothing. `decide` may run again: it must be pure.
   readonly change: (
     id: OrderId,
-    decide: (record: OrderRecord, letters: readonly OpenLetter[], now: Date) => DeskChange | Refusal | null,
+    decide: (record: OrderRecord, deadLetters: readonly OpenDeadLetter[], now: Date) => DeskChange | Refusal | null,
   ) => Promise<Order | Refusal>;
-  readonly books: Books;
+  readonly analytics: Analytics;
 };
 
-export type LetterFilter = {
+export type DeadLetterFilter = {
   readonly limit: number;
   readonly after: { readonly failedAt: Date; readonly id: string } | null;
   readonly consumer: string | null;
   readonly code: string | null;
 };
 // `next` is null on the last page.
-export type LetterPage = {
+export type DeadLetterPage = {
   readonly items: readonly DeadLetter[];
   readonly next: { readonly failedAt: Date; readonly id: string } | null;
 };
 
-// What a row of the subscriptions' table does with a fact; see Step in bus/ports.ts.
+// What a row of the subscriptions' table does with an event; see Step in engine/ports.ts.
 export type OrderStep = Omit<Step<OrderRecord, OrderChange>, 'consumer' | 'types' | 'dependencies'>;

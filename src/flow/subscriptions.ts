@@ -1,13 +1,13 @@
-// THE TABLE: start reading here. Who reads which facts, and what happens then. An order travels down it:
+// THE TABLE: start reading here. Who reads which events, and what happens then. An order travels down it:
 //
 //   OrderCreated ─▶ payment ─▶ PaymentAuthorized ─▶ fulfillment ─▶ FulfillmentScheduled = PROCESSED
 //
-// Nobody calls anybody: each row waits for facts and writes facts. A core row that gives up makes the
+// Nobody calls anybody: each row waits for events and writes events. A core row that gives up makes the
 // order FAILED; the others leave it alone. `start` says where a consumer begins that is new to a
-// database: at the first fact ever, or with those to come. Below it, the projections: they read all facts in batches
+// database: at the first event ever, or with those to come. Below it, the projections: they read all events in batches
 // behind a cursor, from the first one on.
 
-import { type FactType, factTypes } from '../domain/events.ts';
+import { type EventType, eventTypes } from '../domain/events.ts';
 import { versionsUpTo } from '../domain/upcasts.ts';
 import type { Step, System } from '../engine/ports.ts';
 import type { OrderChange, OrderRecord, OrderStep, Partners } from './ports.ts';
@@ -23,7 +23,7 @@ export type Dependency = keyof Partners | 'search';
 
 export type Subscription = {
   readonly consumer: JobConsumer;
-  readonly on: readonly FactType[];
+  readonly on: readonly EventType[];
   readonly isCore: boolean;
   readonly start: 'beginning' | 'now';
   // Whose breakers must let work through.
@@ -75,7 +75,7 @@ export type Projection = {
 export const projections: readonly Projection[] = [
   // Most orders are through by then, and cost one document instead of three.
   { consumer: 'search', gatherMs: 200 },
-  // A line of the books is written once for all of them.
+  // A line of the analytics is written once for all of them.
   { consumer: 'analytics', gatherMs: 100 },
 ];
 
@@ -83,13 +83,13 @@ export const consumerNames: readonly ConsumerName[] = [...subscriptions, ...proj
 
 export const coreConsumers: readonly string[] = subscriptions.filter((row) => row.isCore).map((row) => row.consumer);
 
-// The types to read for a row: a fact that an older release wrote is read at its newest version.
+// The types to read for a row: an event that an older release wrote is read at its newest version.
 export function typesOf(row: Subscription): string[] {
   return row.on.flatMap(versionsUpTo);
 }
 
 // All that this release can read: a projection stops before any other.
-export const knownTypes: readonly string[] = factTypes.flatMap(versionsUpTo);
+export const knownTypes: readonly string[] = eventTypes.flatMap(versionsUpTo);
 
 // Which types a message tells each consumer of.
 export const readers: readonly { readonly consumer: ConsumerName; readonly types: readonly string[] }[] = [

@@ -14,8 +14,8 @@ export function tellReady(url: string | null): void {
   if (process.connected) process.send?.({ ready: true, url } satisfies Ready, () => {});
 }
 
-// How soon a process notices that its npm has gone; a look costs microseconds.
-const lookMs = 1_000;
+// How soon a process notices that its npm has gone; a check costs microseconds.
+const pollMs = 1_000;
 
 export function whenParentGone(
   call: () => void,
@@ -26,7 +26,7 @@ export function whenParentGone(
     process.channel?.unref();
   } else if (isRunByNpm) {
     const parent = process.ppid;
-    const look = () => (process.ppid === parent ? void system.after(lookMs, look) : call());
-    look();
+    const check = () => (process.ppid === parent ? void system.after(pollMs, check) : call());
+    check();
   }
 }

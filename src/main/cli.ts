@@ -55,8 +55,7 @@ async function main(args: readonly string[]): Promise<number> {
   const { config } = reading;
   const system = createSystem();
   const isTerminal = process.stdout.isTTY;
-  const role = command.run === 'start --processes' ? 'processes' : command.run;
-  const log = createLog({ level: config.logLevel, role, isTerminal });
+  const log = createLog({ level: config.logLevel, isTerminal });
   const signal = stopSignal(config.shutdownTimeoutMs, command.run === 'verify' ? 2 : 0);
   // What runs on logs them; what ends with an answer keeps it apart from them.
   const isOnce = ['migrate', 'verify', 'reindex'].includes(command.run);
@@ -64,8 +63,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (isOnce) complain(`Warning: ${warning}.`);
     else log.warn({}, warning);
   }
-  const effective = { version: manifest.version, node: process.version, settings: reading.shown };
-  const running = { config, effective, system, log, signal, say, isTerminal };
+  const running = { config, system, log, signal, say };
   try {
     // Each role loads what it needs and no more: half a second of a start would go to what others need.
     switch (command.run) {
@@ -76,7 +74,7 @@ async function main(args: readonly string[]): Promise<number> {
       }
       case 'start --processes': {
         const { runProcesses } = await import('./processes.ts');
-        await runProcesses({ ...running, scale: command.scale });
+        await runProcesses({ ...running, isTerminal, scale: command.scale });
         break;
       }
       case 'api':
@@ -109,7 +107,6 @@ async function main(args: readonly string[]): Promise<number> {
           host: config.http.host,
           allowedHosts: config.http.allowedHosts,
           port: config.partners.sandboxPort,
-          effective,
           log,
           system,
           signal,

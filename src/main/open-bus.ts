@@ -5,7 +5,7 @@
 // Relies on every process of an installation having the same table of subscriptions: where a reader has
 // a queue of its own, who publishes must know who reads.
 
-import { factTypes } from '../domain/events.ts';
+import { eventTypes } from '../domain/events.ts';
 import type { Bus, Log, ReaderGroup, System } from '../engine/ports.ts';
 import { readers } from '../flow/subscriptions.ts';
 import type { Config } from './config.ts';
@@ -24,7 +24,7 @@ export async function openBus(
       return null;
     case 'kafka': {
       const { createKafkaBus } = await import('../io/kafka/bus.ts');
-      return createKafkaBus({ ...kafka, clientId, types: factTypes, streamOf: streamOfAny, system, log });
+      return createKafkaBus({ ...kafka, clientId, types: eventTypes, streamOf: streamOfAny, system, log });
     }
     case 'redis': {
       const { createRedisBus } = await import('../io/redis/bus.ts');

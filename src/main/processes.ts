@@ -8,13 +8,13 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { System } from '../engine/ports.ts';
-import { CannotStartError, type Crew, createCrew, type Post } from '../io/crew.ts';
 import { createOutput } from '../io/output.ts';
+import { CannotStartError, createSupervisor, type Post, type Supervisor } from '../io/supervisor.ts';
 import { readableLine } from '../io/telemetry/log.ts';
 import { allConsumers } from './arguments.ts';
 import { type Config, environmentWith } from './config.ts';
 import { databaseName } from './database-name.ts';
-import { greet } from './greeting.ts';
+import { greeting } from './greeting.ts';
 import { callsPartners } from './open-partners.ts';
 import { StartError } from './start-error.ts';
 
@@ -22,7 +22,6 @@ type ProcessesOptions = {
   readonly config: Config;
   readonly scale: ReadonlyMap<string, number>;
   readonly isTerminal: boolean;
-  readonly effective: object;
   readonly system: System;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -36,9 +35,9 @@ const killMarginMs = 100;
 const sandbox = 'sandbox';
 
 export async function runProcesses(options: ProcessesOptions): Promise<void> {
-  const { config, system, log, signal } = options;
+  const { config, system, log, signal, say } = options;
   const posts = planPosts(config, options.scale);
-  const crew = createCrew({
+  const supervisor = createSupervisor({
     command: [process.execPath, ...process.execArgv, join(import.meta.dirname, 'cli.ts')],
     say: createVoices([...posts.map(({ name }) => name), sandbox], options),
     system,
@@ -48,10 +47,14 @@ export async function runProcesses(options: ProcessesOptions): Promise<void> {
     if (signal.aborted) resolve();
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
-  const started = startAll(crew, posts, config).then((url) => {
-    const database = databaseName({ ...config.database, dataDir: config.dataDir });
-    greet({ url, database, docs: config.http.docs }, options);
-  });
+  const started = startAll(supervisor, posts, config).then((url) =>
+    say(
+      greeting(url, {
+        database: databaseName({ ...config.database, dataDir: config.dataDir }),
+        docs: config.http.docs,
+      }),
+    ),
+  );
   try {
     await Promise.race([stopped, started]);
     await stopped;
@@ -60,22 +63,26 @@ export async function runProcesses(options: ProcessesOptions): Promise<void> {
     if (!signal.aborted) throw new StartError(`${error.message} The others are stopped.`);
   } finally {
     const rolesMs = config.shutdownTimeoutMs * rolesShare;
-    await Promise.all(posts.map(({ name }) => crew.stop(rolesMs + killMarginMs, name)));
-    await crew.stop(config.shutdownTimeoutMs - rolesMs, sandbox);
+    await Promise.all(posts.map(({ name }) => supervisor.stop(rolesMs + killMarginMs, name)));
+    await supervisor.stop(config.shutdownTimeoutMs - rolesMs, sandbox);
   }
 }
 
 // Answers where the API is.
-async function startAll(crew: Crew, [api, ...others]: readonly [Post, ...Post[]], config: Config): Promise<string> {
+async function startAll(
+  supervisor: Supervisor,
+  [api, ...others]: readonly [Post, ...Post[]],
+  config: Config,
+): Promise<string> {
   let partners: Readonly<Record<string, string>> = {};
   if (config.partners.url === null && others.some(({ args }) => args.some(callsPartners))) {
     const env = environmentWith({ ORDERLY_DATA_DIR: config.dataDir });
-    const { url } = await crew.start({ name: sandbox, args: [sandbox], env, portSetting: 'SANDBOX_PORT' });
+    const { url } = await supervisor.start({ name: sandbox, args: [sandbox], env, portSetting: 'SANDBOX_PORT' });
     partners = { PARTNERS_URL: url ?? '' };
   }
   // The API alone comes next: what keeps it from the database keeps the others too, and is said once.
-  const { url } = await crew.start(api);
-  await Promise.all(others.map((post) => crew.start({ ...post, env: { ...post.env, ...partners } })));
+  const { url } = await supervisor.start(api);
+  await Promise.all(others.map((post) => supervisor.start({ ...post, env: { ...post.env, ...partners } })));
   return url ?? '';
 }
 

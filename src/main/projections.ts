@@ -1,4 +1,4 @@
-// The readers of the event log that keep the books and the documents.
+// The readers of the event log that keep the analytics and the documents.
 //
 // Promises: building starts nothing. What is kept in PostgreSQL is written in the transaction of its reader's cursor;
 // documents elsewhere under a lease on it.
@@ -6,7 +6,6 @@
 import { type CursorReader, createCursorReader } from '../engine/cursor.ts';
 import { createLeasedTurns, createLockedTurns, type Turns } from '../engine/cursor-turns.ts';
 import type { Cursors } from '../engine/event-log.ts';
-import type { Observer } from '../engine/observer.ts';
 import { type Log, OutsideError, type System, type Trouble } from '../engine/ports.ts';
 import { createIndexing, silentCode, UntoldError } from '../flow/projections/index-orders.ts';
 import type { ReadHistories, Search } from '../flow/projections/search-ports.ts';
@@ -14,7 +13,7 @@ import { knownTypes, type ProjectionName, projections } from '../flow/subscripti
 import { countEvents } from '../io/postgres/analytics.ts';
 import type { Query } from '../io/postgres/database.ts';
 import { indexEvents } from '../io/postgres/documents.ts';
-import { failureOf, isToldOf } from '../io/postgres/errors.ts';
+import { failureOf } from '../io/postgres/errors.ts';
 
 // Some tens of milliseconds of work, a fraction of what a transaction may take, and the more events of one order the
 // fewer documents.
@@ -32,7 +31,8 @@ type Surroundings = {
   readonly knowsAllWriters?: boolean;
   readonly system: System;
   readonly log: Log;
-  readonly observer?: Pick<Observer, 'read'>;
+  // So many events of this consumer are handled, or were parked.
+  readonly onEnded?: (consumer: ProjectionName, end: 'done' | 'dead', count: number) => void;
 };
 
 export function createAnalyticsReader(parts: Surroundings): CursorReader {
@@ -70,11 +70,13 @@ const known = new Set(knownTypes);
 function readerOf(
   consumer: ProjectionName,
   turns: Turns,
-  { knowsAllWriters = false, system, log, observer }: Surroundings,
+  { knowsAllWriters = false, system, log, onEnded }: Surroundings,
 ): CursorReader {
   const take: Turns['take'] = async (...asked) => {
     const step = await turns.take(...asked);
-    if (step !== null && step.passed > 0) observer?.read(consumer, step.passed, step.letters);
+    const parked = step?.deadLetters.length ?? 0;
+    if (step !== null && step.passed > parked) onEnded?.(consumer, 'done', step.passed - parked);
+    if (parked > 0) onEnded?.(consumer, 'dead', parked);
     return step;
   };
   return createCursorReader({
@@ -86,8 +88,6 @@ function readerOf(
       error instanceof OutsideError ? error.trouble.code === silentCode : failureOf(error) === 'again',
     batchMax,
     pollMs: knowsAllWriters ? quietPollMs : pollMs,
-    // A search that is away is told of by its breaker.
-    isTold: (error) => (error instanceof OutsideError ? error.trouble.dependencyDown : isToldOf(error)),
     gatherMs: projections.find((row) => row.consumer === consumer)?.gatherMs ?? 0,
     system,
     log,

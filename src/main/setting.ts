@@ -14,8 +14,6 @@ export type Setting<T> = {
   readonly initial: T;
   readonly meaning: string;
   readonly read: (text: string) => Reading<T>;
-  // How a value may be shown. Absent = as it is.
-  readonly shown?: (value: unknown) => string;
 };
 
 export function text<I extends string | null>(
@@ -50,7 +48,7 @@ export function share(initial: number, meaning: string): Setting<number> {
 
 // Never quoted: every value is allowed.
 export function secret(meaning: string): Setting<string | null> {
-  return { initial: null, meaning, read: (given) => ({ value: given }), shown: () => '***' };
+  return { initial: null, meaning, read: (given) => ({ value: given }) };
 }
 
 export function flag(initial: boolean, meaning: string): Setting<boolean> {
@@ -123,7 +121,7 @@ export function url<I extends string | null>(
     }
     return path.test(pathname) ? { value: given } : unshown;
   };
-  return { initial, meaning, read, shown: (value) => withoutSecrets(String(value)) };
+  return { initial, meaning, read };
 }
 
 // None is read at all.
@@ -163,11 +161,11 @@ export function didYouMean(given: string, candidates: readonly string[]): string
 // How many letters must be added, removed or replaced to turn one word into the other (Levenshtein).
 function distanceBetween(from: string, to: string): number {
   let row = [...to, ''].map((_, column) => column);
-  for (const [index, letter] of [...from].entries()) {
+  for (const [index, deadLetter] of [...from].entries()) {
     const next = [index + 1];
     for (const [column, other] of [...to].entries()) {
       const [replaced = 0, removed = 0, added = 0] = [row[column], row[column + 1], next[column]];
-      next.push(Math.min(letter === other ? replaced : replaced + 1, removed + 1, added + 1));
+      next.push(Math.min(deadLetter === other ? replaced : replaced + 1, removed + 1, added + 1));
     }
     row = next;
   }

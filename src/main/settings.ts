@@ -56,7 +56,7 @@ const database = {
   ORDERLY_DATA_DIR: text('.orderly/data', /./, 'a directory', "the embedded database and the partners' ledger"),
 };
 const bus = {
-  BUS: oneOf('memory', ['memory', 'kafka', 'redis', 'sqs'], 'what carries the facts; `memory` within one process'),
+  BUS: oneOf('memory', ['memory', 'kafka', 'redis', 'sqs'], 'what carries the events; `memory` within one process'),
 };
 const broker = (given: string) => {
   const [, port = 0] = /^[\w.-]+:(\d{1,5})$/.exec(given) ?? [];
@@ -64,7 +64,7 @@ const broker = (given: string) => {
 };
 const kafka = {
   KAFKA_BROKERS: list(['127.0.0.1:9092'], broker, 'host:port, several separated by commas', 'where Kafka is'),
-  KAFKA_TOPIC_LAYOUT: oneOf('by-stream', ['by-stream', 'by-type'], 'topics per stream, or one for each type of fact'),
+  KAFKA_TOPIC_LAYOUT: oneOf('by-stream', ['by-stream', 'by-type'], 'topics per stream, or one for each type of event'),
   KAFKA_PARTITIONS: whole(6, 1, 1_000, 'partitions of a topic that is made here: as many workers can share it'),
   KAFKA_GROUP_PROTOCOL: oneOf('consumer', ['consumer', 'classic'], 'how readers share partitions; Kafka 4 has both'),
   KAFKA_INSTANCE_ID: text(

@@ -49,8 +49,8 @@ export async function runShow(options: {
   const path = `/orders/${encodeURIComponent(id)}`;
   const [order, { items }] = await Promise.all([ask<Order>(path), ask<{ items: Entry[] }>(`${path}/timeline`)]);
   const { status, payment, fulfillment, amount, currency, createdAt } = order;
-  const facts = [status, `payment ${payment}`, `fulfillment ${fulfillment}`, `${amount} minor units of ${currency}`];
+  const events = [status, `payment ${payment}`, `fulfillment ${fulfillment}`, `${amount} minor units of ${currency}`];
   const width = Math.max(...items.map(({ type }) => type.length));
-  say(`${id}${gap}${facts.join(' · ')}${gap}${createdAt.slice(0, 10)}`);
+  say(`${id}${gap}${events.join(' · ')}${gap}${createdAt.slice(0, 10)}`);
   for (const { at, type, text } of items) say(`${gap}${at.slice(11, 23)}${gap}${type.padEnd(width)}${gap}${text}`);
 }

@@ -7,7 +7,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Log, System } from '../engine/ports.ts';
-import { checkDay } from '../flow/verify/books.ts';
+import { checkDay } from '../flow/verify/analytics.ts';
 import { createOrderJudge } from '../flow/verify/order.ts';
 import type { SeenOrder } from '../flow/verify/seen-order.ts';
 import { lockDirectory } from '../io/directory-lock.ts';
@@ -17,7 +17,7 @@ import { isAway } from '../io/postgres/errors.ts';
 import { schemaMistake } from '../io/postgres/health.ts';
 import { idBefore } from '../io/postgres/ids.ts';
 import { createVerifyOrders, firstId, lastId, type Range } from '../io/postgres/verify.ts';
-import { createVerifyBooks } from '../io/postgres/verify-books.ts';
+import { createVerifyAnalytics } from '../io/postgres/verify-analytics.ts';
 import { createVerifyRows, type Part } from '../io/postgres/verify-rows.ts';
 import type { Config } from './config.ts';
 import { databaseName } from './database-name.ts';
@@ -75,7 +75,7 @@ function existing(directory: string): string {
 }
 
 async function open(config: Config): Promise<Database> {
-  if (config.database.url !== null) return openDatabase(config, { system: null, log: silent }, 'reads');
+  if (config.database.url !== null) return openDatabase(config, silent, 'reads');
   const database = await openEmbedded(config.dataDir, silent);
   const mistake = await schemaMistake(database, subscribedTypes);
   if (mistake === null) return database;
@@ -131,7 +131,7 @@ export async function verify(
     if (reconcile !== null) await reconciled(reconcile, range, orders, ledgerUrl ?? '');
     tell(`${report.orders()} orders`, report.orders());
   }
-  await booksOfDays();
+  await analyticsOfDays();
   await all('keys', rows.keys(since));
   for (const reader of ['relay', 'analytics', `search.${config.search.engine}`]) {
     await all('debts', rows.unread(reader, first));
@@ -139,12 +139,12 @@ export async function verify(
   tell(null, 0);
   return report.verdict(since, system.monotonicMs() - startedMs);
 
-  async function booksOfDays(): Promise<void> {
-    const books = createVerifyBooks(database);
-    for (const day of await books.days(since)) {
-      const found = await checkDay(books.reads, day, () => {
+  async function analyticsOfDays(): Promise<void> {
+    const analytics = createVerifyAnalytics(database);
+    for (const day of await analytics.days(since)) {
+      const found = await checkDay(analytics.reads, day, () => {
         stopIfAsked(signal);
-        tell(`${report.orders()} orders, the books of ${day}`, report.orders());
+        tell(`${report.orders()} orders, the analytics of ${day}`, report.orders());
       });
       report.saw('days', 1);
       report.addAll(found);
@@ -180,7 +180,7 @@ export async function verify(
   }
 }
 
-const rowsOf = ({ facts, letters }: SeenOrder) => facts.length + letters.length;
+const rowsOf = ({ events, deadLetters }: SeenOrder) => events.length + deadLetters.length;
 
 function stopIfAsked(signal: AbortSignal): void {
   if (signal.aborted) throw new StartError('Stopped before everything was checked: there is no verdict.');

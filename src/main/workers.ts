@@ -4,15 +4,14 @@
 // Promises: building starts nothing. Process dies anywhere: leases end by themselves, and what was under way is
 // taken over by others.
 
-import { createCourtesy } from '../engine/backpressure.ts';
+import { createBackpressure } from '../engine/backpressure.ts';
 import { createBreaker } from '../engine/breaker.ts';
 import { createConsumer } from '../engine/consumer.ts';
 import { createDownSince } from '../engine/down-since.ts';
 import { createGroupCommit } from '../engine/group-commit.ts';
 import { createLeases } from '../engine/leases.ts';
-import type { Observer } from '../engine/observer.ts';
 import { createPoller, type Poller } from '../engine/poller.ts';
-import type { Fact, Log, SettleAnswer, System } from '../engine/ports.ts';
+import type { Hint, Log, SettleAnswer, System } from '../engine/ports.ts';
 import type { RetryPolicy } from '../engine/retry-policy.ts';
 import { createSlots } from '../engine/slots.ts';
 import type { OrderChange, OrderRecord, Partners } from '../flow/ports.ts';
@@ -22,8 +21,9 @@ import { type Dependency, subscriptions, toStep } from '../flow/subscriptions.ts
 import { createClaim, createJobs, type OrderClaim, type OrderClaimAnswer } from '../io/postgres/claim.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { createDependencies } from '../io/postgres/dependencies.ts';
-import { failureOf, isToldOf } from '../io/postgres/errors.ts';
+import { failureOf } from '../io/postgres/errors.ts';
 import { createSettle, type OrderSettle } from '../io/postgres/settle.ts';
+import type { Metrics } from '../io/telemetry/metrics.ts';
 
 export type EngineSettings = RetryPolicy &
   Rehearsal & { readonly timeoutMs: number; readonly leaseMs: number; readonly concurrency: number };
@@ -44,15 +44,15 @@ export function createWorkers(parts: {
   // Whether requests of people crowd in: work then stands back for a while.
   readonly isCrowded: () => boolean;
   // Told of what a settle has committed.
-  readonly committed: (events: readonly Fact[]) => void;
-  readonly observer: Observer;
+  readonly committed: (events: readonly Hint[]) => void;
+  readonly metrics: Metrics;
   readonly system: System;
   readonly log: Log;
 }) {
-  const { database, knowsAllWriters, settings, isCrowded, committed, observer, system, log } = parts;
+  const { database, knowsAllWriters, settings, isCrowded, committed, metrics, system, log } = parts;
   const { leaseMs, maxWaitMs } = settings;
   const shared = { failureOf, system, maxRows: flushRowsMax, capacity: workQueueMax };
-  const turn = () => createCourtesy({ isCrowded, system });
+  const turn = () => createBackpressure({ isCrowded, system });
   const claims = createGroupCommit<OrderClaim, OrderClaimAnswer>({
     ...shared,
     flush: createClaim({ database, system, leaseMs, maxWaitMs }),
@@ -65,15 +65,16 @@ export function createWorkers(parts: {
     patienceMs: leaseMs,
   });
   const jobs = createJobs({ database, claims, system, leaseMs, maxWaitMs, knowsAllWriters });
-  const leases = createLeases({ jobs, leaseMs, isTold: isToldOf, system, log });
+  const leases = createLeases({ jobs, leaseMs, system, log });
 
   const dependencies = createDependencies(database);
   const down = perDependency((dependency) => createDownSince({ dependency, dependencies, system, log }));
   const breakers = perDependency((dependency) =>
-    createBreaker((state, code) => {
-      observer.breakerChanged(dependency, state, code);
+    createBreaker((state) => {
+      metrics.breakerChanged(dependency, state);
       const isOpen = state === 'open';
       if (isOpen) down[dependency].isDown();
+      log.warn({ dependency }, isOpen ? 'a dependency is away; its jobs wait uncharged' : 'a dependency is back');
       if (!isOpen) for (const { row, poller } of workers) if (row.dependencies.includes(dependency)) poller.wake();
     }),
   );
@@ -99,15 +100,15 @@ export function createWorkers(parts: {
         system,
         log,
         events: {
-          ...observer,
+          ended: metrics.jobEnded,
           left: (name) => {
-            observer.hintDropped(name);
+            metrics.hintDropped(name);
             poller.wake();
           },
           dueIn: (_, ms) => poller.wakeIn(ms),
         },
       });
-      const poller: Poller = createPoller({ consumer, knowsAllWriters, turn: turn(), isTold: isToldOf, system, log });
+      const poller: Poller = createPoller({ consumer, knowsAllWriters, turn: turn(), system, log });
       return { row, consumer, poller };
     });
 

@@ -28,7 +28,7 @@ export async function printOrders(findings: readonly Finding[], stand: Stand): P
   for (const orderId of [...new Set(named)].slice(0, ordersShown)) {
     const url = stand.seats.find((seat) => seat.state() === 'running')?.url();
     const timeline = await read<Entry>(`${url}/orders/${orderId}/timeline`);
-    // Some ids are those of facts and letters.
+    // Some ids are those of events and dead letters.
     if (timeline.length === 0) continue;
     print(`\n  ${orderId}`);
     for (const { at, type, consumer, text } of timeline) print(`    ${at}  ${consumer ?? ''} ${type}: ${text}`);

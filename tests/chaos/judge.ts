@@ -15,7 +15,7 @@ import type { Stand } from './stand.ts';
 
 // Leases, backoffs and probes of breakers end within seconds; the rest is for a busy machine.
 const restMs = 120_000;
-// One reprocess ends every letter that can be helped; what a breaker met at first may need a second.
+// One reprocess ends every dead letter that can be helped; what a breaker met at first may need a second.
 const roundsMax = 5;
 // With a delay in each step there is always work in hand.
 const killsThatMeetWork = 10;
@@ -26,7 +26,8 @@ export async function judge(stand: Stand, customers: Customers, tell: (event: st
   const isAtRest = await attempt('not at rest, long after everything was healed', async () => {
     await awaitRest(sql, restMs);
     for (let round = 1; (await sendAllBack(sql, urlOf(stand))) > 0; round += 1) {
-      if (round === roundsMax) throw new Error(`letters are still open after ${roundsMax} rounds of sending them back`);
+      if (round === roundsMax)
+        throw new Error(`dead letters are still open after ${roundsMax} rounds of sending them back`);
       await awaitRest(sql, restMs);
     }
   });

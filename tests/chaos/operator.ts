@@ -2,7 +2,7 @@
 // once, whatever state the processes are in.
 //
 // Promises: an answer that the contract does not allow is a defect. `sendAllBack` leaves open only what
-// nobody can help: letters of orders that the payment provider refuses for good.
+// nobody can help: dead letters of orders that the payment provider refuses for good.
 
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Query } from '../../src/io/postgres/database.ts';
@@ -68,16 +68,16 @@ export function startOperator(seats: readonly Seat[], seed: number, onDefect: (w
   };
 }
 
-// Answers how many letters were sent back; 0 = nothing is left to do.
+// Answers how many dead letters were sent back; 0 = nothing is left to do.
 export async function sendAllBack(sql: Query, url: string): Promise<number> {
-  const letters = await sql<{ id: string }>(
+  const deadLetters = await sql<{ id: string }>(
     `SELECT l.id FROM dead_letters l JOIN orders o ON o.id = l.order_id
      WHERE l.closed_at IS NULL AND NOT (l.consumer = 'payment' AND o.payment_scenario = 'fatal')`,
   );
-  for (const { id } of letters) {
+  for (const { id } of deadLetters) {
     const response = await fetch(`${url}/dlq/letters/${id}/reprocess`, { method: 'POST' });
     const text = await response.text();
-    if (response.status !== 202) throw new Error(`the letter ${id} is not taken back: ${response.status} ${text}`);
+    if (response.status !== 202) throw new Error(`the dead letter ${id} is not taken back: ${response.status} ${text}`);
   }
-  return letters.length;
+  return deadLetters.length;
 }

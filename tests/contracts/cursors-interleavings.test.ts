@@ -52,17 +52,17 @@ async function begin(of: string) {
 
 // Statements of a reader that dies: the one that lights the fuse is the last, done or not.
 type Fuse = { left: number; isDone: boolean };
-// What happens beside a reader's round, before or after its look.
+// What happens beside a reader's round, before or after its read.
 type Beside = { before: (() => Promise<void>) | null; after: (() => Promise<void>) | null };
 class KilledError extends Error {}
 function dying(cursors: Cursors<Query>, fuse: Fuse, beside: Beside): Cursors<Query> {
   const besides =
-    (look: Cursors<Query>['look']): Cursors<Query>['look'] =>
+    (read: Cursors<Query>['read']): Cursors<Query>['read'] =>
     async (...asked) => {
       const { before, after: later } = beside;
       Object.assign(beside, { before: null, after: null });
       await before?.();
-      const seen = await look(...asked);
+      const seen = await read(...asked);
       await later?.();
       return seen;
     };
@@ -78,12 +78,12 @@ function dying(cursors: Cursors<Query>, fuse: Fuse, beside: Beside): Cursors<Que
   return {
     hold: burn(cursors.hold),
     release: cursors.release,
-    look: burn(besides(cursors.look)),
+    read: burn(besides(cursors.read)),
     store: burn(cursors.store),
     locked: burn((reader, work) =>
       cursors.locked(reader, (cursor) => {
-        const look = besides((_, limit) => cursor.look(limit));
-        return work({ ...cursor, look: burn((limit) => look(cursor.state, limit)), store: burn(cursor.store) });
+        const read = besides((_, limit) => cursor.read(limit));
+        return work({ ...cursor, read: burn((limit) => read(cursor.state, limit)), store: burn(cursor.store) });
       }),
     ),
   };

@@ -87,7 +87,7 @@ for (const [name, open] of Object.entries(ways)) {
       country,
       items: [{ sku: 'lamp', quantity: 2, unitPrice: 1_250 }],
     });
-    const letter = (orderId: OrderId) => ({
+    const mailTo = (orderId: OrderId) => ({
       key: `${orderId}:mail:processed`,
       orderId,
       kind: 'processed' as const,
@@ -382,8 +382,8 @@ for (const [name, open] of Object.entries(ways)) {
     describe('mail', () => {
       test('a mail repeated with its key is sent once, also when it is worded anew', async () => {
         const order = newOrder();
-        await opened.partners.mail.send(letter(order), patient());
-        await opened.partners.mail.send({ ...letter(order), text: 'It has left.' }, patient());
+        await opened.partners.mail.send(mailTo(order), patient());
+        await opened.partners.mail.send({ ...mailTo(order), text: 'It has left.' }, patient());
         assert.deepEqual(statesOf(order), ['sent']);
         assert.match(entriesOf(order)[0]?.terms ?? '', /on its way/);
       });
@@ -391,9 +391,9 @@ for (const [name, open] of Object.entries(ways)) {
       test('a mail whose answer is lost is not sent again when it is repeated', async () => {
         const order = newOrder();
         stage.direct({ call: 'send', act: 'hang-after', orderId: order });
-        const trouble = await abandon((signal) => opened.partners.mail.send(letter(order), signal));
+        const trouble = await abandon((signal) => opened.partners.mail.send(mailTo(order), signal));
         assert.deepEqual(trouble, timeout(true));
-        await opened.partners.mail.send(letter(order), patient());
+        await opened.partners.mail.send(mailTo(order), patient());
         assert.deepEqual(statesOf(order), ['sent']);
       });
 
@@ -401,7 +401,7 @@ for (const [name, open] of Object.entries(ways)) {
         const order = newOrder();
         stage.direct({ call: 'send', act: 'refuse', orderId: order });
         const refused = { class: 'non-retryable', code: 'mail-refused', dependencyDown: false };
-        assert.deepEqual(await troubleOf(opened.partners.mail.send(letter(order), patient())), refused);
+        assert.deepEqual(await troubleOf(opened.partners.mail.send(mailTo(order), patient())), refused);
         assert.deepEqual(statesOf(order), []);
       });
     });
@@ -415,7 +415,7 @@ for (const [name, open] of Object.entries(ways)) {
         assert.deepEqual(await troubleOf(opened.partners.payments.void(payment(order), patient())), down);
         assert.deepEqual(await troubleOf(opened.partners.carrier.book(shipment(order), patient())), down);
         assert.deepEqual(await troubleOf(opened.partners.carrier.lookup(shipment(order).key, patient())), down);
-        assert.deepEqual(await troubleOf(opened.partners.mail.send(letter(order), patient())), down);
+        assert.deepEqual(await troubleOf(opened.partners.mail.send(mailTo(order), patient())), down);
         assert.deepEqual(statesOf(order), []);
         stage.direct({ all: 'up' });
         assert.equal((await authorize(payment(order))).outcome, 'authorized');

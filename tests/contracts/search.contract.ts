@@ -35,10 +35,10 @@ export const everything: OrderQuery = {
 
 export function documentWith(given: Partial<Order> = {}, version = 1): OrderDocument {
   const order = orderWith({ id: newId() as OrderId, version, ...given });
-  const facts = types.slice(0, version).map((type, index) => ({
+  const events = types.slice(0, version).map((type, index) => ({
     ...{ id: newId(), type, version: index + 1, time: order.createdAt, correlationId: 'c-1', causationId: null },
   }));
-  return toDocument({ order, facts });
+  return toDocument({ order, events });
 }
 
 function matches(document: OrderDocument, query: OrderQuery): boolean {

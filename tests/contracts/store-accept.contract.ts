@@ -74,7 +74,7 @@ export function acceptContract(open: () => Store): void {
       const before = await Promise.all(requests.map(({ order }) => rowsOf(order.id)));
       assert.deepEqual(answersOf(await accept(requests)), first);
       assert.deepEqual(await Promise.all(requests.map(({ order }) => rowsOf(order.id))), before);
-      const none = { effects: 0, attempts: 0, letters: 0 };
+      const none = { effects: 0, attempts: 0, deadLetters: 0 };
       assert.deepEqual(before[0], { orders: 1, keys: 1, events: 1, jobs: 1, ...none });
       assert.deepEqual(before[1], { orders: 1, keys: 0, events: 1, jobs: 1, ...none });
       assert.deepEqual(before[2], { orders: 0, keys: 0, events: 0, jobs: 0, ...none });

@@ -1,10 +1,10 @@
-// What every database promises about the reader of analytics, shown by the books it keeps.
+// What every database promises about the reader of analytics, shown by the analytics it keeps.
 
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import type { CursorReader } from '../../src/engine/cursor.ts';
 import type { Log } from '../../src/engine/ports.ts';
-import { createBooks } from '../../src/io/postgres/books.ts';
+import { createAnalytics } from '../../src/io/postgres/analytics-reads.ts';
 import { createCursors } from '../../src/io/postgres/cursors.ts';
 import type { Database } from '../../src/io/postgres/database.ts';
 import { createAnalyticsReader } from '../../src/main/projections.ts';
@@ -13,7 +13,7 @@ import { authorized, booked, type Store } from '../support/store.ts';
 import { until } from '../support/until.ts';
 
 export function analyticsContract(open: () => Store): void {
-  // Each test keeps books of its own: orders of a day that no other one has.
+  // Each test keeps analytics of its own: orders of a day that no other one has.
   let days = 0;
   const nextDay = () => {
     days += 1;
@@ -22,7 +22,7 @@ export function analyticsContract(open: () => Store): void {
   const dayOf = (date: Date) => date.toISOString().slice(0, 10);
   const rangeOf = (date: Date) => ({ from: dayOf(date), to: dayOf(new Date(date.getTime() + 86_400_000)) });
   const statusesOf = async ({ database }: Store, date: Date) =>
-    (await createBooks(database).statuses(rangeOf(date))).map(
+    (await createAnalytics(database).statuses(rangeOf(date))).map(
       ({ status, currency, count, amount }) => `${status} ${currency} ${count} ${amount}`,
     );
   const readerOn = (store: Store, given: { log?: Log; database?: Database } = {}): CursorReader => {
@@ -41,7 +41,7 @@ export function analyticsContract(open: () => Store): void {
     );
     return row?.count ?? 0;
   };
-  const lettersOf = async ({ desk }: Store) =>
+  const deadLettersOf = async ({ desk }: Store) =>
     (await desk.deadLetters({ limit: 10, after: null, consumer: 'analytics', code: null })).items;
   // An order of a day that no line can have; `mend` gives it its own back.
   const poisoned = async (store: Store, createdAt: Date) => {
@@ -51,7 +51,7 @@ export function analyticsContract(open: () => Store): void {
     return { eventId, orderId: order.id, mend: () => day(createdAt.toISOString()) };
   };
 
-  describe('the books', () => {
+  describe('the analytics', () => {
     // What the other tests have written may be of no release.
     before(() =>
       open().sql(
@@ -96,7 +96,7 @@ export function analyticsContract(open: () => Store): void {
       await store.settleOnce(store.doneWith(await store.claimed('fulfillment', eventId), booked));
       await readAll(store);
       assert.deepEqual(await statusesOf(store, createdAt), ['PROCESSED EUR 1 2500']);
-      const { days: lines, all } = await createBooks(store.database).durations(rangeOf(createdAt));
+      const { days: lines, all } = await createAnalytics(store.database).durations(rangeOf(createdAt));
       assert.deepEqual([lines.map(({ day }) => day), all?.count], [[dayOf(createdAt)], 1]);
     });
 
@@ -149,18 +149,18 @@ export function analyticsContract(open: () => Store): void {
       await alter(`type = 'OrderCreatedV9', time = time - interval '2 hours'`);
       await readAll(store);
       assert.deepEqual(await statusesOf(store, createdAt), []);
-      const [letter] = await lettersOf(store);
+      const [deadLetter] = await deadLettersOf(store);
       assert.deepEqual(
-        [letter?.code, letter?.eventId, letter?.orderId, letter?.failureClass],
+        [deadLetter?.code, deadLetter?.eventId, deadLetter?.orderId, deadLetter?.failureClass],
         ['unknown-version', eventId, order.id, 'non-retryable'],
       );
       await alter(`type = 'OrderCreatedV1'`);
       await readAll(store);
       assert.deepEqual(await statusesOf(store, createdAt), [], 'it waits for a person');
-      await store.desk.reprocessLetter(letter?.id ?? '', 'c-3');
+      await store.desk.reprocessDeadLetter(deadLetter?.id ?? '', 'c-3');
       await readAll(store);
       assert.deepEqual(await statusesOf(store, createdAt), ['PENDING EUR 1 2500']);
-      assert.deepEqual(await lettersOf(store), []);
+      assert.deepEqual(await deadLettersOf(store), []);
     });
 
     it('park one event that cannot be counted, and count all around it', async () => {
@@ -172,7 +172,7 @@ export function analyticsContract(open: () => Store): void {
       for (let n = 0; n < 5; n += 1) await store.placed({ createdAt });
       await readAll(store);
       assert.deepEqual(
-        (await lettersOf(store)).map((letter) => [letter.eventId, letter.code]),
+        (await deadLettersOf(store)).map((deadLetter) => [deadLetter.eventId, deadLetter.code]),
         [[eventId, 'defect']],
       );
       assert.deepEqual(await statusesOf(store, createdAt), ['PENDING EUR 10 25000']);
@@ -183,7 +183,7 @@ export function analyticsContract(open: () => Store): void {
       await store.desk.reprocess(orderId, 'c-4');
       await readAll(store, idle);
       assert.deepEqual(await statusesOf(store, createdAt), ['PENDING EUR 11 27500']);
-      assert.deepEqual(await lettersOf(store), []);
+      assert.deepEqual(await deadLettersOf(store), []);
     });
 
     it('stop before a third event in a row that cannot be counted, for that is no fault of the events', async () => {
@@ -198,7 +198,7 @@ export function analyticsContract(open: () => Store): void {
       await reader.run(new AbortController().signal);
       assert.match(said.at(-1) ?? '', /a defect of this release; the reader stops before them/);
       assert.deepEqual(
-        (await lettersOf(store)).map(({ eventId }) => eventId).toSorted(),
+        (await deadLettersOf(store)).map(({ eventId }) => eventId).toSorted(),
         bad.slice(0, 2).map(({ eventId }) => eventId),
       );
       assert.equal(await unread(store), 3);
@@ -221,7 +221,7 @@ export function analyticsContract(open: () => Store): void {
       } finally {
         await store.sql('ALTER TABLE analytics_away RENAME TO analytics');
       }
-      assert.deepEqual(await lettersOf(store), []);
+      assert.deepEqual(await deadLettersOf(store), []);
       await readAll(store);
       assert.deepEqual(await statusesOf(store, createdAt), ['PENDING EUR 1 2500']);
     });
@@ -233,13 +233,13 @@ export function analyticsContract(open: () => Store): void {
       await store.placed({ createdAt: nextDay(), country: 'DE' });
       await store.desk.cancel(order.id, 'a "reason" of {theirs}', 'c-2');
       await readAll(store);
-      const books = createBooks(store.database);
+      const analytics = createAnalytics(store.database);
       const line = { day: dayOf(createdAt), currency: 'EUR', count: 1, amount: 2_500n };
-      assert.deepEqual(await books.countries(rangeOf(createdAt)), [{ ...line, status: 'CANCELED', country: 'DE' }]);
-      assert.deepEqual(await books.reasons(rangeOf(createdAt)), [
+      assert.deepEqual(await analytics.countries(rangeOf(createdAt)), [{ ...line, status: 'CANCELED', country: 'DE' }]);
+      assert.deepEqual(await analytics.reasons(rangeOf(createdAt)), [
         { ...line, kind: 'canceled', code: 'canceled-by-request' },
       ]);
-      const everything = await books.statuses({ from: null, to: null });
+      const everything = await analytics.statuses({ from: null, to: null });
       assert.ok(everything.length >= 2, 'a range without ends has all days');
     });
   });

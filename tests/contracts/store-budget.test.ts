@@ -7,7 +7,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { isRefusal } from '../../src/domain/refusals.ts';
-import { silentObserver } from '../../src/engine/observer.ts';
 import { openLedger } from '../../src/io/partners/ledger.ts';
 import { createLocalPartners } from '../../src/io/partners/local.ts';
 import { createStage } from '../../src/io/partners/stage.ts';
@@ -62,10 +61,11 @@ describe('the budget of written rows', () => {
     return new Map(rows.map(({ name, writes }) => [name, writes]));
   };
 
-  it('is kept from a request with a key to PROCESSED, mail, search and books included', async () => {
+  it('is kept from a request with a key to PROCESSED, mail, search and analytics included', async () => {
     const system = createSystem();
     const ledger = openLedger({ directory });
     const database = connect(url);
+    const nothing = () => {};
     const engine = createEngine({
       database,
       bus: createTestBus(),
@@ -86,7 +86,14 @@ describe('the budget of written rows', () => {
       },
       roles: allRoles,
       retention: { keysHours: 168, rowsDays: 30 },
-      observer: silentObserver,
+      metrics: {
+        published: nothing,
+        jobEnded: nothing,
+        hintDropped: nothing,
+        unreadable: nothing,
+        breakerChanged: nothing,
+        scrape: async () => ({ contentType: '', body: '' }),
+      },
       system,
       log: silentLog,
     });

@@ -1,9 +1,9 @@
-// What every database promises about the event log and its cursors: positions, looks, guarded stores, dead letters.
+// What every database promises about the event log and its cursors: positions, reads, guarded stores, dead letters.
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { isRefusal } from '../../src/domain/refusals.ts';
-import type { CursorLetter, LoggedEvent } from '../../src/engine/event-log.ts';
+import type { CursorDeadLetter, LoggedEvent } from '../../src/engine/event-log.ts';
 import { pass } from '../../src/engine/gaps.ts';
 import { carryAlong, toSpans, toText } from '../../src/io/postgres/cursors.ts';
 import { authorized, declined, type Store, troubleOf } from '../support/store.ts';
@@ -26,11 +26,11 @@ export function cursorContract(open: () => Store): void {
       `UPDATE cursors SET read_to = $2, gaps = $3::int8multirange, token = NULL, lease_until = '-infinity' WHERE reader = $1`,
       [reader, readTo, gaps],
     );
-  const letterOf = ({ event }: LoggedEvent, consumer: string): CursorLetter => ({
+  const deadLetterOf = ({ event }: LoggedEvent, consumer: string): CursorDeadLetter => ({
     ...{ consumer, event },
     trouble: troubleOf({ class: 'non-retryable', code: 'refused' }),
   });
-  const openLetters = (orderId: string) =>
+  const openDeadLetters = (orderId: string) =>
     open().sql<{ id: string; consumer: string; code: string }>(
       'SELECT id, consumer, code FROM dead_letters WHERE order_id = $1 AND closed_at IS NULL',
       [orderId],
@@ -58,7 +58,7 @@ export function cursorContract(open: () => Store): void {
       const first = await placed();
       await placed();
       await settleOnce(doneWith(await claimed('payment', first.eventId), authorized));
-      const all = (await cursors.look({ readTo: from, gaps: [] }, 100)).events;
+      const all = (await cursors.read({ readTo: from, gaps: [] }, 100)).events;
       assert.deepEqual(
         all.map(({ event }) => event.type),
         ['OrderCreatedV1', 'OrderCreatedV1', 'PaymentAuthorizedV1'],
@@ -66,7 +66,7 @@ export function cursorContract(open: () => Store): void {
       const [one, two, three] = all.map(({ position }) => position) as [number, number, number];
       const positions = async (readTo: number, gaps: readonly (readonly [number, number])[], limit: number) => {
         const at = { readTo, gaps: gaps.map(([low, high]) => ({ from: low, to: high })) };
-        return (await cursors.look(at, limit)).events.map(({ position }) => position);
+        return (await cursors.read(at, limit)).events.map(({ position }) => position);
       };
       assert.deepEqual(await positions(two, [[one, one]], 100), [one, three]);
       assert.deepEqual(await positions(three, [[one, two]], 1), [one]);
@@ -104,7 +104,7 @@ export function cursorContract(open: () => Store): void {
       const from = await cursors.hold('relay', token, 60_000);
       assert.ok(from);
       const to = pass(from, [from.readTo + 3]);
-      const move = { reader: 'relay', from, to, letters: [] };
+      const move = { reader: 'relay', from, to, deadLetters: [] };
       assert.equal(await cursors.store({ ...move, token: stranger }), null);
       assert.equal(await cursors.store({ ...move, token, from: to }), null, 'from another place');
       const other = { ...from, gaps: [{ from: 1, to: 1 }] };
@@ -114,24 +114,24 @@ export function cursorContract(open: () => Store): void {
       assert.equal(await cursors.store({ ...move, token }), null, 'a second time');
       const { read_to: readTo, gaps } = await rowOf('relay');
       assert.deepEqual({ readTo, gaps: toSpans(gaps) }, to);
-      assert.ok((await cursors.look(to, 1)).xmin > xact, 'the id is older than what looks later');
+      assert.ok((await cursors.read(to, 1)).xmin > xact, 'the id is older than what looks later');
     });
 
-    it('is stored with the dead letters or not at all; an event has one open letter', async () => {
+    it('is stored with the dead letters or not at all; an event has one open dead letter', async () => {
       const { cursors, system, placed } = open();
       const token = system.newToken();
       const from = await cursors.hold('search.postgres', token, 60_000);
       assert.ok(from);
       const { order } = await placed();
-      const { events } = await cursors.look(from, 10);
+      const { events } = await cursors.read(from, 10);
       const to = pass(from, [events[0]?.position ?? 0]);
-      const letters = [letterOf(events[0] as LoggedEvent, 'search')];
-      assert.equal(await cursors.store({ reader: 'search.postgres', token, from: to, to, letters }), null);
-      assert.deepEqual(await openLetters(order.id), []);
+      const deadLetters = [deadLetterOf(events[0] as LoggedEvent, 'search')];
+      assert.equal(await cursors.store({ reader: 'search.postgres', token, from: to, to, deadLetters }), null);
+      assert.deepEqual(await openDeadLetters(order.id), []);
       for (const [at, next] of [[from, to] as const, [to, to] as const]) {
-        assert.ok(await cursors.store({ reader: 'search.postgres', token, from: at, to: next, letters }));
+        assert.ok(await cursors.store({ reader: 'search.postgres', token, from: at, to: next, deadLetters }));
       }
-      const words = (await openLetters(order.id)).map(({ consumer, code }) => `${consumer} ${code}`);
+      const words = (await openDeadLetters(order.id)).map(({ consumer, code }) => `${consumer} ${code}`);
       assert.deepEqual(words, ['search refused']);
     });
 
@@ -140,8 +140,8 @@ export function cursorContract(open: () => Store): void {
       const { order } = await placed();
       const touch = `UPDATE orders SET traceparent = $2 WHERE id = $1`;
       const round = (fails: boolean) =>
-        cursors.locked('analytics', async ({ transaction, state, look, store }) => {
-          const { events } = await look(10);
+        cursors.locked('analytics', async ({ transaction, state, read, store }) => {
+          const { events } = await read(10);
           await transaction(touch, [order.id, `seen ${events.length}`]);
           await store(pass(state, [events.at(-1)?.position ?? 0]), []);
           if (fails) throw new Error('the reader dies');
@@ -159,19 +159,19 @@ export function cursorContract(open: () => Store): void {
       const { cursors, desk, placed } = open();
       const { order } = await placed();
       const position = await lastPosition();
-      await cursors.locked('analytics', async ({ state, look, store }) => {
-        const { events } = await look(10);
-        await store(pass(state, [position]), [letterOf(events[0] as LoggedEvent, 'analytics')]);
+      await cursors.locked('analytics', async ({ state, read, store }) => {
+        const { events } = await read(10);
+        await store(pass(state, [position]), [deadLetterOf(events[0] as LoggedEvent, 'analytics')]);
       });
-      const [letter] = await openLetters(order.id);
-      assert.ok(letter && !isRefusal(await desk.reprocessLetter(letter.id, 'c-1')));
+      const [deadLetter] = await openDeadLetters(order.id);
+      assert.ok(deadLetter && !isRefusal(await desk.reprocessDeadLetter(deadLetter.id, 'c-1')));
       assert.deepEqual((await rowOf('analytics')).gaps, toText([{ from: position, to: position }]));
       assert.deepEqual(
         await open().sql(`SELECT FROM jobs WHERE consumer = 'analytics'`),
         [],
         'nobody would do its job',
       );
-      const again = await cursors.locked('analytics', async ({ look }) => (await look(10)).events.length);
+      const again = await cursors.locked('analytics', async ({ read }) => (await read(10)).events.length);
       assert.equal(again, 1);
     });
 
@@ -190,12 +190,12 @@ export function cursorContract(open: () => Store): void {
     it('that has not come to an event yet needs no gap for it', async () => {
       const { cursors, desk, placed } = open();
       const { order } = await placed();
-      const [event] = (await cursors.look({ readTo: (await lastPosition()) - 1, gaps: [] }, 1)).events;
+      const [event] = (await cursors.read({ readTo: (await lastPosition()) - 1, gaps: [] }, 1)).events;
       await cursors.locked('analytics', async ({ state, store }) =>
-        store(state, [letterOf(event as LoggedEvent, 'analytics')]),
+        store(state, [deadLetterOf(event as LoggedEvent, 'analytics')]),
       );
-      const [letter] = await openLetters(order.id);
-      assert.ok(letter && !isRefusal(await desk.reprocessLetter(letter.id, 'c-1')));
+      const [deadLetter] = await openDeadLetters(order.id);
+      assert.ok(deadLetter && !isRefusal(await desk.reprocessDeadLetter(deadLetter.id, 'c-1')));
       assert.equal((await rowOf('analytics')).gaps, '{}');
     });
   });

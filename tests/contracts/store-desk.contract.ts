@@ -15,7 +15,7 @@ export function deskContract(open: () => Store): void {
     );
     return rows.map(({ action, correlation_id }) => `${action} by ${correlation_id}`);
   };
-  const lettersOf = async (orderId: string) => {
+  const deadLettersOf = async (orderId: string) => {
     const rows = await open().sql<{ consumer: string; closed_how: string | null }>(
       'SELECT consumer, closed_how FROM dead_letters WHERE order_id = $1 ORDER BY failed_at, id',
       [orderId],
@@ -24,10 +24,10 @@ export function deskContract(open: () => Store): void {
   };
   // An order that payment gave up, and of whose failure the customer could not be told.
   const failedTwice = async () => {
-    const { placed, claimed, deadBy, settleOnce, factOf } = open();
+    const { placed, claimed, deadBy, settleOnce, eventOf } = open();
     const { order, eventId } = await placed();
     await settleOnce(deadBy(await claimed('payment', eventId), troubleOf()));
-    const failure = await factOf(order.id, 'OrderFailedV1');
+    const failure = await eventOf(order.id, 'OrderFailedV1');
     await settleOnce(deadBy(await claimed('notification', failure), troubleOf()));
     return { order, eventId, failure };
   };
@@ -37,14 +37,14 @@ export function deskContract(open: () => Store): void {
   };
 
   describe('a cancel', () => {
-    it('writes order, fact, letters and audit; letters of steps that are no part of the order stay open', async () => {
-      const { desk, order, factsOf } = open();
+    it('writes order, event, dead letters and audit; dead letters of steps that are no part of the order stay open', async () => {
+      const { desk, order, eventsOf } = open();
       const { order: asked } = await failedTwice();
       const canceled = accepted(await desk.cancel(asked.id, 'changed my mind', 'c-5'));
       assert.deepEqual(await order(asked.id), canceled);
       assert.deepEqual([canceled.status, canceled.reason?.message], ['CANCELED', 'changed my mind']);
-      assert.deepEqual(await factsOf(asked.id), ['OrderCreatedV1', 'OrderFailedV1', 'OrderCanceledV1']);
-      assert.deepEqual(await lettersOf(asked.id), ['payment canceled', 'notification open']);
+      assert.deepEqual(await eventsOf(asked.id), ['OrderCreatedV1', 'OrderFailedV1', 'OrderCanceledV1']);
+      assert.deepEqual(await deadLettersOf(asked.id), ['payment canceled', 'notification open']);
       assert.deepEqual(await auditOf(asked.id), ['canceled by c-5']);
     });
 
@@ -74,13 +74,13 @@ export function deskContract(open: () => Store): void {
   });
 
   describe('a reprocess', () => {
-    it('closes all open letters and creates their jobs again, with all attempts, in a new epoch', async () => {
-      const { desk, job, factsOf, claimed, sql } = open();
+    it('closes all open dead letters and creates their jobs again, with all attempts, in a new epoch', async () => {
+      const { desk, job, eventsOf, claimed, sql } = open();
       const { order, eventId, failure } = await failedTwice();
       const again = accepted(await desk.reprocess(order.id, 'c-6'));
       assert.deepEqual([again.status, again.reason, again.retryCount], ['PENDING', null, 0]);
-      assert.deepEqual(await lettersOf(order.id), ['payment reprocessed', 'notification reprocessed']);
-      assert.deepEqual(await factsOf(order.id), ['OrderCreatedV1', 'OrderFailedV1', 'OrderReprocessedV1']);
+      assert.deepEqual(await deadLettersOf(order.id), ['payment reprocessed', 'notification reprocessed']);
+      assert.deepEqual(await eventsOf(order.id), ['OrderCreatedV1', 'OrderFailedV1', 'OrderReprocessedV1']);
       for (const [consumer, event] of [
         ['payment', eventId],
         ['notification', failure],
@@ -93,28 +93,28 @@ export function deskContract(open: () => Store): void {
       // The first outcome was certainly without effect, so the next call goes out under a new key.
       assert.equal(work.subject.effects.authorization?.generation, 1);
       assert.deepEqual(await auditOf(order.id), ['reprocessed by c-6']);
-      const [fact] = await sql(`SELECT causation_id FROM events WHERE order_id = $1 AND type = 'OrderReprocessedV1'`, [
+      const [event] = await sql(`SELECT causation_id FROM events WHERE order_id = $1 AND type = 'OrderReprocessedV1'`, [
         order.id,
       ]);
-      assert.deepEqual(fact, { causation_id: eventId });
+      assert.deepEqual(event, { causation_id: eventId });
     });
 
-    it('of one letter leaves the others, and the order where the letter is no core step’s', async () => {
+    it('of one dead letter leaves the others, and the order where the dead letter is no core step’s', async () => {
       const { desk, order, sql } = open();
       const { order: asked } = await failedTwice();
-      const [letter] = await sql<{ id: string }>(
+      const [deadLetter] = await sql<{ id: string }>(
         `SELECT id FROM dead_letters WHERE order_id = $1 AND consumer = 'notification'`,
         [asked.id],
       );
-      const unchanged = accepted(await desk.reprocessLetter(letter?.id ?? '', 'c-7'));
+      const unchanged = accepted(await desk.reprocessDeadLetter(deadLetter?.id ?? '', 'c-7'));
       assert.deepEqual(await order(asked.id), unchanged);
       assert.equal(unchanged.status, 'FAILED');
-      assert.deepEqual(await lettersOf(asked.id), ['payment open', 'notification reprocessed']);
-      const second = await desk.reprocessLetter(letter?.id ?? '', 'c-8');
+      assert.deepEqual(await deadLettersOf(asked.id), ['payment open', 'notification reprocessed']);
+      const second = await desk.reprocessDeadLetter(deadLetter?.id ?? '', 'c-8');
       assert.ok(isRefusal(second) && second.refused === 'no-dead-letter');
     });
 
-    it('of what has no open letter is refused', async () => {
+    it('of what has no open dead letter is refused', async () => {
       const { desk, placed, system } = open();
       const { order } = await placed();
       const { order: failed } = await failedTwice();
@@ -127,36 +127,36 @@ export function deskContract(open: () => Store): void {
   });
 
   describe('discarding', () => {
-    const letterOf = async (id: string, consumer: string) => {
-      const [letter] = await open().sql<{ id: string }>(
+    const deadLetterOf = async (id: string, consumer: string) => {
+      const [deadLetter] = await open().sql<{ id: string }>(
         'SELECT id FROM dead_letters WHERE order_id = $1 AND consumer = $2',
         [id, consumer],
       );
-      return letter?.id ?? '';
+      return deadLetter?.id ?? '';
     };
 
-    it('closes the letter alone, with its reason in the audit log and in the timeline', async () => {
+    it('closes the dead letter alone, with its reason in the audit log and in the timeline', async () => {
       const { desk, order, rowsOf, sql } = open();
       const { order: asked } = await failedTwice();
       const before = await order(asked.id);
       const { jobs } = await rowsOf(asked.id);
-      const letter = await letterOf(asked.id, 'notification');
-      assert.deepEqual(accepted(await desk.discardLetter(letter, 'was called by phone', 'd-1')), before);
-      assert.deepEqual(await lettersOf(asked.id), ['payment open', 'notification discarded']);
+      const deadLetter = await deadLetterOf(asked.id, 'notification');
+      assert.deepEqual(accepted(await desk.discardDeadLetter(deadLetter, 'was called by phone', 'd-1')), before);
+      assert.deepEqual(await deadLettersOf(asked.id), ['payment open', 'notification discarded']);
       assert.deepEqual((await rowsOf(asked.id)).jobs, jobs);
       assert.deepEqual(await auditOf(asked.id), ['letter-discarded by d-1']);
       const audits = await sql('SELECT detail FROM audit_log WHERE order_id = $1', [asked.id]);
       assert.deepEqual(audits, [
-        { detail: { letters: [{ id: letter, consumer: 'notification' }], reason: 'was called by phone' } },
+        { detail: { letters: [{ id: deadLetter, consumer: 'notification' }], reason: 'was called by phone' } },
       ]);
       const timeline = await desk.timeline(asked.id);
       assert.ok(!isRefusal(timeline));
       const texts = timeline.map(({ text }) => text);
       assert.ok(texts.includes('A dead letter was discarded: was called by phone.'), texts.join('\n'));
       assert.ok(texts.includes('The dead letter of notification was closed: discarded.'), texts.join('\n'));
-      const again = await desk.discardLetter(letter, 'again', 'd-2');
+      const again = await desk.discardDeadLetter(deadLetter, 'again', 'd-2');
       assert.ok(isRefusal(again) && again.refused === 'no-dead-letter');
-      const sentBack = await desk.reprocessLetter(letter, 'd-3');
+      const sentBack = await desk.reprocessDeadLetter(deadLetter, 'd-3');
       assert.ok(isRefusal(sentBack) && sentBack.refused === 'no-dead-letter');
     });
 
@@ -164,21 +164,21 @@ export function deskContract(open: () => Store): void {
       const { desk, rowsOf } = open();
       const { order: asked } = await failedTwice();
       const before = await rowsOf(asked.id);
-      const refused = await desk.discardLetter(await letterOf(asked.id, 'payment'), 'no need', 'd-1');
+      const refused = await desk.discardDeadLetter(await deadLetterOf(asked.id, 'payment'), 'no need', 'd-1');
       assert.ok(isRefusal(refused) && refused.refused === 'order-needs-cancel', JSON.stringify(refused));
       assert.match(refused.detail, /cannot go on without payment: cancel the order/);
       assert.deepEqual(await rowsOf(asked.id), before);
       assert.deepEqual(
-        [await lettersOf(asked.id), await auditOf(asked.id)],
+        [await deadLettersOf(asked.id), await auditOf(asked.id)],
         [['payment open', 'notification open'], []],
       );
       accepted(await desk.cancel(asked.id, 'no need', 'd-2'));
-      assert.deepEqual(await lettersOf(asked.id), ['payment canceled', 'notification open']);
+      assert.deepEqual(await deadLettersOf(asked.id), ['payment canceled', 'notification open']);
     });
   });
 
   describe('the list of dead letters', () => {
-    it('is paged, newest first, each letter once, and can be narrowed', async () => {
+    it('is paged, newest first, each dead letter once, and can be narrowed', async () => {
       const { desk, placed, claimed, deadBy, settleOnce } = open();
       const code = 'a code of this test';
       const ids: string[] = [];
@@ -198,8 +198,8 @@ export function deskContract(open: () => Store): void {
       assert.equal(after, null);
       const others = await desk.deadLetters({ limit: 100, after: null, consumer: 'fulfillment', code });
       assert.deepEqual(others.items, []);
-      const [letter] = (await desk.deadLetters({ limit: 1, after: null, consumer: 'payment', code })).items;
-      assert.deepEqual(letter?.order, { status: 'FAILED', amount: 2_500, currency: 'EUR' });
+      const [deadLetter] = (await desk.deadLetters({ limit: 1, after: null, consumer: 'payment', code })).items;
+      assert.deepEqual(deadLetter?.order, { status: 'FAILED', amount: 2_500, currency: 'EUR' });
     });
   });
 }

@@ -1,4 +1,4 @@
-// What every database promises about jobs that are looked for: due work, oldest first, claimed by the look.
+// What every database promises about jobs that are polled for: due work, oldest first, claimed by the poll.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -10,11 +10,11 @@ import { authorized, type Store, troubleOf } from '../support/store.ts';
 const dayMs = 86_400_000;
 
 export function jobsContract(open: () => Store): void {
-  const look = async (limit = 100, sought: Sought = 'due') => {
+  const poll = async (limit = 100, sought: Sought = 'due') => {
     const { jobs, stepOf } = open();
     const { answers, nextDueInMs } = await jobs.claimDue(stepOf('payment'), limit, sought);
     const works = answers.flatMap((answer) => (answer.answer === 'run' ? [answer.work] : []));
-    return { answers, works, subjects: works.map(({ fact }) => fact.subject), nextDueInMs };
+    return { answers, works, subjects: works.map(({ event }) => event.subject), nextDueInMs };
   };
   // Nothing that other tests left is due.
   const clear = async () => {
@@ -36,7 +36,7 @@ export function jobsContract(open: () => Store): void {
     );
   };
 
-  describe('a look for due jobs', () => {
+  describe('a poll for due jobs', () => {
     it('claims new jobs, retries and ended leases, the longest due first, and nothing else', async () => {
       const { placed, claimed, waitingFor, settleOnce, makeDue, jobInWords } = open();
       await clear();
@@ -52,7 +52,7 @@ export function jobsContract(open: () => Store): void {
       await dueAgo(orders.over.eventId, 3_000);
       await dueAgo(orders.retry.eventId, 2_000);
       await dueAgo(orders.new.eventId, 1_000);
-      const { subjects } = await look();
+      const { subjects } = await poll();
       assert.deepEqual(
         subjects,
         [orders.over, orders.retry, orders.new].map(({ order }) => order.id),
@@ -67,13 +67,13 @@ export function jobsContract(open: () => Store): void {
       const later = await placed();
       await settleOnce(waitingFor(await claimed('payment', later.eventId), 60_000, true));
       for (let nth = 0; nth < 3; nth += 1) await placed();
-      const first = await look(2);
+      const first = await poll(2);
       assert.deepEqual([first.works.length, first.nextDueInMs], [2, undefined]);
-      const rest = await look(2);
+      const rest = await poll(2);
       assert.equal(rest.works.length, 1);
       assert.ok(rest.nextDueInMs && rest.nextDueInMs > 50_000 && rest.nextDueInMs <= 60_000, `${rest.nextDueInMs}`);
       await clear();
-      assert.equal((await look()).nextDueInMs, null);
+      assert.equal((await poll()).nextDueInMs, null);
     });
 
     it('leaves a version of an event that its consumer does not read, and takes it after an hour to end it', async () => {
@@ -84,11 +84,11 @@ export function jobsContract(open: () => Store): void {
       await sql(`UPDATE events SET type = 'OrderCreatedV9' WHERE order_id = $1`, [order.id]);
       await agedBy(eventId, unknownVersionPatienceMs - 60_000);
       // Not even picked: it would be in the way of what its consumer reads.
-      assert.deepEqual((await look()).answers, []);
-      assert.deepEqual((await look(10, 'unknown-version')).answers, []);
+      assert.deepEqual((await poll()).answers, []);
+      assert.deepEqual((await poll(10, 'unknown-version')).answers, []);
       await agedBy(eventId, unknownVersionPatienceMs + 1_000);
-      assert.deepEqual((await look()).answers, []);
-      const { works } = await look(10, 'unknown-version');
+      assert.deepEqual((await poll()).answers, []);
+      const { works } = await poll(10, 'unknown-version');
       assert.deepEqual(
         works.map(({ exhausted }) => exhausted?.code),
         ['unknown-version'],
@@ -101,7 +101,7 @@ export function jobsContract(open: () => Store): void {
       const [old, young] = [await placed(), await placed()];
       await agedBy(old.eventId, 3 * dayMs);
       await agedBy(young.eventId, 60_000);
-      const tooLong = async () => (await look(10, 'waited-too-long')).works.map(({ exhausted }) => exhausted?.code);
+      const tooLong = async () => (await poll(10, 'waited-too-long')).works.map(({ exhausted }) => exhausted?.code);
       assert.deepEqual(await tooLong(), [], 'no dependency is down');
       const dependencies = createDependencies(database);
       await dependencies.down('carrier');
@@ -122,13 +122,13 @@ export function jobsContract(open: () => Store): void {
       const { placed } = open();
       await clear();
       await placed();
-      assert.equal((await look()).works.length, 1);
+      assert.equal((await poll()).works.length, 1);
       const slow = await placed();
       await dueAgo(slow.eventId, 30_000);
-      assert.deepEqual((await look()).subjects, [slow.order.id]);
+      assert.deepEqual((await poll()).subjects, [slow.order.id]);
     });
 
-    it('ends what nobody needs any more, and what has two jobs gets the second by the next look', async () => {
+    it('ends what nobody needs any more, and what has two jobs gets the second by the next poll', async () => {
       const { placed, desk, jobInWords, sql } = open();
       await clear();
       const [canceled, twice] = [await placed(), await placed()];
@@ -143,13 +143,13 @@ export function jobsContract(open: () => Store): void {
          WHERE order_id = $1`,
         [twice.order.id],
       );
-      const first = await look();
+      const first = await poll();
       assert.deepEqual(
         first.answers.map(({ answer }) => answer),
         ['obsolete', 'run'],
       );
       assert.equal(first.nextDueInMs, undefined);
-      assert.equal((await look()).works.length, 1);
+      assert.equal((await poll()).works.length, 1);
       assert.equal(await jobInWords('payment', canceled.eventId), 'no job');
     });
   });

@@ -102,13 +102,13 @@ for (const cut of ['the answer', 'the statement'] as const) {
       }
     });
 
-    it('what a look has picked is claimed once, and known to who looked', async () => {
+    it('what a poll has picked is claimed once, and known to who polled', async () => {
       await look.sql('DELETE FROM jobs');
       // The first look of a process asks where the jobs begin, in a transaction of its own.
       await store.jobs.claimDue(store.stepOf('payment'), 10, 'due');
       const placed = await Promise.all([look.placed(), look.placed()]);
       const { answers } = await withCut(commit, cut, () => store.jobs.claimDue(store.stepOf('payment'), 10, 'due'));
-      const found = answers.flatMap((answer) => (answer.answer === 'run' ? [answer.work.fact.subject] : []));
+      const found = answers.flatMap((answer) => (answer.answer === 'run' ? [answer.work.event.subject] : []));
       assert.deepEqual(found.sort(), placed.map(({ order }) => order.id as string).sort());
       for (const { eventId } of placed) assert.equal(await look.jobInWords('payment', eventId), 'claimed 1/0');
     });
@@ -124,7 +124,7 @@ for (const cut of ['the answer', 'the statement'] as const) {
       assert.equal((await look.rowsOf(order.id)).attempts, 1);
     });
 
-    it('results are settled once, with their facts', async () => {
+    it('results are settled once, with their events', async () => {
       const placed = await Promise.all([look.placed(), look.placed()]);
       const works = await Promise.all(placed.map(({ eventId }) => look.claimed('payment', eventId)));
       const group = grouped<OrderSettle, SettleAnswer>(store.settle);
@@ -135,7 +135,7 @@ for (const cut of ['the answer', 'the statement'] as const) {
       assert.deepEqual(answers, [answer, answer]);
       assert.ok(group.flushes() >= 2);
       for (const { order } of placed) {
-        assert.deepEqual(await look.factsOf(order.id), ['OrderCreatedV1', 'PaymentAuthorizedV1']);
+        assert.deepEqual(await look.eventsOf(order.id), ['OrderCreatedV1', 'PaymentAuthorizedV1']);
         assert.equal((await look.order(order.id)).version, 2);
       }
     });
@@ -154,7 +154,7 @@ for (const cut of ['the answer', 'the statement'] as const) {
       const canceled = await withCut(commit, cut, () => store.desk.cancel(order.id, 'no need', `c ${cut}`));
       assert.ok(!isRefusal(canceled));
       assert.deepEqual([canceled.status, canceled.version], ['CANCELED', 2]);
-      assert.deepEqual(await look.factsOf(order.id), ['OrderCreatedV1', 'OrderCanceledV1']);
+      assert.deepEqual(await look.eventsOf(order.id), ['OrderCreatedV1', 'OrderCanceledV1']);
       const audit = await direct.query('SELECT action FROM audit_log WHERE order_id = $1', [order.id]);
       assert.deepEqual(audit, [{ action: 'canceled' }]);
     });
@@ -232,7 +232,7 @@ describe('when the server ends a connection in the middle of a flush', { timeout
     assert.equal(await look.jobInWords('payment', eventId), 'claimed 2/0');
   });
 
-  it('settling runs again and writes its facts once', async () => {
+  it('settling runs again and writes its events once', async () => {
     const { order, eventId } = await look.placed();
     const work = await look.claimed('payment', eventId);
     const group = grouped<OrderSettle, SettleAnswer>(store.settle);
@@ -242,7 +242,7 @@ describe('when the server ends a connection in the middle of a flush', { timeout
     );
     assert.equal(answer, 'settled');
     assert.ok(group.flushes() >= 2);
-    assert.deepEqual(await look.factsOf(order.id), ['OrderCreatedV1', 'PaymentAuthorizedV1']);
+    assert.deepEqual(await look.eventsOf(order.id), ['OrderCreatedV1', 'PaymentAuthorizedV1']);
   });
 });
 

@@ -295,7 +295,7 @@ describe('migrating to a release with a new subscription', () => {
   });
 });
 
-// Orders of release 0.1, each with the facts of its types; the ids are its number and the version.
+// Orders of release 0.1, each with the events of its types; the ids are its number and the version.
 const firstRelease = '006';
 describe('migrating a database of release 0.1', () => {
   const orderId = (order: number) => `00000000-0000-7000-8000-00000000000${order}`;
@@ -347,15 +347,15 @@ describe('migrating a database of release 0.1', () => {
          VALUES (gen_random_uuid(), $1, $2, $3, $3, 'OrderCreatedV1', 'non-retryable', 'x', 'y', 1, now())`,
         [order === null ? null : orderId(order), consumer, eventId(order ?? 9, version)],
       );
-    // The facts that a reader has not handled, by order and version.
+    // The events that a reader has not handled, by order and version.
     const unhandled = async (reader: string) =>
       (
-        await query<{ fact: string }>(
-          `SELECT right(e.order_id::text, 1) || '.' || e.version AS fact FROM cursors c
+        await query<{ event: string }>(
+          `SELECT right(e.order_id::text, 1) || '.' || e.version AS event FROM cursors c
            JOIN events e ON e.position > c.read_to OR e.position <@ c.gaps WHERE c.reader = $1 ORDER BY 1`,
           [reader],
         )
-      ).map(({ fact }) => fact);
+      ).map(({ event }) => event);
     return { database, query, place, deliver, owe, park, unhandled };
   }
 
@@ -392,11 +392,11 @@ describe('migrating a database of release 0.1', () => {
     assert.deepEqual(await unhandled('analytics'), ['2.3', '3.1']);
     assert.deepEqual(await unhandled('search.postgres'), ['2.3', '3.1']);
     assert.equal((await unhandled('search.elasticsearch')).length, 7, 'an engine that was not used finds the past');
-    const letters = await query<{ consumer: string }>(
+    const deadLetters = await query<{ consumer: string }>(
       'SELECT consumer FROM dead_letters WHERE closed_at IS NULL ORDER BY 1',
     );
     assert.deepEqual(
-      letters.map(({ consumer }) => consumer),
+      deadLetters.map(({ consumer }) => consumer),
       ['analytics', 'search'],
     );
     const rows = await query(
@@ -476,8 +476,8 @@ describe('migrating a database of release 0.1', () => {
       { ...none, job: '3.1 payment', attempt: 1, takeovers: 4, is_held: true, is_due: true },
       { ...none, job: '5.1 payment', attempt: 0, is_due: true },
     ]);
-    const letters = await query('SELECT order_id, version, consumer, epoch FROM dead_letters');
-    assert.deepEqual(letters, [{ order_id: orderId(4), version: 1, consumer: 'payment', epoch: 2 }]);
+    const deadLetters = await query('SELECT order_id, version, consumer, epoch FROM dead_letters');
+    assert.deepEqual(deadLetters, [{ order_id: orderId(4), version: 1, consumer: 'payment', epoch: 2 }]);
     const mails = await query('SELECT consumer, event_id, outcome FROM attempts');
     assert.deepEqual(mails, [{ consumer: 'notification', event_id: eventId(1, 3), outcome: 'done' }]);
     await assert.rejects(

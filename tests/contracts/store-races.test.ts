@@ -102,8 +102,8 @@ describe('two processes', { timeout: 90_000 }, () => {
     ...one.stepOf('payment'),
     consumer,
     admits: () => true,
-    claimed: ({ order }) => ({ order: { ...order, retryCount: order.retryCount + 1 }, facts: [], effects: [] }),
-    decide: ({ order }) => ({ order: { ...order, retryCount: order.retryCount + 1 }, facts: [], effects: [] }),
+    claimed: ({ order }) => ({ order: { ...order, retryCount: order.retryCount + 1 }, events: [], effects: [] }),
+    decide: ({ order }) => ({ order: { ...order, retryCount: order.retryCount + 1 }, events: [], effects: [] }),
   });
 
   it('that flush the same orders in opposite order neither deadlock nor lose an update', async () => {
@@ -166,7 +166,7 @@ describe('two processes', { timeout: 90_000 }, () => {
     assert.deepEqual(words.sort(), ['placed', 'placed', 'placed', 'replayed', 'replayed', 'replayed']);
   });
 
-  it('that claim the same facts run each of them once', async () => {
+  it('that claim the same events run each of them once', async () => {
     const placed = await Promise.all(Array.from({ length: 40 }, () => one.placed()));
     const claims = (store: Store, list: typeof placed) =>
       flushAll(
@@ -190,8 +190,8 @@ describe('two processes', { timeout: 90_000 }, () => {
     for (const { order } of placed) {
       const { status, payment, version } = await one.order(order.id);
       assert.deepEqual([status, payment, version], ['CANCELED', 'authorized', 3]);
-      const facts = await one.factsOf(order.id);
-      assert.deepEqual(facts.slice(1).sort(), ['OrderCanceledV1', 'PaymentAuthorizedV1']);
+      const events = await one.eventsOf(order.id);
+      assert.deepEqual(events.slice(1).sort(), ['OrderCanceledV1', 'PaymentAuthorizedV1']);
     }
   });
 
@@ -204,10 +204,10 @@ describe('two processes', { timeout: 90_000 }, () => {
     await Promise.all([...settled, ...canceled]);
     for (const { order } of paid) {
       const { status, fulfillment, version } = await one.order(order.id);
-      const facts = await one.factsOf(order.id);
+      const events = await one.eventsOf(order.id);
       assert.equal(fulfillment, 'scheduled');
-      assert.equal(version, facts.length);
-      assert.equal(facts.includes('OrderCanceledV1'), status === 'CANCELED');
+      assert.equal(version, events.length);
+      assert.equal(events.includes('OrderCanceledV1'), status === 'CANCELED');
     }
   });
 });
@@ -313,16 +313,16 @@ describe('a row that changes between reading and writing', { timeout: 90_000 }, 
     const answer = await whileWaited(steal, [order.id], () => settle(one.doneWith(work, authorized)));
     assert.equal(answer, 'stale');
     assert.equal(await one.jobInWords('payment', eventId), 'claimed 1/0');
-    assert.deepEqual(await one.factsOf(order.id), ['OrderCreatedV1']);
+    assert.deepEqual(await one.eventsOf(order.id), ['OrderCreatedV1']);
   });
 });
 
 describe('processes on one backlog', { timeout: 90_000 }, () => {
-  const look = (store: Store, limit: number) => store.jobs.claimDue(store.stepOf('payment'), limit, 'due');
-  const worksOf = ({ answers }: Awaited<ReturnType<typeof look>>) =>
-    answers.flatMap((answer) => (answer.answer === 'run' ? [answer.work.fact.subject] : []));
+  const poll = (store: Store, limit: number) => store.jobs.claimDue(store.stepOf('payment'), limit, 'due');
+  const worksOf = ({ answers }: Awaited<ReturnType<typeof poll>>) =>
+    answers.flatMap((answer) => (answer.answer === 'run' ? [answer.work.event.subject] : []));
 
-  it('claim each job once, however many look at once', async () => {
+  it('claim each job once, however many poll at once', async () => {
     await one.sql('DELETE FROM jobs');
     const placed = await Promise.all(Array.from({ length: 200 }, () => one.placed()));
     const stores = [one, other, newProcess(), newProcess()];
@@ -330,7 +330,7 @@ describe('processes on one backlog', { timeout: 90_000 }, () => {
     await Promise.all(
       stores.map(async (store) => {
         for (;;) {
-          const picked = await look(store, 7);
+          const picked = await poll(store, 7);
           found.push(...worksOf(picked));
           if (picked.nextDueInMs !== undefined) return;
         }
@@ -346,9 +346,9 @@ describe('processes on one backlog', { timeout: 90_000 }, () => {
     const free = await one.placed();
     const them = await stranger();
     await them.query('SELECT 1 FROM orders WHERE id = ANY($1) FOR UPDATE', [held.map(({ order }) => order.id)]);
-    assert.deepEqual(worksOf(await look(one, 5)), [free.order.id]);
+    assert.deepEqual(worksOf(await poll(one, 5)), [free.order.id]);
     await them.end();
-    assert.equal(worksOf(await look(one, 100)).length, held.length);
+    assert.equal(worksOf(await poll(one, 100)).length, held.length);
   });
 
   it('claim a job by hint and by poll once', async () => {
@@ -356,7 +356,7 @@ describe('processes on one backlog', { timeout: 90_000 }, () => {
     for (let round = 0; round < 20; round += 1) {
       const { order, eventId } = await one.placed();
       const claim = grouped<OrderClaim, ClaimAnswer<OrderRecord>>(one.claim);
-      const [hinted, polled] = await Promise.all([claim(one.claimOf('payment', eventId)), look(other, 10)]);
+      const [hinted, polled] = await Promise.all([claim(one.claimOf('payment', eventId)), poll(other, 10)]);
       const wins = [hinted.answer === 'run', worksOf(polled).includes(order.id)].filter(Boolean).length;
       assert.equal(wins, 1);
     }
@@ -365,15 +365,14 @@ describe('processes on one backlog', { timeout: 90_000 }, () => {
   it('find what was picked again where the answer to the commit was lost', async () => {
     await one.sql('DELETE FROM jobs');
     await one.placed();
-    const [{ answers }] = await Promise.all([look(one, 10)]);
+    const [{ answers }] = await Promise.all([poll(one, 10)]);
     const [answer] = answers;
     assert.ok(answer?.answer === 'run');
-    const { subject, version } = answer.work.fact;
+    const { subject, version } = answer.work.event;
     const repeated = { step: one.stepOf('payment'), subject, version, token: answer.work.token };
     const [again] = await one.claim([repeated]);
     assert.ok(again !== 'locked' && again?.answer === 'run');
-    const { ageMs } = answer.work;
-    assert.deepEqual({ ...again.work, ageMs }, answer.work);
+    assert.deepEqual(again.work, answer.work);
   });
 });
 
@@ -392,7 +391,7 @@ describe('two relays', { timeout: 90_000 }, () => {
     await endLease();
   });
 
-  it('publish every fact, the first occurrences in the order of each order, also when one freezes and is replaced', async (context) => {
+  it('publish every event, the first occurrences in the order of each order, also when one freezes and is replaced', async (context) => {
     const published: string[] = [];
     const sequenceOf = (message: Message) => Number(JSON.parse(message.body.toString()).sequence);
     const keep = (messages: readonly Message[]) =>
@@ -435,7 +434,7 @@ describe('two relays', { timeout: 90_000 }, () => {
     await until(() => isFrozen, 'one relay to have frozen');
     await endLease();
     const isOnBus = (id: OrderId) => [1, 2, 3].every((version) => published.includes(`${id} ${version}`));
-    await until(() => paid.every(isOnBus), 'every fact on the bus');
+    await until(() => paid.every(isOnBus), 'every event on the bus');
     thaw();
     await until(
       async () => (await one.sql(`${unread} AND c.reader = 'relay'`)).length === 0,

@@ -32,21 +32,33 @@ export function retentionContract(open: () => Store): void {
       assert.equal((await rowsOf(request.order.id)).orders, 1);
     });
 
-    it('removes attempts and closed letters after their time, and never an open letter, an order or a fact', async () => {
+    it('removes attempts and closed dead letters after their time, and never an open dead letter, an order or an event', async () => {
       const { placed, claimed, deadBy, settleOnce, desk, rowsOf } = open();
       const [closed, left] = [await placed(), await placed()];
       for (const { eventId } of [closed, left])
         await settleOnce(deadBy(await claimed('payment', eventId), troubleOf()));
       await desk.reprocess(closed.order.id, 'c-2');
       const counts = async (id: string) => {
-        const { orders, events, effects, attempts, letters } = await rowsOf(id);
-        return { orders, events, effects, attempts, letters };
+        const { orders, events, effects, attempts, deadLetters } = await rowsOf(id);
+        return { orders, events, effects, attempts, deadLetters };
       };
       await runAfter(29);
-      assert.deepEqual(await counts(closed.order.id), { orders: 1, events: 3, effects: 1, attempts: 1, letters: 1 });
+      assert.deepEqual(await counts(closed.order.id), {
+        orders: 1,
+        events: 3,
+        effects: 1,
+        attempts: 1,
+        deadLetters: 1,
+      });
       await runAfter(31);
-      assert.deepEqual(await counts(closed.order.id), { orders: 1, events: 3, effects: 1, attempts: 0, letters: 0 });
-      assert.deepEqual(await counts(left.order.id), { orders: 1, events: 2, effects: 1, attempts: 0, letters: 1 });
+      assert.deepEqual(await counts(closed.order.id), {
+        orders: 1,
+        events: 3,
+        effects: 1,
+        attempts: 0,
+        deadLetters: 0,
+      });
+      assert.deepEqual(await counts(left.order.id), { orders: 1, events: 2, effects: 1, attempts: 0, deadLetters: 1 });
     });
 
     it('goes through any number of old rows, a thousand at a time', async () => {

@@ -75,7 +75,7 @@ export function guardContract(open: () => Store): void {
       });
       // A step that does not ask who holds it.
       const write = () =>
-        settle([endingOf(work, { change: (record) => ({ order: record.order, facts: [], effects: [done] }) })]);
+        settle([endingOf(work, { change: (record) => ({ order: record.order, events: [], effects: [done] }) })]);
       const take = (token: string) =>
         sql('UPDATE orders SET authorization_token = $2 WHERE id = $1', [order.id, token]);
       await take(someToken);

@@ -28,17 +28,17 @@ export function settleContract(open: () => Store): void {
       );
       assert.equal((await effect(asked.id, 'authorization'))?.state, 'done');
       assert.equal(await jobInWords('payment', eventId), 'no job');
-      const [fact] = await sql(
+      const [event] = await sql(
         `SELECT e.type, e.version, e.causation_id, e.correlation_id, e.attempt, e.duration_ms, j.consumer
          FROM events e JOIN jobs j USING (order_id, version) WHERE e.order_id = $1 AND e.version = 2`,
         [asked.id],
       );
       const expected = { type: 'PaymentAuthorizedV1', version: 2, causation_id: eventId, correlation_id: 'c-1' };
-      assert.deepEqual(fact, { ...expected, attempt: 1, duration_ms: 1, consumer: 'fulfillment' });
+      assert.deepEqual(event, { ...expected, attempt: 1, duration_ms: 1, consumer: 'fulfillment' });
     });
 
-    it('chains several facts: each is caused by the one before', async () => {
-      const { placed, claimed, doneWith, settleOnce, factOf, sql } = open();
+    it('chains several events: each is caused by the one before', async () => {
+      const { placed, claimed, doneWith, settleOnce, eventOf, sql } = open();
       const { order, eventId } = await placed();
       await settleOnce(doneWith(await claimed('payment', eventId), declined));
       const rows = await sql('SELECT type, version, causation_id FROM events WHERE order_id = $1 ORDER BY version', [
@@ -46,7 +46,7 @@ export function settleContract(open: () => Store): void {
       ]);
       assert.deepEqual(rows.slice(1), [
         { type: 'PaymentFailedV1', version: 2, causation_id: eventId },
-        { type: 'OrderCanceledV1', version: 3, causation_id: await factOf(order.id, 'PaymentFailedV1') },
+        { type: 'OrderCanceledV1', version: 3, causation_id: await eventOf(order.id, 'PaymentFailedV1') },
       ]);
     });
 
@@ -95,25 +95,25 @@ export function settleContract(open: () => Store): void {
 
     it('is decided on the order as it stands: a cancel that came meanwhile is seen', async () => {
       const store = open();
-      const { placed, claimed, doneWith, settleOnce, factsOf, order, effect } = store;
+      const { placed, claimed, doneWith, settleOnce, eventsOf, order, effect } = store;
       const { order: asked, eventId } = await placed();
       const work = await claimed('payment', eventId);
       await canceled(store, asked.id);
       assert.equal(await settleOnce(doneWith(work, authorized)), 'settled');
       const { status, payment, fulfillment } = await order(asked.id);
       assert.deepEqual([status, payment, fulfillment], ['CANCELED', 'authorized', 'none']);
-      assert.deepEqual(await factsOf(asked.id), ['OrderCreatedV1', 'OrderCanceledV1', 'PaymentAuthorizedV1']);
+      assert.deepEqual(await eventsOf(asked.id), ['OrderCreatedV1', 'OrderCanceledV1', 'PaymentAuthorizedV1']);
       assert.equal((await effect(asked.id, 'authorization'))?.state, 'done');
     });
 
     it('of a do whose effect an undo has taken changes nothing but its own job', async () => {
       const store = open();
-      const { placed, claimed, doneWith, waitingFor, deadBy, settleOnce, factOf, order, effect, jobInWords } = store;
+      const { placed, claimed, doneWith, waitingFor, deadBy, settleOnce, eventOf, order, effect, jobInWords } = store;
       for (const end of ['done', 'waiting', 'dead'] as const) {
         const { order: asked, eventId } = await placed();
         const work = await claimed('payment', eventId);
         await canceled(store, asked.id);
-        const undo = await claimed('compensation', await factOf(asked.id, 'OrderCanceledV1'));
+        const undo = await claimed('compensation', await eventOf(asked.id, 'OrderCanceledV1'));
         const before = [await order(asked.id), await effect(asked.id, 'authorization')];
         const settles = {
           done: doneWith(work, authorized),
@@ -176,20 +176,20 @@ export function settleContract(open: () => Store): void {
       assert.equal((await job('payment', eventId))?.waiting_since, null);
     });
 
-    it('of the last attempt of a core step writes letter, FAILED and its fact at once', async () => {
-      const { placed, claimed, deadBy, settleOnce, order, factsOf, sql, rowsOf, jobInWords } = open();
+    it('of the last attempt of a core step writes dead letter, FAILED and its event at once', async () => {
+      const { placed, claimed, deadBy, settleOnce, order, eventsOf, sql, rowsOf, jobInWords } = open();
       const { order: asked, eventId } = await placed();
       const trouble = troubleOf({ code: 'provider-unavailable', message: 'it is away' });
       await settleOnce(deadBy(await claimed('payment', eventId), trouble));
       const { status, reason, payment } = await order(asked.id);
       assert.deepEqual([status, payment, reason?.code], ['FAILED', 'none', 'provider-unavailable']);
-      assert.deepEqual(await factsOf(asked.id), ['OrderCreatedV1', 'OrderFailedV1']);
+      assert.deepEqual(await eventsOf(asked.id), ['OrderCreatedV1', 'OrderFailedV1']);
       assert.equal(await jobInWords('payment', eventId), 'no job');
-      const letters = await sql(
+      const deadLetters = await sql(
         'SELECT consumer, version, event_id, epoch, event_type, failure_class, code, attempts, closed_at FROM dead_letters WHERE order_id = $1',
         [asked.id],
       );
-      assert.deepEqual(letters, [
+      assert.deepEqual(deadLetters, [
         {
           consumer: 'payment',
           version: 1,
@@ -227,11 +227,11 @@ export function settleContract(open: () => Store): void {
       assert.equal(rows.length, 3);
     });
 
-    it('whose letter cannot be written writes nothing at all', async () => {
+    it('whose dead letter cannot be written writes nothing at all', async () => {
       const { placed, claimed, deadBy, settle, settleOnce, order, rowsOf, job, sql } = open();
       const { order: asked, eventId } = await placed();
       const work = await claimed('payment', eventId);
-      // An open letter that should not be there: the unique key refuses a second one.
+      // An open dead letter that should not be there: the unique key refuses a second one.
       await sql(
         `INSERT INTO dead_letters (id, order_id, version, consumer, event_id, event_type, epoch, failure_class, code,
                                    message, attempts, failed_at)
@@ -254,20 +254,20 @@ export function settleContract(open: () => Store): void {
       await canceled(store, order.id);
       await settleOnce(deadBy(work, troubleOf({ class: 'unknown' })));
       assert.equal(await jobInWords('payment', eventId), 'no job');
-      assert.equal((await rowsOf(order.id)).letters, 0);
+      assert.equal((await rowsOf(order.id)).deadLetters, 0);
       // What the call may have left behind is owed to the undo, by the intent that stays.
       assert.equal((await effect(order.id, 'authorization'))?.state, 'intent');
     });
 
     it('travels with settles of other orders; two of one order do not share a flush', async () => {
       const store = open();
-      const { paid, placed, claimed, doneWith, settle, factOf, order } = store;
+      const { paid, placed, claimed, doneWith, settle, eventOf, order } = store;
       const { order: asked, eventId } = await paid();
       const work = await claimed('fulfillment', eventId);
       const another = await placed();
       const other = await claimed('payment', another.eventId);
       await canceled(store, asked.id);
-      const mail = await claimed('notification', await factOf(asked.id, 'OrderCanceledV1'));
+      const mail = await claimed('notification', await eventOf(asked.id, 'OrderCanceledV1'));
       const flush = [doneWith(work, booked), doneWith(mail, undefined), doneWith(other, authorized)];
       assert.deepEqual(answersOf(await settle(flush)), ['settled', 'locked', 'settled']);
       assert.deepEqual(answersOf(await settle(flush)), ['gone', 'settled', 'gone']);
@@ -299,12 +299,12 @@ export function settleContract(open: () => Store): void {
     });
 
     it('brings an order that is paid and booked to its end', async () => {
-      const { paid, claimed, doneWith, settleOnce, order, factsOf } = open();
+      const { paid, claimed, doneWith, settleOnce, order, eventsOf } = open();
       const { order: asked, eventId } = await paid();
       await settleOnce(doneWith(await claimed('fulfillment', eventId), booked));
       const { status, payment, fulfillment, version } = await order(asked.id);
       assert.deepEqual([status, payment, fulfillment, version], ['PROCESSED', 'authorized', 'scheduled', 3]);
-      assert.deepEqual(await factsOf(asked.id), ['OrderCreatedV1', 'PaymentAuthorizedV1', 'FulfillmentScheduledV1']);
+      assert.deepEqual(await eventsOf(asked.id), ['OrderCreatedV1', 'PaymentAuthorizedV1', 'FulfillmentScheduledV1']);
     });
   });
 }

@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import type { Order, OrderId, PaymentScenario } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
-import { silentObserver } from '../../src/engine/observer.ts';
 import { type PromiseName, promiseNames, promises } from '../../src/flow/verify/promises.ts';
 import { type Entry, type NewEntry, openLedger } from '../../src/io/partners/ledger.ts';
 import { createLocalPartners } from '../../src/io/partners/local.ts';
@@ -16,7 +15,7 @@ import { createSandboxServer } from '../../src/io/partners/server.ts';
 import { createStage } from '../../src/io/partners/stage.ts';
 import { addCounts } from '../../src/io/postgres/analytics.ts';
 import { createPostgresSearch } from '../../src/io/postgres/documents.ts';
-import { createVerifyBooks } from '../../src/io/postgres/verify-books.ts';
+import { createVerifyAnalytics } from '../../src/io/postgres/verify-analytics.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { readConfig } from '../../src/main/config.ts';
 import { verify } from '../../src/main/verify.ts';
@@ -53,7 +52,14 @@ async function worked({ database }: Opened, directory: string) {
     settings: quickSettings,
     roles: allRoles,
     retention: { keysHours: 168, rowsDays: 30 },
-    observer: silentObserver,
+    metrics: {
+      published: () => {},
+      hintDropped: () => {},
+      unreadable: () => {},
+      jobEnded: () => {},
+      breakerChanged: () => {},
+      scrape: async () => ({ contentType: '', body: '' }),
+    },
     system,
     log: silentLog,
   });
@@ -85,9 +91,9 @@ async function worked({ database }: Opened, directory: string) {
   await awaitRest(sql);
   await engine.stop(0);
   for (const table of tables) await sql(`CREATE TABLE saved_${table} AS TABLE ${table}`);
-  // As if the facts had always been what a test has made of them.
+  // As if the events had always been what a test has made of them.
   const rebooked = async () => {
-    const { days, reads } = createVerifyBooks(database);
+    const { days, reads } = createVerifyAnalytics(database);
     const all = await days(null);
     for (const day of all) {
       const cursor = await reads.lines(day);
@@ -111,32 +117,32 @@ async function worked({ database }: Opened, directory: string) {
 // What breaks each promise, by hand: `$1` is the order's id, and the finding must name it.
 const broken: readonly { promise: PromiseName; by: string; order: keyof Stories; sql: string }[] = [
   {
-    promise: 'facts',
-    by: 'a missing fact',
+    promise: 'events',
+    by: 'a missing event',
     order: 'processed',
     sql: 'DELETE FROM events WHERE order_id = $1 AND version = 2',
   },
   {
-    promise: 'facts',
+    promise: 'events',
     by: 'a version ahead',
     order: 'declined',
     sql: 'UPDATE orders SET version = version + 1 WHERE id = $1',
   },
   {
     promise: 'story',
-    by: 'another first fact',
+    by: 'another first event',
     order: 'processed',
     sql: `UPDATE events SET type = 'PaymentFailedV1' WHERE order_id = $1 AND version = 1`,
   },
   {
     promise: 'story',
-    by: 'a fact that cannot follow',
+    by: 'an event that cannot follow',
     order: 'processed',
     sql: `UPDATE events SET type = 'OrderReprocessedV1' WHERE order_id = $1 AND version = 2`,
   },
   {
     promise: 'story',
-    by: 'a fact that tells of another status',
+    by: 'an event that tells of another status',
     order: 'processed',
     sql: `UPDATE events SET data = '{"previousStatus":"PENDING","status":"PROCESSED"}' WHERE order_id = $1 AND version = 3`,
   },
@@ -166,7 +172,7 @@ const broken: readonly { promise: PromiseName; by: string; order: keyof Stories;
   },
   {
     promise: 'story',
-    by: 'a fact about other money',
+    by: 'an event about other money',
     order: 'declined',
     sql: `UPDATE events SET data = jsonb_set(data::jsonb, '{currency}', '"EUR"')::json WHERE order_id = $1 AND version = 2`,
   },
@@ -177,7 +183,7 @@ const broken: readonly { promise: PromiseName; by: string; order: keyof Stories;
     order: 'processed',
     sql: `INSERT INTO idempotency_keys SELECT key || '-2', fingerprint, order_id, created_at FROM idempotency_keys WHERE order_id = $1`,
   },
-  { promise: 'owners', by: 'facts without their order', order: 'processed', sql: 'DELETE FROM orders WHERE id = $1' },
+  { promise: 'owners', by: 'events without their order', order: 'processed', sql: 'DELETE FROM orders WHERE id = $1' },
   {
     promise: 'owners',
     by: 'a job without its event',
@@ -191,20 +197,20 @@ const broken: readonly { promise: PromiseName; by: string; order: keyof Stories;
     sql: 'UPDATE dead_letters SET version = 99 WHERE order_id = $1',
   },
   {
-    promise: 'letters',
-    by: 'FAILED without a letter',
+    promise: 'dead letters',
+    by: 'FAILED without a dead letter',
     order: 'failed',
     sql: 'DELETE FROM dead_letters WHERE order_id = $1',
   },
   {
-    promise: 'letters',
-    by: 'a letter without FAILED',
+    promise: 'dead letters',
+    by: 'a dead letter without FAILED',
     order: 'failed',
     sql: `UPDATE orders SET status = 'PENDING', reason_code = null, reason_message = null WHERE id = $1`,
   },
   {
-    promise: 'letters',
-    by: 'an open letter of an event that still has a job',
+    promise: 'dead letters',
+    by: 'an open dead letter of an event that still has a job',
     order: 'failed',
     sql: `INSERT INTO jobs (order_id, version, consumer, event_type)
           SELECT order_id, version, consumer, event_type FROM dead_letters WHERE order_id = $1`,
@@ -355,7 +361,7 @@ for (const [name, open] of databases) {
         `WITH cancel AS (
            UPDATE events SET type = 'OrderCanceledV1', data = '{"previousStatus":"PROCESSING","status":"CANCELED"}'
            WHERE order_id = $1 AND version = 3 RETURNING id, order_id
-         ), letter AS (
+         ), dead_letter AS (
            INSERT INTO dead_letters (id, order_id, version, consumer, event_id, event_type, epoch, failure_class, code,
                                      message, attempts, failed_at)
            SELECT gen_random_uuid(), order_id, 3, 'compensation', id, 'OrderCanceledV1', 0, 'unknown', 'timeout', 'm', 4,
@@ -370,7 +376,7 @@ for (const [name, open] of databases) {
       assert.equal(verdict.status, 'ok', toTable(verdict));
     });
 
-    it('names the day of books that are not the sum of the facts, whichever side is short', async () => {
+    it('names the day of analytics that are not the sum of the events, whichever side is short', async () => {
       const [{ day } = { day: '' }] = await work.sql<{ day: string }>('SELECT min(day) AS day FROM analytics');
       for (const change of [
         `UPDATE analytics SET count = count + 1 WHERE measure = 'status' AND value = 'PROCESSED'`,
@@ -380,16 +386,16 @@ for (const [name, open] of databases) {
         'DELETE FROM analytics',
       ]) {
         await work.sql(change);
-        assertNamed(await verified(), 'books', day);
+        assertNamed(await verified(), 'analytics', day);
         await work.restore();
       }
       const after = new Date(Date.parse(day) + 1);
       await work.sql('DELETE FROM analytics');
       const part = await verified({ since: after });
-      assert.deepEqual([rowOf(part, 'books').status, rowOf(part, 'books').checked], ['ok', 0], 'a day in part');
+      assert.deepEqual([rowOf(part, 'analytics').status, rowOf(part, 'analytics').checked], ['ok', 0], 'a day in part');
     });
 
-    it('expects of the books what their cursor has passed, and neither what it has not nor what waits for a person', async () => {
+    it('expects of the analytics what their cursor has passed, and neither what it has not nor what waits for a person', async () => {
       const { id } = work.stories.failed;
       const [{ day } = { day: '' }] = await work.sql<{ day: string }>('SELECT min(day) AS day FROM analytics');
       for (const change of [
@@ -402,7 +408,7 @@ for (const [name, open] of databases) {
          FROM events WHERE order_id = $1`,
       ]) {
         await work.sql(change, [id]);
-        assertNamed(await verified(), 'books', day);
+        assertNamed(await verified(), 'analytics', day);
         await work.rebooked();
         const verdict = await verified();
         assert.equal(verdict.status, 'ok', toTable(verdict));
@@ -427,7 +433,7 @@ for (const [name, open] of databases) {
       await work.sql('UPDATE orders SET version = 9 WHERE id = ANY($1::uuid[])', [ids]);
       const verdict = await verified();
       assert.equal(verdict.orders, 2_504);
-      const { found, findings } = rowOf(verdict, 'facts');
+      const { found, findings } = rowOf(verdict, 'events');
       assert.deepEqual([found, findings.length], [2_500, 20]);
       assert.match(toTable(verdict), /and 2 480 more/);
     });

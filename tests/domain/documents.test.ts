@@ -1,4 +1,4 @@
-// The published documents of the facts: as the code has them, and as the tools of others read them.
+// The published documents of the events: as the code has them, and as the tools of others read them.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -8,16 +8,16 @@ import { Parser } from '@asyncapi/parser';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import { CloudEvent, HTTP, Kafka } from 'cloudevents';
-import { type FactType, factTypes, streamOf } from '../../src/domain/events.ts';
+import { type EventType, eventTypes, streamOf } from '../../src/domain/events.ts';
 import { toMessage } from '../../src/engine/envelope.ts';
 
 const root = dirname(dirname(import.meta.dirname));
-const fixtures = join(root, 'tests/fixtures/facts');
+const fixtures = join(root, 'tests/fixtures/events');
 const stored = readdirSync(fixtures).flatMap(
   (file) => JSON.parse(readFileSync(join(fixtures, file), 'utf8')) as Record<string, unknown>[],
 );
 
-describe('the published documents of the facts', () => {
+describe('the published documents of the events', () => {
   it('are an AsyncAPI document in which its own parser finds nothing', async () => {
     const text = readFileSync(join(root, 'docs/asyncapi.json'), 'utf8');
     const { document, diagnostics } = await new Parser().parse(text);
@@ -28,20 +28,20 @@ describe('the published documents of the facts', () => {
         ?.allMessages()
         .map((message) => message.name())
         .sort(),
-      [...factTypes].sort(),
+      [...eventTypes].sort(),
     );
   });
 
-  it('accept every message that was ever published, and refuse one whose data is another fact’s', () => {
+  it('accept every message that was ever published, and refuse one whose data is another event’s', () => {
     const ajv = new Ajv2020({ strict: false });
     addFormats.default(ajv);
     const schemaAt = (name: string) =>
       JSON.parse(readFileSync(join(root, `docs/schemas/${name}.json`), 'utf8')) as object;
     const isEnvelope = ajv.compile(schemaAt('envelope'));
-    const isData = new Map(factTypes.map((type) => [type, ajv.compile(schemaAt(type))]));
+    const isData = new Map(eventTypes.map((type) => [type, ajv.compile(schemaAt(type))]));
     for (const message of stored) {
       assert.ok(isEnvelope(message), JSON.stringify(isEnvelope.errors));
-      const validate = isData.get(message.type as FactType);
+      const validate = isData.get(message.type as EventType);
       assert.ok(validate?.(message.data), JSON.stringify(validate?.errors));
     }
     assert.equal(isData.get('OrderCreatedV1')?.({ orderId: stored[0]?.subject }), false);
@@ -49,9 +49,9 @@ describe('the published documents of the facts', () => {
   });
 });
 
-describe('a fact on the bus', () => {
+describe('an event on the bus', () => {
   it('is a CloudEvent to the library of CloudEvents, over HTTP and over Kafka', () => {
-    for (const type of factTypes) {
+    for (const type of eventTypes) {
       const given = stored.find((message) => message.type === type);
       assert.ok(given, `there is no fixture of ${type}`);
       const { key, body } = toMessage(

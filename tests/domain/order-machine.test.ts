@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type FactDraft, type FactType, factTypes } from '../../src/domain/events.ts';
+import { type EventDraft, type EventType, eventTypes } from '../../src/domain/events.ts';
 import { isFinal, type Order, type Status, statuses, toFirstState } from '../../src/domain/order.ts';
 import { isUnderWay, nextStatus, record, takeUp } from '../../src/domain/order-machine.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
@@ -9,8 +9,8 @@ import { orderWith } from '../support/orders.ts';
 
 const now = new Date('2026-11-21T08:00:00.000Z');
 
-// One column per fact, as in the heading: the status afterwards, or the code of the refusal.
-const facts: readonly FactType[] = [
+// One column per event, as in the heading: the status afterwards, or the code of the refusal.
+const events: readonly EventType[] = [
   'OrderCreatedV1',
   'PaymentAuthorizedV1',
   'PaymentFailedV1',
@@ -45,8 +45,8 @@ const expected: Record<Status, readonly string[]> = {
   CANCELED: ['order-exists', 'CANCELED', 'CANCELED', 'CANCELED', 'CANCELED', 'CANCELED', 'CANCELED', over, over, over],
 };
 
-function draftOf(type: FactType): FactDraft {
-  const data: Record<FactType, object> = {
+function draftOf(type: EventType): EventDraft {
+  const data: Record<EventType, object> = {
     OrderCreatedV1: { amount: 2_500, currency: 'EUR', country: 'US' },
     OrderCanceledV1: { amount: 2_500, currency: 'EUR', reason: 'canceled-by-request' },
     OrderFailedV1: { reason: 'provider-unavailable', consumer: 'payment' },
@@ -58,27 +58,27 @@ function draftOf(type: FactType): FactDraft {
     FulfillmentRejectedV1: { rejectCode: 'unknown-address' },
     FulfillmentCanceledV1: { bookingId: 'book-1' },
   };
-  return { type, data: data[type] } as FactDraft;
+  return { type, data: data[type] } as EventDraft;
 }
-const recorded = (order: Order, types: readonly FactType[], reason?: Order['reason']) => {
+const recorded = (order: Order, types: readonly EventType[], reason?: Order['reason']) => {
   const answer = record(order, types.map(draftOf), now, reason ?? undefined);
   assert.ok(!isRefusal(answer), JSON.stringify(answer));
   return answer;
 };
 
 describe('the machine of an order', () => {
-  it('is asked about every fact there is', () => {
-    assert.deepEqual([...facts].sort(), [...factTypes].sort());
+  it('is asked about every event there is', () => {
+    assert.deepEqual([...events].sort(), [...eventTypes].sort());
   });
 
   for (const status of statuses) {
-    for (const [index, fact] of facts.entries()) {
+    for (const [index, event] of events.entries()) {
       const cell = expected[status][index] ?? '';
       const isMove = cell === cell.toUpperCase();
-      it(`${isMove ? `leads from ${status} to ${cell} by` : `refuses (${cell}) while ${status}`} ${fact}`, () => {
-        const next = nextStatus(status, fact);
+      it(`${isMove ? `leads from ${status} to ${cell} by` : `refuses (${cell}) while ${status}`} ${event}`, () => {
+        const next = nextStatus(status, event);
         const order = orderWith({ status, version: 7 });
-        const answer = record(order, [draftOf(fact)], now);
+        const answer = record(order, [draftOf(event)], now);
         if (isMove) {
           assert.equal(next, cell);
           assert.ok(!isRefusal(answer));
@@ -87,7 +87,7 @@ describe('the machine of an order', () => {
         }
         assert.ok(isRefusal(next) && isRefusal(answer));
         assert.deepEqual([next.refused, answer.refused], [cell, cell]);
-        // A client reads it: a sentence in words, without the names of our facts.
+        // A client reads it: a sentence in words, without the names of our events.
         assert.match(next.detail, /^[A-Z][a-z: ,]+\.$/);
       });
     }
@@ -97,8 +97,8 @@ describe('the machine of an order', () => {
     assert.deepEqual(statuses.filter(isUnderWay), ['PENDING', 'PROCESSING']);
     assert.deepEqual(statuses.filter(isFinal), ['PROCESSED', 'CANCELED']);
     const canMove = (status: Status) =>
-      facts.some((fact) => {
-        const next = nextStatus(status, fact);
+      events.some((event) => {
+        const next = nextStatus(status, event);
         return !isRefusal(next) && next !== status;
       });
     assert.deepEqual(
@@ -108,27 +108,27 @@ describe('the machine of an order', () => {
   });
 });
 
-describe('recording facts', () => {
+describe('recording events', () => {
   const anyStatus = fc.constantFrom(...statuses);
-  const anyFacts = fc.array(fc.constantFrom(...facts), { maxLength: 6 });
+  const anyEvents = fc.array(fc.constantFrom(...events), { maxLength: 6 });
 
-  it('raises the version by one per fact and by nothing else', () => {
+  it('raises the version by one per event and by nothing else', () => {
     fc.assert(
-      fc.property(anyStatus, anyFacts, fc.integer({ min: 1, max: 1_000 }), (status, types, version) => {
+      fc.property(anyStatus, anyEvents, fc.integer({ min: 1, max: 1_000 }), (status, types, version) => {
         const answer = record(orderWith({ status, version }), types.map(draftOf), now);
         if (isRefusal(answer)) return;
         assert.equal(answer.order.version, version + types.length);
         assert.deepEqual(
-          answer.facts.map((fact) => fact.version),
+          answer.events.map((event) => event.version),
           types.map((_, index) => version + index + 1),
         );
       }),
     );
   });
 
-  it('records all facts or none, and never touches the order it was given', () => {
+  it('records all events or none, and never touches the order it was given', () => {
     fc.assert(
-      fc.property(anyStatus, anyFacts, (status, types) => {
+      fc.property(anyStatus, anyEvents, (status, types) => {
         const order = Object.freeze(orderWith({ status }));
         const answer = record(order, types.map(draftOf), now);
         let current: Order | null = order;
@@ -143,21 +143,21 @@ describe('recording facts', () => {
     );
   });
 
-  it('says in a fact what the status was and is, where it changes and only there', () => {
+  it('says in an event what the status was and is, where it changes and only there', () => {
     fc.assert(
-      fc.property(anyStatus, anyFacts, (status, types) => {
+      fc.property(anyStatus, anyEvents, (status, types) => {
         const answer = record(orderWith({ status }), types.map(draftOf), now);
         if (isRefusal(answer)) return;
         let before = status;
-        for (const fact of answer.facts) {
-          const after = nextStatus(before, fact.type);
+        for (const event of answer.events) {
+          const after = nextStatus(before, event.type);
           const moved = after !== before ? { previousStatus: before, status: after } : {};
-          const { previousStatus, status: told } = fact.data;
+          const { previousStatus, status: told } = event.data;
           assert.deepEqual(
             { previousStatus, status: told },
             { previousStatus: undefined, status: undefined, ...moved },
           );
-          assert.equal(fact.data.orderId, answer.order.id);
+          assert.equal(event.data.orderId, answer.order.id);
           before = after as Status;
         }
       }),
@@ -165,7 +165,7 @@ describe('recording facts', () => {
   });
 
   it('keeps the summaries of money and parcel', () => {
-    const summaryOf = (status: Status, types: readonly FactType[], given: Partial<Order> = {}) => {
+    const summaryOf = (status: Status, types: readonly EventType[], given: Partial<Order> = {}) => {
       const { order } = recorded(orderWith({ status, ...given }), types);
       return [order.payment, order.fulfillment];
     };
@@ -180,7 +180,7 @@ describe('recording facts', () => {
     assert.deepEqual(summaryOf('CANCELED', ['FulfillmentCanceledV1']), ['none', 'canceled']);
   });
 
-  it('gives the reason to the move into FAILED or CANCELED, and to no other fact', () => {
+  it('gives the reason to the move into FAILED or CANCELED, and to no other event', () => {
     const reason = { code: 'payment-declined', message: 'the payment was declined' };
     const { order } = recorded(orderWith({ status: 'PROCESSING' }), ['PaymentFailedV1', 'OrderCanceledV1'], reason);
     assert.deepEqual(order.reason, reason);
@@ -201,7 +201,7 @@ describe('recording facts', () => {
 });
 
 describe('taking an order up', () => {
-  it('moves PENDING to PROCESSING without a fact and without a new version', () => {
+  it('moves PENDING to PROCESSING without an event and without a new version', () => {
     const order = orderWith({ status: 'PENDING', version: 3 });
     assert.deepEqual(takeUp(order, now), { ...order, status: 'PROCESSING', updatedAt: now });
   });

@@ -1,11 +1,11 @@
-// Reading old facts: with a made-up chain, because no type has a second version yet, and with every
+// Reading old events: with a made-up chain, because no type has a second version yet, and with every
 // fixture that was ever stored.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { Compile } from 'typebox/compile';
-import { type FactType, factSchemas } from '../../src/domain/events.ts';
+import { type EventType, eventSchemas } from '../../src/domain/events.ts';
 import { type UpcastChains, upcast, versionsUpTo } from '../../src/domain/upcasts.ts';
 import { subscriptions, typesOf } from '../../src/flow/subscriptions.ts';
 
@@ -16,7 +16,7 @@ const chains: UpcastChains = {
   ],
 };
 
-describe('a fact of an older version', () => {
+describe('an event of an older version', () => {
   it('is read at the newest version, through every link between', () => {
     assert.deepEqual(upcast('ParcelSentV1', { weight: 2 }, chains), {
       type: 'ParcelSentV3',
@@ -41,13 +41,13 @@ describe('a fact of an older version', () => {
 });
 
 describe('every stored fixture', () => {
-  it('is read as a valid fact of today', () => {
-    const folder = new URL('../fixtures/facts/', import.meta.url);
+  it('is read as a valid event of today', () => {
+    const folder = new URL('../fixtures/events/', import.meta.url);
     type Stored = { readonly type: string; readonly data: Record<string, unknown> };
     for (const name of readdirSync(folder)) {
       for (const stored of JSON.parse(readFileSync(new URL(name, folder), 'utf8')) as Stored[]) {
         const read = upcast(stored.type, stored.data);
-        const schema = factSchemas[read.type as FactType];
+        const schema = eventSchemas[read.type as EventType];
         assert.ok(schema, `${name}: ${read.type} is no type of today`);
         assert.ok(Compile(schema).Check(read.data), `${name}: ${JSON.stringify(read.data)}`);
       }

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createCourtesy } from '../../src/engine/backpressure.ts';
+import { createBackpressure } from '../../src/engine/backpressure.ts';
 import { createVirtualSystem } from '../support/virtual-system.ts';
 
 // Takes turns for as long as `isCrowded` says; answers when they came.
 function setUp(isCrowded: (nowMs: number) => boolean) {
   const system = createVirtualSystem();
-  const turn = createCourtesy({ isCrowded: () => isCrowded(system.monotonicMs()), system });
+  const turn = createBackpressure({ isCrowded: () => isCrowded(system.monotonicMs()), system });
   const turns: number[] = [];
   let isOver = false;
   const taking = (async () => {

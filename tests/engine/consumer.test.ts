@@ -3,11 +3,10 @@ import { describe, it } from 'node:test';
 import { type Breaker, createBreaker, probeIntervalMs } from '../../src/engine/breaker.ts';
 import { createConsumer } from '../../src/engine/consumer.ts';
 import { createLeases } from '../../src/engine/leases.ts';
-import { endOf } from '../../src/engine/observer.ts';
 import {
   type ClaimAnswer,
   type ClaimRequest,
-  type Fact,
+  type Event,
   type Hint,
   OutsideError,
   RefusedError,
@@ -27,7 +26,7 @@ type Change = string;
 type Claim = ClaimRequest<Subject, Change>;
 type Settle = SettleRequest<Subject, Change>;
 
-function factOf(nth: number, type = 'OrderCreatedV1'): Fact {
+function eventOf(nth: number, type = 'OrderCreatedV1'): Event {
   const id = `00000000-0000-7000-8000-${nth.toString(16).padStart(12, '0')}`;
   const time = new Date('2026-11-21T07:00:00.000Z');
   const none = { causationId: null, traceparent: null };
@@ -55,7 +54,6 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
   const sought: { sought: Sought; limit: number }[] = [];
   const left: string[] = [];
   const ended: string[] = [];
-  const unsettled: string[] = [];
   const dueIn: number[] = [];
   const world = {
     attempt: 1,
@@ -67,14 +65,12 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
   };
   const workOf = (request: Claim): Work<Subject> => ({
     consumer: 'payment',
-    fact: { ...factOf(0), subject: request.subject, version: request.version },
+    event: { ...eventOf(0), subject: request.subject, version: request.version },
     subject: 'the subject at the claim',
     token: request.token,
     epoch: 0,
     attempt: world.attempt,
     waitedMs: 0,
-    ageMs: 0,
-    takenOver: false,
     exhausted: world.exhausted,
   });
   const step: Step<Subject, Change> = {
@@ -128,10 +124,7 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
     system,
     log,
     events: {
-      claimed: (_, { answer }) => ended.push(answer),
-      settled: (_, outcome, answer) => ended.push(endOf(outcome, answer)),
-      refused: (_, error) => ended.push(`refused: ${(error as Error).message}`),
-      unsettled: (_, error) => unsettled.push(String(error)),
+      ended: (_, end) => ended.push(end),
       left: (name) => left.push(name),
       dueIn: (_, ms) => dueIn.push(ms),
     },
@@ -147,8 +140,8 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
     for (let failures = 0; failures < 5; failures += 1) breakers[name]?.failed(system.monotonicMs());
   };
   const stateOf = (name: string) => breakers[name]?.state(system.monotonicMs());
-  const hint = (...facts: Fact[]) => {
-    for (const { subject, version, type } of facts) consumer.hint({ subject, version, type } satisfies Hint);
+  const hint = (...events: Event[]) => {
+    for (const { subject, version, type } of events) consumer.hint({ subject, version, type } satisfies Hint);
     return system.calm();
   };
   const poll = async (what: Sought = 'due') => {
@@ -156,7 +149,7 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
     await system.calm();
     return picked;
   };
-  const lists = { claims, settles, sought, left, ended, unsettled, dueIn };
+  const lists = { claims, settles, sought, left, ended, dueIn };
   return { system, log, consumer, hint, poll, leases, world, breakers, endingOf, open, stateOf, ...lists };
 }
 
@@ -171,7 +164,7 @@ function door() {
 describe('a consumer', { timeout: 20_000 }, () => {
   it('decides on the subject as it is at the settle, not as it was at the claim', async () => {
     const { hint, endingOf } = setUp();
-    await hint(factOf(1));
+    await hint(eventOf(1));
     assert.deepEqual(endingOf(), {
       state: 'done',
       charged: true,
@@ -185,8 +178,8 @@ describe('a consumer', { timeout: 20_000 }, () => {
       const { hint, world, settles, ended } = setUp({ concurrency: 1 });
       world.claim = async () => ({ answer });
       world.perform = () => assert.fail('nothing may be performed');
-      await hint(factOf(1));
-      await hint(factOf(2));
+      await hint(eventOf(1));
+      await hint(eventOf(2));
       assert.deepEqual([settles.length, ended], [0, [answer, answer]]);
     });
   }
@@ -195,7 +188,7 @@ describe('a consumer', { timeout: 20_000 }, () => {
     const { hint, world, claims, left } = setUp({ concurrency: 3 });
     const gate = door();
     world.perform = () => gate.passed;
-    await hint(...Array.from({ length: 10 }, (_, nth) => factOf(nth)));
+    await hint(...Array.from({ length: 10 }, (_, nth) => eventOf(nth)));
     assert.deepEqual([claims.length, left.length], [3, 7]);
   });
 
@@ -204,8 +197,8 @@ describe('a consumer', { timeout: 20_000 }, () => {
     world.claim = async () => {
       throw new Error('the database is away');
     };
-    await hint(factOf(1));
-    await hint(factOf(2));
+    await hint(eventOf(1));
+    await hint(eventOf(2));
     assert.equal(claims.length, 2);
   });
 
@@ -238,16 +231,16 @@ describe('a consumer', { timeout: 20_000 }, () => {
 
   it('gives every hint a token of its own', async () => {
     const { hint, claims } = setUp();
-    await hint(factOf(1), factOf(1), factOf(2));
+    await hint(eventOf(1), eventOf(1), eventOf(2));
     assert.equal(new Set(claims.map((claim) => claim.token)).size, 3);
   });
 
   it('heeds hints of the versions that it knows alone', async () => {
     const { hint, claims } = setUp();
-    await hint(factOf(1, 'OtherV1'), factOf(2, 'OrderCreatedV2'), factOf(3, 'OrderCreatedV1'));
+    await hint(eventOf(1, 'OtherV1'), eventOf(2, 'OrderCreatedV2'), eventOf(3, 'OrderCreatedV1'));
     assert.deepEqual(
       claims.map((claim) => claim.subject),
-      [factOf(3).subject],
+      [eventOf(3).subject],
     );
   });
 
@@ -257,7 +250,7 @@ describe('a consumer', { timeout: 20_000 }, () => {
     world.perform = async () => {
       throw new OutsideError(trouble());
     };
-    await hint(factOf(1));
+    await hint(eventOf(1));
     await system.calm();
     const change = 'charged provider-failed on the subject at the settle';
     assert.deepEqual(endingOf(), { state: 'waiting', charged: true, dueInMs: 1_000, change });
@@ -270,12 +263,12 @@ describe('a consumer', { timeout: 20_000 }, () => {
     world.perform = async () => {
       throw new OutsideError(trouble());
     };
-    await hint(factOf(1));
+    await hint(eventOf(1));
     world.attempt = 1;
     world.perform = async () => {
       throw new OutsideError(trouble({ class: 'non-retryable' }));
     };
-    await hint(factOf(2));
+    await hint(eventOf(2));
     await system.calm();
     assert.deepEqual(
       settles.map(({ ending }) => ending.state),
@@ -288,7 +281,7 @@ describe('a consumer', { timeout: 20_000 }, () => {
     world.perform = async () => {
       throw new TypeError('cannot read x of undefined');
     };
-    for (let nth = 0; nth < 6; nth += 1) await hint(factOf(nth));
+    for (let nth = 0; nth < 6; nth += 1) await hint(eventOf(nth));
     await system.calm();
     const [settle] = settles;
     assert.deepEqual(
@@ -302,7 +295,7 @@ describe('a consumer', { timeout: 20_000 }, () => {
     const { hint, world, endingOf, system } = setUp();
     world.exhausted = trouble({ class: 'non-retryable', code: 'worker-lost' });
     world.perform = () => assert.fail('nothing may be performed');
-    await hint(factOf(1));
+    await hint(eventOf(1));
     await system.calm();
     const change = 'parked worker-lost on the subject at the settle';
     assert.deepEqual(endingOf(), { state: 'dead', charged: true, dueInMs: 0, change });
@@ -312,7 +305,7 @@ describe('a consumer', { timeout: 20_000 }, () => {
     const { hint, leases, world, endingOf, system } = setUp();
     world.perform = (_, signal) =>
       new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new OutsideError(trouble()))));
-    await hint(factOf(1));
+    await hint(eventOf(1));
     leases.abortAll();
     await system.calm();
     const change = 'uncharged interrupted on the subject at the settle';
@@ -320,42 +313,40 @@ describe('a consumer', { timeout: 20_000 }, () => {
   });
 
   it('leaves work that cannot be settled to its lease, and gives its slot to the next', async () => {
-    const { hint, leases, world, unsettled, settles, system } = setUp({ concurrency: 1 });
+    const { hint, leases, world, log, settles, system } = setUp({ concurrency: 1 });
     world.settle = async () => {
       throw new Error('the database is away');
     };
-    await hint(factOf(1));
-    await hint(factOf(2));
+    await hint(eventOf(1));
+    await hint(eventOf(2));
     await system.calm();
     assert.equal(settles.length, 2);
     assert.equal(leases.held(), 0);
-    assert.deepEqual(
-      unsettled,
-      Array.from({ length: 2 }, () => 'Error: the database is away'),
-    );
+    assert.equal(log.lines.filter((line) => line.startsWith('error')).length, 2);
   });
 
   it('ends work whose outcome the database refuses by its own name, and not by its lease', async () => {
-    const { hint, world, settles, endingOf, ended, system } = setUp();
+    const { hint, world, settles, endingOf, ended, log, system } = setUp();
     world.settle = async ({ ending }) => {
       if (ending.state === 'dead') return 'settled';
       throw new RefusedError(new Error('invalid byte sequence'));
     };
-    await hint(factOf(1));
+    await hint(eventOf(1));
     await system.calm();
     assert.equal(settles.length, 2);
     const { state, change } = endingOf(1);
     assert.deepEqual([state, change], ['dead', 'parked settle-refused on the subject at the settle']);
-    assert.deepEqual(ended, ['run', 'refused: invalid byte sequence', 'dead']);
+    assert.deepEqual(ended, ['run', 'dead']);
+    assert.deepEqual(log.lines, ['error: what came of an attempt cannot be stored']);
   });
 
   it('stops taking, and is stopped when what runs has settled', async () => {
     const { consumer, hint, world, settles, claims, system } = setUp({ concurrency: 2 });
     const gate = door();
     world.perform = () => gate.passed;
-    await hint(factOf(1));
+    await hint(eventOf(1));
     const stopped = consumer.stop();
-    await hint(factOf(2));
+    await hint(eventOf(2));
     assert.equal(settles.length, 0);
     gate.open();
     await stopped;
@@ -372,10 +363,10 @@ describe('a consumer and its breakers', { timeout: 20_000 }, () => {
     world.perform = () => gate.passed;
     open('payments');
     assert.equal(consumer.mode(), 'none');
-    await hint(factOf(1), factOf(2));
+    await hint(eventOf(1), eventOf(2));
     await system.advance(probeIntervalMs);
     assert.equal(consumer.mode(), 'probe');
-    await hint(factOf(3));
+    await hint(eventOf(3));
     assert.equal(claims.length, 0, 'the job that has waited longest is the probe');
     await poll();
     assert.equal(claims.length, 1);
@@ -403,7 +394,7 @@ describe('a consumer and its breakers', { timeout: 20_000 }, () => {
     world.perform = async () => {
       throw down('payments');
     };
-    await hint(...Array.from({ length: 7 }, (_, nth) => factOf(nth)));
+    await hint(...Array.from({ length: 7 }, (_, nth) => eventOf(nth)));
     await system.calm();
     assert.equal(stateOf('payments'), 'open');
     assert.deepEqual(
@@ -418,7 +409,7 @@ describe('a consumer and its breakers', { timeout: 20_000 }, () => {
     world.perform = async () => {
       throw new OutsideError(trouble());
     };
-    await hint(...Array.from({ length: 20 }, (_, nth) => factOf(nth)));
+    await hint(...Array.from({ length: 20 }, (_, nth) => eventOf(nth)));
     await system.calm();
     assert.equal(stateOf('payments'), 'closed');
   });

@@ -3,14 +3,14 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { createCursorReader, unknownPatienceMs } from '../../src/engine/cursor.ts';
 import { createLeasedTurns, createLockedTurns } from '../../src/engine/cursor-turns.ts';
-import type { LoggedEvent, Look, Refused, Span } from '../../src/engine/event-log.ts';
+import type { LoggedEvent, Refused, Snapshot, Span } from '../../src/engine/event-log.ts';
 import { createGapMemory, pass, within, without } from '../../src/engine/gaps.ts';
 import { createEventLog, eventAt } from '../support/event-log.ts';
 import { createMemoryLog } from '../support/silent-log.ts';
 import { createVirtualSystem } from '../support/virtual-system.ts';
 
 const spans = (...given: readonly (readonly [number, number])[]): Span[] => given.map(([from, to]) => ({ from, to }));
-const lookOf = (xmin: number, ...positions: number[]): Look => ({
+const snapshotOf = (xmin: number, ...positions: number[]): Snapshot => ({
   xmin: BigInt(xmin),
   events: positions.map((position) => {
     const { position: _, ...event } = eventAt(position, 'a', position);
@@ -46,49 +46,49 @@ describe('spans of positions', () => {
 describe('the memory of gaps', () => {
   it('keeps what lies between what was read', () => {
     const { advance } = createGapMemory();
-    assert.deepEqual(advance({ readTo: 2, gaps: [] }, lookOf(9, 4, 7), 2, true), {
+    assert.deepEqual(advance({ readTo: 2, gaps: [] }, snapshotOf(9, 4, 7), 2, true), {
       readTo: 7,
       gaps: spans([3, 3], [5, 6]),
     });
   });
 
-  it('forgets a gap when a later look finds nothing there and nothing open that could own it', () => {
+  it('forgets a gap when a later read finds nothing there and nothing open that could own it', () => {
     const { advance, stamp, hasUnstamped } = createGapMemory();
-    const found = advance({ readTo: 0, gaps: [] }, lookOf(50, 2), 1, true);
+    const found = advance({ readTo: 0, gaps: [] }, snapshotOf(50, 2), 1, true);
     assert.ok(hasUnstamped());
-    assert.deepEqual(advance(found, lookOf(99), 0, true).gaps, spans([1, 1]), 'its age is not known yet');
+    assert.deepEqual(advance(found, snapshotOf(99), 0, true).gaps, spans([1, 1]), 'its age is not known yet');
     stamp(60n);
-    assert.deepEqual(advance(found, lookOf(59), 0, true).gaps, spans([1, 1]), 'its owner may still be open');
-    assert.deepEqual(advance(found, lookOf(60), 0, true).gaps, []);
+    assert.deepEqual(advance(found, snapshotOf(59), 0, true).gaps, spans([1, 1]), 'its owner may still be open');
+    assert.deepEqual(advance(found, snapshotOf(60), 0, true).gaps, []);
   });
 
-  it('never forgets by a look that was cut, which may not have come to it', () => {
+  it('never forgets by a read that was cut, which may not have come to it', () => {
     const { advance, stamp } = createGapMemory();
-    const found = advance({ readTo: 0, gaps: [] }, lookOf(50, 2, 4), 2, true);
+    const found = advance({ readTo: 0, gaps: [] }, snapshotOf(50, 2, 4), 2, true);
     stamp(60n);
-    const cut = advance(found, lookOf(70, 1), 1, false);
+    const cut = advance(found, snapshotOf(70, 1), 1, false);
     assert.deepEqual(cut.gaps, spans([3, 3]));
-    assert.deepEqual(advance(cut, lookOf(70), 0, true).gaps, []);
+    assert.deepEqual(advance(cut, snapshotOf(70), 0, true).gaps, []);
   });
 
-  it('gives an age to each gap from after the look that found it, and to none before', () => {
+  it('gives an age to each gap from after the read that found it, and to none before', () => {
     const { advance, stamp } = createGapMemory();
-    const first = advance({ readTo: 0, gaps: [] }, lookOf(50, 2), 1, true);
+    const first = advance({ readTo: 0, gaps: [] }, snapshotOf(50, 2), 1, true);
     stamp(60n);
-    const both = advance(first, lookOf(55, 4), 1, true);
+    const both = advance(first, snapshotOf(55, 4), 1, true);
     stamp(80n);
-    const one = advance(both, lookOf(60), 0, true);
+    const one = advance(both, snapshotOf(60), 0, true);
     assert.deepEqual(one.gaps, spans([3, 3]), 'the second one is younger');
-    assert.deepEqual(advance(one, lookOf(80), 0, true).gaps, []);
+    assert.deepEqual(advance(one, snapshotOf(80), 0, true).gaps, []);
   });
 
   it('takes the parts of a gap apart when one of them appears', () => {
     const { advance, stamp } = createGapMemory();
-    const found = advance({ readTo: 0, gaps: [] }, lookOf(50, 5), 1, true);
+    const found = advance({ readTo: 0, gaps: [] }, snapshotOf(50, 5), 1, true);
     stamp(60n);
-    const part = advance(found, lookOf(55, 2), 1, true);
+    const part = advance(found, snapshotOf(55, 2), 1, true);
     assert.deepEqual(part.gaps, spans([1, 1], [3, 4]));
-    assert.deepEqual(advance(part, lookOf(60), 0, true).gaps, []);
+    assert.deepEqual(advance(part, snapshotOf(60), 0, true).gaps, []);
   });
 });
 
@@ -129,7 +129,7 @@ function setUp(kind: 'leased' | 'locked', options: { knows?: (type: string) => b
   const events = (...positions: number[]) =>
     log.commit(...positions.map((position) => eventAt(position, 'a', position)));
   const parked = () =>
-    log.letters.map(({ consumer, event, trouble }) => `${consumer} ${event.version} ${trouble.code}`);
+    log.deadLetters.map(({ consumer, event, trouble }) => `${consumer} ${event.version} ${trouble.code}`);
   return { system, log, world, given, parked, reader: newReader(), events, complaints };
 }
 
@@ -162,7 +162,7 @@ for (const kind of ['leased', 'locked'] as const) {
       assert.deepEqual(log.state(), { readTo: 7, gaps: [] });
     });
 
-    it('comes back for what a look that was cut has not shown', async () => {
+    it('comes back for what a read that was cut has not shown', async () => {
       const { reader, events, given, log } = setUp(kind, { batchMax: 2 });
       const late = log.begin();
       for (const position of [6, 7, 8]) {

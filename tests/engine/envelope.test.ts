@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { envelopeBytesMax, isUnreadable, nameOf, readHint, toMessage } from '../../src/engine/envelope.ts';
-import type { Fact } from '../../src/engine/ports.ts';
+import type { Event } from '../../src/engine/ports.ts';
 
 const id = '01993b1e-7c3a-7d4e-9f10-2b6c8d0e4f12';
-const fact: Fact = {
+const event: Event = {
   id,
   type: 'PaymentAuthorizedV1',
   subject: '01993b1e-7c3a-7d4e-9f10-000000000001',
@@ -20,31 +20,31 @@ const bodyOf = (message: unknown) => Buffer.from(JSON.stringify(message));
 
 describe('the envelope', () => {
   it('is a structured CloudEvent 1.0 with correlation, causation, trace and sequence', () => {
-    const message = toMessage(fact, 'payments.events.v1');
+    const message = toMessage(event, 'payments.events.v1');
     assert.deepEqual(JSON.parse(message.body.toString('utf8')), {
       specversion: '1.0',
       id,
       source: '/orderly/payments',
       type: 'PaymentAuthorizedV1',
-      subject: fact.subject,
+      subject: event.subject,
       time: '2026-11-21T07:00:00.123Z',
       datacontenttype: 'application/json',
       dataschema: 'urn:orderly:schemas/PaymentAuthorizedV1.json',
       sequence: '0000000002',
       correlationid: 'c-1',
-      causationid: fact.causationId,
-      traceparent: fact.traceparent,
-      data: fact.data,
+      causationid: event.causationId,
+      traceparent: event.traceparent,
+      data: event.data,
     });
   });
 
   it('carries the keys that a broker routes and orders by', () => {
-    const { body: _, ...keys } = toMessage(fact, 'payments.events.v1');
-    assert.deepEqual(keys, { id, key: fact.subject, type: 'PaymentAuthorizedV1', stream: 'payments.events.v1' });
+    const { body: _, ...keys } = toMessage(event, 'payments.events.v1');
+    assert.deepEqual(keys, { id, key: event.subject, type: 'PaymentAuthorizedV1', stream: 'payments.events.v1' });
   });
 
   it('names its attributes as CloudEvents allows, and leaves out what is not known', () => {
-    const first = toMessage({ ...fact, causationId: null, traceparent: null }, 'orders.events.v1');
+    const first = toMessage({ ...event, causationId: null, traceparent: null }, 'orders.events.v1');
     const attributes = Object.keys(JSON.parse(first.body.toString('utf8')));
     assert.deepEqual(
       attributes.filter((name) => !/^[a-z0-9]{1,20}$/.test(name)),
@@ -60,7 +60,7 @@ describe('the envelope', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 2 ** 31 - 1 }), fc.integer({ min: 1, max: 2 ** 31 - 1 }), (one, other) => {
         const [first, second] = [one, other].map(
-          (version) => JSON.parse(toMessage({ ...fact, version }, 'orders.events.v1').body.toString()).sequence,
+          (version) => JSON.parse(toMessage({ ...event, version }, 'orders.events.v1').body.toString()).sequence,
         );
         assert.equal(Math.sign(first < second ? -1 : first > second ? 1 : 0), Math.sign(one - other));
       }),
@@ -75,7 +75,7 @@ describe('the envelope', () => {
         fc.stringMatching(/^[A-Z][A-Za-z]{0,30}V[1-9]\d?$/),
         fc.json(),
         (subject, version, type, json) => {
-          const message = toMessage({ ...fact, subject, version, type, data: { json } }, 'orders.events.v1');
+          const message = toMessage({ ...event, subject, version, type, data: { json } }, 'orders.events.v1');
           assert.deepEqual(readHint(message.body), { subject, version, type });
         },
       ),

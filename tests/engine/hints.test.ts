@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { toMessage } from '../../src/engine/envelope.ts';
 import { createHintReader } from '../../src/engine/hints.ts';
-import type { Fact, Hint } from '../../src/engine/ports.ts';
+import type { Event, Hint } from '../../src/engine/ports.ts';
 import { createMemoryLog } from '../support/silent-log.ts';
 
-const event: Fact = {
+const event: Event = {
   id: '01998000-0000-7000-8000-000000000001',
   type: 'OrderCreatedV1',
   subject: '01998000-0000-7000-8000-000000000002',

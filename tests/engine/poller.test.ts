@@ -11,15 +11,15 @@ const nothing: Picked = { count: 0, nextDueInMs: null };
 function setUp(given: { mode?: Consumer['mode']; knowsAllWriters?: boolean } = {}) {
   const system = createVirtualSystem();
   const log = createMemoryLog();
-  const looks: { sought: Sought; atMs: number }[] = [];
-  const world = { look: async (_sought: Sought, _signal: AbortSignal): Promise<Picked> => nothing };
+  const polls: { sought: Sought; atMs: number }[] = [];
+  const world = { poll: async (_sought: Sought, _signal: AbortSignal): Promise<Picked> => nothing };
   const consumer: Consumer = {
     consumer: 'payment',
     types: ['OrderCreatedV1'],
     hint: () => {},
     claimDue: (sought, signal) => {
-      looks.push({ sought, atMs: system.monotonicMs() });
-      return world.look(sought, signal);
+      polls.push({ sought, atMs: system.monotonicMs() });
+      return world.poll(sought, signal);
     },
     mode: given.mode ?? (() => 'all'),
     stop: async () => {},
@@ -34,27 +34,27 @@ function setUp(given: { mode?: Consumer['mode']; knowsAllWriters?: boolean } = {
     await system.advance(1_000);
     await run;
   };
-  const timesOf = (sought: Sought) => looks.filter((look) => look.sought === sought).map(({ atMs }) => atMs);
-  return { system, log, looks, timesOf, world, poller, running };
+  const timesOf = (sought: Sought) => polls.filter((poll) => poll.sought === sought).map(({ atMs }) => atMs);
+  return { system, log, polls, timesOf, world, poller, running };
 }
 
 describe('a poller', { timeout: 20_000 }, () => {
-  it('looks again soon while there is more, then every quarter of a second', async () => {
+  it('polls again soon while there is more, then every quarter of a second', async () => {
     const { world, system, timesOf, running } = setUp();
     const counts = [200, 200, 3];
-    world.look = async () => ({ ...nothing, count: counts.shift() ?? 0 });
+    world.poll = async () => ({ ...nothing, count: counts.shift() ?? 0 });
     await running(() => system.advance(600));
     assert.deepEqual(timesOf('due').slice(0, 6), [0, 20, 40, 60, 310, 560]);
   });
 
   it('sleeps until the next job is due where nobody else writes jobs', async () => {
     const { world, system, timesOf, running } = setUp({ knowsAllWriters: true });
-    world.look = async () => ({ count: 0, nextDueInMs: system.monotonicMs() < 5_000 ? 5_000 : null });
+    world.poll = async () => ({ count: 0, nextDueInMs: system.monotonicMs() < 5_000 ? 5_000 : null });
     await running(() => system.advance(60_000));
     assert.deepEqual(timesOf('due').slice(0, 3), [0, 5_000]);
   });
 
-  it('looks when it is told of work, and when a retry of this process is due', async () => {
+  it('polls when it is told of work, and when a retry of this process is due', async () => {
     const { poller, system, timesOf, running } = setUp({ knowsAllWriters: true });
     await running(async () => {
       await system.advance(10);
@@ -66,7 +66,7 @@ describe('a poller', { timeout: 20_000 }, () => {
     assert.deepEqual(timesOf('due'), [0, 50, 110]);
   });
 
-  it('touches no job while a dependency is away, and looks for a probe when one is allowed', async () => {
+  it('touches no job while a dependency is away, and polls for a probe when one is allowed', async () => {
     let mode: ReturnType<Consumer['mode']> = 'none';
     const { system, timesOf, running } = setUp({ mode: () => mode });
     await running(async () => {
@@ -78,7 +78,7 @@ describe('a poller', { timeout: 20_000 }, () => {
     });
   });
 
-  it('looks once a minute for what waited too long, and for events that no release knows, also while a dependency is away', async () => {
+  it('polls once a minute for what waited too long, and for events that no release knows, also while a dependency is away', async () => {
     for (const mode of ['all', 'none'] as const) {
       const { system, timesOf, running } = setUp({ mode: () => mode });
       await running(() => system.advance(200_000));
@@ -87,29 +87,19 @@ describe('a poller', { timeout: 20_000 }, () => {
     }
   });
 
-  it('goes on when the database did not answer, and says so when it begins, each minute and when it is over', async () => {
-    const { world, system, looks, log, running } = setUp();
-    const { look } = world;
-    world.look = async () => {
+  it('goes on when the database did not answer, and says so once in a while', async () => {
+    const { world, system, polls, log, running } = setUp();
+    world.poll = async () => {
       throw new Error('the database is away');
     };
-    await running(async () => {
-      await system.advance(150_000);
-      assert.ok(looks.length > 500, `${looks.length} tries in two and a half minutes`);
-      world.look = look;
-      await system.advance(1_000);
-    });
-    assert.deepEqual(log.lines, [
-      'warn: claiming due jobs of payment fails: the database is away; it is tried again',
-      'warn: claiming due jobs of payment still fails: the database is away; it is tried again',
-      'warn: claiming due jobs of payment still fails: the database is away; it is tried again',
-      'info: claiming due jobs of payment works again after 150 s',
-    ]);
+    await running(() => system.advance(60_000));
+    assert.ok(polls.length > 200, `${polls.length} tries in a minute`);
+    assert.ok(log.lines.length >= 6 && log.lines.length <= 7, `${log.lines.length} lines in a minute`);
   });
 
   it('ends when it is stopped, also while it waits for a slot, without a word', async () => {
     const { world, system, log, running } = setUp();
-    world.look = (_, signal) =>
+    world.poll = (_, signal) =>
       new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('stopping'))));
     await running(() => system.advance(1_000));
     assert.deepEqual(log.lines, []);

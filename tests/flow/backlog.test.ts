@@ -22,7 +22,7 @@ after(() => postgres.stop());
 const test = (name: string, story: (world: World) => Promise<void>) =>
   it(name, slowestTest, () => inWorld(postgres, { start: false, check: false }, story));
 
-// Orders with this many facts each; the facts of one version were all written before those of the next.
+// Orders with this many events each; the events of one version were all written before those of the next.
 async function fillLog(world: World, orders: number, versions: number): Promise<void> {
   await world.sql(`CREATE TABLE filled AS SELECT gen_random_uuid() AS order_id FROM generate_series(1, ${orders})`);
   for (let version = 1; version <= versions; version += 1) {
@@ -61,7 +61,7 @@ function assertInOrder(messages: readonly Message[]): void {
 }
 
 describe('the relay', () => {
-  test('publishes a backlog of 100 000 facts, each once and in order per order', async (world) => {
+  test('publishes a backlog of 100 000 events, each once and in order per order', async (world) => {
     await fillLog(world, 25_000, 4);
     const messages: Message[] = [];
     const relay = relayTo(world, async (batch) => void messages.push(...batch));
@@ -129,7 +129,7 @@ describe('the relay', () => {
     assertInOrder(messages);
   });
 
-  test('brings a fact that was committed late before the later ones of its order', async (world) => {
+  test('brings an event that was committed late before the later ones of its order', async (world) => {
     const order = '00000000-0000-7000-8000-000000000001';
     const write = (query: Query, version: number) =>
       query(

@@ -59,7 +59,7 @@ async function story({ desk, place, ended, settled, sql, database }: World) {
   const good = await ended(first.order.id);
   const bad = await ended((await place({ paymentScenario: 'fatal' })).id);
   await settled();
-  const letters = await desk.deadLetters({ limit: 1, after: null, consumer: 'payment', code: null });
+  const deadLetters = await desk.deadLetters({ limit: 1, after: null, consumer: 'payment', code: null });
   const timeline = await desk.timeline(good.id);
   assert.ok(!isRefusal(timeline));
   const any = { words: [], customerEmail: null, productType: null, country: null, from: before, to: null };
@@ -68,15 +68,15 @@ async function story({ desk, place, ended, settled, sql, database }: World) {
     return items.length === 2 && items;
   }, 'both orders to be found');
   await until(async () => (await desk.count(any)).FAILED === 1, 'both orders to be counted');
-  const books = await until(async () => {
-    const lines = await desk.books.statuses({ from: null, to: null });
+  const analytics = await until(async () => {
+    const lines = await desk.analytics.statuses({ from: null, to: null });
     return lines.some(({ status }) => status === 'FAILED') && lines;
-  }, 'the books');
+  }, 'the analytics');
   const times = [
     good.createdAt,
     good.updatedAt,
     ...timeline.map(({ at }) => at),
-    ...letters.items.map(({ failedAt }) => failedAt),
+    ...deadLetters.items.map(({ failedAt }) => failedAt),
   ];
   const now = new Date();
   assert.ok(
@@ -94,11 +94,14 @@ async function story({ desk, place, ended, settled, sql, database }: World) {
     ],
     good: [good.status, good.amount, good.customerEmail, good.items, good.correlationId],
     bad: [bad.status, bad.reason?.code],
-    letters: letters.items.map(({ code, attempts }) => [code, attempts]),
+    deadLetters: deadLetters.items.map(({ code, attempts }) => [code, attempts]),
     // Two that happened in the same moment may stand either way.
     timeline: timeline.map(({ type, outcome }) => `${type} ${outcome}`).sort(),
     found: found.map(({ status }) => status),
-    books: books.map(({ day, ...line }) => ({ ...line, isToday: day === good.createdAt.toISOString().slice(0, 10) })),
+    analytics: analytics.map(({ day, ...line }) => ({
+      ...line,
+      isToday: day === good.createdAt.toISOString().slice(0, 10),
+    })),
   };
 }
 

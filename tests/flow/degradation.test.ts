@@ -55,7 +55,7 @@ describe('while a partner is away', { concurrency: 8 }, () => {
       return pausesSince(world, opening, ['authorize', 'void']).length >= 2;
     }, 'two probes');
     assertProbesOnly(pausesSince(world, opening, ['authorize', 'void']));
-    assert.deepEqual(await world.openLetters(), []);
+    assert.deepEqual(await world.openDeadLetters(), []);
 
     world.stage.direct({ payments: 'up' });
     for (const id of placed) await world.ended(id, 'PROCESSED');
@@ -176,9 +176,9 @@ describe('an unlucky order', { concurrency: 8 }, () => {
     }
     await world.settled();
     assert.deepEqual(new Set(world.calls.map(({ call }) => call)), new Set(['send']));
-    const letters = await world.openLetters();
-    assert.equal(letters.length, 10);
-    assert.ok(letters.every(({ attempts, failureClass }) => attempts === 4 && failureClass === 'retryable'));
+    const deadLetters = await world.openDeadLetters();
+    assert.equal(deadLetters.length, 10);
+    assert.ok(deadLetters.every(({ attempts, failureClass }) => attempts === 4 && failureClass === 'retryable'));
     assert.deepEqual(world.engine.breakerChanges, [], 'a made-up failure says nothing of a partner');
   });
 

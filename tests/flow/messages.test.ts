@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
-import { factTypes, streamOf } from '../../src/domain/events.ts';
+import { eventTypes, streamOf } from '../../src/domain/events.ts';
 import { envelopeBytesMax, toMessage } from '../../src/engine/envelope.ts';
 import type { Bus } from '../../src/engine/ports.ts';
 import { subscriptions } from '../../src/flow/subscriptions.ts';
@@ -33,7 +33,7 @@ const envelope = (subject: string, version: number, type: string, more: object =
 });
 
 const readersOf = (type: string) => subscriptions.filter(({ on }) => on.some((one) => one === type));
-const readTypes = factTypes.filter((type) => readersOf(type).length > 0);
+const readTypes = eventTypes.filter((type) => readersOf(type).length > 0);
 
 // Resolves when whatever was sent to the readers of `as` before has been looked at: a hint at a job that is not there
 // is claimed after it.
@@ -195,7 +195,7 @@ describe('a message', { concurrency: 6 }, () => {
     await until(() => world.engine.ends('payment', 'not-due') > 0, 'the claim of a hint that lied');
     assert.deepEqual(await world.job('payment', id), { isClaimed: false, epoch: 0, attempt: 0, takeovers: 0 });
     assert.equal((await world.order(id)).status, 'PENDING');
-    assert.deepEqual(await world.openLetters(), []);
+    assert.deepEqual(await world.openDeadLetters(), []);
 
     await world.sql(`UPDATE jobs SET created_at = created_at - interval '2 hours'`);
     await world.sql(`UPDATE events SET time = time - interval '2 hours'`);
@@ -203,7 +203,7 @@ describe('a message', { concurrency: 6 }, () => {
     const { reason } = await world.ended(id, 'FAILED');
     assert.equal(reason?.code, 'unknown-version');
     await until(
-      async () => (await world.openLetters()).some(({ consumer }) => consumer === 'analytics'),
+      async () => (await world.openDeadLetters()).some(({ consumer }) => consumer === 'analytics'),
       'analytics, which counts the order, gives up too',
     );
     // The release that knows it has come.
@@ -250,8 +250,8 @@ describe('a message', { concurrency: 6 }, () => {
       Promise.all(['orders', 'events'].map((table) => world.sql(`SELECT * FROM ${table} ORDER BY 1, 2`)));
     const before = await state();
     for (const { id } of orders) {
-      for (const type of factTypes) {
-        const fact = {
+      for (const type of eventTypes) {
+        const event = {
           id: newId(),
           type,
           subject: id,
@@ -262,7 +262,7 @@ describe('a message', { concurrency: 6 }, () => {
           traceparent: null,
           data: { orderId: id, previousStatus: 'PENDING', status: 'PROCESSED', amount: 1, currency: 'USD' },
         };
-        await world.bus.publish([toMessage(fact, streamOf[type])], new AbortController().signal);
+        await world.bus.publish([toMessage(event, streamOf[type])], new AbortController().signal);
       }
     }
     for (const type of readTypes) await calm(world, type);

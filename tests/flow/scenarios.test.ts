@@ -8,10 +8,10 @@ type End = Pick<Order, 'status' | 'payment' | 'fulfillment' | 'retryCount'> & {
   readonly reason: string | null;
   // Calls to the provider to authorize.
   readonly attempts: number;
-  readonly letter: string | null;
+  readonly deadLetter: string | null;
   // What the provider and the carrier have in their books.
   readonly ledger: readonly string[];
-  readonly facts: readonly string[];
+  readonly events: readonly string[];
   readonly mail: string;
 };
 
@@ -20,9 +20,9 @@ const processed = {
   payment: 'authorized',
   fulfillment: 'scheduled',
   reason: null,
-  letter: null,
+  deadLetter: null,
   ledger: ['authorized', 'booked'],
-  facts: ['OrderCreatedV1', 'PaymentAuthorizedV1', 'FulfillmentScheduledV1'],
+  events: ['OrderCreatedV1', 'PaymentAuthorizedV1', 'FulfillmentScheduledV1'],
   mail: 'processed',
 } as const;
 const failed = {
@@ -30,10 +30,10 @@ const failed = {
   payment: 'none',
   fulfillment: 'none',
   ledger: [],
-  facts: ['OrderCreatedV1', 'OrderFailedV1'],
+  events: ['OrderCreatedV1', 'OrderFailedV1'],
   mail: 'failed',
 } as const;
-const away = { reason: 'provider-unavailable', letter: 'provider-unavailable' };
+const away = { reason: 'provider-unavailable', deadLetter: 'provider-unavailable' };
 
 const ends: Readonly<Record<PaymentScenario, { readonly says: string; readonly end: End }>> = {
   success: { says: 'is processed', end: { ...processed, retryCount: 0, attempts: 1 } },
@@ -46,9 +46,9 @@ const ends: Readonly<Record<PaymentScenario, { readonly says: string; readonly e
       reason: 'payment-declined',
       retryCount: 0,
       attempts: 1,
-      letter: null,
+      deadLetter: null,
       ledger: ['declined'],
-      facts: ['OrderCreatedV1', 'PaymentFailedV1', 'OrderCanceledV1'],
+      events: ['OrderCreatedV1', 'PaymentFailedV1', 'OrderCanceledV1'],
       mail: 'declined',
     },
   },
@@ -58,7 +58,7 @@ const ends: Readonly<Record<PaymentScenario, { readonly says: string; readonly e
   outage: { says: 'fails after the last retry', end: { ...failed, ...away, retryCount: 3, attempts: 4 } },
   fatal: {
     says: 'fails at the first attempt',
-    end: { ...failed, reason: 'provider-refused', letter: 'provider-refused', retryCount: 0, attempts: 1 },
+    end: { ...failed, reason: 'provider-refused', deadLetter: 'provider-refused', retryCount: 0, attempts: 1 },
   },
 };
 
@@ -79,11 +79,11 @@ describe('an order', { concurrency: true }, () => {
       const attempt = await world.attempts('payment', id);
       const attempts = world.callsOf(id).filter((call) => call === 'authorize').length;
       assert.equal(attempt, attempts, 'counted are the attempts that the provider saw');
-      const letters = await world.openLetters();
-      assert.ok(letters.length <= 1);
-      for (const letter of letters) {
-        assert.deepEqual([letter.orderId, letter.consumer, letter.attempts], [id, 'payment', attempts]);
-        assert.deepEqual([letter.retryCount, letter.order?.status], [retryCount, 'FAILED']);
+      const deadLetters = await world.openDeadLetters();
+      assert.ok(deadLetters.length <= 1);
+      for (const deadLetter of deadLetters) {
+        assert.deepEqual([deadLetter.orderId, deadLetter.consumer, deadLetter.attempts], [id, 'payment', attempts]);
+        assert.deepEqual([deadLetter.retryCount, deadLetter.order?.status], [retryCount, 'FAILED']);
       }
       end = {
         status,
@@ -92,9 +92,9 @@ describe('an order', { concurrency: true }, () => {
         retryCount,
         reason: reason?.code ?? null,
         attempts,
-        letter: letters[0]?.code ?? null,
+        deadLetter: deadLetters[0]?.code ?? null,
         ledger: world.entries(id).flatMap((entry) => (entry.partner === 'mail' ? [] : [entry.state])),
-        facts: await world.facts(id),
+        events: await world.events(id),
         mail: world
           .entries(id, 'mail')
           .map((entry) => (JSON.parse(entry.terms ?? '{}') as { kind: string }).kind)

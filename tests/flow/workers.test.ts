@@ -239,7 +239,7 @@ describe('an engine that is told to stop', { concurrency: 4 }, () => {
     await world.database.transaction(async (query) => {
       await query('SELECT 1 FROM orders FOR NO KEY UPDATE');
       await world.engine.start();
-      await until(() => world.published.length >= placed.length, 'the facts on their way');
+      await until(() => world.published.length >= placed.length, 'the events on their way');
       stopping = world.engine.stop(0);
       // Timers run in the order in which they were set: the one of its grace is over after this.
       await pause(5);

@@ -4,22 +4,22 @@ import fc from 'fast-check';
 import { cursorPattern, decodeCursor, encodeCursor } from '../../src/io/http/cursor.ts';
 import { uuidPattern } from '../../src/io/http/requests.ts';
 import { assertProblem, placesOf } from './assert-problem.ts';
-import { createTestServer, letterNumber } from './stub-desk.ts';
+import { createTestServer, deadLetterNumber } from './stub-desk.ts';
 
-const { app, calls, letters } = createTestServer();
+const { app, calls, deadLetters } = createTestServer();
 const post = (url: string, headers: Record<string, string> = {}, payload?: string) =>
   app.inject({ method: 'POST', url, headers, ...(payload === undefined ? {} : { payload }) });
 
 beforeEach(() => {
   calls.splice(0);
-  letters.splice(0);
+  deadLetters.splice(0);
 });
 after(() => app.close());
 
 describe('the dead-letter list', () => {
-  it('shows each letter as the contract does', async () => {
+  it('shows each dead letter as the contract does', async () => {
     const orderId = '01993b1e-7c3a-7d4e-9f10-000000000001';
-    letters.push({ ...letterNumber(1, orderId), eventId: orderId });
+    deadLetters.push({ ...deadLetterNumber(1, orderId), eventId: orderId });
     const answer = await app.inject('/dlq');
     assert.equal(answer.statusCode, 200);
     assert.deepEqual(answer.json(), {
@@ -44,7 +44,7 @@ describe('the dead-letter list', () => {
   });
 
   it('is read completely and without repetition page by page', async () => {
-    letters.push(...Array.from({ length: 7 }, (_, n) => letterNumber(n)));
+    deadLetters.push(...Array.from({ length: 7 }, (_, n) => deadLetterNumber(n)));
     const seen: string[] = [];
     let cursor: string | null = null;
     do {
@@ -56,7 +56,7 @@ describe('the dead-letter list', () => {
     } while (cursor !== null);
     assert.deepEqual(
       seen,
-      letters.map(({ id }) => id),
+      deadLetters.map(({ id }) => id),
     );
     assert.equal(calls.length, 3);
   });
@@ -161,15 +161,15 @@ describe('reprocessing', () => {
     assert.deepEqual(calls[0]?.args, [placed.json().id, 'c-3']);
   });
 
-  it('of one letter answers 202 and its order', async () => {
+  it('of one dead letter answers 202 and its order', async () => {
     const placed = await app.inject({ method: 'POST', url: '/orders', payload: { userId: 'u', amount: 5 } });
-    const letter = letterNumber(1, placed.json().id);
-    letters.push(letter);
-    const answer = await post(`/dlq/letters/${letter.id.toUpperCase()}/reprocess`);
+    const deadLetter = deadLetterNumber(1, placed.json().id);
+    deadLetters.push(deadLetter);
+    const answer = await post(`/dlq/letters/${deadLetter.id.toUpperCase()}/reprocess`);
     assert.deepEqual([answer.statusCode, answer.json()], [202, { order: placed.json() }]);
   });
 
-  it('of what has no open letter answers 404', async () => {
+  it('of what has no open dead letter answers 404', async () => {
     assertProblem(await post(`/dlq/${nothing}/reprocess`), 404, 'no-dead-letter');
     assertProblem(await post(`/dlq/letters/${nothing}/reprocess`), 404, 'no-dead-letter');
   });
@@ -211,19 +211,19 @@ describe('discarding', () => {
   const discard = (id: string, payload: object = { reason: 'called by phone' }) =>
     app.inject({ method: 'POST', url: `/dlq/letters/${id}/discard`, headers: { 'x-correlation-id': 'c-4' }, payload });
 
-  it('of one letter answers 200 and its order', async () => {
+  it('of one dead letter answers 200 and its order', async () => {
     const placed = await app.inject({ method: 'POST', url: '/orders', payload: { userId: 'u', amount: 5 } });
     calls.splice(0);
-    const letter = { ...letterNumber(1, placed.json().id), consumer: 'notification' };
-    letters.push(letter);
-    const answer = await discard(letter.id.toUpperCase());
+    const deadLetter = { ...deadLetterNumber(1, placed.json().id), consumer: 'notification' };
+    deadLetters.push(deadLetter);
+    const answer = await discard(deadLetter.id.toUpperCase());
     assert.deepEqual([answer.statusCode, answer.json()], [200, { order: placed.json() }]);
-    assert.deepEqual(calls[0]?.args, [letter.id, 'called by phone', 'c-4']);
+    assert.deepEqual(calls[0]?.args, [deadLetter.id, 'called by phone', 'c-4']);
   });
 
   it('of a core step answers 409, and of what is not open 404', async () => {
-    letters.push(letterNumber(1));
-    assertProblem(await discard(letters[0]?.id ?? ''), 409, 'order-needs-cancel');
+    deadLetters.push(deadLetterNumber(1));
+    assertProblem(await discard(deadLetters[0]?.id ?? ''), 409, 'order-needs-cancel');
     assertProblem(await discard(nothing), 404, 'no-dead-letter');
   });
 

@@ -89,7 +89,7 @@ describe('a refusal', () => {
   for (const code of refusalCodes) {
     it(`of code ${code} becomes its problem on every route`, async () => {
       const no = async () => refuse(code, 'Because.');
-      const { deadLetters, find, count, books } = createStubDesk().desk;
+      const { deadLetters, find, count, analytics } = createStubDesk().desk;
       const desk: OrderDesk = {
         place: no,
         read: no,
@@ -98,10 +98,10 @@ describe('a refusal', () => {
         count,
         cancel: no,
         deadLetters,
-        books,
+        analytics,
         reprocess: no,
-        reprocessLetter: no,
-        discardLetter: no,
+        reprocessDeadLetter: no,
+        discardDeadLetter: no,
       };
       const refusing = createTestServer({}, { desk });
       for (const ask of asks.filter(({ url }) => url !== '/dlq')) {

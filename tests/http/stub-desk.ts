@@ -6,8 +6,8 @@ import { isRefusal, refuse } from '../../src/domain/refusals.ts';
 import type { Log } from '../../src/engine/ports.ts';
 import { fingerprintOf, toOrder } from '../../src/flow/orders/place-order.ts';
 import type { TimelineEntry } from '../../src/flow/orders/sentences.ts';
-import type { DeadLetter, LetterFilter, OrderDesk, PlaceInput } from '../../src/flow/ports.ts';
-import type { Books } from '../../src/flow/projections/books.ts';
+import type { DeadLetter, DeadLetterFilter, OrderDesk, PlaceInput } from '../../src/flow/ports.ts';
+import type { Analytics } from '../../src/flow/projections/analytics.ts';
 import type { HttpSettings } from '../../src/io/http/app.ts';
 import { createHttpServer, type HttpDependencies } from '../../src/io/http/server.ts';
 import { createSystem } from '../../src/io/system.ts';
@@ -17,7 +17,7 @@ export const start = new Date('2026-11-21T07:00:00.000Z');
 export function createStubDesk(simulatedPartners = true) {
   const orders = new Map<string, Order>();
   const keys = new Map<string, { fingerprint: string; id: string }>();
-  const letters: DeadLetter[] = [];
+  const deadLetters: DeadLetter[] = [];
   const calls: { name: string; args: unknown[] }[] = [];
   // Thrown by the next call instead of an answer.
   const fault: { error: unknown } = { error: undefined };
@@ -28,7 +28,7 @@ export function createStubDesk(simulatedPartners = true) {
   };
   const found = (id: string) => orders.get(id) ?? refuse('order-not-found', `There is no order ${id}.`);
 
-  const books: Books = {
+  const analytics: Analytics = {
     statuses: async (range) => {
       called('statuses', range);
       return [{ day: '2026-11-21', status: 'PROCESSED', currency: 'EUR', count: 2, amount: 9_007_199_254_740_993n }];
@@ -49,7 +49,7 @@ export function createStubDesk(simulatedPartners = true) {
   };
 
   const desk: OrderDesk = {
-    books,
+    analytics,
     place: async (input: PlaceInput) => {
       called('place', input);
       const id = `01993b1e-7c3a-7d4e-9f10-${String(orders.size + 1).padStart(12, '0')}` as OrderId;
@@ -121,39 +121,39 @@ export function createStubDesk(simulatedPartners = true) {
       orders.set(id, canceled);
       return canceled;
     },
-    deadLetters: async (filter: LetterFilter) => {
+    deadLetters: async (filter: DeadLetterFilter) => {
       called('deadLetters', filter);
       const { after } = filter;
-      const begin = after === null ? 0 : letters.findIndex(({ id }) => id === after.id) + 1;
-      const items = letters.slice(begin, begin + filter.limit);
+      const begin = after === null ? 0 : deadLetters.findIndex(({ id }) => id === after.id) + 1;
+      const items = deadLetters.slice(begin, begin + filter.limit);
       const last = items.at(-1);
-      return { items, next: begin + filter.limit < letters.length && last !== undefined ? last : null };
+      return { items, next: begin + filter.limit < deadLetters.length && last !== undefined ? last : null };
     },
     reprocess: async (id, correlationId) => {
       called('reprocess', id, correlationId);
       const order = orders.get(id);
       return order ?? refuse('no-dead-letter', 'The order has no open dead letter.');
     },
-    reprocessLetter: async (letterId, correlationId) => {
-      called('reprocessLetter', letterId, correlationId);
-      const letter = letters.find(({ id }) => id === letterId);
-      if (letter === undefined) return refuse('no-dead-letter', 'There is no such open dead letter.');
-      return orders.get(letter.orderId) as Order;
+    reprocessDeadLetter: async (deadLetterId, correlationId) => {
+      called('reprocessDeadLetter', deadLetterId, correlationId);
+      const deadLetter = deadLetters.find(({ id }) => id === deadLetterId);
+      if (deadLetter === undefined) return refuse('no-dead-letter', 'There is no such open dead letter.');
+      return orders.get(deadLetter.orderId) as Order;
     },
-    discardLetter: async (letterId, reason, correlationId) => {
-      called('discardLetter', letterId, reason, correlationId);
-      const letter = letters.find(({ id }) => id === letterId);
-      if (letter === undefined) return refuse('no-dead-letter', 'There is no such open dead letter.');
-      if (letter.consumer === 'payment') return refuse('order-needs-cancel', 'Cancel the order.');
-      return orders.get(letter.orderId) as Order;
+    discardDeadLetter: async (deadLetterId, reason, correlationId) => {
+      called('discardDeadLetter', deadLetterId, reason, correlationId);
+      const deadLetter = deadLetters.find(({ id }) => id === deadLetterId);
+      if (deadLetter === undefined) return refuse('no-dead-letter', 'There is no such open dead letter.');
+      if (deadLetter.consumer === 'payment') return refuse('order-needs-cancel', 'Cancel the order.');
+      return orders.get(deadLetter.orderId) as Order;
     },
   };
   // What the desk was last asked to place.
   const lastPlaced = (): PlaceInput => calls.findLast(({ name }) => name === 'place')?.args[0] as PlaceInput;
-  return { desk, orders, letters, calls, fault, lastPlaced };
+  return { desk, orders, deadLetters, calls, fault, lastPlaced };
 }
 
-export function letterNumber(n: number, orderId = '01993b1e-7c3a-7d4e-8000-000000000000'): DeadLetter {
+export function deadLetterNumber(n: number, orderId = '01993b1e-7c3a-7d4e-8000-000000000000'): DeadLetter {
   return {
     id: `01993b1e-7c3a-7d4e-8000-${String(n).padStart(12, '0')}`,
     orderId,

@@ -49,7 +49,7 @@ describe('a process on the embedded database', slowestTest, () => {
   });
 });
 
-// An order that has ended and a fact that is published are claimed by whoever reads them; a stop in
+// An order that has ended and an event that is published are claimed by whoever reads them; a stop in
 // order finishes what is claimed. What reads in batches goes on with the next start.
 async function awaitEnds(client: Client, orderly: Running): Promise<void> {
   for (const { orderId } of client.acknowledged.values()) {

@@ -192,7 +192,7 @@ describe('the command', slowestTest, () => {
     const DATABASE_URL = await migrated();
     const name = /database orderly_\d+ at 127\.0\.0\.1:\d+/;
     const orderly = await startAlone('named', { DATABASE_URL });
-    assert.match(orderly.said(), new RegExp(`running at http:\\S+ on the ${name.source}"`));
+    assert.match(orderly.said(), new RegExp(`on the ${name.source}\n`));
     const ready = (await (await fetch(`${orderly.url}/readyz`)).json()) as { checks: { detail: string }[] };
     assert.match(ready.checks[0]?.detail ?? '', new RegExp(`^reachable: the ${name.source}$`));
     const [table, json] = await Promise.all([
@@ -237,7 +237,7 @@ describe('the command', slowestTest, () => {
       'orderly_jobs_total{consumer="payment",end="dead"}': 1,
       'orderly_jobs_total{consumer="fulfillment",end="done"}': 2,
       // Within one process nothing is published.
-      orderly_facts_published_total: 0,
+      orderly_events_published_total: 0,
       orderly_dead_letters_open: 1,
     };
     for (const [name, value] of Object.entries(expected)) assert.equal(samples.get(name), value, name);
@@ -262,8 +262,8 @@ describe('the command', slowestTest, () => {
     assert.equal(await post(`{"customerEmail":"${address}"`), 400);
     assert.equal((await fetch(`${orderly.url}/orders/${encodeURIComponent(address)}`)).status, 400);
     await Promise.all((['success', 'failure', 'fatal'] as const).map((scenario) => client.place({ scenario })));
-    const letters = async () => (await (await fetch(`${orderly.url}/dlq`)).text()).includes('provider-refused');
-    await until(letters, 'an order that failed');
+    const deadLetters = async () => (await (await fetch(`${orderly.url}/dlq`)).text()).includes('provider-refused');
+    await until(deadLetters, 'an order that failed');
     await orderly.kill9();
     assert.ok(
       orderly.log().some(({ msg }) => msg === 'request failed unexpectedly'),

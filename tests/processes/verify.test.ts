@@ -55,7 +55,7 @@ describe('verify as a command', slowestTest, () => {
           assert.deepEqual({ code, stderr }, { code: 0, stderr: '' }, stdout);
           assert.match(
             stdout,
-            /^Checked the database .*\.\n\d+ orders in .*\n[\s\S]* facts +\d+ orders +– +ok\n[\s\S]*promises kept\.\n$/,
+            /^Checked the database .*\.\n\d+ orders in .*\n[\s\S]* events +\d+ orders +– +ok\n[\s\S]*promises kept\.\n$/,
           );
         }
         await load.stop();
@@ -69,15 +69,15 @@ describe('verify as a command', slowestTest, () => {
         await sql('UPDATE orders SET version = 9 WHERE id = $1', [order?.id]);
         const table = await verify();
         assert.deepEqual([table.code, table.stderr], [1, '']);
-        assert.match(table.stdout, /facts +\d+ orders +1 +VIOLATED/);
-        assert.ok(table.stdout.includes(`  ${order?.id}  it is at version 9, its facts are 1, 2, 3`), table.stdout);
+        assert.match(table.stdout, /events +\d+ orders +1 +VIOLATED/);
+        assert.ok(table.stdout.includes(`  ${order?.id}  it is at version 9, its events are 1, 2, 3`), table.stdout);
         assert.match(table.stdout, /\n {2}→ .+\n\n1 of 14 promises violated\.\n$/);
         const document = await verify('--json', '--since', '2h');
         assert.equal(document.code, 1);
         const found = (JSON.parse(document.stdout) as Verdict).promises.filter((row) => row.status === 'violated');
         assert.deepEqual(
           found.map(({ name, findings }) => [name, findings[0]?.id]),
-          [['facts', order?.id]],
+          [['events', order?.id]],
         );
         const later = await verify('--since', '2999-01-01');
         assert.equal(later.code, 0, later.stdout);

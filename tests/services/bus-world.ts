@@ -26,7 +26,7 @@ type Chosen = { readonly key?: string; readonly type?: string; readonly text?: s
 export function messagesOf(world: World, count: number, choose: (index: number) => Chosen = () => ({})): Message[] {
   return Array.from({ length: count }, (_, index) => {
     const { key = `order-${index % 50}`, type = 'OrderCreatedV1', text = `message ${index}` } = choose(index);
-    const fact = {
+    const event = {
       id: system.newId(),
       type,
       subject: key,
@@ -37,7 +37,7 @@ export function messagesOf(world: World, count: number, choose: (index: number) 
       traceparent: null,
       data: { text },
     };
-    return toMessage(fact, world.stream);
+    return toMessage(event, world.stream);
   });
 }
 

@@ -80,8 +80,8 @@ describe('the search worker', { timeout: 600_000 }, () => {
     await until(async () => (await handled()) >= orders + 600, 'every event handled', { patienceMs: 240_000 });
     await killWorker();
 
-    const [letters] = await database.query<{ count: number }>('SELECT count(*) AS count FROM dead_letters');
-    assert.equal(letters?.count, 0, 'an outage is no fault of a document');
+    const [deadLetters] = await database.query<{ count: number }>('SELECT count(*) AS count FROM dead_letters');
+    assert.equal(deadLetters?.count, 0, 'an outage is no fault of a document');
     await elastic.settle();
     let compared = 0;
     for (let id = beforeAllOrders; ; ) {

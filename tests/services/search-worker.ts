@@ -1,6 +1,5 @@
 // A worker of the consumer `search` alone, as a process that a test can kill: it polls, for no bus reaches it. Arguments: database, Elasticsearch, alias.
 
-import { silentObserver } from '../../src/engine/observer.ts';
 import type { Partners } from '../../src/flow/ports.ts';
 import { connectElasticsearch } from '../../src/io/search/elasticsearch.ts';
 import { createSystem } from '../../src/io/system.ts';
@@ -10,6 +9,7 @@ import { connect } from '../support/store.ts';
 import { quickSettings } from '../support/world.ts';
 
 const [databaseUrl = '', url = '', alias = ''] = process.argv.slice(2);
+const nothing = () => {};
 const system = createSystem();
 const engine = createEngine({
   database: connect(databaseUrl),
@@ -21,7 +21,14 @@ const engine = createEngine({
   settings: { ...quickSettings, timeoutMs: 2_000, leaseMs: 4_000, concurrency: 256 },
   roles: { relay: false, consumers: ['search'] },
   retention: { keysHours: 168, rowsDays: 30 },
-  observer: silentObserver,
+  metrics: {
+    published: nothing,
+    jobEnded: nothing,
+    hintDropped: nothing,
+    breakerChanged: nothing,
+    unreadable: nothing,
+    scrape: async () => ({ contentType: '', body: '' }),
+  },
   system,
   log: silentLog,
 });

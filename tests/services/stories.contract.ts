@@ -23,7 +23,7 @@ const others = consumerNames.filter((name) => !coreConsumers.includes(name));
 const roles = ['api', 'relay', ...coreWorkers, `worker ${others.join(' ')}` as const] as const;
 type Role = (typeof roles)[number];
 export const mixed: readonly Scenario[] = ['success', 'flaky', 'success', 'failure', 'success', 'lost-answer'];
-// What the contract says of each scenario: status, payment, the most attempts of payment, a letter or not.
+// What the contract says of each scenario: status, payment, the most attempts of payment, a dead letter or not.
 const contract: Readonly<Record<Scenario, readonly [string, string, number, boolean]>> = {
   success: ['PROCESSED', 'authorized', 1, false],
   failure: ['CANCELED', 'declined', 1, false],
@@ -71,20 +71,20 @@ export function storyContract(kind: BusKind): void {
       });
 
     story(
-      'end as their scenario says, and what gave up comes back by its letter',
+      'end as their scenario says, and what gave up comes back by its dead letter',
       async ({ client, audited, sql, get, post, reaches }) => {
         const placed = await Promise.all(
           scenarios.map(async (scenario) => ({ scenario, ...(await client.place({ scenario })) })),
         );
         await audited();
-        const letters = (await get('/dlq')) as { items: { orderId: string }[] };
+        const deadLetters = (await get('/dlq')) as { items: { orderId: string }[] };
         for (const { scenario, orderId } of placed) {
-          const [status, payment, attemptsMax, hasLetter] = contract[scenario];
+          const [status, payment, attemptsMax, hasDeadLetter] = contract[scenario];
           const order = (await get(`/orders/${orderId}`)) as Record<string, unknown>;
           assert.deepEqual([order.status, order.payment], [status, payment], scenario);
           assert.equal(
-            letters.items.some((letter) => letter.orderId === orderId),
-            hasLetter,
+            deadLetters.items.some((deadLetter) => deadLetter.orderId === orderId),
+            hasDeadLetter,
             scenario,
           );
           const [row] = await sql<{ attempt: number }>(

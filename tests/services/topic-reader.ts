@@ -6,7 +6,7 @@
 
 import { Admin, Consumer, ListOffsetTimestamps, MessagesStreamModes } from '@platformatic/kafka';
 
-export type FoundFact = {
+export type FoundEvent = {
   readonly topic: string;
   readonly key: string;
   readonly id: string;
@@ -16,20 +16,20 @@ export type FoundFact = {
 
 export const orderTopics = ['orders.events.v1', 'payments.events.v1', 'fulfillment.events.v1'];
 
-export async function readTopics(brokers: string, group: string): Promise<readonly FoundFact[]> {
+export async function readTopics(brokers: string, group: string): Promise<readonly FoundEvent[]> {
   const bootstrapBrokers = brokers.split(',');
   const admin = new Admin({ clientId: group, bootstrapBrokers });
   const consumer = new Consumer({ clientId: group, groupId: group, bootstrapBrokers, groupProtocol: 'consumer' });
   try {
     const missing = await recordsOf(admin);
-    const found: FoundFact[] = [];
+    const found: FoundEvent[] = [];
     const stream = await consumer.consume({
       topics: orderTopics,
       mode: MessagesStreamModes.EARLIEST,
       autocommit: false,
     });
     for await (const { topic, partition, offset, key, value } of stream) {
-      const { id, subject, sequence } = JSON.parse(value.toString()) as FoundFact;
+      const { id, subject, sequence } = JSON.parse(value.toString()) as FoundEvent;
       found.push({ topic, key: key?.toString() ?? '', id, subject, sequence });
       const place = `${topic}:${partition}`;
       if (offset + 1n >= (missing.get(place) ?? 0n)) missing.delete(place);

@@ -18,7 +18,7 @@ export function forgetful(database: Database): Database {
   };
 }
 
-// The third set of facts is not written, everything else of its settle is.
+// The third set of events is not written, everything else of its settle is.
 export function tightLipped(database: Database): Database {
   let settles = 0;
   return {
@@ -27,8 +27,8 @@ export function tightLipped(database: Database): Database {
       database.transaction(
         (query) =>
           work((text, values) => {
-            if (text.startsWith('/* append-facts */')) settles += 1;
-            return text.startsWith('/* append-facts */') && settles === 3 ? Promise.resolve([]) : query(text, values);
+            if (text.startsWith('/* append-events */')) settles += 1;
+            return text.startsWith('/* append-events */') && settles === 3 ? Promise.resolve([]) : query(text, values);
           }),
         options,
       ),
@@ -37,5 +37,5 @@ export function tightLipped(database: Database): Database {
 
 export const canaries: Readonly<Record<string, (database: Database) => Database>> = {
   'acknowledges an order that it did not write': forgetful,
-  'drops a fact of what it settled': tightLipped,
+  'drops an event of what it settled': tightLipped,
 };

@@ -8,7 +8,7 @@ import type { Act, Look, Moved, OrderEvidence, Placement } from './evidence.ts';
 import { newJob, noEffects } from './model/schema.ts';
 import { type Brought, createModelPartners } from './partners.ts';
 import { createRecorder } from './recorder.ts';
-import type { AttemptRow, Change, FactRow, JobRow, LetterRow, OrderRow } from './rows.ts';
+import type { AttemptRow, Change, DeadLetterRow, EventColumns, JobRow, OrderRow } from './rows.ts';
 
 const epochMs = Date.UTC(2026, 10, 21, 7);
 const subscribed = [
@@ -51,31 +51,31 @@ export function tellStories() {
   const ask = (id: string, key: string | null, command: PlaceCommand, isImpossible = false) =>
     recorder.asked({ atMs: nowMs, process: 'api#1', key, command, correlationId: `request-${id}`, isImpossible });
 
-  // New facts of an order, and the row that they make.
-  function factsOf(id: string, label: string, row: Partial<OrderRow>, types: readonly [string, object][]): Change[] {
+  // New events of an order, and the row that they make.
+  function eventsOf(id: string, label: string, row: Partial<OrderRow>, types: readonly [string, object][]): Change[] {
     const before = rowOf(id);
     const after = { ...before, ...row, version: before.version + types.length };
     return [
       { table: 'orders', label, before, after },
       ...types.flatMap(([type, data], index): Change[] => {
         const version = before.version + index + 1;
-        const fact: FactRow = {
-          id: `${id}-fact-${version}`,
+        const event: EventColumns = {
+          id: `${id}-event-${version}`,
           order_id: id,
           version,
           type,
           data: { orderId: id, ...data },
-          causation_id: type === 'OrderCanceledV1' ? null : `${id}-fact-${version - 1}`,
+          causation_id: type === 'OrderCanceledV1' ? null : `${id}-event-${version - 1}`,
           time: new Date(epochMs + 1_000),
           position: nextPosition(),
         };
-        return [{ table: 'events', label, before: null, after: fact }, ...jobsOf(fact)];
+        return [{ table: 'events', label, before: null, after: event }, ...jobsOf(event)];
       }),
     ];
   }
 
-  // What the subscriptions make of a fact.
-  function jobsOf({ order_id, version, type }: FactRow, label = 'append-facts'): Change[] {
+  // What the subscriptions make of an event.
+  function jobsOf({ order_id, version, type }: EventColumns, label = 'append-events'): Change[] {
     return subscribed
       .filter(([, on]) => on === type)
       .map(([consumer]): Change => {
@@ -86,8 +86,8 @@ export function tellStories() {
 
   function publish(id: string): void {
     const owed = [...orderOf(id).owed.values()];
-    for (const { fact } of owed) {
-      const { version, type, id: eventId } = fact;
+    for (const { event } of owed) {
+      const { version, type, id: eventId } = event;
       const sequence = String(version).padStart(10, '0');
       recorder.published({ atMs: nowMs, process: 'relay#1', eventId, orderId: id, version, type, sequence });
     }
@@ -106,8 +106,8 @@ export function tellStories() {
       created_at: new Date(epochMs),
       ...noEffects,
     };
-    const fact = {
-      id: `${id}-fact-1`,
+    const event = {
+      id: `${id}-event-1`,
       order_id: id,
       version: 1,
       type: 'OrderCreatedV1',
@@ -122,8 +122,8 @@ export function tellStories() {
         ? []
         : [{ table: 'idempotency_keys' as const, label, before: null, after: { key, order_id: id } }]),
       { table: 'orders', label, before: null, after: row },
-      { table: 'events', label, before: null, after: fact },
-      ...jobsOf(fact, label),
+      { table: 'events', label, before: null, after: event },
+      ...jobsOf(event, label),
     ]);
     recorder.answered(placement, { answer: 'placed', order: firstAnswer(row) });
     publish(id);
@@ -227,7 +227,7 @@ export function tellStories() {
     const after = {
       order_id: id,
       consumer,
-      event_id: `${id}-fact-${version}`,
+      event_id: `${id}-event-${version}`,
       epoch,
       attempt: nth,
       outcome: 'retry',
@@ -245,8 +245,8 @@ export function tellStories() {
     const orderId = id as Order['id'];
     partners.payments.authorize({ key, orderId, amount: 1_999, currency: 'USD', scenario: 'success', epoch: 0 });
     const row = { payment: 'authorized', fulfillment: 'pending', authorization_state: 'done' };
-    const facts = factsOf(id, 'update-orders', row, [['PaymentAuthorizedV1', {}]]);
-    settle(id, 'payment', 1, null, facts);
+    const events = eventsOf(id, 'update-orders', row, [['PaymentAuthorizedV1', {}]]);
+    settle(id, 'payment', 1, null, events);
   }
 
   function book(id: string): void {
@@ -256,8 +256,8 @@ export function tellStories() {
     partners.carrier.book({ key, orderId: id as Order['id'], country: 'US', items: rowOf(id).items });
     const data = { previousStatus: 'PROCESSING', status: 'PROCESSED' };
     const row = { status: 'PROCESSED', fulfillment: 'scheduled', booking_state: 'done' };
-    const facts = factsOf(id, 'update-orders', row, [['FulfillmentScheduledV1', data]]);
-    settle(id, 'fulfillment', 2, null, facts);
+    const events = eventsOf(id, 'update-orders', row, [['FulfillmentScheduledV1', data]]);
+    settle(id, 'fulfillment', 2, null, events);
   }
 
   function mail(id: string, version: number, kind: 'processed' | 'canceled' | 'failed'): void {
@@ -270,21 +270,27 @@ export function tellStories() {
     ]);
   }
 
-  // A core step that gives up: letter, FAILED and its fact in one.
-  function park(id: string, consumer: string, version: number, effect: string, letter: Partial<LetterRow>): void {
+  // A core step that gives up: dead letter, FAILED and its event in one.
+  function park(
+    id: string,
+    consumer: string,
+    version: number,
+    effect: string,
+    deadLetter: Partial<DeadLetterRow>,
+  ): void {
     const { attempt: attempts, epoch } = jobOf(id, consumer, version);
     const { status } = rowOf(id);
-    const written: LetterRow = {
-      ...{ id: `${id}-letter-${orderOf(id).letters.size + 1}`, order_id: id, version, consumer },
+    const written: DeadLetterRow = {
+      ...{ id: `${id}-dead-letter-${orderOf(id).deadLetters.size + 1}`, order_id: id, version, consumer },
       ...{
-        event_id: `${id}-fact-${version}`,
+        event_id: `${id}-event-${version}`,
         epoch,
         failure_class: 'retryable',
         code: 'partner-failed',
         message: 'no',
       },
       ...{ attempts, closed_at: null, closed_how: null },
-      ...letter,
+      ...deadLetter,
     };
     const row = {
       status: 'FAILED',
@@ -294,15 +300,15 @@ export function tellStories() {
     };
     const data = { previousStatus: status, status: 'FAILED', reason: written.code };
     settle(id, consumer, version, null, [
-      ...factsOf(id, 'update-orders', row, [['OrderFailedV1', data]]),
+      ...eventsOf(id, 'update-orders', row, [['OrderFailedV1', data]]),
       attempt(id, consumer, version, { outcome: 'dead', code: written.code }),
-      { table: 'dead_letters', label: 'write-letters', before: null, after: written },
+      { table: 'dead_letters', label: 'write-dead-letters', before: null, after: written },
     ]);
   }
 
   function act(id: string, what: Act['act']): Act {
     const correlationId = `act-${evidence.acts.length + 1}`;
-    return recorder.acted({ atMs: nowMs, process: 'api#1', act: what, orderId: id, letterId: null, correlationId });
+    return recorder.acted({ atMs: nowMs, process: 'api#1', act: what, orderId: id, deadLetterId: null, correlationId });
   }
   const auditOf = ({ correlationId, orderId }: Act, action: string): Change => ({
     table: 'audit_log',
@@ -311,9 +317,9 @@ export function tellStories() {
     after: { id: `audit-${correlationId}`, action, order_id: orderId, correlation_id: correlationId },
   });
   const closed = (id: string, how: string): Change[] =>
-    [...orderOf(id).letters.values()].map((before) => ({
+    [...orderOf(id).deadLetters.values()].map((before) => ({
       table: 'dead_letters' as const,
-      label: 'close-letters',
+      label: 'close-dead-letters',
       before,
       after: { ...before, closed_at: new Date(epochMs + nowMs), closed_how: how },
     }));
@@ -322,8 +328,8 @@ export function tellStories() {
     const asked = act(id, 'cancel');
     const row = { status: 'CANCELED', reason_code: 'canceled-by-request' };
     const data = { previousStatus: rowOf(id).status, status: 'CANCELED', reason: 'canceled-by-request' };
-    const facts = factsOf(id, 'update-orders', { ...row, fulfillment: 'none' }, [['OrderCanceledV1', data]]);
-    commit('api#1', [...facts, ...closed(id, 'canceled'), auditOf(asked, 'canceled')]);
+    const events = eventsOf(id, 'update-orders', { ...row, fulfillment: 'none' }, [['OrderCanceledV1', data]]);
+    commit('api#1', [...events, ...closed(id, 'canceled'), auditOf(asked, 'canceled')]);
     asked.answer = { answer: 'done', order: { ...firstAnswer(rowOf(id)), status: 'CANCELED' } };
     publish(id);
   }
@@ -334,15 +340,15 @@ export function tellStories() {
       .filter(({ state }) => state === 'none')
       .map(({ name, generation }) => [`${name}_generation`, generation + 1]);
     const row = { status: 'PENDING', reason_code: null, retry_count: 0, ...Object.fromEntries(again) };
-    const facts = factsOf(id, 'update-orders', row, [
+    const events = eventsOf(id, 'update-orders', row, [
       ['OrderReprocessedV1', { previousStatus: 'FAILED', status: 'PENDING' }],
     ]);
-    const open = [...orderOf(id).letters.values()].filter(({ closed_at }) => closed_at === null);
+    const open = [...orderOf(id).deadLetters.values()].filter(({ closed_at }) => closed_at === null);
     commit('api#1', [
-      ...facts,
+      ...events,
       ...closed(id, 'reprocessed'),
       ...open.map(({ consumer, version, epoch }): Change => {
-        const type = orderOf(id).facts[version - 1]?.type ?? '';
+        const type = orderOf(id).events[version - 1]?.type ?? '';
         const job = newJob({ order_id: id, version, consumer }, type, epochMs + nowMs);
         return { table: 'jobs', label: 'recreate-jobs', before: null, after: { ...job, epoch: epoch + 1 } };
       }),
@@ -359,9 +365,9 @@ export function tellStories() {
 
   // The document of an order as it is now.
   function documentOf(id: string): OrderDocument {
-    const { facts } = orderOf(id);
+    const { events } = orderOf(id);
     const row = rowOf(id);
-    const steps = facts.map(({ type }) => type.replace(/V\d+$/, ''));
+    const steps = events.map(({ type }) => type.replace(/V\d+$/, ''));
     return {
       ...{ id: id as Order['id'], version: row.version, state: row.status as Order['status'] },
       ...{ status: steps.at(-1) ?? '', facts: [...new Set(steps)] },
@@ -369,7 +375,7 @@ export function tellStories() {
       ...{ amount: row.amount, currency: row.currency, country: row.country, items: row.items },
       ...{ customerEmail: row.customer_email, userId: row.user_id, productType: null },
       correlationId: row.correlation_id,
-      timeline: facts.map(({ type, id: eventId, time, causation_id: causationId }) => ({
+      timeline: events.map(({ type, id: eventId, time, causation_id: causationId }) => ({
         ...{ type, at: time.toISOString(), eventId, correlationId: row.correlation_id, causationId },
       })),
       ...{ createdAt: row.created_at.toISOString(), updatedAt: row.created_at.toISOString(), words: [] },
@@ -388,7 +394,7 @@ export function tellStories() {
   book('paid');
   mail('paid', 3, 'processed');
   look('paid', 'order', { answer: 'seen', order: stateOf(rowOf('paid')) });
-  look('paid', 'timeline', { answer: 'seen', facts: orderOf('paid').facts.map(({ id }) => id) });
+  look('paid', 'timeline', { answer: 'seen', events: orderOf('paid').events.map(({ id }) => id) });
 
   // `canceled` has its money held when somebody cancels it.
   place('canceled', null, command);
@@ -400,7 +406,7 @@ export function tellStories() {
   call('payments', 'void', 'canceled', held);
   partners.payments.void({ key: held, orderId: 'canceled' as Order['id'] });
   settle('canceled', 'compensation', 3, null, [
-    ...factsOf('canceled', 'update-orders', { payment: 'voided', authorization_state: 'undone' }, [
+    ...eventsOf('canceled', 'update-orders', { payment: 'voided', authorization_state: 'undone' }, [
       ['PaymentVoidedV1', {}],
     ]),
   ]);
@@ -429,7 +435,7 @@ export function tellStories() {
   const late = ask('refused', 'key-1', { ...command, amount: 5 });
   recorder.answered(late, { answer: 'refused', code: 'idempotency-key-reused' });
 
-  // The books of the three orders, as they are in the end; a second from created to processed.
+  // The analytics of the three orders, as they are in the end; a second from created to processed.
   const lines = [
     ...['status PROCESSED', 'status CANCELED', 'status FAILED', 'canceled canceled-by-request'],
     ...['failed partner-failed', 'failed partner-refused'],

@@ -1,5 +1,5 @@
 // Everybody who asks from outside: customers who are impatient, repeat themselves, change their mind and give
-// up, and an operator who sends letters back, now and then twice.
+// up, and an operator who sends dead letters back, now and then twice.
 //
 // Promises: they know what they were told and nothing else; each goes its own way, whatever the others draw.
 // Relies on requests.ts for one request and its answer.
@@ -22,7 +22,7 @@ export type Clients = {
   readonly interfere: (call: string, orderId: string) => void;
   // From now on nobody asks for anything new; who waits for an answer still repeats.
   readonly calm: () => void;
-  // One more round of the operator over all letters.
+  // One more round of the operator over all dead letters.
   readonly reprocessAll: () => void;
   // For a story that is told step by step.
   readonly insist: Insist;
@@ -151,17 +151,18 @@ export function createClients(options: {
   }
 
   async function operate(luck: Stream, share: number): Promise<boolean> {
-    const page = await requests.letters(luck, 2_000);
+    const page = await requests.deadLetters(luck, 2_000);
     if (page === null) return false;
-    for (const letter of page.items) {
+    for (const deadLetter of page.items) {
       if (!luck.isHit(share)) continue;
-      const orderId = letter.orderId as OrderId | null;
+      const orderId = deadLetter.orderId as OrderId | null;
       const send =
         orderId !== null && luck.isHit(0.6)
-          ? () => act(luck, { act: 'reprocess', orderId, letterId: null }, (desk, id) => desk.reprocess(orderId, id))
+          ? () =>
+              act(luck, { act: 'reprocess', orderId, deadLetterId: null }, (desk, id) => desk.reprocess(orderId, id))
           : () =>
-              act(luck, { act: 'reprocess-letter', orderId, letterId: letter.id }, (desk, id) =>
-                desk.reprocessLetter(letter.id, id),
+              act(luck, { act: 'reprocess-dead-letter', orderId, deadLetterId: deadLetter.id }, (desk, id) =>
+                desk.reprocessDeadLetter(deadLetter.id, id),
               );
       await (luck.isHit(0.25) ? Promise.all([send(), send()]) : send());
       if (orderId !== null && luck.isHit(0.1) && share < 1) await cancel(luck, orderId);

@@ -11,7 +11,7 @@ import type { OrderId } from '../../src/domain/order.ts';
 import type { OrderRecord } from '../../src/flow/ports.ts';
 import { createAccept } from '../../src/io/postgres/accept.ts';
 import type { Database, Query } from '../../src/io/postgres/database.ts';
-import { writeLetters } from '../../src/io/postgres/dead-letters.ts';
+import { writeDeadLetters } from '../../src/io/postgres/dead-letters.ts';
 import { createDependencies } from '../../src/io/postgres/dependencies.ts';
 import {
   claimJobsIfUnchanged,
@@ -34,7 +34,7 @@ const serialSchedules = 6;
 // Fewer than these would hardly be in each other's way.
 const blockedMin = 40;
 const failedMin = 8;
-// A held delivery is due after two seconds; a run that was interrupted for so long is made again.
+// A held job is due after two seconds; a run that was interrupted for so long is made again.
 const runMsMax = 1_500;
 const runsMax = 5;
 
@@ -49,7 +49,6 @@ const notModelled: Readonly<Record<string, string>> = {
   'read-schema-version': 'the start',
   'look-around': 'the start and the readiness probe',
   'look-for-rights': 'the start and the readiness probe',
-  'look-whether-back': 'a server that was away',
   'look-whether-read-only': 'a new connection to a server',
   'check-positions': 'the start',
   'read-backlog': 'the metrics',
@@ -71,7 +70,7 @@ const notModelled: Readonly<Record<string, string>> = {
 const notModelledPrefix = 'verify-';
 
 const hourMs = 3_600_000;
-// The same for all databases: facts are an hour old by the clock of each.
+// The same for all databases: events are an hour old by the clock of each.
 const startMs = Date.now();
 const exercised = new Set<string>();
 
@@ -188,8 +187,14 @@ async function playScenes(backend: Backend): Promise<string[]> {
   const place = (index: number, key: string, id: string) =>
     play(index, 'place', async (query) => {
       const data = { orderId: id, amount: 1, currency: 'EUR', country: 'US' };
-      const fact = { type: 'OrderCreatedV1', version: 1, data } as const;
-      const request = { order: { ...order, id: id as OrderId }, fact, eventId: id, key, fingerprint: Buffer.alloc(32) };
+      const event = { type: 'OrderCreatedV1', version: 1, data } as const;
+      const request = {
+        order: { ...order, id: id as OrderId },
+        event,
+        eventId: id,
+        key,
+        fingerprint: Buffer.alloc(32),
+      };
       return (await createAccept({ query, once: query } as Database, () => {})([request])).map(plainAnswer);
     });
   const order = orderWith({ createdAt: new Date(startMs - hourMs) });
@@ -239,11 +244,11 @@ async function playScenes(backend: Backend): Promise<string[]> {
   const ends = [held, { ...job, token: order.id }, { ...job, token: order.id }];
   for (const one of ends) await play(0, 'end', (query) => deleteJobsIfHeld(query, [one]));
   for (const id of [order.id, another]) {
-    const letter = {
+    const deadLetter = {
       ...{ ...job, id, eventId: order.id, eventType: 'OrderCreatedV1', epoch: 0, attempts: 1 },
       ...{ failedAt: order.createdAt, trouble: troubleOf() },
     };
-    await play(0, 'letter', (query) => writeLetters(query, [letter]));
+    await play(0, 'dead letter', (query) => writeDeadLetters(query, [deadLetter]));
   }
 
   trace.push('A look finds what is due, longest first, no more than it may, and passes by what is locked');

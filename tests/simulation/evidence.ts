@@ -12,12 +12,12 @@ import type {
   AttemptRow,
   AuditRow,
   CursorRow,
+  DeadLetterRow,
   DependencyRow,
   EffectRow,
-  FactRow,
+  EventColumns,
   JobRow,
   KeyRow,
-  LetterRow,
   OrderRow,
 } from './rows.ts';
 
@@ -39,7 +39,7 @@ export type RunSettings = {
   readonly consumers: readonly string[];
   // The cursors of what runs somewhere.
   readonly readers: readonly string[];
-  // Who of them is owed which facts.
+  // Who of them is owed which events.
   readonly subscribed: readonly { readonly consumer: string; readonly type: string }[];
 };
 
@@ -68,9 +68,9 @@ export type PlaceOutcome = { readonly answer: 'placed' | 'replayed'; readonly or
 export type Act = {
   readonly atMs: number;
   readonly process: string;
-  readonly act: 'cancel' | 'reprocess' | 'reprocess-letter';
+  readonly act: 'cancel' | 'reprocess' | 'reprocess-dead-letter';
   readonly orderId: string | null;
-  readonly letterId: string | null;
+  readonly deadLetterId: string | null;
   // Their own reason, for people to read.
   readonly words?: string;
   readonly correlationId: string;
@@ -78,11 +78,11 @@ export type Act = {
   answeredMs?: number;
 };
 
-// What somebody looked at, and saw. `orderId` is null for the list of letters.
+// What somebody looked at, and saw. `orderId` is null for the list of dead letters.
 export type Look = {
   readonly atMs: number;
   readonly process: string;
-  readonly at: 'order' | 'timeline' | 'letters';
+  readonly at: 'order' | 'timeline' | 'dead letters';
   readonly orderId: string | null;
   answer: Seen | Unanswered | null;
   answeredMs?: number;
@@ -90,8 +90,8 @@ export type Look = {
 export type Seen = {
   readonly answer: 'seen';
   readonly order?: Order;
-  // Of a timeline, in its order: the ids of its facts.
-  readonly facts?: readonly string[];
+  // Of a timeline, in its order: the ids of its events.
+  readonly events?: readonly string[];
 };
 
 // A partner call as the calling process saw it; the ledger knows what came of it.
@@ -158,7 +158,7 @@ export type Noted = {
     | 'database-error' // with its SQLSTATE
     | 'guard-missed' // rolled back by its author although every statement succeeded; `label` is its first one
     | 'rows-locked' // a lock statement passed rows by that somebody else had locked
-    | 'old-version-read' // a fact of an older version was handed to a step
+    | 'old-version-read' // an event of an older version was handed to a step
     | 'unreadable'; // a message for the consumer `label` that nobody can read
   readonly label: string;
   readonly code: string | null;
@@ -187,10 +187,10 @@ export type Moved<T> = {
   readonly token: string | null;
 };
 
-// A cursor has gone past a fact. `wasUnseen` = the fact was committed behind the cursor, which will never read it.
+// A cursor has gone past an event. `wasUnseen` = the event was committed behind the cursor, which will never read it.
 export type Pass = {
   readonly reader: string;
-  readonly fact: FactRow;
+  readonly event: EventColumns;
   readonly atMs: number;
   readonly wasUnseen: boolean;
 };
@@ -200,18 +200,18 @@ export type OrderEvidence = {
   row: OrderRow | null;
   readonly moves: Moved<OrderRow>[];
   // In the order of their commits.
-  readonly facts: FactRow[];
-  readonly factSequences: number[];
+  readonly events: EventColumns[];
+  readonly eventSequences: number[];
   // What lies before a cursor, or in its gaps, by reader and version.
-  readonly owed: Map<string, { readonly reader: string; readonly fact: FactRow }>;
+  readonly owed: Map<string, { readonly reader: string; readonly event: EventColumns }>;
   readonly passes: Pass[];
   // By consumer and version.
   readonly jobs: Map<string, JobRow>;
   readonly jobMoves: Moved<JobRow>[];
   readonly effects: Map<string, EffectRow>;
   readonly effectMoves: Moved<EffectRow>[];
-  readonly letters: Map<string, LetterRow>;
-  readonly letterMoves: Moved<LetterRow>[];
+  readonly deadLetters: Map<string, DeadLetterRow>;
+  readonly deadLetterMoves: Moved<DeadLetterRow>[];
   readonly attempts: AttemptRow[];
   readonly attemptSequences: number[];
   readonly audits: AuditRow[];
@@ -233,7 +233,7 @@ export type Evidence = {
   readonly actOf: ReadonlyMap<string, Act>;
   readonly keys: ReadonlyMap<string, KeyRow>;
   // Lines of analytics by what they are about.
-  readonly books: ReadonlyMap<string, AnalyticsRow>;
+  readonly analytics: ReadonlyMap<string, AnalyticsRow>;
   readonly cursors: ReadonlyMap<string, CursorRow>;
   readonly cursorMoves: readonly Moved<CursorRow>[];
   // Those that somebody says are down.

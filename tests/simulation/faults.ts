@@ -18,7 +18,7 @@ export type DrawnFaults = Faults & {
 };
 
 // What the engine repeats while it has nothing to do.
-const looks = new Set(['lock-orders-of-due-jobs', 'look-at-events', 'hold-cursor', 'renew-leases', 'find-lost-leases']);
+const looks = new Set(['lock-orders-of-due-jobs', 'read-events', 'hold-cursor', 'renew-leases', 'find-lost-leases']);
 // No crash, silence or freeze of the world lasts longer; a frozen one sleeps past most leases.
 const freezeMsMax = 6_000;
 const lateMsMax = 8_000;
@@ -154,7 +154,7 @@ export function createDrawnFaults(plan: Plan, draws: Draws, clock: Clock): Drawn
     },
     atStatements: (life, labels) => {
       if (isHealed) return null;
-      const isLook = labels.some((label) => looks.has(label)) || labels[0] === 'COMMIT of look-at-events';
+      const isLook = labels.some((label) => looks.has(label)) || labels[0] === 'COMMIT of read-events';
       const luck = streamOf(life, 'statements');
       const mishap = choose(atStatements, luck, isLook ? 0.1 : factorNow());
       return mishap === null ? null : { ...mishap, index: luck.whole(0, labels.length - 1) };

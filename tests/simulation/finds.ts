@@ -9,7 +9,7 @@ import { newerType } from './releases.ts';
 export type Finds = {
   // A job of one of these consumers that is due, or whose lease is over, and that the process knows.
   readonly job: (consumers: readonly string[], process: string) => number | null;
-  // A fact before one of these cursors, where the process has it or may have it.
+  // An event before one of these cursors, where the process has it or may have it.
   readonly event: (readers: readonly string[], process: string) => number | null;
   readonly isHolding: (process: string) => boolean;
 };

@@ -23,7 +23,7 @@ export function createInsist(options: {
   readonly requests: Requests;
   readonly story: Stream;
   readonly pause: (ms: number) => Promise<void>;
-  // One round of the operator over all letters.
+  // One round of the operator over all dead letters.
   readonly operate: (luck: Stream, share: number) => Promise<boolean>;
 }): Insist {
   const { requests, story, pause, operate } = options;

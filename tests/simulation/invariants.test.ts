@@ -7,7 +7,7 @@ import { moved, type Stories, tellStories } from './clean-evidence.ts';
 import type { Act, Look, Noted, OrderEvidence, PlaceOutcome } from './evidence.ts';
 import { isSettle, type JobMove } from './invariants/calls.ts';
 import { checkAll, invariants } from './invariants.ts';
-import type { EffectRow, FactRow, JobRow, LetterRow, OrderRow } from './rows.ts';
+import type { DeadLetterRow, EffectRow, EventColumns, JobRow, OrderRow } from './rows.ts';
 import { missingOf, sometimes, tally } from './sometimes.ts';
 
 type Spoil = (stories: Stories) => void;
@@ -29,11 +29,11 @@ const raised = (order: OrderEvidence) =>
     sequence: number;
     before: EffectRow | null;
   };
-const lastLetter = (order: OrderEvidence) => [...order.letters.values()].at(-1) as LetterRow;
-const setLetter = (order: OrderEvidence, change: Partial<LetterRow>) =>
-  order.letters.set(lastLetter(order).id, { ...lastLetter(order), ...change });
-const setFact = (order: OrderEvidence, index: number, change: Partial<FactRow>) => {
-  order.facts[index] = { ...(order.facts[index] as FactRow), ...change };
+const lastDeadLetter = (order: OrderEvidence) => [...order.deadLetters.values()].at(-1) as DeadLetterRow;
+const setDeadLetter = (order: OrderEvidence, change: Partial<DeadLetterRow>) =>
+  order.deadLetters.set(lastDeadLetter(order).id, { ...lastDeadLetter(order), ...change });
+const setEvent = (order: OrderEvidence, index: number, change: Partial<EventColumns>) => {
+  order.events[index] = { ...(order.events[index] as EventColumns), ...change };
 };
 const answerOf = (order: OrderEvidence) => order.acknowledged[0]?.answer as Extract<PlaceOutcome, { order: unknown }>;
 const authorizeAgain = ({ partners }: Stories, id: string, key: string, amount = 1_999) => {
@@ -181,9 +181,9 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
   'CANCELED means that nothing is held or booked': {
     'its money is held': (stories) => authorizeAgain(stories, 'canceled', 'canceled:authorization:1'),
     'it shows a shipment': ({ orderOf }) => setRow(orderOf('canceled'), { fulfillment: 'scheduled' }),
-    'its letter says that it ships, and nothing ships': ({ orderOf }) => {
-      const letter = { ...lastLetter(orderOf('failed')), consumer: 'compensation', code: 'recall-refused' };
-      orderOf('canceled').letters.set('letter', { ...letter, order_id: 'canceled' });
+    'its dead letter says that it ships, and nothing ships': ({ orderOf }) => {
+      const deadLetter = { ...lastDeadLetter(orderOf('failed')), consumer: 'compensation', code: 'recall-refused' };
+      orderOf('canceled').deadLetters.set('dead letter', { ...deadLetter, order_id: 'canceled' });
     },
   },
   'what is shown of money and parcel is what the ledgers say': {
@@ -255,34 +255,34 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
       setRow(orderOf('canceled'), { reason_code: 'payment-declined' }),
     'a failed order that is processed after all': ({ orderOf }) => setRow(orderOf('failed'), { status: 'PROCESSED' }),
   },
-  'the order is the fold of its facts': {
-    'a version is missing': ({ orderOf }) => orderOf('paid').facts.splice(1, 1),
-    'a fact comes twice': ({ orderOf }) => {
-      const { facts } = orderOf('canceled');
-      facts.push({ ...(facts[0] as (typeof facts)[number]), version: facts.length + 1 });
+  'the order is the fold of its events': {
+    'a version is missing': ({ orderOf }) => orderOf('paid').events.splice(1, 1),
+    'an event comes twice': ({ orderOf }) => {
+      const { events } = orderOf('canceled');
+      events.push({ ...(events[0] as (typeof events)[number]), version: events.length + 1 });
     },
     'something happens after the end': ({ orderOf }) => {
-      const { facts } = orderOf('paid');
-      facts.push({ ...(facts[1] as (typeof facts)[number]), version: facts.length + 1 });
-      setRow(orderOf('paid'), { version: facts.length });
+      const { events } = orderOf('paid');
+      events.push({ ...(events[1] as (typeof events)[number]), version: events.length + 1 });
+      setRow(orderOf('paid'), { version: events.length });
     },
     'the status is another': ({ orderOf }) => setRow(orderOf('paid'), { status: 'CANCELED' }),
     'the payment is another': ({ orderOf }) => setRow(orderOf('paid'), { payment: 'declined' }),
     'the shipment is another': ({ orderOf }) => setRow(orderOf('paid'), { fulfillment: 'canceled' }),
     'the reason is another': ({ orderOf }) => setRow(orderOf('failed'), { reason_code: 'because' }),
-    'a fact names another status': ({ orderOf }) => {
-      const { facts } = orderOf('canceled');
-      const index = facts.findIndex((fact) => fact.type === 'OrderCanceledV1');
-      const fact = facts[index] as (typeof facts)[number];
-      facts[index] = { ...fact, data: { ...fact.data, previousStatus: 'FAILED' } };
+    'an event names another status': ({ orderOf }) => {
+      const { events } = orderOf('canceled');
+      const index = events.findIndex((event) => event.type === 'OrderCanceledV1');
+      const event = events[index] as (typeof events)[number];
+      events[index] = { ...event, data: { ...event.data, previousStatus: 'FAILED' } };
     },
   },
-  'an order moves only as the design allows, a version per fact': {
+  'an order moves only as the design allows, a version per event': {
     'out of its end': ({ orderOf }) => {
       const row = orderOf('paid').row as OrderRow;
       orderOf('paid').moves.push(moved('update-orders', row, { ...row, status: 'CANCELED', version: 4 }));
     },
-    'without a fact': ({ orderOf }) => {
+    'without an event': ({ orderOf }) => {
       const row = orderOf('failed').row as OrderRow;
       orderOf('failed').moves.push(moved('update-orders', row, { ...row, status: 'PENDING' }));
     },
@@ -295,9 +295,9 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
       orderOf('failed').moves.push(moved('update-orders', row, { ...row, amount: 1 }));
     },
   },
-  'FAILED means an open letter of a core step': {
-    'the letter is closed': ({ orderOf }) =>
-      setLetter(orderOf('failed'), { closed_at: new Date(0), closed_how: 'reprocessed' }),
+  'FAILED means an open dead letter of a core step': {
+    'the dead letter is closed': ({ orderOf }) =>
+      setDeadLetter(orderOf('failed'), { closed_at: new Date(0), closed_how: 'reprocessed' }),
     'the order is not FAILED': ({ orderOf }) => setRow(orderOf('failed'), { status: 'PROCESSING' }),
   },
   'the retries that are shown are those that were charged': {
@@ -335,12 +335,12 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
       spoilMove(orderOf('failed'), 'pause-jobs', {}, { after: { waiting_since: new Date(0) } }),
     'an uncharged wait does not begin': ({ orderOf }) =>
       spoilMove(orderOf('failed'), 'pause-jobs', {}, { after: { attempt: 0 } }),
-    'it begins without its fact': ({ orderOf }) => spoilMove(orderOf('paid'), 'append-facts', { sequence: 1e6 }),
+    'it begins without its event': ({ orderOf }) => spoilMove(orderOf('paid'), 'append-events', { sequence: 1e6 }),
     'it begins with attempts': ({ orderOf }) =>
-      spoilMove(orderOf('paid'), 'append-facts', {}, { after: { attempt: 1 } }),
-    'it is of no fact': ({ orderOf }) =>
-      spoilMove(orderOf('paid'), 'append-facts', {}, { after: { event_type: 'OrderCanceledV1' } }),
-    'a letter is sent back in its old epoch': ({ orderOf }) =>
+      spoilMove(orderOf('paid'), 'append-events', {}, { after: { attempt: 1 } }),
+    'it is of no event': ({ orderOf }) =>
+      spoilMove(orderOf('paid'), 'append-events', {}, { after: { event_type: 'OrderCanceledV1' } }),
+    'a dead letter is sent back in its old epoch': ({ orderOf }) =>
       spoilMove(orderOf('failed'), 'recreate-jobs', {}, { after: { epoch: 0 } }),
     'an unknown statement moves it': ({ orderOf }) => {
       const row = ended(orderOf('paid'), 'payment').before;
@@ -354,26 +354,26 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
       orderOf('paid').jobMoves.push(moved('remove', ended(orderOf('paid'), 'payment').before, null)),
   },
   'a job ends only with its effect, its dead letter, or because nobody needs it': {
-    'its fact is missing': ({ orderOf }) => setFact(orderOf('paid'), 1, { causation_id: 'another' }),
-    'its letter is missing': ({ orderOf }) => orderOf('failed').letterMoves.splice(0),
+    'its event is missing': ({ orderOf }) => setEvent(orderOf('paid'), 1, { causation_id: 'another' }),
+    'its dead letter is missing': ({ orderOf }) => orderOf('failed').deadLetterMoves.splice(0),
     'nothing says that a mail was sent': ({ orderOf }) => orderOf('paid').attempts.splice(0),
     'a claim ends what an open order needs': ({ orderOf }) =>
       spoilMove(orderOf('paid'), 'delete-jobs', { transaction: 'lock-orders-by-id' }),
     'an undo ends, and the order has something outside': ({ orderOf }) => {
       const { sequence, before } = ended(orderOf('canceled'), 'compensation');
-      const { effectMoves, facts } = orderOf('canceled');
+      const { effectMoves, events } = orderOf('canceled');
       effectMoves.splice(effectMoves.findIndex((move) => move.sequence === sequence));
-      setFact(orderOf('canceled'), facts.length - 1, { causation_id: before?.consumer ?? '' });
+      setEvent(orderOf('canceled'), events.length - 1, { causation_id: before?.consumer ?? '' });
     },
   },
-  'a fact has a job for each consumer that subscribes to it': {
+  'an event has a job for each consumer that subscribes to it': {
     'one is missing': ({ orderOf }) => orderOf('paid').jobMoves.splice(0, 1),
     'one comes later': ({ orderOf }) => spoilMove(orderOf('paid'), 'accept-orders', { sequence: 1e6 }),
   },
   'an order under way has the job of its next step': {
     'of an order that is not paid': ({ orderOf }) => {
       setRow(orderOf('failed'), { status: 'PENDING' });
-      orderOf('failed').facts.splice(1);
+      orderOf('failed').events.splice(1);
     },
     'of one that is': ({ orderOf }) => {
       setRow(orderOf('failed'), { status: 'PROCESSING' });
@@ -385,11 +385,11 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
   },
   'work has a job or an open dead letter, never both': {
     both: ({ orderOf }) => bringBack(orderOf('failed'), 'fulfillment 2'),
-    'two letters of one': ({ orderOf }) =>
-      orderOf('failed').letters.set('copy', { ...lastLetter(orderOf('failed')), id: 'copy' }),
-    'a letter without a reason': ({ orderOf }) => setLetter(orderOf('failed'), { code: '' }),
+    'two dead letters of one': ({ orderOf }) =>
+      orderOf('failed').deadLetters.set('copy', { ...lastDeadLetter(orderOf('failed')), id: 'copy' }),
+    'a dead letter without a reason': ({ orderOf }) => setDeadLetter(orderOf('failed'), { code: '' }),
   },
-  'a letter comes with the end of its job, and brings it back when a person says so': {
+  'a dead letter comes with the end of its job, and brings it back when a person says so': {
     'nothing comes of it': ({ orderOf }) => {
       const { jobMoves } = orderOf('failed');
       jobMoves.splice(
@@ -397,29 +397,35 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
         1,
       );
     },
-    'the fact of a projection stays behind its cursor': ({ orderOf }) => {
-      const before = { ...lastLetter(orderOf('failed')), consumer: 'search' };
-      orderOf('failed').letterMoves.push(moved('close-letters', before, { ...before, closed_how: 'reprocessed' }));
+    'the event of a projection stays behind its cursor': ({ orderOf }) => {
+      const before = { ...lastDeadLetter(orderOf('failed')), consumer: 'search' };
+      orderOf('failed').deadLetterMoves.push(
+        moved('close-dead-letters', before, { ...before, closed_how: 'reprocessed' }),
+      );
     },
     'its job went on': ({ orderOf }) => {
-      const { jobMoves, letterMoves } = orderOf('failed');
-      const ends = jobMoves.findIndex(({ sequence, after }) => after === null && sequence === letterMoves[0]?.sequence);
+      const { jobMoves, deadLetterMoves } = orderOf('failed');
+      const ends = jobMoves.findIndex(
+        ({ sequence, after }) => after === null && sequence === deadLetterMoves[0]?.sequence,
+      );
       jobMoves.splice(ends, 1);
     },
     'it is of another epoch': ({ orderOf }) => {
-      const [move] = orderOf('failed').letterMoves;
+      const [move] = orderOf('failed').deadLetterMoves;
       assert.ok(move?.after);
-      orderOf('failed').letterMoves[0] = { ...move, after: { ...move.after, epoch: 3 } };
+      orderOf('failed').deadLetterMoves[0] = { ...move, after: { ...move.after, epoch: 3 } };
     },
     'it is removed while it is open': ({ orderOf }) =>
-      orderOf('failed').letterMoves.push(moved('remove', lastLetter(orderOf('failed')), null)),
+      orderOf('failed').deadLetterMoves.push(moved('remove', lastDeadLetter(orderOf('failed')), null)),
     'it is changed by somebody else': ({ orderOf }) =>
-      orderOf('failed').letterMoves.push(
-        moved('surprise', lastLetter(orderOf('failed')), lastLetter(orderOf('failed'))),
+      orderOf('failed').deadLetterMoves.push(
+        moved('surprise', lastDeadLetter(orderOf('failed')), lastDeadLetter(orderOf('failed'))),
       ),
     'a cancel closes what is none of a core step': ({ orderOf }) => {
-      const before = { ...lastLetter(orderOf('failed')), consumer: 'compensation' };
-      orderOf('failed').letterMoves.push(moved('close-letters', before, { ...before, closed_how: 'canceled' }));
+      const before = { ...lastDeadLetter(orderOf('failed')), consumer: 'compensation' };
+      orderOf('failed').deadLetterMoves.push(
+        moved('close-dead-letters', before, { ...before, closed_how: 'canceled' }),
+      );
     },
   },
   'attempts and takeovers stay within their bounds': {
@@ -434,7 +440,7 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
       const { attempts } = orderOf('failed');
       attempts[0] = { ...(attempts[0] as (typeof attempts)[number]), due_in_ms: 101 };
     },
-    'parked too early': ({ orderOf }) => setLetter(orderOf('failed'), { failure_class: 'retryable' }),
+    'parked too early': ({ orderOf }) => setDeadLetter(orderOf('failed'), { failure_class: 'retryable' }),
     'a defect': ({ orderOf }) => {
       const { attempts } = orderOf('failed');
       attempts[0] = { ...(attempts[0] as (typeof attempts)[number]), code: 'defect' };
@@ -449,10 +455,13 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
       );
       assert.ok(move);
       const token = evidence.tokens.get(move.token ?? '');
-      const { letterMoves } = orderOf('failed');
-      const letter = letterMoves.findIndex(({ sequence }) => sequence === move.sequence);
-      const written = letterMoves[letter] as (typeof letterMoves)[number];
-      letterMoves[letter] = { ...written, after: { ...lastLetter(orderOf('failed')), code: 'partner-unavailable' } };
+      const { deadLetterMoves } = orderOf('failed');
+      const deadLetter = deadLetterMoves.findIndex(({ sequence }) => sequence === move.sequence);
+      const written = deadLetterMoves[deadLetter] as (typeof deadLetterMoves)[number];
+      deadLetterMoves[deadLetter] = {
+        ...written,
+        after: { ...lastDeadLetter(orderOf('failed')), code: 'partner-unavailable' },
+      };
       orderOf('failed').calls.push({
         ...{ atMs: 0, monotonicMs: token?.monotonicMs ?? 0, process: 'worker#1', dependency: 'carrier', call: 'book' },
         ...{ key: 'failed:booking:1', orderId: 'failed', effect: null, trouble: away },
@@ -561,39 +570,39 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
       const { publications } = orderOf('paid');
       publications[0] = { ...(publications[0] as (typeof publications)[number]), sequence: '1' };
     },
-    'no fact of the order': ({ orderOf }) => {
+    'no event of the order': ({ orderOf }) => {
       const { publications } = orderOf('paid');
       publications.push({ ...(publications[0] as (typeof publications)[number]), eventId: 'made-up' });
     },
   },
-  'a fact names its cause': {
-    'it has none': ({ orderOf }) => setFact(orderOf('failed'), 3, { causation_id: null }),
-    'it is of another order': ({ orderOf }) => setFact(orderOf('paid'), 2, { causation_id: 'failed-fact-1' }),
-    'a request is taken for a fact': ({ orderOf }) =>
-      setFact(orderOf('canceled'), 2, { causation_id: 'canceled-fact-1' }),
+  'an event names its cause': {
+    'it has none': ({ orderOf }) => setEvent(orderOf('failed'), 3, { causation_id: null }),
+    'it is of another order': ({ orderOf }) => setEvent(orderOf('paid'), 2, { causation_id: 'failed-event-1' }),
+    'a request is taken for an event': ({ orderOf }) =>
+      setEvent(orderOf('canceled'), 2, { causation_id: 'canceled-event-1' }),
     'two of one commit have the same': ({ orderOf }) => {
-      orderOf('paid').factSequences.fill(1);
-      setFact(orderOf('paid'), 2, { causation_id: 'paid-fact-1' });
+      orderOf('paid').eventSequences.fill(1);
+      setEvent(orderOf('paid'), 2, { causation_id: 'paid-event-1' });
     },
   },
-  'a fact of a newer release waits for that release': {
-    'an older one works on it': ({ orderOf }) => setFact(orderOf('paid'), 1, { type: 'PaymentAuthorizedV2' }),
+  'an event of a newer release waits for that release': {
+    'an older one works on it': ({ orderOf }) => setEvent(orderOf('paid'), 1, { type: 'PaymentAuthorizedV2' }),
   },
-  'what a person wrote is in no fact': {
-    'it is in the fact that they caused': ({ orderOf }) => {
+  'what a person wrote is in no event': {
+    'it is in the event that they caused': ({ orderOf }) => {
       const [act] = orderOf('canceled').acts;
       orderOf('canceled').acts[0] = { ...(act as Act), words: 'my own words' };
-      setFact(orderOf('canceled'), 2, { data: { reason: 'my own words' } });
+      setEvent(orderOf('canceled'), 2, { data: { reason: 'my own words' } });
     },
   },
-  'no fact is committed behind a cursor': {
+  'no event is committed behind a cursor': {
     'one that the relay will never read': ({ commit, orderOf }) => {
-      const [first] = orderOf('paid').facts;
+      const [first] = orderOf('paid').events;
       assert.ok(first);
       commit('worker#1', [{ table: 'events', label: '', before: null, after: { ...first, id: 'late', version: 9 } }]);
     },
   },
-  "the relay's cursor passes no fact that the bus has not": {
+  "the relay's cursor passes no event that the bus has not": {
     'passed before it was published': ({ orderOf }) => {
       const [first] = orderOf('paid').publications;
       assert.ok(first);
@@ -601,7 +610,7 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
     },
     'passed unpublished': ({ orderOf }) => orderOf('paid').publications.splice(2, 1),
   },
-  'every fact reached every subscriber, once in effect': {
+  'every event reached every subscriber, once in effect': {
     'never given': ({ orderOf }) => {
       const { jobMoves } = orderOf('paid');
       jobMoves.splice(
@@ -633,15 +642,21 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
   'an act is answered with what is true': {
     'a cancel that did nothing': ({ orderOf }) => setRow(orderOf('canceled'), { status: 'PROCESSED' }),
     'a reprocess that did nothing': ({ orderOf }) => orderOf('failed').audits.splice(0, 1),
-    'a reprocess that finds no letter, of an order that stays FAILED': ({ orderOf, evidence, now }) => {
-      const act = { atMs: now(), process: 'api#1', act: 'reprocess', orderId: 'failed', letterId: null } as const;
+    'a reprocess that finds no dead letter, of an order that stays FAILED': ({ orderOf, evidence, now }) => {
+      const act = { atMs: now(), process: 'api#1', act: 'reprocess', orderId: 'failed', deadLetterId: null } as const;
       const answer = { answer: 'refused', code: 'no-dead-letter' } as const;
       (evidence.acts as Act[]).push({ ...act, correlationId: 'act-late', answer, answeredMs: now() });
       assert.equal(orderOf('failed').row?.status, 'FAILED');
     },
-    'a reprocess that finds no letter, and it is open': ({ orderOf, evidence, now }) => {
-      const letterId = lastLetter(orderOf('failed')).id;
-      const act = { atMs: now(), process: 'api#1', act: 'reprocess-letter', orderId: 'failed', letterId } as const;
+    'a reprocess that finds no dead letter, and it is open': ({ orderOf, evidence, now }) => {
+      const deadLetterId = lastDeadLetter(orderOf('failed')).id;
+      const act = {
+        atMs: now(),
+        process: 'api#1',
+        act: 'reprocess-dead-letter',
+        orderId: 'failed',
+        deadLetterId,
+      } as const;
       const answer = { answer: 'refused', code: 'no-dead-letter' } as const;
       (evidence.acts as Act[]).push({ ...act, correlationId: 'act-late', answer, answeredMs: now() });
     },
@@ -649,9 +664,9 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
       (orderOf('failed').acts[0] as Act).answer = { answer: 'refused', code: 'order-not-failed' };
     },
   },
-  'the books are the fold of the facts': {
-    'a fact was counted twice': ({ commit, evidence }) => {
-      const [before] = [...evidence.books.values()];
+  'the analytics are the fold of the events': {
+    'an event was counted twice': ({ commit, evidence }) => {
+      const [before] = [...evidence.analytics.values()];
       assert.ok(before);
       commit('worker#1', [
         { table: 'analytics', label: 'add-counts', before, after: { ...before, count: 2, amount: '3998' } },
@@ -660,11 +675,11 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
     'an order stands in another line': ({ orderOf }) => setRow(orderOf('paid'), { status: 'CANCELED' }),
     'the sum is another': ({ orderOf }) => setRow(orderOf('paid'), { amount: 2_000 }),
     'a line is missing': ({ orderOf }) => {
-      const [fact] = orderOf('failed').facts.filter(({ type }) => type === 'OrderFailedV1');
-      assert.ok(fact);
-      setFact(orderOf('failed'), fact.version - 1, { data: { ...fact.data, reason: 'another' } });
+      const [event] = orderOf('failed').events.filter(({ type }) => type === 'OrderFailedV1');
+      assert.ok(event);
+      setEvent(orderOf('failed'), event.version - 1, { data: { ...event.data, reason: 'another' } });
     },
-    'it took longer': ({ orderOf }) => setFact(orderOf('paid'), 2, { time: new Date('2026-11-21T07:00:02Z') }),
+    'it took longer': ({ orderOf }) => setEvent(orderOf('paid'), 2, { time: new Date('2026-11-21T07:00:02Z') }),
   },
   'what somebody is shown of an order is so when they ask': {
     'as it was before': ({ look, orderOf }) =>
@@ -675,12 +690,12 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
       (evidence.looks[0] as Look).answer = { ...answer, order: { ...answer.order, payment: 'voided' } };
     },
     'as if it were not there': ({ look }) => look('paid', 'order', { answer: 'refused', code: 'order-not-found' }),
-    'a timeline without its last fact': ({ look }) =>
-      look('paid', 'timeline', { answer: 'seen', facts: ['paid-fact-1', 'paid-fact-2'] }),
-    'a timeline that tells a fact first that came later': ({ look }) =>
-      look('paid', 'timeline', { answer: 'seen', facts: ['paid-fact-2', 'paid-fact-1', 'paid-fact-3'] }),
+    'a timeline without its last event': ({ look }) =>
+      look('paid', 'timeline', { answer: 'seen', events: ['paid-event-1', 'paid-event-2'] }),
+    'a timeline that tells an event first that came later': ({ look }) =>
+      look('paid', 'timeline', { answer: 'seen', events: ['paid-event-2', 'paid-event-1', 'paid-event-3'] }),
   },
-  'a document tells the facts of its version and no others': {
+  'a document tells the events of its version and no others': {
     'one is missing': ({ bring, documentOf }) => bring({ ...documentOf('paid'), version: 3, timeline: [] }),
     'it shows another step': ({ bring, documentOf }) => bring({ ...documentOf('paid'), status: 'OrderCreated' }),
   },
@@ -699,8 +714,8 @@ const spoiled: Readonly<Record<string, Readonly<Record<string, Spoil>>>> = {
     'one is under way': ({ orderOf }) => setRow(orderOf('failed'), { status: 'PROCESSING' }),
   },
   'nothing is owed any more': {
-    'a fact to the bus': ({ orderOf }) =>
-      orderOf('paid').owed.set('relay 3', { reader: 'relay', fact: orderOf('paid').facts[2] as FactRow }),
+    'an event to the bus': ({ orderOf }) =>
+      orderOf('paid').owed.set('relay 3', { reader: 'relay', event: orderOf('paid').events[2] as EventColumns }),
     'a job to its consumer': ({ orderOf }) => bringBack(orderOf('paid'), 'payment 1'),
   },
   'no outcome is left open unless a person was told': {

@@ -5,9 +5,9 @@
 // the faults are over.
 
 import type { Evidence } from './evidence.ts';
-import { books } from './invariants/books.ts';
+import { analytics } from './invariants/analytics.ts';
 import { breakers } from './invariants/breakers.ts';
-import { facts } from './invariants/facts.ts';
+import { events } from './invariants/events.ts';
 import { jobs } from './invariants/jobs.ts';
 import type { Invariant, Violation } from './invariants/law.ts';
 import { money } from './invariants/money.ts';
@@ -27,10 +27,10 @@ export const invariants: readonly Invariant[] = [
   ...jobs,
   ...work,
   ...breakers,
-  ...facts,
+  ...events,
   ...people,
   ...reading,
-  ...books,
+  ...analytics,
   ...quiet,
 ];
 const always = invariants.filter((invariant) => invariant.when === 'always');

@@ -3,7 +3,6 @@
 // Promises: a start builds every object anew, so what a process kept in memory is gone with it. Of the engine
 // nothing is replaced; only its clock, its pool, its bus and its partners are the simulation's.
 
-import { endOf, silentObserver } from '../../src/engine/observer.ts';
 import type { Log, System } from '../../src/engine/ports.ts';
 import type { OrderDesk } from '../../src/flow/ports.ts';
 import { createDatabase, type Database } from '../../src/io/postgres/database.ts';
@@ -91,10 +90,6 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
     const newer = runsNewer ? createNewerRelease(onOlder) : null;
     const ownBus = bus?.busFor(born) ?? null;
     const knowsAllWriters = plan.isEmbedded === true;
-    const ended = (consumer: string, end: string) => {
-      trace.note(born.name, consumer, end);
-      recorder.ended({ atMs: clock.nowMs(), process: born.name, consumer, end });
-    };
     engine = createEngine({
       database: newer?.database(observed) ?? observed,
       bus: ownBus === null ? null : (newer?.bus(ownBus) ?? ownBus),
@@ -104,22 +99,22 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
       settings,
       roles: { relay: plan.relay, consumers: consumersOfRelease() },
       retention,
-      observer: {
-        ...silentObserver,
+      metrics: {
+        published: () => {},
+        hintDropped: () => {},
         unreadable: (group) => {
           trace.note(born.name, 'unreadable', group);
           recorder.note({ atMs: clock.nowMs(), process: born.name, what: 'unreadable', label: group, code: null });
         },
-        claimed: (consumer, { answer }) => ended(consumer, answer),
-        settled: ({ consumer }, outcome, answer) => ended(consumer, endOf(outcome, answer)),
-        read: (consumer, handled, letters) => {
-          if (handled > letters.length) ended(consumer, 'done');
-          if (letters.length > 0) ended(consumer, 'dead');
+        jobEnded: (consumer, end) => {
+          trace.note(born.name, consumer, end);
+          recorder.ended({ atMs: clock.nowMs(), process: born.name, consumer, end });
         },
         breakerChanged: (dependency, state) => {
           trace.note(born.name, `breaker of ${dependency}`, state);
           recorder.breakerChanged({ process: born.name, dependency, state, monotonicMs: system.monotonicMs() });
         },
+        scrape: async () => ({ contentType: '', body: '' }),
       },
       system,
       log,
@@ -136,7 +131,7 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
         await endAllLeases(database.query);
         return await then();
       } catch {
-        // A start that cannot have its database ends; its keeper tries again.
+        // A start that cannot have its database ends; its supervisor tries again.
         await system.sleep(startAgainMs);
       }
     }

@@ -21,17 +21,16 @@ const exemptFiles: Readonly<Record<string, string>> = {
   'migrate.ts': 'runs before anything else, in one transaction under a lock; tests/contracts/store-migrate.test.ts',
   'health.ts': 'only looks',
   'surroundings.ts': 'only looks',
-  'books.ts': 'only looks',
+  'analytics-reads.ts': 'only looks',
   'verify.ts': 'only looks',
   'verify-rows.ts': 'only looks',
-  'verify-books.ts': 'only looks',
+  'verify-analytics.ts': 'only looks',
   'rebuilds.ts': 'the role reindex, which no engine runs; tests/contracts/rebuild.contract.ts',
   'documents.ts': 'the search of the simulation is a partner; tests/contracts/search.contract.ts',
   'cleanup.ts': 'removes rows that nobody needs, by one statement at a time; the next round goes on',
 };
 const exempt: Readonly<Record<string, string>> = {
   'read-orders': 'only looks, for a page of the search',
-  'look-whether-back': 'only looks, where a server was away',
   'look-whether-read-only': 'only looks, on a new connection to a server',
   'read-histories-after': 'only looks, for a rebuild',
 };

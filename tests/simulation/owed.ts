@@ -25,8 +25,8 @@ export function* owedIn(world: {
   for (const order of orders.values()) {
     if (order.row?.status === 'PENDING' || order.row?.status === 'PROCESSING')
       yield `order ${order.id} is ${order.row.status}`;
-    for (const { reader, fact } of order.owed.values())
-      yield `version ${fact.version} of ${order.id} lies before the cursor of ${reader}`;
+    for (const { reader, event } of order.owed.values())
+      yield `version ${event.version} of ${order.id} lies before the cursor of ${reader}`;
     for (const { consumer, version } of order.jobs.values())
       yield `${consumer} still has version ${version} of ${order.id} to do`;
   }

@@ -1,16 +1,16 @@
-// Which facts each reader of the event log has gone past, and which are still before it.
+// Which events each reader of the event log has gone past, and which are still before it.
 //
-// Promises: judges nothing: a fact that was committed behind a cursor is told as such.
+// Promises: judges nothing: an event that was committed behind a cursor is told as such.
 
 import { projections } from '../../src/flow/subscriptions.ts';
 import type { OrderEvidence } from './evidence.ts';
 import { holds, toSpans } from './model/spans.ts';
-import type { CursorRow, FactRow } from './rows.ts';
+import type { CursorRow, EventColumns } from './rows.ts';
 
-// Who reads the log behind a cursor; the others have a delivery of each fact.
+// Who reads the log behind a cursor; the others have a job for each event.
 export const isOfReader = (consumer: string) => projections.some((one) => one.consumer === consumer);
 
-type Ref = { readonly order: OrderEvidence; readonly fact: FactRow };
+type Ref = { readonly order: OrderEvidence; readonly event: EventColumns };
 
 export function createReaders(readers: readonly string[], cursors: ReadonlyMap<string, CursorRow>) {
   const known = new Map<number, Ref>();
@@ -19,28 +19,28 @@ export function createReaders(readers: readonly string[], cursors: ReadonlyMap<s
   const isBehind = ({ read_to, gaps }: CursorRow, position: number) =>
     position <= read_to && !holds(toSpans(gaps), position);
   const owe = (reader: string, ref: Ref) => {
-    before.get(reader)?.set(ref.fact.position, ref);
-    ref.order.owed.set(`${reader} ${ref.fact.version}`, { reader, fact: ref.fact });
+    before.get(reader)?.set(ref.event.position, ref);
+    ref.order.owed.set(`${reader} ${ref.event.version}`, { reader, event: ref.event });
   };
 
   return {
-    committed: (order: OrderEvidence, fact: FactRow, atMs: number): void => {
-      known.set(fact.position, { order, fact });
+    committed: (order: OrderEvidence, event: EventColumns, atMs: number): void => {
+      known.set(event.position, { order, event });
       for (const reader of readers) {
         const cursor = cursors.get(reader);
-        if (cursor === undefined || !isBehind(cursor, fact.position)) owe(reader, { order, fact });
-        else order.passes.push({ reader, fact, atMs, wasUnseen: true });
+        if (cursor === undefined || !isBehind(cursor, event.position)) owe(reader, { order, event });
+        else order.passes.push({ reader, event, atMs, wasUnseen: true });
       }
     },
     moved: (cursor: CursorRow, atMs: number): void => {
       const { reader, gaps } = cursor;
       const waiting = before.get(reader);
       if (waiting === undefined) return;
-      for (const [position, { order, fact }] of [...waiting]) {
+      for (const [position, { order, event }] of [...waiting]) {
         if (!isBehind(cursor, position)) continue;
         waiting.delete(position);
-        order.owed.delete(`${reader} ${fact.version}`);
-        order.passes.push({ reader, fact, atMs, wasUnseen: false });
+        order.owed.delete(`${reader} ${event.version}`);
+        order.passes.push({ reader, event, atMs, wasUnseen: false });
       }
       // What a person sent back is to be handled again.
       for (const { from, to } of toSpans(gaps)) {

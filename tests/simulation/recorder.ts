@@ -35,7 +35,7 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
   const looks: Look[] = [];
   const actOf = new Map<string, Act>();
   const keys = new Map<string, KeyRow>();
-  const books = new Map<string, AnalyticsRow>();
+  const analytics = new Map<string, AnalyticsRow>();
   const cursors = new Map<string, CursorRow>();
   const cursorMoves: Moved<CursorRow>[] = [];
   const dependencies = new Map<string, DependencyRow>();
@@ -83,8 +83,8 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
       case 'events': {
         if (change.after === null) return null;
         const order = orderOf(change.after.order_id);
-        order.facts.push(change.after);
-        order.factSequences.push(sequence);
+        order.events.push(change.after);
+        order.eventSequences.push(sequence);
         readers.committed(order, change.after, atMs);
         return order.id;
       }
@@ -116,9 +116,9 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
         const row = change.after ?? change.before;
         if (row === null) return null;
         const order = orderOf(row.order_id);
-        if (change.after === null) order.letters.delete(row.id);
-        else order.letters.set(row.id, change.after);
-        order.letterMoves.push({ ...moved, before: change.before, after: change.after });
+        if (change.after === null) order.deadLetters.delete(row.id);
+        else order.deadLetters.set(row.id, change.after);
+        order.deadLetterMoves.push({ ...moved, before: change.before, after: change.after });
         return order.id;
       }
       case 'attempts': {
@@ -137,7 +137,7 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
       case 'analytics': {
         if (change.after === null) return null;
         const { day, measure, value, currency, country } = change.after;
-        books.set([day, measure, value, currency, country].join('\n'), change.after);
+        analytics.set([day, measure, value, currency, country].join('\n'), change.after);
         return null;
       }
       default:
@@ -155,7 +155,7 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
     looks,
     actOf,
     keys,
-    books,
+    analytics,
     cursors,
     cursorMoves,
     dependencies,
@@ -269,16 +269,16 @@ export function emptyOrder(id: string): OrderEvidence {
     id,
     row: null,
     moves: [],
-    facts: [],
-    factSequences: [],
+    events: [],
+    eventSequences: [],
     owed: new Map(),
     passes: [],
     jobs: new Map(),
     jobMoves: [],
     effects: new Map(),
     effectMoves: [],
-    letters: new Map(),
-    letterMoves: [],
+    deadLetters: new Map(),
+    deadLetterMoves: [],
     attempts: [],
     attemptSequences: [],
     audits: [],

@@ -61,7 +61,7 @@ const regressions: readonly Regression[] = [
   },
   {
     because:
-      'The pull looked for facts that are old enough, and an API whose clock was an hour ahead wrote facts that ' +
+      'The pull looked for events that are old enough, and an API whose clock was an hour ahead wrote events that ' +
       'were not old for an hour: what the bus had lost of them nobody found.',
     seeds: [1, 2, 3],
     change: (plan) => {

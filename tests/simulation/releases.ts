@@ -1,9 +1,9 @@
-// Two releases at once. There is one version of each fact so far, so the newer release is played: the real engine
-// behind a translation at its borders, in which one fact has a second version.
+// Two releases at once. There is one version of each event so far, so the newer release is played: the real engine
+// behind a translation at its borders, in which one event has a second version.
 //
 // Promises: what the newer one writes, the older one finds in the database as a version that it does not know,
 // and must leave to the newer; what the older one wrote, the newer one reads. Relies on an upcast being a pure
-// function of a fact's contents, which are the same here.
+// function of an event's contents, which are the same here.
 
 import type { Bus, Message } from '../../src/engine/ports.ts';
 import type { Database, Query } from '../../src/io/postgres/database.ts';
@@ -14,22 +14,22 @@ export const newerType = 'PaymentAuthorizedV2';
 // Which the older release does not know: its events make jobs of it all the same, for subscriptions are data.
 export const newerConsumer = 'notification';
 
-// `onOlder` is told of each fact of the older version that is handed to a step.
+// `onOlder` is told of each event of the older version that is handed to a step.
 export function createNewerRelease(onOlder: () => void) {
-  // Facts of the newer version that it has read: it publishes them as what they are.
+  // Events of the newer version that it has read: it publishes them as what they are.
   const newer = new Set<string>();
 
   const sent = (text: string, values: readonly unknown[] | undefined): readonly unknown[] | undefined => {
-    if (text.startsWith('/* append-facts */'))
+    if (text.startsWith('/* append-events */'))
       return withTypes(values, (types) => String(types).replaceAll(olderType, newerType));
-    if (text.startsWith('/* write-letters */')) return withTypesOf(values, newer);
+    if (text.startsWith('/* write-dead-letters */')) return withTypesOf(values, newer);
     // It looks for both.
     if (text.startsWith('/* lock-orders-of-due-jobs */'))
       return withTypes(values, (types) => (types as string[]).flatMap((type) => bothOf(type)));
     return values;
   };
   const read = <R extends object>(text: string, rows: R[]): R[] => {
-    if (!/^\/\* (read-jobs|look-at-events) /.test(text)) return rows;
+    if (!/^\/\* (read-jobs|read-events) /.test(text)) return rows;
     return rows.map((row) => {
       const { type, event_id } = row as { type?: unknown; event_id?: unknown };
       if (type === olderType && text.startsWith('/* read-jobs */')) onOlder();
@@ -70,7 +70,7 @@ export function createNewerRelease(onOlder: () => void) {
 
 const bothOf = (type: string): string[] => (type === olderType ? [type, newerType] : [type]);
 
-// Letters name the ids of their events, and after them the types.
+// Dead letters name the ids of their events, and after them the types.
 function withTypesOf(values: readonly unknown[] = [], newer: ReadonlySet<string>): readonly unknown[] {
   const [ids, types] = [uuids(values[4]), texts(values[5])];
   const named = types.map((type, index) => (newer.has(ids[index] as string) ? newerType : type));

@@ -106,7 +106,7 @@ export function createRequests(options: {
 
   async function act(
     luck: Stream,
-    what: Pick<Act, 'act' | 'orderId' | 'letterId' | 'words'>,
+    what: Pick<Act, 'act' | 'orderId' | 'deadLetterId' | 'words'>,
     run: (desk: OrderDesk, correlationId: string) => Promise<Order | null | Refusal>,
   ): Promise<boolean> {
     const correlationId = newCorrelation();
@@ -127,7 +127,7 @@ export function createRequests(options: {
   }
 
   const cancel = (luck: Stream, id: OrderId) =>
-    act(luck, { act: 'cancel', orderId: id, letterId: null, words }, (desk, correlationId) =>
+    act(luck, { act: 'cancel', orderId: id, deadLetterId: null, words }, (desk, correlationId) =>
       desk.cancel(id, words, correlationId),
     );
 
@@ -162,7 +162,7 @@ export function createRequests(options: {
       (order) => ({ answer: 'seen', order }),
     );
 
-  // Of its entries those of facts: what has an id and is nobody's work.
+  // Of its entries those of events: what has an id and is nobody's work.
   const timeline = (luck: Stream, patienceMs: number, orderId: OrderId) =>
     look(
       luck,
@@ -171,20 +171,20 @@ export function createRequests(options: {
       (desk) => desk.timeline(orderId),
       (entries) => ({
         answer: 'seen',
-        facts: entries.flatMap(({ consumer, eventId }) => (consumer === null && eventId !== null ? [eventId] : [])),
+        events: entries.flatMap(({ consumer, eventId }) => (consumer === null && eventId !== null ? [eventId] : [])),
       }),
     );
 
-  const letters = (luck: Stream, patienceMs: number) =>
+  const deadLetters = (luck: Stream, patienceMs: number) =>
     look(
       luck,
       patienceMs,
-      { at: 'letters', orderId: null },
+      { at: 'dead letters', orderId: null },
       (desk) => desk.deadLetters({ limit: 50, after: null, consumer: null, code: null }),
       () => ({ answer: 'seen' }),
     );
 
-  return { place, act, cancel, read, timeline, letters };
+  return { place, act, cancel, read, timeline, deadLetters };
 }
 
 export type Requests = ReturnType<typeof createRequests>;

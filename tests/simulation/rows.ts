@@ -8,7 +8,7 @@ export type OrderRow = Omit<
   'reason_message' | 'traceparent' | 'updated_at' | `${string}_reference` | 'authorization_expires_at'
 >;
 export type KeyRow = Pick<table.KeyRow, 'key' | 'order_id'>;
-export type FactRow = Pick<
+export type EventColumns = Pick<
   table.EventRow,
   'id' | 'order_id' | 'version' | 'type' | 'data' | 'causation_id' | 'time' | 'position'
 >;
@@ -25,7 +25,7 @@ export type EffectRow = {
   readonly token: string;
   readonly first_used_at: Date;
 };
-export type LetterRow = Omit<table.LetterRow, 'event_type' | 'failed_at'>;
+export type DeadLetterRow = Omit<table.DeadLetterRow, 'event_type' | 'failed_at'>;
 export type AttemptRow = Omit<table.AttemptRow, 'message' | 'at' | 'duration_ms'>;
 export type AnalyticsRow = table.AnalyticsRow;
 export type AuditRow = Pick<table.AuditRow, 'id' | 'action' | 'order_id' | 'correlation_id'>;
@@ -33,11 +33,11 @@ export type AuditRow = Pick<table.AuditRow, 'id' | 'action' | 'order_id' | 'corr
 type Rows = {
   readonly orders: OrderRow;
   readonly idempotency_keys: KeyRow;
-  readonly events: FactRow;
+  readonly events: EventColumns;
   readonly cursors: CursorRow;
   readonly jobs: JobRow;
   readonly dependencies: DependencyRow;
-  readonly dead_letters: LetterRow;
+  readonly dead_letters: DeadLetterRow;
   readonly attempts: AttemptRow;
   readonly audit_log: AuditRow;
   readonly analytics: AnalyticsRow;

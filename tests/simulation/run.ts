@@ -32,7 +32,7 @@ export type RunOptions = {
 };
 
 // The longest thing that may still go on when the faults end: a statement whose answer never comes (15 s), a
-// lease, a lane's lease, a fact that the bus forgot, a throttling, and a few rounds of all of that.
+// lease, a lane's lease, an event that the bus forgot, a throttling, and a few rounds of all of that.
 const boundMs = 120_000;
 
 export async function runSeed(seed: number, options: RunOptions = {}): Promise<Outcome> {
@@ -46,7 +46,7 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<O
   const deploys = createDraws(seed)('deploys');
   const simulation: Simulation = createSimulation({
     plan,
-    // Once the faults are over, the deploy ends: a fact of the newer version waits for somebody who knows it.
+    // Once the faults are over, the deploy ends: an event of the newer version waits for somebody who knows it.
     isNewer: () => plan.isDeploying && (simulation.clock.nowMs() >= plan.chaosMs || deploys.isHit(0.4)),
     keepsLines: options.keepsLines ?? false,
     faults: (draws, clock) => {

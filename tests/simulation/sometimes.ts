@@ -25,13 +25,13 @@ const transitions = [
 // For the carrier's no to come between the cancel and its undo takes a coincidence; a story of stories.ts has it.
 const coincidence = 'CANCELED FulfillmentRejected';
 
-// The status before each fact: that of the row before its commit, which no fact but the last of a commit changes.
+// The status before each event: that of the row before its commit, which no event but the last of a commit changes.
 function transitionsOf(order: OrderEvidence): string[] {
-  return order.facts.flatMap((fact, index) => {
-    const sequence = order.factSequences[index];
+  return order.events.flatMap((event, index) => {
+    const sequence = order.eventSequences[index];
     const move = order.moves.find((one) => one.sequence === sequence);
     const before = move?.before?.status;
-    return before === undefined ? [] : [`${before} ${nameOfType(fact.type)}`];
+    return before === undefined ? [] : [`${before} ${nameOfType(event.type)}`];
   });
 }
 
@@ -44,10 +44,10 @@ export const sometimes: readonly Sometimes[] = [
   ...outside,
   ...breaking,
   ...transitions.map((transition): Sometimes => {
-    const [status = '', fact = ''] = transition.split(' ');
+    const [status = '', event = ''] = transition.split(' ');
     const counter = ofCommits(
       `transition ${transition}`,
-      `An order that is ${status} gets the fact ${fact}.`,
+      `An order that is ${status} gets the event ${event}.`,
       (order) => transitionsOf(order).filter((one) => one === transition).length,
     );
     return transition === coincidence ? rare(counter) : counter;

@@ -12,7 +12,7 @@ describe('the story of an order', () => {
     trace.note('api-1.1', 'killed', '');
     trace.note('api-1.2', 'orders by accept-orders', 'PENDING', 'order-1');
     trace.note('api-1.2', 'orders by accept-orders', 'PENDING', 'order-2');
-    trace.note('api-1.2', 'warns', 'facts could not be published; they stay owed');
+    trace.note('api-1.2', 'warns', 'events could not be published; they stay owed');
     trace.note('api-1.2', 'COMMIT of accept-orders', 'after: crash');
     trace.note('worker-1.1', 'payments.authorize', 'ok', 'order-1');
     const told = trace.lines('order-1').map((line) => line.trim().split(/ {2,}/).slice(1).join(' '));

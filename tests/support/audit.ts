@@ -14,7 +14,7 @@ import { invariants, unread } from './invariants.ts';
 import { until } from './until.ts';
 
 // From outside nobody sees what the memory bus of another process was given.
-export const unseen = ['every fact was published, and first in the order of its versions'];
+export const unseen = ['every event was published, and first in the order of its versions'];
 
 // Where each scenario ends, and how many retries it explains, however often anything died. Silences are not
 // among them: a call may also take too long because the machine is busy.

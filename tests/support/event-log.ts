@@ -1,17 +1,17 @@
-// An event log in memory with one cursor, which keeps the promises of its port: a look is of one moment, a store
+// An event log in memory with one cursor, which keeps the promises of its port: a read is of one moment, a store
 // needs the token and what it began from. Transactions are the test's own: `begin` opens one, which holds `xmin` back.
 
-import type { CursorLetter, CursorState, Cursors, LoggedEvent, Span } from '../../src/engine/event-log.ts';
+import type { CursorDeadLetter, CursorState, Cursors, LoggedEvent, Span } from '../../src/engine/event-log.ts';
 import { isSame, within } from '../../src/engine/gaps.ts';
-import type { Fact, System } from '../../src/engine/ports.ts';
+import type { Event, System } from '../../src/engine/ports.ts';
 
-export type Committed = Fact & { readonly position: number; readonly ageMs?: number };
+export type Committed = Event & { readonly position: number; readonly ageMs?: number };
 
 export function eventAt(position: number, subject: string, version: number): Committed {
   const id = `00000000-0000-7000-8000-${String(position).padStart(12, '0')}`;
   const time = new Date('2026-11-21T07:00:00.000Z');
-  const fact = { id, type: 'OrderCreatedV1', subject, version, time, correlationId: 'c-1', data: {} };
-  return { position, ...fact, causationId: null, traceparent: null };
+  const event = { id, type: 'OrderCreatedV1', subject, version, time, correlationId: 'c-1', data: {} };
+  return { position, ...event, causationId: null, traceparent: null };
 }
 
 type Open = { -readonly [K in keyof Cursors<string>]: Cursors<string>[K] };
@@ -19,7 +19,7 @@ type Open = { -readonly [K in keyof Cursors<string>]: Cursors<string>[K] };
 export function createEventLog(system: Pick<System, 'monotonicMs'>) {
   const events: LoggedEvent[] = [];
   const story: string[] = [];
-  const letters: CursorLetter[] = [];
+  const deadLetters: CursorDeadLetter[] = [];
   const open = new Set<bigint>();
   let nextXact = 1n;
   let row: CursorState = { readTo: 0, gaps: [] };
@@ -60,16 +60,16 @@ export function createEventLog(system: Pick<System, 'monotonicMs'>) {
       token = null;
       leaseUntilMs = Number.NEGATIVE_INFINITY;
     },
-    look: async (at, limit) => {
-      story.push(`look behind ${at.readTo}`);
+    read: async (at, limit) => {
+      story.push(`read behind ${at.readTo}`);
       return see(at, limit);
     },
-    store: async ({ token: by, from, to, letters: parked }) => {
+    store: async ({ token: by, from, to, deadLetters: parked }) => {
       const xact = single();
       if (token !== by || !isSame(from, row)) return null;
       story.push(`store ${to.readTo} ${inWords(to.gaps)}`);
       row = to;
-      letters.push(...parked);
+      deadLetters.push(...parked);
       return xact;
     },
     locked: async (_, work) => {
@@ -77,18 +77,18 @@ export function createEventLog(system: Pick<System, 'monotonicMs'>) {
       isLocked = true;
       const { xact, end } = begin();
       const state = row;
-      let stored: { to: CursorState; parked: readonly CursorLetter[] } | null = null;
+      let stored: { to: CursorState; parked: readonly CursorDeadLetter[] } | null = null;
       try {
         const done = await work({
           ...{ transaction: `transaction ${xact}`, state, xact },
-          look: async (limit) => see(state, limit),
+          read: async (limit) => see(state, limit),
           store: async (to, parked) => {
             stored = { to, parked };
           },
         });
-        const { to, parked } = stored ?? { to: row, parked: [] as readonly CursorLetter[] };
+        const { to, parked } = stored ?? { to: row, parked: [] as readonly CursorDeadLetter[] };
         row = to;
-        letters.push(...parked);
+        deadLetters.push(...parked);
         return done;
       } finally {
         end();
@@ -100,7 +100,7 @@ export function createEventLog(system: Pick<System, 'monotonicMs'>) {
   return {
     cursors,
     story,
-    letters,
+    deadLetters,
     begin,
     commit: (...some: readonly Committed[]) => {
       for (const { position, ageMs = 0, ...event } of some) events.push({ position, ageMs, event });

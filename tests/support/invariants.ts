@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { Compile } from 'typebox/compile';
-import { factSchemas } from '../../src/domain/events.ts';
+import { eventSchemas } from '../../src/domain/events.ts';
 import { coreConsumers } from '../../src/flow/subscriptions.ts';
 import type { Entry } from '../../src/io/partners/ledger.ts';
 import type { Query } from '../../src/io/postgres/database.ts';
@@ -29,7 +29,9 @@ export const invariants: Readonly<Record<string, Invariant>> = {
     return orders.filter(({ id }) => held(id, 'authorized') !== 1 || held(id, 'booked') !== 1);
   },
 
-  'nothing is held or booked for a canceled order, unless an open letter of compensation says so': async (world) => {
+  'nothing is held or booked for a canceled order, unless an open dead letter of compensation says so': async (
+    world,
+  ) => {
     const orders = await readOrders(world.sql, ['CANCELED']);
     const excused = new Set(
       (
@@ -100,20 +102,20 @@ export const invariants: Readonly<Record<string, Invariant>> = {
      HAVING count(e.id) <> o.version OR min(e.version) <> 1 OR max(e.version) <> o.version`,
   ),
 
-  'a fact names the earlier fact of its order that caused it; only a first one and a request have none': query(
+  'an event names the earlier event of its order that caused it; only a first one and a request have none': query(
     `SELECT e.order_id, e.type, e.causation_id FROM events e
      LEFT JOIN events c ON c.id = e.causation_id AND c.order_id = e.order_id AND c.version < e.version
      WHERE CASE WHEN e.version = 1 OR e.data->>'reason' = 'canceled-by-request' THEN e.causation_id IS NOT NULL
            ELSE c.id IS NULL END`,
   ),
 
-  'the correlation id of the request is in every fact of its order': query(
+  'the correlation id of the request is in every event of its order': query(
     `SELECT e.order_id, e.type FROM events e JOIN orders o ON o.id = e.order_id
      WHERE e.correlation_id <> o.correlation_id`,
   ),
 
-  'the status of an order is the one that its last moving fact names': query(
-    `SELECT o.id, o.status, f.status AS fact FROM orders o, LATERAL (
+  'the status of an order is the one that its last moving event names': query(
+    `SELECT o.id, o.status, f.status AS event FROM orders o, LATERAL (
        SELECT coalesce((SELECT e.data->>'status' FROM events e WHERE e.order_id = o.id AND e.data->>'status' IS NOT NULL
                         ORDER BY e.version DESC LIMIT 1), 'PENDING') AS status) f
      WHERE o.status <> f.status AND NOT (o.status = 'PROCESSING' AND f.status = 'PENDING')`,
@@ -128,7 +130,7 @@ export const invariants: Readonly<Record<string, Invariant>> = {
     coreConsumers,
   ),
 
-  'the books are where the orders stand': query(
+  'the analytics are where the orders stand': query(
     `SELECT day, value, currency, country, sum(count) AS count, sum(amount) AS amount FROM (
        SELECT day, value, currency, country, count, amount FROM analytics WHERE measure = 'status'
        UNION ALL
@@ -137,7 +139,7 @@ export const invariants: Readonly<Record<string, Invariant>> = {
      ) line GROUP BY 1, 2, 3, 4 HAVING sum(count) <> 0 OR sum(amount) <> 0`,
   ),
 
-  'the books have every reason and every duration that the facts tell of': query(
+  'the analytics have every reason and every duration that the events tell of': query(
     `SELECT measure, sum(count) AS count FROM (
        SELECT measure, count FROM analytics WHERE measure <> 'status'
        UNION ALL
@@ -154,7 +156,7 @@ export const invariants: Readonly<Record<string, Invariant>> = {
 
   'no dependency is down': query('SELECT * FROM dependencies'),
 
-  'every fact was published, and first in the order of its versions': async ({ sql, published }) => {
+  'every event was published, and first in the order of its versions': async ({ sql, published }) => {
     const events = await sql<{ id: string; order_id: string; version: number }>(
       'SELECT id, order_id, version FROM events ORDER BY order_id, version',
     );
@@ -170,13 +172,13 @@ export const invariants: Readonly<Record<string, Invariant>> = {
     });
   },
 
-  'every fact is what its schema says': async ({ sql }) => {
+  'every event is what its schema says': async ({ sql }) => {
     const events = await sql<{ type: string; data: unknown }>('SELECT type, data FROM events');
     return events.filter(({ type, data }) => !validators.get(type)?.Check(data));
   },
 };
 
-const validators = new Map(Object.entries(factSchemas).map(([type, schema]) => [type, Compile(schema)]));
+const validators = new Map(Object.entries(eventSchemas).map(([type, schema]) => [type, Compile(schema)]));
 
 export async function assertInvariants(world: Seen): Promise<void> {
   for (const [name, offenders] of Object.entries(invariants)) {

@@ -2,13 +2,13 @@
 
 import type { Effect, EffectName } from '../../src/domain/effects.ts';
 import type { Order, OrderId } from '../../src/domain/order.ts';
-import type { Fact, Work } from '../../src/engine/ports.ts';
+import type { Event, Work } from '../../src/engine/ports.ts';
 import type { OrderRecord } from '../../src/flow/ports.ts';
 
 export const someTime = new Date('2026-11-21T07:00:00.000Z');
 export const someToken = 'c0a8012e-5d0f-4c11-8f43-6f0f5f7e9a10';
 
-// Everything a customer tells about himself: must never leave with a fact.
+// Everything a customer tells about himself: must never leave with an event.
 export const personal = {
   customerEmail: 'ada.lovelace@example.com',
   userId: 'user-ada-1815',
@@ -54,7 +54,7 @@ export function effectWith(name: EffectName, given: Partial<Effect> = {}): Effec
 }
 
 export function workOn(subject: OrderRecord, given: Partial<Work<OrderRecord>> = {}): Work<OrderRecord> {
-  const fact: Fact = {
+  const event: Event = {
     id: '01993b1e-7c3a-7d4e-9f10-00000000fac7',
     type: 'OrderCreatedV1',
     subject: subject.order.id,
@@ -67,14 +67,12 @@ export function workOn(subject: OrderRecord, given: Partial<Work<OrderRecord>> =
   };
   return {
     consumer: 'payment',
-    fact,
+    event,
     subject,
     token: someToken,
     epoch: 0,
     attempt: 1,
     waitedMs: 0,
-    ageMs: 0,
-    takenOver: false,
     exhausted: null,
     ...given,
   };

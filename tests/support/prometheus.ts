@@ -24,7 +24,7 @@ export function readSamples(text: string): ReadonlyMap<string, number> {
     const [, name = '', labels = '', value = ''] = sample;
     assert.ok(types.has(name) || types.has(name.replace(/_(bucket|sum|count)$/, '')), `${name} has no type`);
     assert.ok(!samples.has(name + labels), `${name}${labels} is there twice`);
-    // As Go's ParseFloat reads it, whatever the letters' case.
+    // As Go's ParseFloat reads it, whatever the dead letters' case.
     assert.ok(/^(nan|[+-]?inf)$/i.test(value) || !Number.isNaN(Number(value)), line);
     samples.set(name + labels, Number(value));
   }

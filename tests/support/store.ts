@@ -85,7 +85,7 @@ export function createStore(
     const { id, amount, currency, country } = order;
     return {
       order,
-      fact: { type: 'OrderCreatedV1', version: 1, data: { orderId: id, amount, currency, country } },
+      event: { type: 'OrderCreatedV1', version: 1, data: { orderId: id, amount, currency, country } },
       eventId: system.newId(),
       key,
       fingerprint: createHash('sha256').update(payload).digest(),
@@ -147,7 +147,7 @@ export function createStore(
       return answer === 'locked' ? null : answer;
     }, 'an answer to a settle');
 
-  const factOf = async (orderId: string, type: string): Promise<string> => {
+  const eventOf = async (orderId: string, type: string): Promise<string> => {
     const [row] = await sql<{ id: string; version: number }>(
       'SELECT id, version FROM events WHERE order_id = $1 AND type = $2',
       [orderId, type],
@@ -156,11 +156,11 @@ export function createStore(
     keys.set(row.id, { subject: orderId, version: row.version });
     return row.id;
   };
-  // An order whose money is authorized; `eventId` is the fact that fulfillment waits for.
+  // An order whose money is authorized; `eventId` is the event that fulfillment waits for.
   const paid = async (given: Partial<Order> = {}) => {
     const { order, eventId } = await placed(given);
     assert.equal(await settleOnce(doneWith(await claimed('payment', eventId), authorized)), 'settled');
-    return { order, created: eventId, eventId: await factOf(order.id, 'PaymentAuthorizedV1') };
+    return { order, created: eventId, eventId: await eventOf(order.id, 'PaymentAuthorizedV1') };
   };
 
   const job = async (consumer: JobConsumer, eventId: string): Promise<JobRow | null> => {
@@ -183,7 +183,7 @@ export function createStore(
     assert.ok(found, `there is no order ${id}`);
     return found;
   };
-  const factsOf = async (orderId: string): Promise<string[]> => {
+  const eventsOf = async (orderId: string): Promise<string[]> => {
     const rows = await sql<{ type: string }>('SELECT type FROM events WHERE order_id = $1 ORDER BY version', [orderId]);
     return rows.map((row) => row.type);
   };
@@ -203,7 +203,7 @@ export function createStore(
                (SELECT count(*) FROM jobs WHERE order_id = $1) AS jobs,
                (SELECT count(authorization_state) + count(booking_state) FROM orders WHERE id = $1) AS effects,
               (SELECT count(*) FROM attempts WHERE order_id = $1) AS attempts,
-              (SELECT count(*) FROM dead_letters WHERE order_id = $1) AS letters`,
+              (SELECT count(*) FROM dead_letters WHERE order_id = $1) AS "deadLetters"`,
       [orderId],
     );
     assert.ok(row);
@@ -242,9 +242,9 @@ export function createStore(
 
   return {
     ...{ database, system, sql, search, accept, claim, settle, desk, jobs, cursors, stepOf, keyOfEvent },
-    ...{ requestOf, placed, claimOf, claimOnce, claimed, paid, factOf },
+    ...{ requestOf, placed, claimOf, claimOnce, claimed, paid, eventOf },
     ...{ endingOf, doneWith, waitingFor, deadBy, settleOnce },
-    ...{ job, jobInWords, order, factsOf, effect, rowsOf, makeDue, waitingSince },
+    ...{ job, jobInWords, order, eventsOf, effect, rowsOf, makeDue, waitingSince },
   };
 }
 

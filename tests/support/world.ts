@@ -12,7 +12,6 @@ import { join } from 'node:path';
 import type { Order, OrderId } from '../../src/domain/order.ts';
 import { isUnderWay } from '../../src/domain/order-machine.ts';
 import { isRefusal, type Refusal } from '../../src/domain/refusals.ts';
-import { endOf, silentObserver } from '../../src/engine/observer.ts';
 import type { Bus, Log, Message, SettleAnswer, System, Work } from '../../src/engine/ports.ts';
 import type { DeadLetter, OrderDesk, OrderRecord, Partners, PlaceCommand } from '../../src/flow/ports.ts';
 import { type ConsumerName, type JobConsumer, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
@@ -93,8 +92,8 @@ export type World = {
   readonly settled: () => Promise<void>;
   // Everything that waits becomes due, as if the time had passed.
   readonly passTime: () => Promise<void>;
-  readonly openLetters: () => Promise<readonly DeadLetter[]>;
-  readonly facts: (id: OrderId) => Promise<readonly string[]>;
+  readonly openDeadLetters: () => Promise<readonly DeadLetter[]>;
+  readonly events: (id: OrderId) => Promise<readonly string[]>;
   // The number of the last attempt that a core step has ended, or is at.
   readonly attempts: (consumer: 'payment' | 'fulfillment', id: OrderId) => Promise<number>;
   // Resolves when the consumer has tried, and waits for its next attempt.
@@ -160,7 +159,7 @@ async function empty(database: Database): Promise<void> {
   );
 }
 
-// The bus does not bring facts that are this old, so the pull does: for tests where it must not wait.
+// The bus does not bring events that are this old, so the pull does: for tests where it must not wait.
 export function systemOfThePast(agoMs = 60_000): System {
   const system = createSystem();
   return { ...system, now: () => new Date(system.now().getTime() - agoMs) };
@@ -269,8 +268,9 @@ async function openWorld(postgres: Postgres, options: WorldOptions) {
     passTime: async () => {
       await sql(`UPDATE jobs SET due_at = clock_timestamp() WHERE token IS NULL AND due_at > clock_timestamp()`);
     },
-    openLetters: async () => (await desk.deadLetters({ limit: 100, after: null, consumer: null, code: null })).items,
-    facts: async (id) => {
+    openDeadLetters: async () =>
+      (await desk.deadLetters({ limit: 100, after: null, consumer: null, code: null })).items,
+    events: async (id) => {
       const rows = await sql<{ type: string }>('SELECT type FROM events WHERE order_id = $1 ORDER BY version', [id]);
       return rows.map((row) => row.type);
     },
@@ -328,8 +328,6 @@ type Parts = Required<Omit<EngineOptions, 'settings' | 'partners'>> & {
 
 function buildEngine(database: Database, { settings, system, partners, bus, said }: Parts): WorldEngine {
   const counts = new Map<string, number>();
-  const count = (consumer: string, end: string, times = 1) =>
-    counts.set(`${consumer} ${end}`, (counts.get(`${consumer} ${end}`) ?? 0) + times);
   const breakerChanges: BreakerChange[] = [];
   const say = (fields: object, message: string) => void said.push(`${message} ${JSON.stringify(fields)}`);
   const log: Log = { ...silent, warn: say, error: say };
@@ -344,16 +342,15 @@ function buildEngine(database: Database, { settings, system, partners, bus, said
     settings: { ...quickSettings, ...settings },
     roles: allRoles,
     retention,
-    observer: {
-      ...silentObserver,
+    metrics: {
+      published: () => {},
+      hintDropped: () => {},
       unreadable: (group) => counts.set(`${group} unreadable`, (counts.get(`${group} unreadable`) ?? 0) + 1),
-      claimed: (consumer, { answer }) => count(consumer, answer),
-      settled: ({ consumer }, outcome, answer) => count(consumer, endOf(outcome, answer)),
-      read: (consumer, handled, letters) => {
-        count(consumer, 'done', handled - letters.length);
-        count(consumer, 'dead', letters.length);
+      jobEnded: (consumer, end, count = 1) => {
+        counts.set(`${consumer} ${end}`, (counts.get(`${consumer} ${end}`) ?? 0) + count);
       },
       breakerChanged: (dependency, state) => breakerChanges.push({ dependency, state, atMs: performance.now() }),
+      scrape: async () => ({ contentType: '', body: '' }),
     },
     system,
     log,
@@ -383,12 +380,12 @@ async function takeByHand(
   const step = toStep(row, partners, system);
   const claim = createClaim({ database, system, leaseMs, maxWaitMs: quickSettings.maxWaitMs });
   const settle = createSettle({ database, system, onCommitted: () => {} });
-  const [fact] = await database.query<{ version: number }>(
+  const [event] = await database.query<{ version: number }>(
     'SELECT version FROM events WHERE order_id = $1 AND type = ANY($2) ORDER BY version DESC LIMIT 1',
     [orderId, row.on],
   );
-  assert.ok(fact, `there is nothing for ${consumer} to take`);
-  const request = { step, subject: orderId, version: fact.version, token: system.newToken() };
+  assert.ok(event, `there is nothing for ${consumer} to take`);
+  const request = { step, subject: orderId, version: event.version, token: system.newToken() };
   const work = await until(async () => {
     const [answer] = await claim([request]);
     if (answer === 'locked' || answer?.answer !== 'run') throw new Error(`the claim was answered ${inspectOf(answer)}`);

@@ -1,18 +1,18 @@
 // Canceling: by the customer or an operator, while the order is not processed.
 //
 // Promises: a canceled order stays canceled, asking again changes nothing; what it has left outside is
-// owed to the consumer `compensation` by the very fact that is written here; open letters of core steps
+// owed to the consumer `compensation` by the very event that is written here; open dead letters of core steps
 // are closed, for nobody needs them any more.
 
 import type { Effect } from '../../domain/effects.ts';
-import { record as recordFacts } from '../../domain/order-machine.ts';
+import { record as recordEvents } from '../../domain/order-machine.ts';
 import { isRefusal, type Refusal } from '../../domain/refusals.ts';
-import type { DeskChange, OpenLetter, OrderRecord } from '../ports.ts';
+import type { DeskChange, OpenDeadLetter, OrderRecord } from '../ports.ts';
 import { coreConsumers } from '../subscriptions.ts';
 
 export function cancelOrder(
   record: OrderRecord,
-  letters: readonly OpenLetter[],
+  deadLetters: readonly OpenDeadLetter[],
   request: { readonly reason: string | null; readonly correlationId: string },
   now: Date,
 ): DeskChange | Refusal | null {
@@ -20,18 +20,20 @@ export function cancelOrder(
   if (order.status === 'CANCELED') return null;
   const code = 'canceled-by-request';
   const data = { amount: order.amount, currency: order.currency, reason: code };
-  // What a person wrote is kept with the order, and stays out of the fact.
+  // What a person wrote is kept with the order, and stays out of the event.
   const reason = { code, message: request.reason ?? 'canceled by request' };
-  const recorded = recordFacts(order, [{ type: 'OrderCanceledV1', data }], now, reason);
+  const recorded = recordEvents(order, [{ type: 'OrderCanceledV1', data }], now, reason);
   if (isRefusal(recorded)) return recorded;
   const payment = isWithoutEffect(effects.authorization) ? 'none' : order.payment;
   const fulfillment = isWithoutEffect(effects.booking) ? 'none' : order.fulfillment;
   return {
     order: { ...recorded.order, payment, fulfillment },
-    facts: recorded.facts,
+    events: recorded.events,
     effects: [],
     causationId: null,
-    closes: letters.filter((letter) => coreConsumers.includes(letter.consumer)).map((letter) => letter.id),
+    closes: deadLetters
+      .filter((deadLetter) => coreConsumers.includes(deadLetter.consumer))
+      .map((deadLetter) => deadLetter.id),
     closing: 'canceled',
     action: 'canceled',
     detail: { from: order.status },

@@ -10,7 +10,7 @@ import type { System } from '../../engine/ports.ts';
 import type { OrderDesk, OrderStore } from '../ports.ts';
 import type { Search } from '../projections/search-ports.ts';
 import { cancelOrder } from './cancel-order.ts';
-import { discardLetter } from './discard-letter.ts';
+import { discardDeadLetter } from './discard-dead-letter.ts';
 import { fingerprintOf, toOrder } from './place-order.ts';
 import { reprocessOrder } from './reprocess-order.ts';
 
@@ -28,7 +28,7 @@ export function createOrderDesk(options: {
       const { id, amount, currency, country } = order;
       const placed = await store.place({
         order,
-        fact: { type: 'OrderCreatedV1', version: 1, data: { orderId: id, amount, currency, country } },
+        event: { type: 'OrderCreatedV1', version: 1, data: { orderId: id, amount, currency, country } },
         eventId: system.newId(),
         key: input.key,
         fingerprint: fingerprintOf(input.received),
@@ -57,36 +57,36 @@ export function createOrderDesk(options: {
     count: search.count,
 
     cancel: (id, reason, correlationId) =>
-      store.change(id, (record, letters, now) => cancelOrder(record, letters, { reason, correlationId }, now)),
+      store.change(id, (record, deadLetters, now) => cancelOrder(record, deadLetters, { reason, correlationId }, now)),
 
-    deadLetters: store.letters,
+    deadLetters: store.deadLetters,
 
-    books: store.books,
+    analytics: store.analytics,
 
     reprocess: async (id, correlationId) => {
-      const changed = await store.change(id, (record, letters, now) =>
-        reprocessOrder(record, letters, { letterId: null, correlationId }, now),
+      const changed = await store.change(id, (record, deadLetters, now) =>
+        reprocessOrder(record, deadLetters, { deadLetterId: null, correlationId }, now),
       );
-      // Asked about letters, so an unknown order is one without letters.
+      // Asked about dead letters, so an unknown order is one without dead letters.
       if (isRefusal(changed) && changed.refused === 'order-not-found') {
         return refuse('no-dead-letter', `order ${id} has no open dead letter`);
       }
       return changed;
     },
 
-    reprocessLetter: async (letterId, correlationId) => {
-      const orderId = await store.orderOfLetter(letterId);
-      if (orderId === null) return refuse('no-dead-letter', `there is no open dead letter ${letterId}`);
-      return store.change(orderId, (record, letters, now) =>
-        reprocessOrder(record, letters, { letterId, correlationId }, now),
+    reprocessDeadLetter: async (deadLetterId, correlationId) => {
+      const orderId = await store.orderOfDeadLetter(deadLetterId);
+      if (orderId === null) return refuse('no-dead-letter', `there is no open dead letter ${deadLetterId}`);
+      return store.change(orderId, (record, deadLetters, now) =>
+        reprocessOrder(record, deadLetters, { deadLetterId, correlationId }, now),
       );
     },
 
-    discardLetter: async (letterId, reason, correlationId) => {
-      const orderId = await store.orderOfLetter(letterId);
-      if (orderId === null) return refuse('no-dead-letter', `there is no open dead letter ${letterId}`);
-      return store.change(orderId, (record, letters) =>
-        discardLetter(record, letters, { letterId, reason, correlationId }),
+    discardDeadLetter: async (deadLetterId, reason, correlationId) => {
+      const orderId = await store.orderOfDeadLetter(deadLetterId);
+      if (orderId === null) return refuse('no-dead-letter', `there is no open dead letter ${deadLetterId}`);
+      return store.change(orderId, (record, deadLetters) =>
+        discardDeadLetter(record, deadLetters, { deadLetterId, reason, correlationId }),
       );
     },
   };

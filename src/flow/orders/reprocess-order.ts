@@ -5,37 +5,39 @@
 // without effect (`none`, see core-step.ts) a new generation is begun, because providers repeat a refusal for a
 // used key.
 
-import { record as recordFacts } from '../../domain/order-machine.ts';
+import { record as recordEvents } from '../../domain/order-machine.ts';
 import { isRefusal, type Refusal, refuse } from '../../domain/refusals.ts';
-import type { DeskChange, OpenLetter, OrderRecord } from '../ports.ts';
+import type { DeskChange, OpenDeadLetter, OrderRecord } from '../ports.ts';
 import { coreConsumers } from '../subscriptions.ts';
 
 export function reprocessOrder(
   record: OrderRecord,
-  open: readonly OpenLetter[],
-  // All open letters, or the one with this id.
-  request: { readonly letterId: string | null; readonly correlationId: string },
+  open: readonly OpenDeadLetter[],
+  // All open dead letters, or the one with this id.
+  request: { readonly deadLetterId: string | null; readonly correlationId: string },
   now: Date,
 ): DeskChange | Refusal {
   const { order } = record;
-  const letters = open.filter((letter) => request.letterId === null || letter.id === request.letterId);
-  const first = letters[0];
+  const deadLetters = open.filter(
+    (deadLetter) => request.deadLetterId === null || deadLetter.id === request.deadLetterId,
+  );
+  const first = deadLetters[0];
   if (first === undefined) return refuse('no-dead-letter', `order ${order.id} has no open dead letter`);
   const change = {
     causationId: first.eventId,
-    closes: letters.map((letter) => letter.id),
+    closes: deadLetters.map((deadLetter) => deadLetter.id),
     closing: 'reprocessed' as const,
-    action: request.letterId === null ? ('reprocessed' as const) : ('letter-reprocessed' as const),
-    detail: { letters: letters.map(({ id, consumer }) => ({ id, consumer })) },
+    action: request.deadLetterId === null ? ('reprocessed' as const) : ('letter-reprocessed' as const),
+    detail: { letters: deadLetters.map(({ id, consumer }) => ({ id, consumer })) },
     correlationId: request.correlationId,
   };
-  if (!letters.some((letter) => coreConsumers.includes(letter.consumer))) {
-    return { ...change, order, facts: [], effects: [] };
+  if (!deadLetters.some((deadLetter) => coreConsumers.includes(deadLetter.consumer))) {
+    return { ...change, order, events: [], effects: [] };
   }
-  const recorded = recordFacts(order, [{ type: 'OrderReprocessedV1', data: {} }], now);
+  const recorded = recordEvents(order, [{ type: 'OrderReprocessedV1', data: {} }], now);
   if (isRefusal(recorded)) return recorded;
   const effects = Object.values(record.effects)
     .filter((effect) => effect.state === 'none')
     .map((effect) => ({ ...effect, generation: effect.generation + 1, firstUsedAt: now }));
-  return { ...change, order: recorded.order, facts: recorded.facts, effects };
+  return { ...change, order: recorded.order, events: recorded.events, effects };
 }

@@ -2,7 +2,7 @@
 //
 // Promises: a sentence for every type; nothing in it that its codes do not say.
 
-import type { FactType } from '../../domain/events.ts';
+import type { EventType } from '../../domain/events.ts';
 
 export type TimelineEntry = {
   readonly at: Date;
@@ -25,7 +25,7 @@ export type TimelineEntry = {
 
 export type TimelineRow = {
   // `job` = what is still to be done.
-  readonly kind: 'fact' | 'attempt' | 'letter' | 'audit' | 'job';
+  readonly kind: 'event' | 'attempt' | 'dead letter' | 'audit' | 'job';
   readonly type: string;
   readonly consumer: string | null;
   readonly attempt: number | null;
@@ -34,7 +34,7 @@ export type TimelineRow = {
   readonly detail: Readonly<Record<string, unknown>>;
 };
 
-const facts: Readonly<Record<FactType, (detail: TimelineRow['detail']) => string>> = {
+const events: Readonly<Record<EventType, (detail: TimelineRow['detail']) => string>> = {
   OrderCreatedV1: () => 'The order was placed.',
   OrderCanceledV1: (detail) => `The order was canceled (${detail.reason}).`,
   OrderFailedV1: (detail) => `The order failed: ${detail.consumer} gave up (${detail.reason}).`,
@@ -50,9 +50,9 @@ const facts: Readonly<Record<FactType, (detail: TimelineRow['detail']) => string
 export function sentenceFor(row: TimelineRow): string {
   const { consumer, attempt, code, detail } = row;
   switch (row.kind) {
-    case 'fact':
-      return facts[row.type as FactType]?.(detail) ?? `${row.type} happened.`;
-    case 'letter':
+    case 'event':
+      return events[row.type as EventType]?.(detail) ?? `${row.type} happened.`;
+    case 'dead letter':
       if (row.outcome !== 'parked') return `The dead letter of ${consumer} was closed: ${row.outcome}.`;
       return `The consumer ${consumer} gave up and waits for a person: ${causeOf(detail)} (${code}).`;
     case 'audit':

@@ -1,11 +1,11 @@
 // Where is my order, on one page: what happened, how long each attempt took, and what is waited for now.
 //
-// Promises: pure; oldest first, facts as they were committed, with what is still owed at the end, as of now; a
-// sentence beside each code. Successful attempts of those who only keep books or documents are left out: they are
+// Promises: pure; oldest first, events as they were committed, with what is still owed at the end, as of now; a
+// sentence beside each code. Successful attempts of those who only keep analytics or documents are left out: they are
 // not on an order's way.
 // Relies on the rows of one moment.
 
-import type { FactType } from '../../domain/events.ts';
+import type { EventType } from '../../domain/events.ts';
 import { subscriptions, typesOf } from '../subscriptions.ts';
 import { attemptSentence, sentenceFor, type TimelineEntry, type TimelineRow } from './sentences.ts';
 
@@ -13,7 +13,7 @@ const knownTypes = new Map(subscriptions.map((row) => [row.consumer as string, t
 const dependenciesOf = new Map(subscriptions.map((row) => [row.consumer as string, row.dependencies as string[]]));
 
 // Whose attempt writes an event first; of the other events the writer is told by their own data, or nobody attempted.
-const writerOf: { readonly [T in FactType]?: string } = {
+const writerOf: { readonly [T in EventType]?: string } = {
   PaymentAuthorizedV1: 'payment',
   PaymentFailedV1: 'payment',
   FulfillmentScheduledV1: 'fulfillment',
@@ -46,15 +46,15 @@ export function toTimeline(rows: readonly SeenRow[], now: Date): TimelineEntry[]
 type PastRow = SeenRow & { readonly at: Date };
 const isPast = (row: SeenRow): row is PastRow => row.at !== null;
 
-// Each fact was timed by the clock of its writer, and clocks are apart: a fact stands no earlier than the one
+// Each event was timed by the clock of its writer, and clocks are apart: an event stands no earlier than the one
 // before it.
 function inOrder(rows: readonly PastRow[]): PastRow[] {
   const standsAtMs = new Map<PastRow, number>();
   let latestMs = Number.NEGATIVE_INFINITY;
-  const facts = rows.filter(({ kind }) => kind === 'fact');
-  for (const fact of facts.toSorted((one, other) => one.position - other.position)) {
-    latestMs = Math.max(latestMs, fact.at.getTime());
-    standsAtMs.set(fact, latestMs);
+  const events = rows.filter(({ kind }) => kind === 'event');
+  for (const event of events.toSorted((one, other) => one.position - other.position)) {
+    latestMs = Math.max(latestMs, event.at.getTime());
+    standsAtMs.set(event, latestMs);
   }
   const timeOf = (row: PastRow) => standsAtMs.get(row) ?? row.at.getTime();
   return rows.toSorted((one, other) => timeOf(one) - timeOf(other) || one.position - other.position);
@@ -62,7 +62,7 @@ function inOrder(rows: readonly PastRow[]): PastRow[] {
 
 // The attempt that wrote an event succeeded; the event it handled is the cause.
 function attemptBehind(row: PastRow): TimelineEntry[] {
-  const consumer = row.kind === 'fact' ? writerOf[row.type as FactType] : undefined;
+  const consumer = row.kind === 'event' ? writerOf[row.type as EventType] : undefined;
   if (consumer === undefined || row.attempt === null) return [];
   const attempt = { ...row, kind: 'attempt' as const, type: 'done', outcome: 'done', consumer, detail: {} };
   const entry = { ...shared({ ...attempt, eventId: row.causationId, causationId: null }), at: row.at };
@@ -71,13 +71,13 @@ function attemptBehind(row: PastRow): TimelineEntry[] {
 
 function toEntry(row: PastRow): TimelineEntry {
   const dueInMs = row.kind === 'attempt' ? row.detail.dueInMs : null;
-  const isOpen = row.kind === 'letter' && row.detail.isOpen === true;
+  const isOpen = row.kind === 'dead letter' && row.detail.isOpen === true;
   return {
     ...shared(row),
     at: row.at,
     // What was left out is no attempt; an event tells of its own before it.
-    attempt: row.outcome === 'skipped' || row.kind === 'fact' ? null : row.attempt,
-    durationMs: row.kind === 'fact' ? null : row.durationMs,
+    attempt: row.outcome === 'skipped' || row.kind === 'event' ? null : row.attempt,
+    durationMs: row.kind === 'event' ? null : row.durationMs,
     text: row.outcome === 'done' ? attemptSentence(row) : sentenceFor(row),
     until: typeof dueInMs === 'number' ? new Date(row.at.getTime() + dueInMs) : null,
     waitsFor: isOpen ? 'person' : null,

@@ -1,21 +1,21 @@
-// What each event adds to the books: how many orders and how much money stand where.
+// What each event adds to the analytics: how many orders and how much money stand where.
 //
-// Promises: pure; the books are the sum of the events, in whatever order they are added. What an addition is about
+// Promises: pure; the analytics are the sum of the events, in whatever order they are added. What an addition is about
 // never changes of an order (day, currency, country, amount), so the order need not stand still.
 // Events know no PROCESSING: an order under way counts as PENDING.
 
 import type { Order, Status } from '../../domain/order.ts';
-import type { Fact } from '../../engine/ports.ts';
-import type { Count, Measure } from './books.ts';
+import type { Event } from '../../engine/ports.ts';
+import type { Count, Measure } from './analytics.ts';
 import { bucketOf } from './histogram.ts';
 
-// A partner chooses the codes of its reasons; a line of the books is no place for its prose.
+// A partner chooses the codes of its reasons; a line of the analytics is no place for its prose.
 const codeLengthMax = 100;
 
-// All that the books take of an order.
+// All that the analytics take of an order.
 export type Counted = Pick<Order, 'createdAt' | 'currency' | 'country' | 'amount'>;
 
-export function countsOf(event: Pick<Fact, 'type' | 'data' | 'time'>, order: Counted): readonly Count[] {
+export function countsOf(event: Pick<Event, 'type' | 'data' | 'time'>, order: Counted): readonly Count[] {
   const { data } = event;
   switch (event.type) {
     case 'OrderCreatedV1':
@@ -41,7 +41,7 @@ export function countsOf(event: Pick<Fact, 'type' | 'data' | 'time'>, order: Cou
 
 const aboutTime = { currency: '', country: '', amount: 0n };
 
-function move(order: Counted, data: Fact['data']): Count[] {
+function move(order: Counted, data: Event['data']): Count[] {
   const [from, to] = [underWay(data.previousStatus as Status), underWay(data.status as Status)];
   return [lineOf(order, 'status', from, -1), lineOf(order, 'status', to, 1)];
 }

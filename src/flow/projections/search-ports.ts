@@ -6,10 +6,10 @@
 // the id, which never change: pages neither skip nor repeat an order, whatever arrives meanwhile.
 
 import { type Order, type OrderId, type Status, statuses } from '../../domain/order.ts';
-import type { Fact, Trouble } from '../../engine/ports.ts';
+import type { Event, Trouble } from '../../engine/ports.ts';
 
 // One document per order, as readers of the index see it. All of it follows from the order's fixed fields and
-// its facts up to `version`; what moves without a fact (retries, `pending`) is not in it.
+// its events up to `version`; what moves without an event (retries, `pending`) is not in it.
 export type OrderDocument = Pick<
   Order,
   | 'id'
@@ -24,7 +24,7 @@ export type OrderDocument = Pick<
   | 'reason'
   | 'correlationId'
 > & {
-  // The latest step, by its fact's name without version; `state` is the order's status, as the facts have it.
+  // The latest step, by its event's name without version; `state` is the order's status, as the events have it.
   readonly status: string;
   readonly state: Status;
   // The names of all steps, each once.
@@ -69,7 +69,7 @@ export type OrderQuery = {
 // `next` is null on the last page.
 export type Hits = { readonly ids: readonly OrderId[]; readonly next: OrderPlace | null };
 
-// What documents may say of an order that is in this status: taking an order up writes no fact, so the document
+// What documents may say of an order that is in this status: taking an order up writes no event, so the document
 // of one that its first step works on still says PENDING.
 export const statesOf = (status: Status): readonly Status[] =>
   status === 'PROCESSING' ? ['PENDING', 'PROCESSING'] : [status];
@@ -94,8 +94,8 @@ export type Search = {
   readonly count: (query: CountQuery) => Promise<Counts>;
 };
 
-// An order with all of its facts, oldest first, as one moment had them.
-export type PastFact = Pick<Fact, 'id' | 'type' | 'version' | 'time' | 'correlationId' | 'causationId'>;
-export type OrderHistory = { readonly order: Order; readonly facts: readonly PastFact[] };
+// An order with all of its events, oldest first, as one moment had them.
+export type PastEvent = Pick<Event, 'id' | 'type' | 'version' | 'time' | 'correlationId' | 'causationId'>;
+export type OrderHistory = { readonly order: Order; readonly events: readonly PastEvent[] };
 // An order that does not exist is missing from the answer. Throws UnavailableError when there is none.
 export type ReadHistories = (ids: readonly OrderId[]) => Promise<readonly OrderHistory[]>;

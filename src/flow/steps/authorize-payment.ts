@@ -23,7 +23,7 @@ import {
 export function authorizePayment(payments: Payments, system: Pick<System, 'now'>): OrderStep {
   return {
     admits: ({ order }) => isUnderWay(order.status),
-    claimed: (record, _fact, now) => intend(record, 'authorization', now),
+    claimed: (record, _event, now) => intend(record, 'authorization', now),
     perform: async (work, signal) => {
       const { order, effects } = work.subject;
       const effect = effects.authorization;

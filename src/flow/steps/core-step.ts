@@ -6,9 +6,9 @@
 // that every call that may have been made under the key has certainly ended without effect.
 
 import { type Effect, type EffectName, type EffectState, keyOfEffect } from '../../domain/effects.ts';
-import type { FactDraft } from '../../domain/events.ts';
+import type { EventDraft } from '../../domain/events.ts';
 import type { Order, Reason } from '../../domain/order.ts';
-import { isUnderWay, record as recordFacts, takeUp } from '../../domain/order-machine.ts';
+import { isUnderWay, record as recordEvents, takeUp } from '../../domain/order-machine.ts';
 import { isRefusal } from '../../domain/refusals.ts';
 import { OutsideError, type Trouble, type Work } from '../../engine/ports.ts';
 import type { AuthorizeRequest, BookRequest, OrderChange, OrderRecord, Spent } from '../ports.ts';
@@ -24,7 +24,7 @@ export function intend(record: OrderRecord, name: EffectName, now: Date): OrderC
     ? // A claim that finds an intent follows a worker that died or froze: its call may be on the way.
       { ...before, state: before.state === 'none' ? 'intent' : 'unknown' }
     : { name, generation: 0, state: 'intent', firstUsedAt: now, reference: null, expiresAt: null };
-  return { order: takeUp(withSummary(order, name, 'pending'), now), facts: [], effects: [effect] };
+  return { order: takeUp(withSummary(order, name, 'pending'), now), events: [], effects: [effect] };
 }
 
 export function withSummary(order: Order, name: EffectName, state: 'pending' | 'none' | 'unknown'): Order {
@@ -39,20 +39,20 @@ export function ownEffect(record: OrderRecord, name: EffectName, work: OrderWork
   return effect !== undefined && effect.token === work.token ? effect : null;
 }
 
-// Facts and the effect's outcome as one change. A refusal here is a hole in the table of the machine.
+// Events and the effect's outcome as one change. A refusal here is a hole in the table of the machine.
 export function changeBy(
   record: OrderRecord,
-  drafts: readonly FactDraft[],
+  drafts: readonly EventDraft[],
   effects: readonly Unowned[],
   now: Date,
   reason?: Reason,
 ): OrderChange {
-  const recorded = recordFacts(record.order, drafts, now, reason);
+  const recorded = recordEvents(record.order, drafts, now, reason);
   if (isRefusal(recorded)) {
     const types = drafts.map(({ type }) => type).join(', ');
     throw new Error(`${types} at ${record.order.status}: ${recorded.refused}`);
   }
-  return { order: recorded.order, facts: recorded.facts, effects };
+  return { order: recorded.order, events: recorded.events, effects };
 }
 
 // What goes out for an order under a key: the same for the do, its repetition and its undo.
@@ -94,7 +94,7 @@ export function retriedCore(name: EffectName) {
     // The order was canceled meanwhile: the undo owns what the call may have left behind.
     if (!isUnderWay(record.order.status) || effect === null) return 'obsolete';
     const order = charged ? { ...record.order, retryCount: record.order.retryCount + 1 } : record.order;
-    return { order, facts: [], effects: [{ ...effect, state: afterFailure(effect, trouble) }] };
+    return { order, events: [], effects: [{ ...effect, state: afterFailure(effect, trouble) }] };
   };
 }
 
@@ -104,7 +104,7 @@ export function parkedCore(name: EffectName) {
     const effect = ownEffect(record, name, work);
     const state = effect === null ? 'none' : afterFailure(effect, trouble);
     const summary = withSummary(record.order, name, state === 'unknown' ? 'unknown' : 'none');
-    const drafts: FactDraft[] = [{ type: 'OrderFailedV1', data: { reason: trouble.code, consumer: work.consumer } }];
+    const drafts: EventDraft[] = [{ type: 'OrderFailedV1', data: { reason: trouble.code, consumer: work.consumer } }];
     const reason = { code: trouble.code, message: trouble.message };
     return changeBy({ ...record, order: summary }, drafts, effect ? [{ ...effect, state }] : [], now, reason);
   };

@@ -7,13 +7,13 @@
 // none a person must find out, and decides.
 
 import type { Order } from '../../domain/order.ts';
-import type { Fact, Skipped } from '../../engine/ports.ts';
+import type { Event, Skipped } from '../../engine/ports.ts';
 import type { Mail, MailKind, OrderStep } from '../ports.ts';
 import { mailText } from './mail-text.ts';
 
-// What to tell, or why nothing; null where another fact tells it.
-function kindOf(fact: Fact, order: Order): MailKind | Skipped | null {
-  switch (fact.type) {
+// What to tell, or why nothing; null where another event tells it.
+function kindOf(event: Event, order: Order): MailKind | Skipped | null {
+  switch (event.type) {
     case 'FulfillmentScheduledV1':
       return order.status === 'PROCESSED' ? 'processed' : outdated;
     case 'PaymentFailedV1':
@@ -33,21 +33,21 @@ const outdated: Skipped = { code: 'mail-outdated', message: 'the order has moved
 const unaddressed: Skipped = { code: 'mail-without-address', message: 'no e-mail address of the customer is known' };
 
 export function notifyCustomer(mail: Mail): OrderStep {
-  const plan = (fact: Fact, order: Order): MailKind | Skipped | null => {
-    const kind = kindOf(fact, order);
+  const plan = (event: Event, order: Order): MailKind | Skipped | null => {
+    const kind = kindOf(event, order);
     return typeof kind === 'string' && order.customerEmail === null && mail.needsAddress === true ? unaddressed : kind;
   };
   return {
     mayRepeat: mail.knowsKeys !== false,
-    admits: ({ order }, fact) => typeof plan(fact, order) === 'string',
-    skipped: ({ order }, fact) => {
-      const planned = plan(fact, order);
+    admits: ({ order }, event) => typeof plan(event, order) === 'string',
+    skipped: ({ order }, event) => {
+      const planned = plan(event, order);
       return typeof planned === 'string' ? null : planned;
     },
     claimed: () => null,
     perform: async (work, signal) => {
       const { order } = work.subject;
-      const kind = plan(work.fact, order);
+      const kind = plan(work.event, order);
       // The table of subscriptions and `admits` see to it that there is one.
       if (typeof kind !== 'string') return;
       await mail.send(

@@ -22,7 +22,7 @@ import {
 export function scheduleFulfillment(carrier: Carrier, system: Pick<System, 'now'>): OrderStep {
   return {
     admits: ({ order }) => isUnderWay(order.status) && order.payment === 'authorized',
-    claimed: (record, _fact, now) => intend(record, 'booking', now),
+    claimed: (record, _event, now) => intend(record, 'booking', now),
     perform: async (work, signal) => {
       const { order, effects } = work.subject;
       const effect = effects.booking;

@@ -7,7 +7,7 @@
 // Process dies anywhere: both undos are idempotent by key and run again.
 
 import type { Effect, EffectName } from '../../domain/effects.ts';
-import type { FactDraft } from '../../domain/events.ts';
+import type { EventDraft } from '../../domain/events.ts';
 import type { Order, OrderId } from '../../domain/order.ts';
 import { OutsideError, type System, type Trouble } from '../../engine/ports.ts';
 import type { OrderChange, OrderRecord, OrderStep, Partners, RecallAnswer, Undo, VoidAnswer } from '../ports.ts';
@@ -15,7 +15,7 @@ import { authorizeRequest, bookRequest, changeBy, type OrderWork, ownEffect, wit
 
 type Undone = { readonly recall: RecallAnswer | null; readonly voiding: VoidAnswer | null };
 
-// `none` and `declined` are certain; `stuck` is tried again when a person sends the letter back.
+// `none` and `declined` are certain; `stuck` is tried again when a person sends the dead letter back.
 function isOwed(effect: Effect | undefined): effect is Effect {
   return effect !== undefined && ['intent', 'unknown', 'done', 'stuck'].includes(effect.state);
 }
@@ -34,9 +34,9 @@ export function undoEffects(partners: Pick<Partners, 'payments' | 'carrier'>, sy
   return {
     admits: ({ order, effects }) =>
       order.status === 'CANCELED' && (isOwed(effects.booking) || isOwed(effects.authorization)),
-    claimed: ({ order, effects }, _fact, _now, takenOver) => {
+    claimed: ({ order, effects }, _event, _now, takenOver) => {
       const owed = [effects.booking, effects.authorization].filter(isOwed);
-      return { order, facts: [], effects: takenOver ? owed.map(inDoubt) : owed };
+      return { order, events: [], effects: takenOver ? owed.map(inDoubt) : owed };
     },
     perform: async (work, signal): Promise<Undone> => {
       const { booking, authorization } = work.subject.effects;
@@ -64,7 +64,7 @@ function retried(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderC
   const asked = inDoubtAfter(trouble);
   const effects = ownAndOwed(record, work).filter(({ name, state }) => asked.includes(name) && state !== 'unknown');
   if (effects.length === 0) return null;
-  return { order: record.order, facts: [], effects: effects.map(inDoubt) };
+  return { order: record.order, events: [], effects: effects.map(inDoubt) };
 }
 
 function ownAndOwed(record: OrderRecord, work: OrderWork): Effect[] {
@@ -84,7 +84,7 @@ function parked(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderCh
     if (booking === null) return null;
     // It ships: the customer and the operator should see that, whatever we knew before.
     const order: Order = { ...record.order, fulfillment: 'scheduled' };
-    return { order, facts: [], effects: [stuck(booking)] };
+    return { order, events: [], effects: [stuck(booking)] };
   }
   const asked = inDoubtAfter(trouble);
   const isHeld = ({ name }: Effect) => trouble.code === voidRefused && name === 'authorization';
@@ -96,7 +96,7 @@ function parked(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderCh
   if (held.length + doubtful.length === 0) return null;
   const certain: Order = held.length > 0 ? { ...record.order, payment: 'authorized' } : record.order;
   const order = doubtful.reduce((shown, { name }) => withSummary(shown, name, 'unknown'), certain);
-  return { order, facts: [], effects: [...held.map(stuck), ...doubtful.map(inDoubt)] };
+  return { order, events: [], effects: [...held.map(stuck), ...doubtful.map(inDoubt)] };
 }
 
 // The recall comes first: the carrier's word leaves the money alone, the provider's comes after a recall that
@@ -139,7 +139,7 @@ function stillHeld(answer: VoidAnswer & { outcome: 'refused' }): OutsideError {
 function decide(record: OrderRecord, work: OrderWork, { recall, voiding }: Undone, now: Date) {
   const booking = ownEffect(record, 'booking', work);
   const authorization = ownEffect(record, 'authorization', work);
-  const drafts: FactDraft[] = [];
+  const drafts: EventDraft[] = [];
   const effects: Omit<Effect, 'token'>[] = [];
   let order = record.order;
 

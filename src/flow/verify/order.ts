@@ -27,11 +27,11 @@ export function createOrderJudge({ maxRetries }: { readonly maxRetries: number }
   function judge(order: SeenOrder): readonly Finding[] {
     const findings: Finding[] = [];
     const find = (promise: PromiseName, what: string) => void findings.push({ promise, subject: order.id, what });
-    judgeFacts(order, find);
+    judgeEvents(order, find);
     judgeMoney(order, find);
     judgeStory(order, find);
     judgeJobs(order, find);
-    judgeLetters(order, find);
+    judgeDeadLetters(order, find);
     judgeEffects(order, find);
     judgeEnd(order, find);
     judgeAttempts(order, find);
@@ -39,35 +39,35 @@ export function createOrderJudge({ maxRetries }: { readonly maxRetries: number }
   }
 
   // A dead letter of `compensation` that is open waits for a person; one that was discarded was a person's decision.
-  function isUndone({ status, facts, letters }: SeenOrder): boolean {
+  function isUndone({ status, events, deadLetters }: SeenOrder): boolean {
     if (status !== 'CANCELED') return false;
-    const isOwed = facts.some(({ jobs }) => jobs.some(({ consumer }) => consumer === 'compensation'));
-    const isOfPerson = letters.some(
+    const isOwed = events.some(({ jobs }) => jobs.some(({ consumer }) => consumer === 'compensation'));
+    const isOfPerson = deadLetters.some(
       ({ consumer, closedHow }) => consumer === 'compensation' && (closedHow === null || closedHow === 'discarded'),
     );
     return !isOwed && !isOfPerson;
   }
 
   function judgeStory(order: SeenOrder, find: Find): void {
-    const ending = endingOf(order.facts);
+    const ending = endingOf(order.events);
     if ('mistake' in ending) return find('story', ending.mistake);
     const { status, payment, fulfillment } = order;
     if (status !== ending.status && !(status === 'PROCESSING' && ending.status === 'PENDING')) {
-      find('story', `it is ${status}, but its facts lead to ${ending.status}`);
+      find('story', `it is ${status}, but its events lead to ${ending.status}`);
     }
     // What a partner refuses to undo is there, whatever was known before.
     const isHeld = order.effects.authorization?.state === 'stuck' && payment === 'authorized';
-    if (payment !== ending.payment && !isHeld && !isBetweenFacts(payment, ending.payment, order)) {
-      find('story', `its payment is ${payment}, but its facts lead to ${ending.payment}`);
+    if (payment !== ending.payment && !isHeld && !isBetweenEvents(payment, ending.payment, order)) {
+      find('story', `its payment is ${payment}, but its events lead to ${ending.payment}`);
     }
     const isStuck = order.effects.booking?.state === 'stuck' && fulfillment === 'scheduled';
-    if (fulfillment !== ending.fulfillment && !isStuck && !isBetweenFacts(fulfillment, ending.fulfillment, order)) {
-      find('story', `its fulfillment is ${fulfillment}, but its facts lead to ${ending.fulfillment}`);
+    if (fulfillment !== ending.fulfillment && !isStuck && !isBetweenEvents(fulfillment, ending.fulfillment, order)) {
+      find('story', `its fulfillment is ${fulfillment}, but its events lead to ${ending.fulfillment}`);
     }
   }
 
-  function judgeJobs({ facts }: SeenOrder, find: Find): void {
-    for (const { type, version, jobs } of facts) {
+  function judgeJobs({ events }: SeenOrder, find: Find): void {
+    for (const { type, version, jobs } of events) {
       for (const { consumer, isClaimed, dueForMs } of jobs) {
         if (dueForMs < overdueMs) continue;
         const since = isClaimed
@@ -78,20 +78,23 @@ export function createOrderJudge({ maxRetries }: { readonly maxRetries: number }
     }
   }
 
-  function judgeLetters(order: SeenOrder, find: Find): void {
-    const open = order.letters.filter(({ closedHow }) => closedHow === null);
+  function judgeDeadLetters(order: SeenOrder, find: Find): void {
+    const open = order.deadLetters.filter(({ closedHow }) => closedHow === null);
     const core = open.filter(({ consumer }) => coreConsumers.includes(consumer));
     if (order.status === 'FAILED' && core.length === 0)
-      find('letters', 'it is FAILED without an open letter of a core step');
+      find('dead letters', 'it is FAILED without an open dead letter of a core step');
     if (order.status !== 'FAILED' && core.length > 0) {
-      find('letters', `it is ${order.status}, and ${core[0]?.consumer} has an open letter`);
+      find('dead letters', `it is ${order.status}, and ${core[0]?.consumer} has an open dead letter`);
     }
     for (const { consumer, version } of open) {
-      const fact = order.facts.find((one) => one.version === version);
-      if (fact === undefined)
-        find('letters', `${consumer} has an open letter of version ${version}, which is not there`);
-      else if (fact.jobs.some((job) => job.consumer === consumer)) {
-        find('letters', `${consumer} has both a job and an open letter of ${fact.type} (version ${version})`);
+      const event = order.events.find((one) => one.version === version);
+      if (event === undefined)
+        find('dead letters', `${consumer} has an open dead letter of version ${version}, which is not there`);
+      else if (event.jobs.some((job) => job.consumer === consumer)) {
+        find(
+          'dead letters',
+          `${consumer} has both a job and an open dead letter of ${event.type} (version ${version})`,
+        );
       }
     }
   }
@@ -117,7 +120,7 @@ export function createOrderJudge({ maxRetries }: { readonly maxRetries: number }
   function judgeAttempts(order: SeenOrder, find: Find): void {
     const retriesMax = maxRetries * coreConsumers.length;
     if (order.retryCount > retriesMax) find('attempts', `it was charged ${order.retryCount} retries of ${retriesMax}`);
-    for (const { type, jobs } of order.facts) {
+    for (const { type, jobs } of order.events) {
       for (const { consumer, attempt } of jobs) {
         if (attempt <= maxRetries + 1) continue;
         find('attempts', `${consumer} of ${type} has had ${attempt} attempts of ${maxRetries + 1}`);
@@ -127,22 +130,22 @@ export function createOrderJudge({ maxRetries }: { readonly maxRetries: number }
 }
 
 // Also a job that nobody has claimed yet: it will be.
-const hasWork = ({ facts }: SeenOrder) =>
-  facts.some(({ jobs }) => jobs.some(({ consumer }) => coreConsumers.includes(consumer)));
+const hasWork = ({ events }: SeenOrder) =>
+  events.some(({ jobs }) => jobs.some(({ consumer }) => coreConsumers.includes(consumer)));
 
 type Find = (promise: PromiseName, what: string) => void;
 
-function judgeFacts({ facts, version }: SeenOrder, find: Find): void {
-  const isWhole = facts.length === version && facts.every((fact, index) => fact.version === index + 1);
+function judgeEvents({ events, version }: SeenOrder, find: Find): void {
+  const isWhole = events.length === version && events.every((event, index) => event.version === index + 1);
   if (!isWhole)
     find(
-      'facts',
-      `it is at version ${version}, its facts are ${facts.map((fact) => fact.version).join(', ') || 'none'}`,
+      'events',
+      `it is at version ${version}, its events are ${events.map((event) => event.version).join(', ') || 'none'}`,
     );
 }
 
-function judgeMoney({ facts, amount, currency }: SeenOrder, find: Find): void {
-  const wrong = facts.find(({ money }) => money !== null && money !== `${amount} ${currency}`);
+function judgeMoney({ events, amount, currency }: SeenOrder, find: Find): void {
+  const wrong = events.find(({ money }) => money !== null && money !== `${amount} ${currency}`);
   if (wrong === undefined) return;
   find(
     'story',
@@ -150,15 +153,15 @@ function judgeMoney({ facts, amount, currency }: SeenOrder, find: Find): void {
   );
 }
 
-// What an order says of its payment and fulfillment while no fact tells of it yet. Whatever was there before,
+// What an order says of its payment and fulfillment while no event tells of it yet. Whatever was there before,
 // an undo that finds nothing to undo says `none`, and one that gave up in doubt says `unknown`.
-function isBetweenFacts(said: string, told: string, { status }: SeenOrder): boolean {
+function isBetweenEvents(said: string, told: string, { status }: SeenOrder): boolean {
   if (told === 'none') return said === 'pending' || said === 'unknown';
   return status === 'CANCELED' && (said === 'none' || said === 'unknown');
 }
 
 function judgeEffects(order: SeenOrder, find: Find): void {
-  const reprocessed = order.facts.filter(({ type }) => type.startsWith('OrderReprocessed')).length;
+  const reprocessed = order.events.filter(({ type }) => type.startsWith('OrderReprocessed')).length;
   for (const name of ['authorization', 'booking'] as const) {
     const effect = order.effects[name];
     if (effect === undefined) continue;

@@ -26,14 +26,14 @@ const byHand =
 const askPartner = 'Look at GET /ledger?orderId=… of the sandbox: what is there counts, so correct it there by hand.';
 
 export const promises = {
-  facts: {
+  events: {
     ...always,
-    promise: "the facts of an order run from 1 to the order's version without a gap",
+    promise: "the events of an order run from 1 to the order's version without a gap",
     remedy: byHand,
   },
   story: {
     ...always,
-    promise: 'the facts begin with OrderCreated and lead, one after the other, to the order as it stands',
+    promise: 'the events begin with OrderCreated and lead, one after the other, to the order as it stands',
     remedy: byHand,
   },
   keys: {
@@ -46,9 +46,9 @@ export const promises = {
     ...always,
     counted: 'rows',
     promise: 'every event, job and dead letter belongs to an order, and to an event, that exists',
-    remedy: 'Somebody has removed rows by hand: bring the order or fact back from a backup, or remove the rest too.',
+    remedy: 'Somebody has removed rows by hand: bring the order or event back from a backup, or remove the rest too.',
   },
-  letters: {
+  'dead letters': {
     ...always,
     promise: 'FAILED exactly while a core step has an open dead letter; no event has a job and a dead letter',
     remedy: byHand,
@@ -78,16 +78,16 @@ export const promises = {
     promise: 'no step has more attempts, and no order more retries, than the settings allow',
     remedy: 'Run verify with the workers’ ORDER_WORKER_MAX_RETRIES; if it was lowered since, nothing is wrong.',
   },
-  books: {
+  analytics: {
     ...always,
     counted: 'days',
-    promise: 'the books of a day are the sum of the events that their reader has passed, each once',
+    promise: 'the analytics of a day are the sum of the events that their reader has passed, each once',
     remedy: 'GET /analytics/orders shows a wrong sum for that day; the orders are not concerned. Report it.',
   },
   'late publishing': {
     ...later,
     counted: 'debts',
-    promise: 'a fact that is owed to the bus is published within minutes',
+    promise: 'an event that is owed to the bus is published within minutes',
     remedy: 'Is a relay running, and the bus reachable? Nothing is lost: it goes out when they are.',
   },
   'late reading': {
@@ -137,5 +137,5 @@ export const promises = {
 export type PromiseName = keyof typeof promises;
 export const promiseNames = Object.keys(promises) as PromiseName[];
 
-// `subject` is the id of an order; of the books, a day;
+// `subject` is the id of an order; of analytics, a day;
 export type Finding = { readonly promise: PromiseName; readonly subject: string; readonly what: string };

@@ -1,26 +1,26 @@
-// The facts of one order, told again from the first: where they lead by the machine of an order.
+// The events of one order, told again from the first: where they lead by the machine of an order.
 //
-// Promises: the same facts always lead to the same end, so that it is computed once per kind of story;
-// there are a few dozen of them, however many orders. A claim of a core step is no fact: where one is
+// Promises: the same events always lead to the same end, so that it is computed once per kind of story;
+// there are a few dozen of them, however many orders. A claim of a core step is no event: where one is
 // needed to go on, it is taken as made.
 
-import { type FactDraft, type FactType, factTypes } from '../../domain/events.ts';
+import { type EventDraft, type EventType, eventTypes } from '../../domain/events.ts';
 import type { Order, OrderId, Status } from '../../domain/order.ts';
 import { record, takeUp } from '../../domain/order-machine.ts';
 import { isRefusal } from '../../domain/refusals.ts';
 import { versionsUpTo } from '../../domain/upcasts.ts';
 
-export type TellingFact = {
+export type TellingEvent = {
   readonly version: number;
   readonly type: string;
-  // As the fact tells them; null where it changes no status.
+  // As the event tells them; null where it changes no status.
   readonly previousStatus: string | null;
   readonly status: string | null;
 };
 export type Ending = Pick<Order, 'status' | 'payment' | 'fulfillment'> | { readonly mistake: string };
 
 // By every version of a type, the newest one.
-const newest = new Map<string, FactType>(factTypes.flatMap((type) => versionsUpTo(type).map((one) => [one, type])));
+const newest = new Map<string, EventType>(eventTypes.flatMap((type) => versionsUpTo(type).map((one) => [one, type])));
 
 // Nothing here depends on when, for how much, or for whom.
 const anyTime = new Date(0);
@@ -49,37 +49,37 @@ const anyOrder: Order = {
 // More kinds than any sound database has; beyond, each story is told without being remembered.
 const rememberedMax = 10_000;
 
-export function createStories(): (facts: readonly TellingFact[]) => Ending {
+export function createStories(): (events: readonly TellingEvent[]) => Ending {
   const remembered = new Map<string, Ending>();
-  return (facts) => {
-    const kind = facts.map((fact) => `${fact.type} ${fact.previousStatus} ${fact.status}`).join();
+  return (events) => {
+    const kind = events.map((event) => `${event.type} ${event.previousStatus} ${event.status}`).join();
     const known = remembered.get(kind);
     if (known !== undefined) return known;
-    const ending = tell(facts);
+    const ending = tell(events);
     if (remembered.size < rememberedMax) remembered.set(kind, ending);
     return ending;
   };
 }
 
-function tell([first, ...rest]: readonly TellingFact[]): Ending {
-  if (first === undefined) return { mistake: 'there is no fact at all' };
+function tell([first, ...rest]: readonly TellingEvent[]): Ending {
+  if (first === undefined) return { mistake: 'there is no event at all' };
   if (newest.get(first.type) !== 'OrderCreatedV1') return { mistake: `it begins with ${first.type}` };
   let order = anyOrder;
-  for (const fact of rest) {
-    const type = newest.get(fact.type);
+  for (const event of rest) {
+    const type = newest.get(event.type);
     if (type === undefined) {
-      return { mistake: `this release does not know ${fact.type}: run the verify of the newest one` };
+      return { mistake: `this release does not know ${event.type}: run the verify of the newest one` };
     }
-    const draft = { type, data: {} } as FactDraft;
+    const draft = { type, data: {} } as EventDraft;
     let recorded = record(order, [draft], anyTime);
-    if (isRefusal(recorded) || fact.previousStatus === 'PROCESSING')
+    if (isRefusal(recorded) || event.previousStatus === 'PROCESSING')
       recorded = record(takeUp(order, anyTime), [draft], anyTime);
     if (isRefusal(recorded)) return { mistake: `${type} is impossible while ${order.status}: ${recorded.detail}` };
-    const told = recorded.facts[0]?.data as { previousStatus?: Status; status?: Status };
-    if ((told.status ?? null) !== fact.status || (told.previousStatus ?? null) !== fact.previousStatus) {
-      const says = `${fact.previousStatus ?? 'no status'} to ${fact.status ?? 'none'}`;
+    const told = recorded.events[0]?.data as { previousStatus?: Status; status?: Status };
+    if ((told.status ?? null) !== event.status || (told.previousStatus ?? null) !== event.previousStatus) {
+      const says = `${event.previousStatus ?? 'no status'} to ${event.status ?? 'none'}`;
       const leads = `${told.previousStatus ?? 'no status'} to ${told.status ?? 'none'}`;
-      return { mistake: `${fact.type} says that it led from ${says}, but it leads from ${leads}` };
+      return { mistake: `${event.type} says that it led from ${says}, but it leads from ${leads}` };
     }
     order = recorded.order;
   }

@@ -9,7 +9,7 @@ import { fulfillmentStates, type Order, paymentStates, statuses } from '../../do
 import type { TimelineEntry } from '../../flow/orders/sentences.ts';
 import type { DeadLetter } from '../../flow/ports.ts';
 import { countMax } from '../../flow/projections/search-ports.ts';
-import { letterExample, orderExample, problemExample, timelineEntryExample } from './examples.ts';
+import { deadLetterExample, orderExample, problemExample, timelineEntryExample } from './examples.ts';
 import { type ProblemCode, problemMediaType, statusOf, titleOf } from './problems.ts';
 
 const text = (description?: string) => Type.String(description === undefined ? {} : { description });
@@ -76,12 +76,12 @@ export const countsSchema = Type.Object(
   { PENDING: counted, PROCESSING: counted, PROCESSED: counted, FAILED: counted, CANCELED: counted },
   {
     description:
-      `How many orders match in each status; ${countMax} = that many or more. By the facts, a moment behind: an order ` +
+      `How many orders match in each status; ${countMax} = that many or more. By the events, a moment behind: an order ` +
       'whose payment is under way counts as PENDING',
   },
 );
 
-export const letterSchema = Type.Object(
+export const deadLetterSchema = Type.Object(
   {
     id: id(),
     orderId: id(),
@@ -96,17 +96,17 @@ export const letterSchema = Type.Object(
     failedAt: time,
     order: Type.Object({ status: oneOf(statuses), amount: integer(), currency: text() }),
   },
-  { $id: 'DeadLetter', examples: [letterExample] },
+  { $id: 'DeadLetter', examples: [deadLetterExample] },
 );
-export function toLetterBody(letter: DeadLetter): Static<typeof letterSchema> {
-  return { ...letter, failedAt: letter.failedAt.toISOString() };
+export function toDeadLetterBody(deadLetter: DeadLetter): Static<typeof deadLetterSchema> {
+  return { ...deadLetter, failedAt: deadLetter.failedAt.toISOString() };
 }
 
 export const timelineEntrySchema = Type.Object(
   {
     at: time,
     type: text(
-      'A fact, an attempt that failed (retry, wait, dead) or succeeded (done), work that was left out (skipped), a takeover, a dead letter, an act of an operator; and at the end, as of now, what is running, waiting or unclaimed',
+      'An event, an attempt that failed (retry, wait, dead) or succeeded (done), work that was left out (skipped), a takeover, a dead letter, an act of an operator; and at the end, as of now, what is running, waiting or unclaimed',
     ),
     consumer: orNull(text()),
     attempt: orNull(integer()),
@@ -150,12 +150,12 @@ const problemSchema = Type.Object(
   { $id: 'Problem', description: 'RFC 9457', examples: [problemExample] },
 );
 
-export const sharedSchemas = [orderSchema, letterSchema, timelineEntrySchema, problemSchema];
+export const sharedSchemas = [orderSchema, deadLetterSchema, timelineEntrySchema, problemSchema];
 
 const reference = <S extends TSchema>(schema: S & { $id?: string }) =>
   Type.Unsafe<Static<S>>({ $ref: `${schema.$id}#` });
 export const orderRef = reference(orderSchema);
-export const letterRef = reference(letterSchema);
+export const deadLetterRef = reference(deadLetterSchema);
 export const timelineEntryRef = reference(timelineEntrySchema);
 
 export const page = <S extends TSchema>(entry: S) =>

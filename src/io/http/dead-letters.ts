@@ -2,22 +2,22 @@
 //
 // Promises: the list is read page by page through an opaque cursor; a reprocess answers 202, because the
 // work begins after the answer; what is discarded is discarded for a reason. Relies on the desk to take all open
-// letters of an order at once.
+// dead letters of an order at once.
 
 import { Type } from 'typebox';
-import type { LetterFilter, OrderDesk } from '../../flow/ports.ts';
-import { described, letterRef, orderRef, page, problemAnswers, toLetterBody, toOrderBody } from './answers.ts';
+import type { DeadLetterFilter, OrderDesk } from '../../flow/ports.ts';
+import { deadLetterRef, described, orderRef, page, problemAnswers, toDeadLetterBody, toOrderBody } from './answers.ts';
 import type { App } from './app.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { readLimit } from './pages.ts';
 import { orThrow } from './problems.ts';
 import {
+  deadLetterParams,
+  deadLettersQuery,
   discardBody,
   emptyBody,
-  letterParams,
-  lettersQuery,
   noQuery,
-  orderOfLettersParams,
+  orderOfDeadLettersParams,
   pageSizeDefault,
   requestHeaders,
   toOrderId,
@@ -43,7 +43,7 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
       links: {
         200: {
           reprocessOrder: { operationId: 'reprocessOrder', parameters: { orderId: '$response.body#/items/0/orderId' } },
-          reprocessLetter: { operationId: 'reprocessLetter', parameters: { id: '$response.body#/items/0/id' } },
+          reprocessLetter: { operationId: 'reprocessDeadLetter', parameters: { id: '$response.body#/items/0/id' } },
           nextPage: { operationId: 'listDeadLetters', parameters: { cursor: '$response.body#/nextCursor' } },
         },
       },
@@ -52,9 +52,9 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
         summary: 'Open dead letters, newest first',
         tags: ['dead letters'],
         headers: requestHeaders,
-        querystring: lettersQuery,
+        querystring: deadLettersQuery,
         response: {
-          200: described(page(letterRef), 'One page of the list'),
+          200: described(page(deadLetterRef), 'One page of the list'),
           ...problemAnswers('invalid-parameter', 'unavailable'),
         },
       },
@@ -68,7 +68,7 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
         code: code ?? null,
       });
       return {
-        items: items.map(toLetterBody),
+        items: items.map(toDeadLetterBody),
         nextCursor: next === null ? null : encodeCursor({ at: next.failedAt, id: next.id }),
       };
     },
@@ -82,7 +82,7 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
         summary: 'Send all open dead letters of an order back to work',
         tags: ['dead letters'],
         headers: requestHeaders,
-        params: orderOfLettersParams,
+        params: orderOfDeadLettersParams,
         querystring: noQuery,
         body: emptyBody,
         response: { 202: described(orderRef, 'The order, PENDING again if it was FAILED'), ...refusedReprocess },
@@ -102,17 +102,20 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
         summary: 'Send one dead letter back to work',
         tags: ['dead letters'],
         headers: requestHeaders,
-        params: letterParams,
+        params: deadLetterParams,
         querystring: noQuery,
         body: emptyBody,
         response: {
-          202: described(Type.Object({ order: orderRef }), 'The order of the letter, PENDING again if it was FAILED'),
+          202: described(
+            Type.Object({ order: orderRef }),
+            'The order of the dead letter, PENDING again if it was FAILED',
+          ),
           ...refusedReprocess,
         },
       },
     },
     async (request, reply) => {
-      const order = orThrow(await desk.reprocessLetter(request.params.id.toLowerCase(), request.id));
+      const order = orThrow(await desk.reprocessDeadLetter(request.params.id.toLowerCase(), request.id));
       reply.code(202);
       return { order: toOrderBody(order) };
     },
@@ -126,11 +129,11 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
         summary: 'End one dead letter without its work being done, with a reason for the audit log',
         tags: ['dead letters'],
         headers: requestHeaders,
-        params: letterParams,
+        params: deadLetterParams,
         querystring: noQuery,
         body: discardBody,
         response: {
-          200: described(Type.Object({ order: orderRef }), 'The order of the letter, unchanged'),
+          200: described(Type.Object({ order: orderRef }), 'The order of the dead letter, unchanged'),
           ...problemAnswers(
             'invalid-body',
             'invalid-json',
@@ -147,13 +150,13 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
     },
     async (request) => {
       const { id } = request.params;
-      const order = orThrow(await desk.discardLetter(id.toLowerCase(), request.body.reason, request.id));
+      const order = orThrow(await desk.discardDeadLetter(id.toLowerCase(), request.body.reason, request.id));
       return { order: toOrderBody(order) };
     },
   );
 }
 
-function toAfter(cursor: string): LetterFilter['after'] {
+function toAfter(cursor: string): DeadLetterFilter['after'] {
   const { at, id } = decodeCursor(cursor);
   return { failedAt: at, id };
 }

@@ -25,7 +25,7 @@ export const orderExample = {
   updatedAt: '2026-11-21T07:00:01.250Z',
 };
 
-export const letterExample = {
+export const deadLetterExample = {
   id: '01993b1e-9d20-7b11-8a44-51c2d7e0a9b3',
   orderId: id,
   consumer: 'payment',

@@ -154,8 +154,8 @@ export const placeHeaders = {
 
 const uuid = (description: string) => Type.String({ format: 'uuid', pattern: uuidPattern, description });
 export const orderParams = Type.Object({ id: uuid('The id of the order') });
-export const orderOfLettersParams = Type.Object({ orderId: uuid('The id of the order') });
-export const letterParams = Type.Object({ id: uuid('The id of the dead letter') });
+export const orderOfDeadLettersParams = Type.Object({ orderId: uuid('The id of the order') });
+export const deadLetterParams = Type.Object({ id: uuid('The id of the dead letter') });
 
 // Ids are compared as text in places; a UUID means the same in either case.
 export const toOrderId = (checked: string) => checked.toLowerCase() as OrderId;
@@ -175,17 +175,17 @@ const pageSize = Type.Integer({
   default: pageSizeDefault,
   description: 'Entries per page',
 });
-export const lettersQuery = Type.Object(
+export const deadLettersQuery = Type.Object(
   {
     limit: Type.Optional(pageSize),
     cursor: Type.Optional(Type.String({ pattern: cursorPattern, description: 'The nextCursor of the page before' })),
     consumer: Type.Optional(
       Type.Enum(
         subscriptions.map((row) => row.consumer),
-        { type: 'string', description: 'Only letters of this consumer' },
+        { type: 'string', description: 'Only dead letters of this consumer' },
       ),
     ),
-    code: Type.Optional(Type.String({ pattern: namePattern, description: 'Only letters with this code' })),
+    code: Type.Optional(Type.String({ pattern: namePattern, description: 'Only dead letters with this code' })),
   },
   strict,
 );

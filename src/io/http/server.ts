@@ -13,10 +13,10 @@ import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Log, System } from '../../engine/ports.ts';
 import type { OrderDesk } from '../../flow/ports.ts';
 import type { Gate } from '../gate.ts';
+import { addAnalyticsRoutes } from './analytics.ts';
 import { sharedSchemas } from './answers.ts';
 import type { HttpSettings } from './app.ts';
 import { readJsonBodies, settleContentType } from './bodies.ts';
-import { addBookRoutes } from './books.ts';
 import { createBulkhead } from './bulkhead.ts';
 import { dateFormats } from './dates.ts';
 import { addDeadLetterRoutes } from './dead-letters.ts';
@@ -204,7 +204,7 @@ export function createHttpServer({
       addOrderRoutes(typed, desk, settings);
       addSearchRoutes(typed, desk);
       addDeadLetterRoutes(typed, desk);
-      addBookRoutes(typed, desk.books);
+      addAnalyticsRoutes(typed, desk.analytics);
     });
   }
   app.register(async (routes) =>

@@ -17,7 +17,7 @@ const retentionMs = 7 * 24 * 60 * 60 * 1_000;
 // All questions together, below the deadline of a publish, which waits for them.
 const ensureMs = 4_000;
 // After a topic was created the brokers learn of it a moment later.
-const lookEveryMs = 50;
+const pollEveryMs = 50;
 
 // `orders.events.v1` holds all of a stream; by type OrderCreatedV1 of it is in `orders.order-created.v1`.
 export function topicOf(type: string, stream: string, layout: TopicLayout): string {
@@ -55,7 +55,7 @@ export function createTopics(options: {
         if (!existing.has(name)) await create(name);
       }
       if (await areLed()) return;
-      await system.sleep(lookEveryMs, signal);
+      await system.sleep(pollEveryMs, signal);
     }
   }
 

@@ -98,8 +98,8 @@ async function insertThatWon(once: Database['once'], requests: readonly PlaceReq
       orders.map((o) => o.traceparent),
       plainArray(orders.map((o) => o.createdAt)),
       plainArray(requests.map((r) => r.eventId)),
-      plainArray(requests.map((r) => r.fact.type)),
-      requests.map((r) => JSON.stringify(r.fact.data)),
+      plainArray(requests.map((r) => r.event.type)),
+      requests.map((r) => JSON.stringify(r.event.data)),
     ],
   );
   return new Set(rows.map((row) => row.id));

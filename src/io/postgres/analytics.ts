@@ -1,4 +1,4 @@
-// Rows of `analytics`: the books, added to by the reader of that name.
+// Rows of `analytics`: the analytics, added to by the reader of that name.
 //
 // Promises: what a batch of events adds is written once per line. Relies on its caller to move the cursor over the
 // events in the same transaction, under the lock of the cursor's row: so each event is added exactly once, and nobody
@@ -6,7 +6,7 @@
 
 import { upcast } from '../../domain/upcasts.ts';
 import type { LoggedEvent, Refused } from '../../engine/event-log.ts';
-import type { Count } from '../../flow/projections/books.ts';
+import type { Count } from '../../flow/projections/analytics.ts';
 import { addedUp, type Counted, countsOf } from '../../flow/projections/count-events.ts';
 import { plainArray, type Query } from './database.ts';
 import { textOf } from './dead-letters.ts';

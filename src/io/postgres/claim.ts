@@ -12,7 +12,7 @@ import type { OrderChange, OrderRecord } from '../../flow/ports.ts';
 import type { Database, Query } from './database.ts';
 import { type AttemptWrite, writeAttempts } from './dead-letters.ts';
 import { failureOf, GuardMissedError, ofOneEntry } from './errors.ts';
-import { toNewestFact } from './events.ts';
+import { toNewestEvent } from './events.ts';
 import {
   claimJobsIfUnchanged,
   deleteJobsIfHeld,
@@ -84,11 +84,11 @@ export function createJobs(
       const floor = await floorOf(step.consumer);
       const { consumer, types, dependencies } = step;
       const patienceMs = sought === 'unknown-version' ? unknownVersionPatienceMs : maxWaitMs;
-      const look = { consumer, types, dependencies, sought, patienceMs, floor, limit };
+      const poll = { consumer, types, dependencies, sought, patienceMs, floor, limit };
       let picked: readonly OrderClaim[] = [];
       try {
         const answers = await database.transaction(async (query) => {
-          const rows = await lockOrdersOfDueJobs(query, look);
+          const rows = await lockOrdersOfDueJobs(query, poll);
           if (rows.length === 0) return [];
           picked = rows.map((row) => toClaim(step, row.order_id, row.job_version, system));
           const records = new Map(rows.map((row) => [row.order_id, toRecord(row)]));
@@ -112,7 +112,7 @@ export function createJobs(
   };
 }
 
-// A full look once in a while, by index; then every look begins behind what was deleted before it.
+// A full poll once in a while, by index; then every poll begins behind what was deleted before it.
 const floorLastsMs = 60_000;
 
 const toClaim = (step: Step, subject: string, version: number, system: System): OrderClaim => ({
@@ -158,20 +158,20 @@ function answerTo(
   { system, maxWaitMs, sought }: Omit<ClaimOptions, 'database'> & { readonly sought?: Sought },
 ): OrderClaimAnswer {
   const { step, token } = claim;
-  const fact = toNewestFact(row);
+  const event = toNewestEvent(row);
   const job = toJob(row);
-  const knows = step.types.includes(fact.type);
-  const admits = knows && step.admits(record, fact);
+  const knows = step.types.includes(event.type);
+  const admits = knows && step.admits(record, event);
   // What was picked for having waited too long was not touched while it waited: its own row says nothing of it.
   const waitedMs = sought === 'waited-too-long' ? Math.max(job.waitedMs, job.ageMs) : job.waitedMs;
   const mayRepeat = step.mayRepeat !== false;
   const admission = admit({ job: { ...job, waitedMs }, token, maxWaitMs, knows, admits, mayRepeat });
   const key: JobKey = { consumer: step.consumer, subject: claim.subject, version: claim.version };
   const at = system.now();
-  const note = { ...key, eventId: fact.id, epoch: job.epoch, dueInMs: null, durationMs: null, at };
+  const note = { ...key, eventId: event.id, epoch: job.epoch, dueInMs: null, durationMs: null, at };
   if (admission.answer === 'obsolete') {
     writes.ends.push({ ...key, token: job.token });
-    const left = step.skipped?.(record, fact);
+    const left = step.skipped?.(record, event);
     if (left != null) writes.attempts.push({ ...note, attempt: job.attempt, outcome: 'skipped', ...left });
     return admission;
   }
@@ -182,11 +182,11 @@ function answerTo(
     if (takenOver) writes.attempts.push({ ...note, attempt, ...takeover });
     writes.claims.push({ ...key, ...admission.row, before: job.token, token });
     // Also where nothing will run any more: whoever ends the job must own its effect.
-    const change = admits ? step.claimed(record, fact, at, takenOver) : null;
+    const change = admits ? step.claimed(record, event, at, takenOver) : null;
     if (change !== null) subject = writes.apply(record, change, token);
   }
-  const work = { consumer: step.consumer, fact, subject, token, epoch: job.epoch, attempt, waitedMs };
-  return { answer: 'run', work: { ...work, ageMs: job.ageMs, takenOver, exhausted } };
+  const work = { consumer: step.consumer, event, subject, token, epoch: job.epoch, attempt, waitedMs, exhausted };
+  return { answer: 'run', work };
 }
 
 const takeover = {

@@ -48,8 +48,8 @@ export function createCleanup(options: {
         [rowsBefore],
         signal,
       ),
-      letters: await repeat(
-        `/* remove-old-letters */ DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE closed_at < $1 LIMIT $2)
+      deadLetters: await repeat(
+        `/* remove-old-dead-letters */ DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE closed_at < $1 LIMIT $2)
          RETURNING 1`,
         [rowsBefore],
         signal,

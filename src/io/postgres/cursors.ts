@@ -1,19 +1,19 @@
 // Rows of `cursors`, and the event log behind them.
 //
-// Promises: a look is one statement, hence one snapshot: what it does not show and `xmin` belong together. A cursor
+// Promises: a read is one statement, hence one snapshot: what it does not show and `xmin` belong together. A cursor
 // moves only from what its reader had read: by the lease's token, or under the row's lock. Dead letters are written
 // in the transaction of the store. Commits do not wait for the disk: a cursor that a crash of the server sets back
 // reads again, and what was written with it is set back too.
 
-import type { CursorLetter, CursorState, Cursors, Look, Span } from '../../engine/event-log.ts';
+import type { CursorDeadLetter, CursorState, Cursors, Snapshot, Span } from '../../engine/event-log.ts';
 import type { System } from '../../engine/ports.ts';
 import { type Database, plainArray, type Query } from './database.ts';
 import { textOf } from './dead-letters.ts';
 import { GuardMissedError } from './errors.ts';
-import { type FactRow, factColumns, toFact } from './events.ts';
+import { type EventRow, eventColumns, toEvent } from './events.ts';
 
 type StateRow = { read_to: number; gaps: string };
-type LookRow = FactRow & { xmin: string; position: number | null; age_ms: number };
+type SnapshotRow = EventRow & { xmin: string; position: number | null; age_ms: number };
 
 const notDurable = { durable: false };
 
@@ -42,16 +42,17 @@ export function createCursors(options: {
       );
     },
 
-    look: async (at, limit) => toLook(await database.once<LookRow>(lookStatement, lookValues(at, limit), notDurable)),
+    read: async (at, limit) =>
+      toSnapshot(await database.once<SnapshotRow>(readStatement, readValues(at, limit), notDurable)),
 
-    store: async ({ reader, token, from, to, letters }) => {
+    store: async ({ reader, token, from, to, deadLetters }) => {
       const values = [reader, token, from.readTo, toText(from.gaps), to.readTo, toText(to.gaps)];
       const toXact = (rows: readonly { xact: string }[]) => (rows[0] === undefined ? null : BigInt(rows[0].xact));
-      if (letters.length === 0)
+      if (deadLetters.length === 0)
         return toXact(await database.once<{ xact: string }>(storeStatement, values, notDurable));
       return database.transaction(async (query) => {
         const xact = toXact(await query<{ xact: string }>(storeStatement, values));
-        if (xact !== null) await parkEvents(query, letters, system);
+        if (xact !== null) await parkEvents(query, deadLetters, system);
         return xact;
       }, notDurable);
     },
@@ -70,15 +71,15 @@ export function createCursors(options: {
           transaction: query,
           state,
           xact: BigInt(row.xact),
-          look: async (limit) => toLook(await query<LookRow>(lookStatement, lookValues(state, limit))),
-          store: async (to, letters) => {
+          read: async (limit) => toSnapshot(await query<SnapshotRow>(readStatement, readValues(state, limit))),
+          store: async (to, deadLetters) => {
             const moved = await query(
               `/* move-cursor */ UPDATE cursors SET read_to = $4, gaps = $5::int8multirange
                WHERE reader = $1 AND read_to = $2 AND gaps = $3::int8multirange RETURNING 1`,
               [reader, state.readTo, toText(state.gaps), to.readTo, toText(to.gaps)],
             );
             if (moved.length !== 1) throw new GuardMissedError('move-cursor');
-            if (letters.length > 0) await parkEvents(query, letters, system);
+            if (deadLetters.length > 0) await parkEvents(query, deadLetters, system);
           },
         });
       }, notDurable),
@@ -91,27 +92,27 @@ const storeStatement = `/* store-cursor */ UPDATE cursors SET read_to = $5, gaps
 
 // The order and the limit are over both halves. Those within are for the planner, which would else walk the whole log
 // in its order and look for each event among the gaps.
-const lookStatement = `/* look-at-events */ SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xmin, found.*
+const readStatement = `/* read-events */ SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xmin, found.*
   FROM (SELECT 1) AS always LEFT JOIN LATERAL (
-    (SELECT e.position, ${factColumns}, (extract(epoch FROM clock_timestamp() - e.time) * 1000)::float8 AS age_ms
+    (SELECT e.position, ${eventColumns}, (extract(epoch FROM clock_timestamp() - e.time) * 1000)::float8 AS age_ms
      FROM events e WHERE e.position > $1 ORDER BY e.position LIMIT $3)
     UNION ALL
     (SELECT within.* FROM unnest($2::int8multirange) AS gap CROSS JOIN LATERAL (
-       SELECT e.position, ${factColumns}, (extract(epoch FROM clock_timestamp() - e.time) * 1000)::float8 AS age_ms
+       SELECT e.position, ${eventColumns}, (extract(epoch FROM clock_timestamp() - e.time) * 1000)::float8 AS age_ms
        FROM events e WHERE e.position >= lower(gap) AND e.position < upper(gap) ORDER BY e.position LIMIT $3
      ) AS within ORDER BY within.position LIMIT $3)
     ORDER BY position LIMIT $3
   ) AS found ON true
   ORDER BY found.position`;
 
-const lookValues = (at: CursorState, limit: number) => [at.readTo, toText(at.gaps), limit];
+const readValues = (at: CursorState, limit: number) => [at.readTo, toText(at.gaps), limit];
 
-function toLook(rows: readonly LookRow[]): Look {
+function toSnapshot(rows: readonly SnapshotRow[]): Snapshot {
   const events = rows.flatMap((row) =>
-    row.position === null ? [] : [{ position: row.position, ageMs: row.age_ms, event: toFact(row) }],
+    row.position === null ? [] : [{ position: row.position, ageMs: row.age_ms, event: toEvent(row) }],
   );
   // The statement answers a row even where nothing is found.
-  const [first] = rows as [LookRow];
+  const [first] = rows as [SnapshotRow];
   return { events, xmin: BigInt(first.xmin) };
 }
 
@@ -126,10 +127,10 @@ export function toText(spans: readonly Span[]): string {
   return `{${spans.map(({ from, to }) => `[${from},${to + 1})`).join(',')}}`;
 }
 
-// An event that was handled again and failed again keeps its open letter.
+// An event that was handled again and failed again keeps its open dead letter.
 async function parkEvents(
   query: Query,
-  letters: readonly CursorLetter[],
+  deadLetters: readonly CursorDeadLetter[],
   system: Pick<System, 'now' | 'newId'>,
 ): Promise<void> {
   await query(
@@ -140,15 +141,15 @@ async function parkEvents(
        AS l(id, order_id, version, consumer, event_id, event_type, failure_class, code, message)
      ON CONFLICT (order_id, version, consumer) WHERE closed_at IS NULL DO NOTHING`,
     [
-      plainArray(letters.map(() => system.newId())),
-      plainArray(letters.map((l) => l.event.subject)),
-      plainArray(letters.map((l) => l.event.version)),
-      letters.map((l) => l.consumer),
-      plainArray(letters.map((l) => l.event.id)),
-      letters.map((l) => textOf(l.event.type)),
-      letters.map((l) => l.trouble.class),
-      letters.map((l) => textOf(l.trouble.code)),
-      letters.map((l) => textOf(l.trouble.message)),
+      plainArray(deadLetters.map(() => system.newId())),
+      plainArray(deadLetters.map((l) => l.event.subject)),
+      plainArray(deadLetters.map((l) => l.event.version)),
+      deadLetters.map((l) => l.consumer),
+      plainArray(deadLetters.map((l) => l.event.id)),
+      deadLetters.map((l) => textOf(l.event.type)),
+      deadLetters.map((l) => l.trouble.class),
+      deadLetters.map((l) => textOf(l.trouble.code)),
+      deadLetters.map((l) => textOf(l.trouble.message)),
       system.now(),
     ],
   );
@@ -170,9 +171,9 @@ export async function carryAlong(query: Query, reader: string): Promise<void> {
 export async function reopenEvents(
   query: Query,
   orderId: string,
-  letters: readonly { readonly consumer: string; readonly version: number }[],
+  deadLetters: readonly { readonly consumer: string; readonly version: number }[],
 ): Promise<void> {
-  if (letters.length === 0) return;
+  if (deadLetters.length === 0) return;
   await query(
     `/* reopen-events */ UPDATE cursors c SET gaps = c.gaps + again.gaps
      FROM (SELECT c.reader, range_agg(int8range(e.position, e.position + 1)) AS gaps
@@ -181,6 +182,6 @@ export async function reopenEvents(
            JOIN cursors c ON split_part(c.reader, '.', 1) = l.consumer AND c.read_to >= e.position
            GROUP BY c.reader) AS again
      WHERE c.reader = again.reader`,
-    [orderId, letters.map((l) => l.consumer), plainArray(letters.map((l) => l.version))],
+    [orderId, deadLetters.map((l) => l.consumer), plainArray(deadLetters.map((l) => l.version))],
   );
 }

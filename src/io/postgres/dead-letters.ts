@@ -3,10 +3,16 @@
 // Promises: one open dead letter per job; dead letters are closed, never deleted before their retention.
 
 import type { JobKey, Trouble } from '../../engine/ports.ts';
-import type { DeadLetter, LetterClosing, LetterFilter, LetterPage, OpenLetter } from '../../flow/ports.ts';
+import type {
+  DeadLetter,
+  DeadLetterClosing,
+  DeadLetterFilter,
+  DeadLetterPage,
+  OpenDeadLetter,
+} from '../../flow/ports.ts';
 import { plainArray, type Query } from './database.ts';
 
-export type LetterWrite = JobKey & {
+export type DeadLetterWrite = JobKey & {
   readonly id: string;
   readonly eventId: string;
   readonly eventType: string;
@@ -16,26 +22,26 @@ export type LetterWrite = JobKey & {
   readonly failedAt: Date;
 };
 
-export async function writeLetters(query: Query, letters: readonly LetterWrite[]): Promise<void> {
-  if (letters.length === 0) return;
+export async function writeDeadLetters(query: Query, deadLetters: readonly DeadLetterWrite[]): Promise<void> {
+  if (deadLetters.length === 0) return;
   await query(
-    `/* write-letters */ INSERT INTO dead_letters (id, order_id, version, consumer, event_id, event_type, epoch, failure_class, code,
+    `/* write-dead-letters */ INSERT INTO dead_letters (id, order_id, version, consumer, event_id, event_type, epoch, failure_class, code,
                                message, attempts, failed_at)
      SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::uuid[], $6::text[], $7::integer[], $8::text[],
                           $9::text[], $10::text[], $11::integer[], $12::timestamptz[])`,
     [
-      plainArray(letters.map((l) => l.id)),
-      plainArray(letters.map((l) => l.subject)),
-      plainArray(letters.map((l) => l.version)),
-      plainArray(letters.map((l) => l.consumer)),
-      plainArray(letters.map((l) => l.eventId)),
-      plainArray(letters.map((l) => l.eventType)),
-      plainArray(letters.map((l) => l.epoch)),
-      plainArray(letters.map((l) => l.trouble.class)),
-      letters.map((l) => textOf(l.trouble.code)),
-      letters.map((l) => textOf(l.trouble.message)),
-      plainArray(letters.map((l) => l.attempts)),
-      plainArray(letters.map((l) => l.failedAt)),
+      plainArray(deadLetters.map((l) => l.id)),
+      plainArray(deadLetters.map((l) => l.subject)),
+      plainArray(deadLetters.map((l) => l.version)),
+      plainArray(deadLetters.map((l) => l.consumer)),
+      plainArray(deadLetters.map((l) => l.eventId)),
+      plainArray(deadLetters.map((l) => l.eventType)),
+      plainArray(deadLetters.map((l) => l.epoch)),
+      plainArray(deadLetters.map((l) => l.trouble.class)),
+      deadLetters.map((l) => textOf(l.trouble.code)),
+      deadLetters.map((l) => textOf(l.trouble.message)),
+      plainArray(deadLetters.map((l) => l.attempts)),
+      plainArray(deadLetters.map((l) => l.failedAt)),
     ],
   );
 }
@@ -82,7 +88,7 @@ export function textOf(message: string): string {
   return message.replaceAll('\u0000', '').slice(0, 500).toWellFormed();
 }
 
-type LetterRow = {
+type DeadLetterRow = {
   id: string;
   order_id: string;
   version: number;
@@ -100,7 +106,7 @@ type LetterRow = {
   currency: string;
 };
 
-function toLetter(row: LetterRow): DeadLetter {
+function toDeadLetter(row: DeadLetterRow): DeadLetter {
   return {
     id: row.id,
     orderId: row.order_id,
@@ -117,10 +123,10 @@ function toLetter(row: LetterRow): DeadLetter {
   };
 }
 
-export async function readOpenLetters(query: Query, filter: LetterFilter): Promise<LetterPage> {
+export async function readOpenDeadLetters(query: Query, filter: DeadLetterFilter): Promise<DeadLetterPage> {
   // One more than asked for tells whether there is a next page.
-  const rows = await query<LetterRow>(
-    `/* list-letters */ SELECT l.id, l.order_id, l.consumer, l.event_id, l.event_type, l.failure_class, l.code, l.message,
+  const rows = await query<DeadLetterRow>(
+    `/* list-dead-letters */ SELECT l.id, l.order_id, l.consumer, l.event_id, l.event_type, l.failure_class, l.code, l.message,
             l.attempts, l.failed_at, o.status, o.amount, o.currency
      FROM dead_letters l JOIN orders o ON o.id = l.order_id
      WHERE l.closed_at IS NULL
@@ -129,13 +135,13 @@ export async function readOpenLetters(query: Query, filter: LetterFilter): Promi
      ORDER BY l.failed_at DESC, l.id DESC LIMIT $1 + 1`,
     [filter.limit, filter.after?.failedAt ?? null, filter.after?.id ?? null, filter.consumer, filter.code],
   );
-  const items = rows.slice(0, filter.limit).map(toLetter);
+  const items = rows.slice(0, filter.limit).map(toDeadLetter);
   const last = items.at(-1);
   return { items, next: rows.length > filter.limit && last ? { failedAt: last.failedAt, id: last.id } : null };
 }
 
 const openColumns = 'id, version, consumer, event_id, event_type, epoch';
-const toOpenLetter = (row: LetterRow): OpenLetter => ({
+const toOpenDeadLetter = (row: DeadLetterRow): OpenDeadLetter => ({
   id: row.id,
   version: row.version,
   consumer: row.consumer,
@@ -145,25 +151,25 @@ const toOpenLetter = (row: LetterRow): OpenLetter => ({
 });
 
 // Under the order's lock, in the order of its events.
-export async function readLettersOfOrder(query: Query, orderId: string): Promise<OpenLetter[]> {
-  const rows = await query<LetterRow>(
-    `/* read-open-letters */ SELECT ${openColumns} FROM dead_letters WHERE order_id = $1 AND closed_at IS NULL
+export async function readDeadLettersOfOrder(query: Query, orderId: string): Promise<OpenDeadLetter[]> {
+  const rows = await query<DeadLetterRow>(
+    `/* read-open-dead-letters */ SELECT ${openColumns} FROM dead_letters WHERE order_id = $1 AND closed_at IS NULL
      ORDER BY version, id FOR UPDATE`,
     [orderId],
   );
-  return rows.map(toOpenLetter);
+  return rows.map(toOpenDeadLetter);
 }
 
-export async function closeLettersIfOpen(
+export async function closeDeadLettersIfOpen(
   query: Query,
   ids: readonly string[],
-  how: LetterClosing,
+  how: DeadLetterClosing,
   at: Date,
-): Promise<OpenLetter[]> {
-  const rows = await query<LetterRow>(
-    `/* close-letters */ UPDATE dead_letters SET closed_at = $2, closed_how = $3 WHERE id = ANY($1::uuid[]) AND closed_at IS NULL
+): Promise<OpenDeadLetter[]> {
+  const rows = await query<DeadLetterRow>(
+    `/* close-dead-letters */ UPDATE dead_letters SET closed_at = $2, closed_how = $3 WHERE id = ANY($1::uuid[]) AND closed_at IS NULL
      RETURNING ${openColumns}`,
     [ids, at, how],
   );
-  return rows.map(toOpenLetter);
+  return rows.map(toOpenDeadLetter);
 }

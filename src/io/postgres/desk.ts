@@ -1,36 +1,33 @@
 // What people ask for: reading an order and its timeline, canceling, reprocessing.
 //
-// Promises: a change is decided on the order and its open letters under the order's lock, and written
-// with its facts, its letters and a row of the audit log in one transaction. The audit row's id is
+// Promises: a change is decided on the order and its open dead letters under the order's lock, and written
+// with its events, its dead letters and a row of the audit log in one transaction. The audit row's id is
 // chosen before the first try: a request whose commit got no answer finds it and is done.
 // Process dies before the commit: nothing happened; after it: the client repeats and sees the result.
 
 import type { OrderId } from '../../domain/order.ts';
 import { isRefusal, refuse } from '../../domain/refusals.ts';
-import type { Fact, Hint, System } from '../../engine/ports.ts';
-import type { DeskChange, LetterClosing, OrderRecord, OrderStore } from '../../flow/ports.ts';
-import { createBooks } from './books.ts';
+import type { Hint, System } from '../../engine/ports.ts';
+import type { DeadLetterClosing, DeskChange, OrderRecord, OrderStore } from '../../flow/ports.ts';
+import { createAnalytics } from './analytics-reads.ts';
 import { reopenEvents } from './cursors.ts';
 import type { Database, Query } from './database.ts';
-import { closeLettersIfOpen, readLettersOfOrder, readOpenLetters } from './dead-letters.ts';
+import { closeDeadLettersIfOpen, readDeadLettersOfOrder, readOpenDeadLetters } from './dead-letters.ts';
 import { failureOf, GuardMissedError, unavailable } from './errors.ts';
-import { appendFacts } from './events.ts';
+import { appendEvents } from './events.ts';
 import { recreateJobs } from './jobs.ts';
 import { lockOrder, readOrder, readOrders, recordAfter, updateOrdersIfUnchanged } from './orders.ts';
-import { toFacts } from './settle.ts';
+import { toEvents } from './settle.ts';
 import { readTimeline } from './timeline.ts';
 
 // A person waits for the answer: a locked or restarting database gets this many tries.
 const triesMax = 3;
 const pauseMs = 100;
 
-type Written = { readonly facts: readonly Fact[]; readonly again: readonly Hint[] };
-
 export function createOrderStore(options: {
   readonly database: Database;
   readonly system: System;
-  // Events that are new, and jobs that are there again.
-  readonly onCommitted: (events: readonly Fact[], again: readonly Hint[]) => void;
+  readonly onCommitted: (events: readonly Hint[]) => void;
 }): Omit<OrderStore, 'place'> {
   const { database, system, onCommitted } = options;
 
@@ -43,13 +40,13 @@ export function createOrderStore(options: {
   }
 
   // Runs the transaction again where it was rolled back, or may have been lost.
-  async function changing<T>(work: (query: Query, written: Written) => Promise<T>): Promise<T> {
+  async function changing<T>(work: (query: Query, hints: Hint[]) => Promise<T>): Promise<T> {
     let maybeStored = false;
     for (let tries = 1; ; tries += 1) {
-      const written: Written = { facts: [], again: [] };
+      const hints: Hint[] = [];
       try {
-        const result = await database.transaction((query) => work(query, written));
-        onCommitted(written.facts, written.again);
+        const result = await database.transaction((query) => work(query, hints));
+        onCommitted(hints);
         return result;
       } catch (error) {
         const failure = failureOf(error);
@@ -65,28 +62,28 @@ export function createOrderStore(options: {
   }
 
   // Answers what there is to do from here on.
-  async function write(query: Query, from: OrderRecord, change: DeskChange, auditId: string): Promise<Written> {
+  async function write(query: Query, from: OrderRecord, change: DeskChange, auditId: string): Promise<Hint[]> {
     const at = system.now();
     const { id } = from.order;
-    const facts = toFacts(change, { system, at, causationId: change.causationId });
+    const events = toEvents(change, { system, at, causationId: change.causationId });
     if (change.order !== from.order || change.effects.length > 0) {
       const updated = await updateOrdersIfUnchanged(query, [{ from, to: recordAfter(from, change, null) }]);
       if (updated !== 1) throw new GuardMissedError('updateOrdersIfUnchanged');
     }
-    await appendFacts(query, facts);
-    const again = await endLetters(query, id, change.closes, change.closing, at);
+    await appendEvents(query, events);
+    const again = await endDeadLetters(query, id, change.closes, change.closing, at);
     await audit(query, auditId, change.action, id, change.detail, change.correlationId, at);
-    return { facts, again };
+    return [...events, ...again];
   }
 
-  async function endLetters(
+  async function endDeadLetters(
     query: Query,
     orderId: string,
     ids: readonly string[],
-    how: LetterClosing,
+    how: DeadLetterClosing,
     at: Date,
   ): Promise<Hint[]> {
-    const closed = await closeLettersIfOpen(query, ids, how, at);
+    const closed = await closeDeadLettersIfOpen(query, ids, how, at);
     if (how !== 'reprocessed') return [];
     await recreateJobs(query, orderId, closed);
     await reopenEvents(query, orderId, closed);
@@ -97,32 +94,32 @@ export function createOrderStore(options: {
     read: (id) => reading((query) => readOrder(query, id)),
     readAll: (ids) => reading((query) => readOrders(query, ids)),
     timeline: (id) => reading((query) => readTimeline(query, id, system.now())),
-    letters: (filter) => reading((query) => readOpenLetters(query, filter)),
-    orderOfLetter: (letterId) => reading((query) => readOwner(query, letterId)),
+    deadLetters: (filter) => reading((query) => readOpenDeadLetters(query, filter)),
+    orderOfDeadLetter: (deadLetterId) => reading((query) => readOwner(query, deadLetterId)),
 
     change: async (id, decide) => {
       const auditId = system.newId();
-      return changing(async (query, written) => {
+      return changing(async (query, hints) => {
         const record = await lockOrder(query, id);
         if (record === null) return refuse('order-not-found', `there is no order ${id}`);
         if (await wasDone(query, auditId)) return record.order;
-        const letters = await readLettersOfOrder(query, id);
-        const change = decide(record, letters, system.now());
+        const deadLetters = await readDeadLettersOfOrder(query, id);
+        const change = decide(record, deadLetters, system.now());
         if (isRefusal(change)) return change;
         if (change === null) return record.order;
-        Object.assign(written, await write(query, record, change, auditId));
+        hints.push(...(await write(query, record, change, auditId)));
         return change.order;
       });
     },
 
-    books: createBooks(database),
+    analytics: createAnalytics(database),
   };
 }
 
-async function readOwner(query: Query, letterId: string): Promise<OrderId | null> {
+async function readOwner(query: Query, deadLetterId: string): Promise<OrderId | null> {
   const rows = await query<{ order_id: OrderId }>(
-    '/* find-letter */ SELECT order_id FROM dead_letters WHERE id = $1 AND closed_at IS NULL',
-    [letterId],
+    '/* find-dead-letter */ SELECT order_id FROM dead_letters WHERE id = $1 AND closed_at IS NULL',
+    [deadLetterId],
   );
   return rows[0]?.order_id ?? null;
 }

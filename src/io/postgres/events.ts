@@ -1,14 +1,14 @@
 // Rows of `events`: an event and the jobs that it makes are always written by one statement.
 //
 // Promises: append-only; a version of an order exists once (a second writer fails on the unique key), and has a
-// higher position than the versions before it; a fact is read at the newest version of its type, and published as it
+// higher position than the versions before it; an event is read at the newest version of its type, and published as it
 // was written.
 
 import { upcast } from '../../domain/upcasts.ts';
-import type { Fact } from '../../engine/ports.ts';
+import type { Event } from '../../engine/ports.ts';
 import { plainArray, type Query } from './database.ts';
 
-export type FactRow = {
+export type EventRow = {
   event_id: string;
   event_order_id: string;
   event_version: number;
@@ -20,18 +20,18 @@ export type FactRow = {
   time: Date;
 };
 
-export const factColumns = `
+export const eventColumns = `
   e.id AS event_id, e.order_id AS event_order_id, e.version AS event_version, e.type, e.data,
   e.correlation_id AS event_correlation_id, e.causation_id, e.traceparent AS event_traceparent, e.time`;
 
 // For readers: at the newest version of its type.
-export function toNewestFact(row: FactRow): Fact {
-  const fact = toFact(row);
-  return { ...fact, ...upcast(fact.type, fact.data) };
+export function toNewestEvent(row: EventRow): Event {
+  const event = toEvent(row);
+  return { ...event, ...upcast(event.type, event.data) };
 }
 
 // As it was written.
-export function toFact(row: FactRow): Fact {
+export function toEvent(row: EventRow): Event {
   return {
     id: row.event_id,
     type: row.type,
@@ -46,14 +46,14 @@ export function toFact(row: FactRow): Fact {
 }
 
 // The attempt that wrote it, and how long it took: for the timeline.
-export type FactWrite = Fact & { readonly attempt?: number; readonly durationMs?: number | null };
+export type EventWrite = Event & { readonly attempt?: number; readonly durationMs?: number | null };
 
 // With a job for every consumer that subscribes to the type: which those are is data, so a release that does not
 // know a consumer creates its jobs all the same. Sorted, for positions follow the order of the input.
-export async function appendFacts(query: Query, facts: readonly FactWrite[]): Promise<void> {
-  if (facts.length === 0) return;
+export async function appendEvents(query: Query, events: readonly EventWrite[]): Promise<void> {
+  if (events.length === 0) return;
   await query(
-    `/* append-facts */ WITH event AS (
+    `/* append-events */ WITH event AS (
        INSERT INTO events (id, order_id, version, type, data, correlation_id, causation_id, traceparent, time, attempt,
                            duration_ms)
        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::json[], $6::text[], $7::uuid[],
@@ -65,17 +65,17 @@ export async function appendFacts(query: Query, facts: readonly FactWrite[]): Pr
      INSERT INTO jobs (order_id, version, consumer, event_type)
      SELECT e.order_id, e.version, s.consumer, e.type FROM event e JOIN subscriptions s ON s.event_type = e.type`,
     [
-      plainArray(facts.map((f) => f.id)),
-      plainArray(facts.map((f) => f.subject)),
-      plainArray(facts.map((f) => f.version)),
-      plainArray(facts.map((f) => f.type)),
-      facts.map((f) => JSON.stringify(f.data)),
-      facts.map((f) => f.correlationId),
-      plainArray(facts.map((f) => f.causationId)),
-      facts.map((f) => f.traceparent),
-      plainArray(facts.map((f) => f.time)),
-      plainArray(facts.map((f) => f.attempt ?? null)),
-      plainArray(facts.map((f) => f.durationMs ?? null)),
+      plainArray(events.map((e) => e.id)),
+      plainArray(events.map((e) => e.subject)),
+      plainArray(events.map((e) => e.version)),
+      plainArray(events.map((e) => e.type)),
+      events.map((e) => JSON.stringify(e.data)),
+      events.map((e) => e.correlationId),
+      plainArray(events.map((e) => e.causationId)),
+      events.map((e) => e.traceparent),
+      plainArray(events.map((e) => e.time)),
+      plainArray(events.map((e) => e.attempt ?? null)),
+      plainArray(events.map((e) => e.durationMs ?? null)),
     ],
   );
 }

@@ -59,10 +59,10 @@ export async function schemaMistake(
 }
 
 // Of each reader of the event log, the age of the oldest event that it has not handled; 0 = it has handled all.
-export type Backlog = { readonly unreadSeconds: ReadonlyMap<string, number>; readonly openLetters: number };
+export type Backlog = { readonly unreadSeconds: ReadonlyMap<string, number>; readonly openDeadLetters: number };
 
 export async function readBacklog(database: Database, readers: readonly string[]): Promise<Backlog> {
-  const rows = await database.query<{ reader: string; age: number; letters: number }>(
+  const rows = await database.query<{ reader: string; age: number; deadLetters: number }>(
     `/* read-backlog */ SELECT c.reader, coalesce(extract(epoch FROM clock_timestamp() - (
               SELECT min(oldest.time) FROM (
                 (SELECT e.time FROM events e WHERE e.position > c.read_to ORDER BY e.position LIMIT 1)
@@ -70,12 +70,12 @@ export async function readBacklog(database: Database, readers: readonly string[]
                 (SELECT late.time FROM unnest(c.gaps) AS gap CROSS JOIN LATERAL (
                    SELECT e.time FROM events e WHERE e.position >= lower(gap) AND e.position < upper(gap)
                    ORDER BY e.position LIMIT 1) AS late LIMIT 1)) AS oldest)), 0)::float8 AS age,
-            (SELECT count(*)::integer FROM dead_letters WHERE closed_at IS NULL) AS letters
+            (SELECT count(*)::integer FROM dead_letters WHERE closed_at IS NULL) AS "deadLetters"
      FROM cursors c WHERE c.reader = ANY($1::text[])`,
     [readers],
   );
   return {
     unreadSeconds: new Map(rows.map(({ reader, age }) => [reader, Math.max(0, age)])),
-    openLetters: rows[0]?.letters ?? 0,
+    openDeadLetters: rows[0]?.deadLetters ?? 0,
   };
 }

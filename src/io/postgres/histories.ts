@@ -1,31 +1,31 @@
-// Orders with all of their facts, for whoever makes documents of them.
+// Orders with all of their events, for whoever makes documents of them.
 //
-// Promises: an order and its facts are of one snapshot; reads only, in short statements that take no lock
+// Promises: an order and its events are of one snapshot; reads only, in short statements that take no lock
 // and hold back no vacuum. Relies on the planner settings of a transaction (database.ts): every row is
 // found by an index.
 
 import type { OrderId } from '../../domain/order.ts';
 import { UnavailableError } from '../../engine/ports.ts';
-import type { OrderHistory, PastFact, ReadHistories } from '../../flow/projections/search-ports.ts';
+import type { OrderHistory, PastEvent, ReadHistories } from '../../flow/projections/search-ports.ts';
 import { type Database, plainArray, type Query } from './database.ts';
 import { failureOf } from './errors.ts';
 import { type OrderRow, orderColumns, toOrder } from './orders.ts';
 
-// Facts come as lines of cells, which the server makes in half the time of JSON; the correlation id, which
+// Events come as lines of cells, which the server makes in half the time of JSON; the correlation id, which
 // may hold the sign between two cells, is the last of its line.
 const historyColumns = `${orderColumns},
   (SELECT string_agg(concat_ws('|', e.id, e.version, e.type, (extract(epoch FROM e.time) * 1000)::bigint,
                                coalesce(e.causation_id::text, ''), e.correlation_id), chr(10) ORDER BY e.version)
-   FROM events e WHERE e.order_id = o.id) AS facts`;
+   FROM events e WHERE e.order_id = o.id) AS events`;
 const cells = 6;
 
-type HistoryRow = OrderRow & { facts: string | null };
+type HistoryRow = OrderRow & { events: string | null };
 
 function toHistory(row: HistoryRow): OrderHistory {
-  return { order: toOrder(row), facts: row.facts === null ? [] : row.facts.split('\n').map(toFact) };
+  return { order: toOrder(row), events: row.events === null ? [] : row.events.split('\n').map(toEvent) };
 }
 
-function toFact(line: string): PastFact {
+function toEvent(line: string): PastEvent {
   const all = line.split('|');
   const [id = '', version, type = '', ms, causationId] = all;
   return {

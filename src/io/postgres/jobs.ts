@@ -8,12 +8,12 @@
 import type { Job } from '../../engine/admit.ts';
 import type { JobKey, Sought } from '../../engine/ports.ts';
 import { plainArray, type Query } from './database.ts';
-import { type FactRow, factColumns } from './events.ts';
+import { type EventRow, eventColumns } from './events.ts';
 import { type RecordRow, recordColumns } from './orders.ts';
 
 export const keyOf = ({ consumer, subject, version }: JobKey) => `${subject} ${version} ${consumer}`;
 
-export type JobRow = FactRow & {
+export type JobRow = EventRow & {
   consumer: string;
   token: string | null;
   is_leased: boolean;
@@ -50,7 +50,7 @@ const msSince = (time: string) => `coalesce(extract(epoch FROM clock_timestamp()
 // show a free order with its job as it was before somebody else claimed it.
 export async function readJobs(query: Query, keys: readonly JobKey[]): Promise<JobRow[]> {
   return query<JobRow>(
-    `/* read-jobs */ SELECT ${factColumns}, j.consumer, j.token, j.epoch, j.attempt, j.takeovers,
+    `/* read-jobs */ SELECT ${eventColumns}, j.consumer, j.token, j.epoch, j.attempt, j.takeovers,
             coalesce(j.lease_until > clock_timestamp(), false) AS is_leased, j.due_at <= clock_timestamp() AS is_due,
             ${msSince('j.created_at')} AS age_ms, ${msSince('j.waiting_since')} AS waited_ms
      FROM ${keyArrays} AS k(order_id, version, consumer)
@@ -161,7 +161,7 @@ export async function pauseJobsIfHeld(query: Query, pauses: readonly JobPause[])
 export async function recreateJobs(
   query: Query,
   orderId: string,
-  letters: readonly { consumer: string; version: number; eventType: string; epoch: number }[],
+  deadLetters: readonly { consumer: string; version: number; eventType: string; epoch: number }[],
 ): Promise<void> {
   await query(
     `/* recreate-jobs */ INSERT INTO jobs (order_id, version, consumer, event_type, epoch)
@@ -169,14 +169,14 @@ export async function recreateJobs(
        AS l(order_id, version, consumer, event_type, epoch)
      WHERE EXISTS (SELECT FROM subscriptions s WHERE s.consumer = l.consumer)`,
     [
-      ...keyValues(letters.map(({ consumer, version }) => ({ consumer, version, subject: orderId }))),
-      plainArray(letters.map((letter) => letter.eventType)),
-      plainArray(letters.map((letter) => letter.epoch + 1)),
+      ...keyValues(deadLetters.map(({ consumer, version }) => ({ consumer, version, subject: orderId }))),
+      plainArray(deadLetters.map((deadLetter) => deadLetter.eventType)),
+      plainArray(deadLetters.map((deadLetter) => deadLetter.epoch + 1)),
     ],
   );
 }
 
-// Where a look begins: the oldest `due_at` of a consumer, never younger than a minute, which no transaction outlasts.
+// Where a poll begins: the oldest `due_at` of a consumer, never younger than a minute, which no transaction outlasts.
 // Deleted rows stay in the index while anybody holds an old snapshot; behind this they need not be walked.
 export async function readFloor(query: Query, consumer: string): Promise<Date> {
   const rows = await query<{ floor: Date }>(
@@ -196,7 +196,7 @@ export async function readNextDue(query: Query, consumer: string): Promise<numbe
   return rows[0]?.due_in_ms ?? null;
 }
 
-export type Look = {
+export type Poll = {
   readonly consumer: string;
   readonly types: readonly string[];
   readonly dependencies: readonly string[];
@@ -217,8 +217,8 @@ const isSought: Readonly<Record<Sought, string>> = {
 };
 
 // Locks the orders of what is due, past those that somebody else has locked; two jobs of one order come as two rows.
-export async function lockOrdersOfDueJobs(query: Query, look: Look): Promise<(RecordRow & DueRow)[]> {
-  const { consumer, types, dependencies, sought, patienceMs, floor, limit } = look;
+export async function lockOrdersOfDueJobs(query: Query, poll: Poll): Promise<(RecordRow & DueRow)[]> {
+  const { consumer, types, dependencies, sought, patienceMs, floor, limit } = poll;
   // `now()`, which the index can be searched by; it is the begin of this transaction.
   return query<RecordRow & DueRow>(
     `/* lock-orders-of-due-jobs */ SELECT j.version AS job_version, ${recordColumns}

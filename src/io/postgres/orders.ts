@@ -3,7 +3,7 @@
 //
 // Promises: the order's row is the first lock of every transaction that changes an order; many are locked
 // sorted by id and without waiting for anybody, one for a person waits. Under that lock the order, its effects,
-// jobs and letters are still, so that an effect's token that was read there holds until the commit.
+// jobs and dead letters are still, so that an effect's token that was read there holds until the commit.
 // Version and status must be what a change was made from.
 
 import type { Effect } from '../../domain/effects.ts';

@@ -6,12 +6,12 @@
 // A repeated settle finds its job gone or waiting: nothing is left to write, and nothing follows from that.
 // Process dies before the commit: the lease ends and the work is performed again, under the same key.
 
-import type { Fact, Flush, SettleAnswer, SettleRequest, System, Trouble } from '../../engine/ports.ts';
+import type { Event, Flush, SettleAnswer, SettleRequest, System, Trouble } from '../../engine/ports.ts';
 import type { OrderChange, OrderRecord } from '../../flow/ports.ts';
 import type { Database } from './database.ts';
-import { type AttemptWrite, type LetterWrite, writeAttempts, writeLetters } from './dead-letters.ts';
+import { type AttemptWrite, type DeadLetterWrite, writeAttempts, writeDeadLetters } from './dead-letters.ts';
 import { GuardMissedError, ofOneEntry } from './errors.ts';
-import { appendFacts, type FactWrite } from './events.ts';
+import { appendEvents, type EventWrite } from './events.ts';
 import { deleteJobsIfHeld, type JobEnd, type JobPause, keyOf, pauseJobsIfHeld, readTokens } from './jobs.ts';
 import { lockOrders, type OrderUpdate, recordAfter, updateOrdersIfUnchanged } from './orders.ts';
 
@@ -20,12 +20,12 @@ export type OrderSettle = SettleRequest<OrderRecord, OrderChange>;
 export function createSettle(options: {
   readonly database: Database;
   readonly system: System;
-  readonly onCommitted: (facts: readonly Fact[]) => void;
+  readonly onCommitted: (events: readonly Event[]) => void;
 }): Flush<OrderSettle, SettleAnswer> {
   const { database, system, onCommitted } = options;
 
   return async (settles) => {
-    const { answers, facts } = await database.transaction(async (query) => {
+    const { answers, events } = await database.transaction(async (query) => {
       const keys = settles.map(({ work }) => keyOfWork(work));
       const [records, tokens] = await Promise.all([
         lockOrders(
@@ -34,16 +34,16 @@ export function createSettle(options: {
         ),
         readTokens(query, keys),
       ]);
-      const batch: Batch = { ends: [], pauses: [], orders: [], facts: [], letters: [], attempts: [] };
+      const batch: Batch = { ends: [], pauses: [], orders: [], events: [], deadLetters: [], attempts: [] };
       const answered = settles.map(({ work, ending }): SettleAnswer | 'locked' => {
         const job = tokens.get(keyOf(keyOfWork(work)));
         // Read without a lock where the order was not to be had: no row, or one that waits, is all that is sure.
         if (job === undefined || job.token === null) return 'gone';
         if (job.token !== work.token) return 'stale';
-        const record = records.get(work.fact.subject);
+        const record = records.get(work.event.subject);
         if (record === undefined) return 'locked';
         // One entry per order: two would not see each other's writes.
-        records.delete(work.fact.subject);
+        records.delete(work.event.subject);
         ofOneEntry(() => collect(batch, { work, ending }, record, job.takeovers));
         return 'settled';
       });
@@ -51,16 +51,16 @@ export function createSettle(options: {
         deleteJobsIfHeld(query, batch.ends),
         pauseJobsIfHeld(query, batch.pauses),
         updateOrdersIfUnchanged(query, batch.orders),
-        appendFacts(query, batch.facts),
-        writeLetters(query, batch.letters),
+        appendEvents(query, batch.events),
+        writeDeadLetters(query, batch.deadLetters),
         writeAttempts(query, batch.attempts),
       ]);
       if (ended !== batch.ends.length) throw new GuardMissedError('deleteJobsIfHeld');
       if (paused !== batch.pauses.length) throw new GuardMissedError('pauseJobsIfHeld');
       if (updated !== batch.orders.length) throw new GuardMissedError('updateOrdersIfUnchanged');
-      return { answers: answered, facts: batch.facts };
+      return { answers: answered, events: batch.events };
     });
-    if (facts.length > 0) onCommitted(facts);
+    if (events.length > 0) onCommitted(events);
     return answers;
   };
 
@@ -77,20 +77,20 @@ export function createSettle(options: {
     } else batch.ends.push({ ...key, token });
     if (change === 'obsolete') return;
     const { durationMs, trouble } = ending;
-    const facts = change === null ? [] : toFacts(change, { system, at, causationId: work.fact.id });
+    const events = change === null ? [] : toEvents(change, { system, at, causationId: work.event.id });
     if (change !== null) {
       assertHeld(record, change, token);
       if (change.order !== record.order || change.effects.length > 0) {
         batch.orders.push({ from: record, to: recordAfter(record, change, token) });
       }
-      const [first, ...others] = facts;
+      const [first, ...others] = events;
       // The attempt behind an event is told with its first one.
-      if (first !== undefined) batch.facts.push({ ...first, attempt, durationMs }, ...others);
+      if (first !== undefined) batch.events.push({ ...first, attempt, durationMs }, ...others);
     }
-    const note = { ...key, eventId: work.fact.id, epoch, attempt, durationMs, at };
+    const note = { ...key, eventId: work.event.id, epoch, attempt, durationMs, at };
     if (trouble === null) {
       // No event says so: a mail was sent.
-      if (state === 'done' && facts.length === 0) {
+      if (state === 'done' && events.length === 0) {
         batch.attempts.push({
           ...note,
           outcome: 'done',
@@ -104,17 +104,21 @@ export function createSettle(options: {
     const outcome = state === 'dead' ? 'dead' : ending.charged ? 'retry' : 'wait';
     const dueInMs = state === 'waiting' ? Math.round(ending.dueInMs) : null;
     batch.attempts.push({ ...note, outcome, code: trouble.code, message: trouble.message, dueInMs });
-    if (state === 'dead') batch.letters.push(toLetter(work, trouble, at));
+    if (state === 'dead') batch.deadLetters.push(toDeadLetter(work, trouble, at));
   }
 
-  function toLetter({ fact, consumer, epoch, attempt }: OrderSettle['work'], trouble: Trouble, at: Date): LetterWrite {
+  function toDeadLetter(
+    { event, consumer, epoch, attempt }: OrderSettle['work'],
+    trouble: Trouble,
+    at: Date,
+  ): DeadLetterWrite {
     return {
       id: system.newId(),
-      subject: fact.subject,
-      version: fact.version,
+      subject: event.subject,
+      version: event.version,
       consumer,
-      eventId: fact.id,
-      eventType: fact.type,
+      eventId: event.id,
+      eventType: event.type,
       epoch,
       trouble,
       attempts: attempt,
@@ -123,18 +127,18 @@ export function createSettle(options: {
   }
 }
 
-const keyOfWork = ({ consumer, fact }: OrderSettle['work']) => ({
+const keyOfWork = ({ consumer, event }: OrderSettle['work']) => ({
   consumer,
-  subject: fact.subject,
-  version: fact.version,
+  subject: event.subject,
+  version: event.version,
 });
 
 type Batch = {
   readonly ends: JobEnd[];
   readonly pauses: JobPause[];
   readonly orders: OrderUpdate[];
-  readonly facts: FactWrite[];
-  readonly letters: LetterWrite[];
+  readonly events: EventWrite[];
+  readonly deadLetters: DeadLetterWrite[];
   readonly attempts: AttemptWrite[];
 };
 
@@ -145,13 +149,13 @@ function assertHeld({ order, effects }: OrderRecord, change: OrderChange, token:
 }
 
 // Each event is caused by the one before it, the first by what the change answers to.
-export function toFacts(
-  change: Pick<OrderChange, 'order' | 'facts'>,
+export function toEvents(
+  change: Pick<OrderChange, 'order' | 'events'>,
   context: { readonly system: Pick<System, 'newId'>; readonly at: Date; readonly causationId: string | null },
-): Fact[] {
+): Event[] {
   let causationId = context.causationId;
-  return change.facts.map((happened) => {
-    const fact: Fact = {
+  return change.events.map((happened) => {
+    const event: Event = {
       id: context.system.newId(),
       type: happened.type,
       subject: change.order.id,
@@ -162,7 +166,7 @@ export function toFacts(
       traceparent: change.order.traceparent,
       data: happened.data,
     };
-    causationId = fact.id;
-    return fact;
+    causationId = event.id;
+    return event;
   });
 }

@@ -34,7 +34,7 @@ const isUnclaimed = '(j.attempt = 0 AND j.waiting_since IS NULL)';
 export async function readTimeline(query: Query, orderId: string, now: Date): Promise<TimelineEntry[]> {
   const rows = await query<Row>(
     `/* order-timeline */ SELECT * FROM (
-     SELECT e.time AS at, 'fact' AS kind, e.type, NULL AS consumer, e.attempt, NULL AS outcome, NULL AS code,
+     SELECT e.time AS at, 'event' AS kind, e.type, NULL AS consumer, e.attempt, NULL AS outcome, NULL AS code,
             e.data AS detail, e.id AS event_id, e.correlation_id, e.causation_id, e.version AS position, e.traceparent,
             e.duration_ms, NULL::timestamptz AS until
      FROM events e WHERE e.order_id = $1
@@ -44,12 +44,12 @@ export async function readTimeline(query: Query, orderId: string, now: Date): Pr
             a.duration_ms, NULL
      FROM attempts a WHERE a.order_id = $1
      UNION ALL
-     SELECT l.failed_at, 'letter', 'dead-letter', l.consumer, l.attempts, 'parked', l.code,
+     SELECT l.failed_at, 'dead letter', 'dead-letter', l.consumer, l.attempts, 'parked', l.code,
             json_build_object('message', l.message, 'isOpen', l.closed_at IS NULL), l.event_id, NULL, NULL, 1, NULL,
             NULL, NULL
      FROM dead_letters l WHERE l.order_id = $1
      UNION ALL
-     SELECT l.closed_at, 'letter', 'dead-letter-closed', l.consumer, NULL, l.closed_how, l.code,
+     SELECT l.closed_at, 'dead letter', 'dead-letter-closed', l.consumer, NULL, l.closed_how, l.code,
             json_build_object('message', l.message), l.event_id, NULL, NULL, 0, NULL, NULL, NULL
      FROM dead_letters l WHERE l.order_id = $1 AND l.closed_at IS NOT NULL
      UNION ALL

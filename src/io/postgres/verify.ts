@@ -8,7 +8,7 @@
 import type { EffectName } from '../../domain/effects.ts';
 import type { Order } from '../../domain/order.ts';
 import type { Finding } from '../../flow/verify/promises.ts';
-import type { SeenEffect, SeenFact, SeenJob, SeenLetter, SeenOrder } from '../../flow/verify/seen-order.ts';
+import type { SeenDeadLetter, SeenEffect, SeenEvent, SeenJob, SeenOrder } from '../../flow/verify/seen-order.ts';
 import type { Database } from './database.ts';
 
 // Orders per statement: some 20 ms. Measured: 500 and 5 000 are no faster.
@@ -26,14 +26,14 @@ const msSince = (column: string) => `(date_part('epoch', statement_timestamp() -
 
 type OrderRow = Omit<Order, 'retryCount'> & {
   retry_count: number;
-  facts: string | null;
+  events: string | null;
   authorization_generation: number | null;
   authorization_state: SeenEffect['state'] | null;
   authorization_reference: string | null;
   booking_generation: number | null;
   booking_state: SeenEffect['state'] | null;
   booking_reference: string | null;
-  letters: [string, number, SeenLetter['closedHow']][] | null;
+  deadLetters: [string, number, SeenDeadLetter['closedHow']][] | null;
 };
 
 // Events and their jobs come as lines of cells, which the server makes in half the time of JSON. They hold
@@ -48,18 +48,18 @@ const seenOrder = `o.id, o.status, o.payment, o.fulfillment, o.version, o.retry_
           ${msSince('coalesce(j.lease_until, j.due_at)')}), '|')
         FROM jobs j WHERE j.order_id = e.order_id AND j.version = e.version)),
      chr(10) ORDER BY e.version)
-   FROM events e WHERE e.order_id = o.id) AS facts,
+   FROM events e WHERE e.order_id = o.id) AS events,
   (SELECT json_agg(json_build_array(l.consumer, l.version, l.closed_how))
-   FROM dead_letters l WHERE l.order_id = o.id) AS letters`;
+   FROM dead_letters l WHERE l.order_id = o.id) AS "deadLetters"`;
 
-const factCells = 6;
+const eventCells = 6;
 const jobCells = 4;
 
-function toFact(line: string): SeenFact {
+function toEvent(line: string): SeenEvent {
   const cells = line.split('|');
   const [version, type = '', previousStatus, status, ageMs, money] = cells;
   const jobs: SeenJob[] = [];
-  for (let at = factCells; at < cells.length; at += jobCells) {
+  for (let at = eventCells; at < cells.length; at += jobCells) {
     const [consumer = '', attempt, isClaimed, dueForMs] = cells.slice(at, at + jobCells);
     jobs.push({ consumer, attempt: Number(attempt), isClaimed: isClaimed === '1', dueForMs: Number(dueForMs) });
   }
@@ -83,12 +83,12 @@ const toSeen = (row: OrderRow): SeenOrder => ({
   amount: row.amount,
   currency: row.currency,
   retryCount: row.retry_count,
-  facts: row.facts === null ? [] : row.facts.split('\n').map(toFact),
+  events: row.events === null ? [] : row.events.split('\n').map(toEvent),
   effects: {
     ...seenEffect('authorization', row.authorization_generation, row.authorization_state, row.authorization_reference),
     ...seenEffect('booking', row.booking_generation, row.booking_state, row.booking_reference),
   },
-  letters: (row.letters ?? []).map(([consumer, version, closedHow]) => ({ consumer, version, closedHow })),
+  deadLetters: (row.deadLetters ?? []).map(([consumer, version, closedHow]) => ({ consumer, version, closedHow })),
 });
 
 const seenEffect = (
@@ -137,7 +137,7 @@ export function createVerifyOrders(database: Database) {
            UNION ALL
            ${orphansOf('jobs', "'job of ' || x.consumer || ' of version ' || x.version")}
            UNION ALL
-           ${orphansOf('dead_letters', "'letter of ' || x.consumer")}
+           ${orphansOf('dead_letters', "'dead letter of ' || x.consumer")}
          ) AS x LIMIT ${namedMax}`,
         [after, upTo],
       );

@@ -4,10 +4,13 @@
 // asked of the database or the bus is asked only when somebody scrapes, and a scrape never fails because of it.
 
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import { endOf, type Observer } from '../../engine/observer.ts';
 
 export type Metrics = {
-  readonly observer: Partial<Observer>;
+  readonly published: (count: number) => void;
+  readonly jobEnded: (consumer: string, end: string, count?: number) => void;
+  readonly hintDropped: (consumer: string) => void;
+  readonly unreadable: (group: string) => void;
+  readonly breakerChanged: (dependency: string, state: 'open' | 'closed') => void;
   readonly scrape: () => Promise<{ readonly contentType: string; readonly body: string }>;
 };
 
@@ -16,7 +19,7 @@ const misnamed = ['nodejs_active_resources_total', 'nodejs_active_handles_total'
 
 export function createMetrics(
   // By reader of the event log, and dead letters.
-  backlog: () => Promise<{ unreadSeconds: ReadonlyMap<string, number>; openLetters: number }>,
+  backlog: () => Promise<{ unreadSeconds: ReadonlyMap<string, number>; openDeadLetters: number }>,
   // By group; bounded in time by whoever answers.
   lag: () => Promise<ReadonlyMap<string, number>> = async () => new Map(),
 ): Metrics {
@@ -24,7 +27,7 @@ export function createMetrics(
   collectDefaultMetrics({ register: registry });
   for (const name of misnamed) registry.removeSingleMetric(name);
   const registers = [registry];
-  const published = new Counter({ name: 'orderly_facts_published_total', help: 'Facts that the bus has', registers });
+  const published = new Counter({ name: 'orderly_events_published_total', help: 'Events that the bus has', registers });
   const ended = new Counter({
     name: 'orderly_jobs_total',
     help: 'Answers to claims and ends of attempts, by consumer',
@@ -51,16 +54,16 @@ export function createMetrics(
   });
   const age = new Gauge({
     name: 'orderly_unpublished_oldest_seconds',
-    help: 'Age of the oldest unpublished fact',
+    help: 'Age of the oldest unpublished event',
     registers,
   });
   const unread = new Gauge({
     name: 'orderly_unread_oldest_seconds',
-    help: 'Age of the oldest fact that this reader has not handled. The same from every process',
+    help: 'Age of the oldest event that this reader has not handled. The same from every process',
     labelNames: ['reader'],
     registers,
   });
-  const letters = new Gauge({
+  const deadLetters = new Gauge({
     name: 'orderly_dead_letters_open',
     help: 'Dead letters that wait for a person',
     registers,
@@ -72,21 +75,14 @@ export function createMetrics(
     registers,
   });
   return {
-    observer: {
-      published: (count) => published.inc(count),
-      claimed: (consumer, { answer }) => ended.inc({ consumer, end: answer }),
-      settled: ({ consumer }, outcome, answer) => ended.inc({ consumer, end: endOf(outcome, answer) }),
-      read: (consumer, handled, letters) => {
-        ended.inc({ consumer, end: 'done' }, handled - letters.length);
-        ended.inc({ consumer, end: 'dead' }, letters.length);
-      },
-      hintDropped: (consumer) => dropped.inc({ consumer }),
-      unreadable: (group) => unreadable.inc({ group }),
-      breakerChanged: (dependency, state) => breaker.set({ dependency }, state === 'open' ? 1 : 0),
-    },
+    published: (count) => published.inc(count),
+    jobEnded: (consumer, end, count = 1) => ended.inc({ consumer, end }, count),
+    hintDropped: (consumer) => dropped.inc({ consumer }),
+    unreadable: (group) => unreadable.inc({ group }),
+    breakerChanged: (dependency, state) => breaker.set({ dependency }, state === 'open' ? 1 : 0),
     scrape: async () => {
       const [now, lags] = await Promise.all([
-        backlog().catch(() => ({ unreadSeconds: new Map<string, number>(), openLetters: Number.NaN })),
+        backlog().catch(() => ({ unreadSeconds: new Map<string, number>(), openDeadLetters: Number.NaN })),
         lag().catch(() => new Map<string, number>()),
       ]);
       waiting.reset();
@@ -96,7 +92,7 @@ export function createMetrics(
         if (reader !== 'relay') unread.set({ reader: reader.split('.')[0] ?? reader }, seconds);
       }
       age.set(now.unreadSeconds.get('relay') ?? Number.NaN);
-      letters.set(now.openLetters);
+      deadLetters.set(now.openDeadLetters);
       return { contentType: registry.contentType, body: await registry.metrics() };
     },
   };

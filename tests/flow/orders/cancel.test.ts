@@ -100,7 +100,7 @@ describe('canceling before the money is held', { concurrency: 6 }, () => {
     await world.settled();
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'none', 'none']);
     assert.deepEqual(statesOf(world, id, 'payments'), ['closed']);
-    assert.deepEqual(await world.facts(id), ['OrderCreatedV1', 'OrderCanceledV1']);
+    assert.deepEqual(await world.events(id), ['OrderCreatedV1', 'OrderCanceledV1']);
   });
 
   test('while the authorization is made and its answer on the way, it is voided', {}, async (world) => {
@@ -111,7 +111,7 @@ describe('canceling before the money is held', { concurrency: 6 }, () => {
     await world.settled();
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
     assert.deepEqual(statesOf(world, id, 'payments'), ['voided']);
-    assert.deepEqual(await world.facts(id), ['OrderCreatedV1', 'OrderCanceledV1', 'PaymentVoidedV1']);
+    assert.deepEqual(await world.events(id), ['OrderCreatedV1', 'OrderCanceledV1', 'PaymentVoidedV1']);
   });
 
   test('after the answer to the authorization was lost, it is voided', slowRetries, async (world) => {
@@ -160,7 +160,7 @@ describe('canceling before the money is held', { concurrency: 6 }, () => {
       await world.settled();
       assert.equal(await world.job('payment', id), null);
       assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'none', 'none']);
-      assert.deepEqual(await world.facts(id), ['OrderCreatedV1', 'OrderCanceledV1']);
+      assert.deepEqual(await world.events(id), ['OrderCreatedV1', 'OrderCanceledV1']);
     });
   }
 
@@ -174,8 +174,8 @@ describe('canceling before the money is held', { concurrency: 6 }, () => {
     await world.engine.start();
     await world.settled();
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
-    const facts = ['OrderCreatedV1', 'OrderCanceledV1', 'PaymentAuthorizedV1', 'PaymentVoidedV1'];
-    assert.deepEqual(await world.facts(id), facts);
+    const events = ['OrderCreatedV1', 'OrderCanceledV1', 'PaymentAuthorizedV1', 'PaymentVoidedV1'];
+    assert.deepEqual(await world.events(id), events);
     assert.equal(await world.job('fulfillment', id), null);
     assert.ok(!world.callsOf(id).includes('book'));
   });
@@ -187,12 +187,12 @@ describe('canceling before the money is held', { concurrency: 6 }, () => {
     await canceled(world, id);
     const undo = await world.takeByHand('compensation', id);
     assert.equal(await late.settle(answer), 'settled');
-    assert.deepEqual(await world.facts(id), ['OrderCreatedV1', 'OrderCanceledV1']);
+    assert.deepEqual(await world.events(id), ['OrderCreatedV1', 'OrderCanceledV1']);
     assert.equal(await undo.settle(await undo.perform()), 'settled');
     await world.engine.start();
     await world.settled();
     assert.deepEqual(statesOf(world, id, 'payments'), ['voided']);
-    assert.deepEqual(await world.facts(id), ['OrderCreatedV1', 'OrderCanceledV1', 'PaymentVoidedV1']);
+    assert.deepEqual(await world.events(id), ['OrderCreatedV1', 'OrderCanceledV1', 'PaymentVoidedV1']);
   });
 
   test('a decline that settles after the cancel is recorded, and told to nobody', { start: false }, async (world) => {
@@ -230,7 +230,7 @@ describe('canceling before the money is held', { concurrency: 6 }, () => {
       await world.settled();
       assert.equal(await world.job('payment', id), null);
       assert.deepEqual(await world.sql(`SELECT * FROM attempts WHERE outcome <> 'done'`), []);
-      assert.deepEqual(await world.openLetters(), []);
+      assert.deepEqual(await world.openDeadLetters(), []);
     });
   }
 });
@@ -268,7 +268,7 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
     const undone = world.callsOf(id).filter((call) => call === 'recall' || call === 'void');
     assert.deepEqual(undone, ['recall', 'void']);
     const created = ['OrderCreatedV1', 'PaymentAuthorizedV1', 'OrderCanceledV1'];
-    assert.deepEqual(await world.facts(id), [...created, 'FulfillmentCanceledV1', 'PaymentVoidedV1']);
+    assert.deepEqual(await world.events(id), [...created, 'FulfillmentCanceledV1', 'PaymentVoidedV1']);
   });
 
   test('after the answer to the booking was lost, it is recalled', slowRetries, async (world) => {
@@ -342,7 +342,7 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
     assert.equal(await booking.settle({ outcome: 'booked', bookingId: 'too late' }), 'settled');
     await world.settled();
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'canceled']);
-    assert.equal((await world.facts(id)).filter((type) => type === 'PaymentVoidedV1').length, 1);
+    assert.equal((await world.events(id)).filter((type) => type === 'PaymentVoidedV1').length, 1);
   });
 
   test('a carrier that does not take the parcel back keeps the money held until a person decides', {}, async (world) => {
@@ -354,10 +354,13 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
     await world.settled();
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'authorized', 'scheduled']);
     assert.deepEqual(statesOf(world, id, 'payments'), ['authorized']);
-    const [letter, ...more] = await world.openLetters();
+    const [deadLetter, ...more] = await world.openDeadLetters();
     assert.deepEqual(more, []);
-    assert.deepEqual([letter?.orderId, letter?.consumer, letter?.code], [id, 'compensation', 'recall-refused']);
-    assert.equal(letter?.order?.status, 'CANCELED');
+    assert.deepEqual(
+      [deadLetter?.orderId, deadLetter?.consumer, deadLetter?.code],
+      [id, 'compensation', 'recall-refused'],
+    );
+    assert.equal(deadLetter?.order?.status, 'CANCELED');
     assert.deepEqual(await world.sql(`SELECT booking_state AS state FROM orders WHERE id = $1`, [id]), [
       { state: 'stuck' },
     ]);
@@ -367,7 +370,7 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
     assert.ok(again !== null && !isRefusal(again));
     assert.equal(again.status, 'CANCELED');
     await world.settled();
-    assert.deepEqual(await world.openLetters(), []);
+    assert.deepEqual(await world.openDeadLetters(), []);
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'canceled']);
     assert.deepEqual(statesOf(world, id, 'carrier'), ['recalled']);
     assert.deepEqual(statesOf(world, id, 'payments'), ['voided']);
@@ -380,13 +383,13 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
       const id = await authorizedByHand(world);
       await canceled(world, id);
       await world.engine.start();
-      await until(async () => (await world.openLetters()).length > 0, 'the letter of the undo');
+      await until(async () => (await world.openDeadLetters()).length > 0, 'the dead letter of the undo');
       assert.deepEqual(statesOf(world, id, 'payments'), ['voided']);
       assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'unknown', 'none']);
 
       assert.ok(!isRefusal(await world.desk.reprocess(id, 'test-again')));
       await world.settled();
-      assert.deepEqual(await world.openLetters(), []);
+      assert.deepEqual(await world.openDeadLetters(), []);
       assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
     },
   );
@@ -399,7 +402,7 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
       const { id } = await world.place();
       await hanging(world);
       await canceled(world, id);
-      await until(async () => (await world.openLetters()).length > 0, 'the letter of the undo');
+      await until(async () => (await world.openDeadLetters()).length > 0, 'the dead letter of the undo');
       assert.deepEqual(statesOf(world, id, 'payments'), ['voided']);
       assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'unknown', 'unknown']);
     },
@@ -414,8 +417,9 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
     const id = await authorizedByHand(world);
     await canceled(world, id);
     await world.engine.start();
-    const letterOfUndo = async () => (await world.openLetters()).find(({ consumer }) => consumer === 'compensation');
-    assert.equal((await until(letterOfUndo, 'the letter of the undo')).code, 'waited-too-long');
+    const deadLetterOfUndo = async () =>
+      (await world.openDeadLetters()).find(({ consumer }) => consumer === 'compensation');
+    assert.equal((await until(deadLetterOfUndo, 'the dead letter of the undo')).code, 'waited-too-long');
     assert.deepEqual(statesOf(world, id, 'payments'), ['authorized']);
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'authorized', 'none']);
   });
@@ -426,7 +430,7 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
     const { id } = await world.place();
     await hanging(world);
     await canceled(world, id);
-    await until(async () => (await world.openLetters()).length > 0, 'the letter of the undo');
+    await until(async () => (await world.openDeadLetters()).length > 0, 'the dead letter of the undo');
     assert.deepEqual([statesOf(world, id, 'carrier'), statesOf(world, id, 'payments')], [['recalled'], ['authorized']]);
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'authorized', 'unknown']);
     assert.ok(!isRefusal(await world.desk.reprocess(id, 'test-again')));
@@ -438,8 +442,8 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
     const id = await authorizedByHand(world);
     await canceled(world, id);
     await world.engine.start();
-    await until(async () => (await world.openLetters()).length > 0, 'the letter of the undo');
-    assert.equal((await world.openLetters())[0]?.code, 'not-today');
+    await until(async () => (await world.openDeadLetters()).length > 0, 'the dead letter of the undo');
+    assert.equal((await world.openDeadLetters())[0]?.code, 'not-today');
     assert.deepEqual(statesOf(world, id, 'payments'), ['voided']);
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'unknown', 'none']);
 
@@ -469,8 +473,8 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
     const id = await authorizedByHand(world);
     await canceled(world, id);
     await world.engine.start();
-    await until(async () => (await world.openLetters()).length > 0, 'the letter of the undo');
-    assert.equal((await world.openLetters())[0]?.code, 'void-refused');
+    await until(async () => (await world.openDeadLetters()).length > 0, 'the dead letter of the undo');
+    assert.equal((await world.openDeadLetters())[0]?.code, 'void-refused');
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'authorized', 'none']);
     assert.deepEqual(statesOf(world, id, 'payments'), ['authorized']);
 
@@ -484,26 +488,26 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
     const { id } = await world.place();
     await hanging(world);
     await canceled(world, id);
-    await until(async () => (await world.openLetters()).length > 0, 'the letter of the undo');
+    await until(async () => (await world.openDeadLetters()).length > 0, 'the dead letter of the undo');
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'authorized', 'unknown']);
     assert.ok(!isRefusal(await world.desk.reprocess(id, 'test-again')));
     await world.settled();
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'canceled']);
   });
 
-  test('a failed order whose money is held gets it back, and its letter is closed', {}, async (world) => {
+  test('a failed order whose money is held gets it back, and its dead letter is closed', {}, async (world) => {
     world.stage.direct({ call: 'book', act: 'fail', times: 4 });
     const { id } = await world.place();
     await world.ended(id, 'FAILED');
     await world.settled();
     assert.deepEqual(await summaryOf(world, id), ['FAILED', 'authorized', 'none']);
-    const letters = await world.openLetters();
+    const deadLetters = await world.openDeadLetters();
     assert.deepEqual(
-      letters.map(({ consumer }) => consumer),
+      deadLetters.map(({ consumer }) => consumer),
       ['fulfillment'],
     );
     await canceled(world, id);
-    assert.deepEqual(await world.openLetters(), []);
+    assert.deepEqual(await world.openDeadLetters(), []);
     await world.settled();
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'voided', 'none']);
     const again = await world.desk.reprocess(id, 'test-again');
@@ -541,7 +545,7 @@ describe('a cancel', { concurrency: 6 }, () => {
     assert.deepEqual(await canceled(world, id), before);
     await world.settled();
     assert.deepEqual(await world.order(id), before);
-    assert.equal((await world.facts(id)).filter((type) => type === 'OrderCanceledV1').length, 1);
+    assert.equal((await world.events(id)).filter((type) => type === 'OrderCanceledV1').length, 1);
   });
 
   test('at any moment ends with nothing held, or comes too late', {}, async (world) => {
@@ -571,13 +575,13 @@ describe('an order whose partner says no', { concurrency: 6 }, () => {
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'declined', 'none']);
     const { reason } = await world.order(id);
     assert.deepEqual(reason, { code: 'payment-declined', message: 'the payment was declined: card-declined' });
-    const facts = await world.sql<{ id: string; type: string; causation_id: string | null; data: object }>(
+    const events = await world.sql<{ id: string; type: string; causation_id: string | null; data: object }>(
       'SELECT id, type, causation_id, data FROM events WHERE order_id = $1 ORDER BY version',
       [id],
     );
-    const [created, declined, ended] = facts;
+    const [created, declined, ended] = events;
     assert.deepEqual(
-      facts.map(({ type }) => type),
+      events.map(({ type }) => type),
       ['OrderCreatedV1', 'PaymentFailedV1', 'OrderCanceledV1'],
     );
     assert.deepEqual([declined?.causation_id, ended?.causation_id], [created?.id, declined?.id]);
@@ -596,7 +600,7 @@ describe('an order whose partner says no', { concurrency: 6 }, () => {
     assert.equal((await world.order(id)).reason?.code, 'fulfillment-rejected');
     const paid = ['OrderCreatedV1', 'PaymentAuthorizedV1'];
     const ended = ['FulfillmentRejectedV1', 'OrderCanceledV1', 'PaymentVoidedV1'];
-    assert.deepEqual(await world.facts(id), [...paid, ...ended]);
+    assert.deepEqual(await world.events(id), [...paid, ...ended]);
     assert.ok(!world.callsOf(id).includes('recall'), 'what was rejected is not recalled');
   });
 

@@ -32,44 +32,45 @@ async function failed(world: World, id: OrderId) {
 
 const keysOf = (world: World, id: OrderId, call: 'authorize' | 'book') =>
   world.calls.filter((one) => one.orderId === id && one.call === call).map(({ key }) => key);
-const lettersOf = async (world: World) => (await world.openLetters()).map(({ consumer }) => consumer).toSorted();
+const deadLettersOf = async (world: World) =>
+  (await world.openDeadLetters()).map(({ consumer }) => consumer).toSorted();
 
 describe('a failed order that is sent back', { concurrency: 6 }, () => {
   test('is pending again, and processed with one authorization', {}, async (world) => {
     const { id } = await world.place({ paymentScenario: 'outage' });
     const before = await failed(world, id);
-    const [letter] = await world.openLetters();
+    const [deadLetter] = await world.openDeadLetters();
     const order = await reprocessed(world, id);
     assert.deepEqual([order.status, order.retryCount, order.reason], ['PENDING', 0, null]);
     assert.equal(order.version, before.version + 1);
     const { payment, retryCount } = await world.ended(id, 'PROCESSED');
     assert.deepEqual([payment, retryCount], ['authorized', 0]);
     await world.settled();
-    assert.deepEqual(await world.openLetters(), []);
-    const facts = ['OrderCreatedV1', 'OrderFailedV1', 'OrderReprocessedV1'];
-    assert.deepEqual(await world.facts(id), [...facts, 'PaymentAuthorizedV1', 'FulfillmentScheduledV1']);
+    assert.deepEqual(await world.openDeadLetters(), []);
+    const events = ['OrderCreatedV1', 'OrderFailedV1', 'OrderReprocessedV1'];
+    assert.deepEqual(await world.events(id), [...events, 'PaymentAuthorizedV1', 'FulfillmentScheduledV1']);
     const [paid] = await world.sql(`SELECT attempt FROM events WHERE type = 'PaymentAuthorizedV1'`);
     assert.deepEqual(paid, { attempt: 1 });
 
     for (const again of [
       await world.desk.reprocess(id, 'test-again'),
-      await world.desk.reprocessLetter(letter?.id ?? '', 'test-again'),
+      await world.desk.reprocessDeadLetter(deadLetter?.id ?? '', 'test-again'),
     ]) {
       assert.equal(isRefusal(again) && again.refused, 'no-dead-letter');
     }
   });
 
-  test('and fails again leaves a new letter', {}, async (world) => {
+  test('and fails again leaves a new dead letter', {}, async (world) => {
     const { id } = await world.place({ paymentScenario: 'fatal' });
     await failed(world, id);
-    const [first] = await world.openLetters();
+    const [first] = await world.openDeadLetters();
     await reprocessed(world, id);
     await until(
-      async () => (await world.openLetters())[0]?.id !== first?.id && (await lettersOf(world))[0],
-      'a letter',
+      async () => (await world.openDeadLetters())[0]?.id !== first?.id && (await deadLettersOf(world))[0],
+      'a dead letter',
     );
     await failed(world, id);
-    const [second, ...more] = await world.openLetters();
+    const [second, ...more] = await world.openDeadLetters();
     assert.deepEqual(more, []);
     assert.deepEqual([second?.code, second?.attempts], ['provider-refused', 1]);
     assert.equal(second?.eventId, first?.eventId);
@@ -84,7 +85,7 @@ describe('a failed order that is sent back', { concurrency: 6 }, () => {
     const answers = await Promise.all([1, 2, 3, 4].map(() => world.desk.reprocess(id, 'test-reprocess')));
     assert.equal(answers.filter((answer) => !isRefusal(answer)).length, 1);
     await world.ended(id, 'PROCESSED');
-    assert.equal((await world.facts(id)).filter((type) => type === 'OrderReprocessedV1').length, 1);
+    assert.equal((await world.events(id)).filter((type) => type === 'OrderReprocessedV1').length, 1);
   });
 
   test('is asked for under a new key only where nothing was done under the old one', {}, async (world) => {
@@ -249,11 +250,11 @@ describe('dead letters', { concurrency: 6 }, () => {
     await until(() => world.stage.state().hanging > 0, 'the booking on its way');
     await world.cancel(id);
     await world.settled();
-    assert.deepEqual(await lettersOf(world), ['compensation', 'notification']);
+    assert.deepEqual(await deadLettersOf(world), ['compensation', 'notification']);
     const order = await reprocessed(world, id);
     assert.equal(order.status, 'CANCELED');
     await world.settled();
-    assert.deepEqual(await lettersOf(world), []);
+    assert.deepEqual(await deadLettersOf(world), []);
     const states = world.entries(id).map(({ state }) => state);
     assert.deepEqual(states.toSorted(), ['recalled', 'sent', 'voided']);
   });
@@ -262,11 +263,11 @@ describe('dead letters', { concurrency: 6 }, () => {
     world.stage.direct({ call: 'send', act: 'refuse' });
     const { id } = await world.place({ paymentScenario: 'outage' });
     await failed(world, id);
-    assert.deepEqual(await lettersOf(world), ['notification', 'payment']);
+    assert.deepEqual(await deadLettersOf(world), ['notification', 'payment']);
     await reprocessed(world, id);
     await world.ended(id, 'PROCESSED');
     await world.settled();
-    assert.deepEqual(await lettersOf(world), []);
+    assert.deepEqual(await deadLettersOf(world), []);
     const mails = world.entries(id, 'mail').map(({ key }) => key);
     assert.deepEqual(mails, [`${id}:mail:processed`]);
   });
@@ -275,22 +276,22 @@ describe('dead letters', { concurrency: 6 }, () => {
     world.stage.direct({ call: 'send', act: 'refuse' });
     const { id } = await world.place({ paymentScenario: 'outage' });
     await failed(world, id);
-    const letter = (await world.openLetters()).find(({ consumer }) => consumer === 'notification');
-    assert.equal(letter?.code, 'mail-refused');
-    const order = await world.desk.reprocessLetter(letter?.id ?? '', 'test-letter');
+    const deadLetter = (await world.openDeadLetters()).find(({ consumer }) => consumer === 'notification');
+    assert.equal(deadLetter?.code, 'mail-refused');
+    const order = await world.desk.reprocessDeadLetter(deadLetter?.id ?? '', 'test-dead-letter');
     assert.ok(order !== null && !isRefusal(order));
     assert.equal(order.status, 'FAILED');
     await world.settled();
-    assert.deepEqual(await lettersOf(world), ['payment']);
+    assert.deepEqual(await deadLettersOf(world), ['payment']);
     assert.deepEqual(
       world.entries(id, 'mail').map(({ key }) => key),
       [`${id}:mail:failed`],
     );
-    const again = await world.desk.reprocessLetter(letter?.id ?? '', 'test-letter');
+    const again = await world.desk.reprocessDeadLetter(deadLetter?.id ?? '', 'test-dead-letter');
     assert.equal(isRefusal(again) && again.refused, 'no-dead-letter');
 
-    const payment = (await world.openLetters())[0];
-    const pending = await world.desk.reprocessLetter(payment?.id ?? '', 'test-letter');
+    const payment = (await world.openDeadLetters())[0];
+    const pending = await world.desk.reprocessDeadLetter(payment?.id ?? '', 'test-dead-letter');
     assert.ok(!isRefusal(pending));
     assert.equal(pending.status, 'PENDING');
     await world.ended(id, 'PROCESSED');
@@ -303,7 +304,7 @@ describe('dead letters', { concurrency: 6 }, () => {
     for (const answer of [
       await world.desk.reprocess(id, 'test'),
       await world.desk.reprocess(absent, 'test'),
-      await world.desk.reprocessLetter(id, 'test'),
+      await world.desk.reprocessDeadLetter(id, 'test'),
     ]) {
       assert.equal(isRefusal(answer) && answer.refused, 'no-dead-letter');
     }

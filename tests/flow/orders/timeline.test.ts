@@ -72,8 +72,11 @@ describe('the timeline of an order', { concurrency: 4 }, () => {
     assert.deepEqual(typesOf(entries.slice(7, 10)).toSorted(), act);
     assert.deepEqual(typesOf(entries.slice(10)), ['PaymentAuthorizedV1', 'FulfillmentScheduledV1']);
     assert.equal(entries.find(({ type }) => type === 'reprocessed')?.correlationId, 'somebody');
-    const letter = entries.find(({ type }) => type === 'dead-letter');
-    assert.deepEqual([letter?.consumer, letter?.attempt, letter?.code], ['payment', 4, 'provider-unavailable']);
+    const deadLetter = entries.find(({ type }) => type === 'dead-letter');
+    assert.deepEqual(
+      [deadLetter?.consumer, deadLetter?.attempt, deadLetter?.code],
+      ['payment', 4, 'provider-unavailable'],
+    );
   });
 
   test('tells of waits, takeovers, cancels and undoing', { start: false }, async (world) => {
@@ -136,7 +139,7 @@ describe('the timeline of an order', { concurrency: 4 }, () => {
     assert.equal(entries.find(({ type }) => type === 'dead-letter')?.waitsFor, 'person');
   });
 
-  test('tells facts as they came about, also of a worker whose clock is an hour behind', {
+  test('tells events as they came about, also of a worker whose clock is an hour behind', {
     start: false,
   }, async (world) => {
     const { id } = await world.place();
@@ -144,10 +147,10 @@ describe('the timeline of an order', { concurrency: 4 }, () => {
     await world.ended(id, 'PROCESSED');
     const entries = await world.desk.timeline(id);
     assert.ok(!isRefusal(entries));
-    const facts = entries.filter(({ type }) => type.endsWith('V1'));
-    assert.deepEqual(typesOf(facts), ['OrderCreatedV1', 'PaymentAuthorizedV1', 'FulfillmentScheduledV1']);
+    const events = entries.filter(({ type }) => type.endsWith('V1'));
+    assert.deepEqual(typesOf(events), ['OrderCreatedV1', 'PaymentAuthorizedV1', 'FulfillmentScheduledV1']);
     assert.ok(
-      facts.every(({ at }, index) => index === 0 || at.getTime() < (facts[0]?.at.getTime() ?? 0)),
+      events.every(({ at }, index) => index === 0 || at.getTime() < (events[0]?.at.getTime() ?? 0)),
       'as said',
     );
   });
@@ -172,7 +175,7 @@ describe('what is cleaned up', { concurrency: 4 }, () => {
     const rows = await world.sql<{ count: number }>(`SELECT count(*) AS count FROM ${table}`);
     return rows[0]?.count ?? 0;
   };
-  // One of each: processed, canceled, sent back, and failed with its letter open; two came with a key.
+  // One of each: processed, canceled, sent back, and failed with its dead letter open; two came with a key.
   async function history(world: World): Promise<OrderId[]> {
     const placed = await Promise.all(
       (['flaky', 'failure', 'outage', 'fatal'] as const).map((paymentScenario) => world.place({ paymentScenario })),
@@ -197,38 +200,38 @@ describe('what is cleaned up', { concurrency: 4 }, () => {
     await world.settled();
     return placed.map(({ id }) => id);
   }
-  test('are old attempts, keys and closed letters; orders and their events stay', {
+  test('are old attempts, keys and closed dead letters; orders and their events stay', {
     check: false,
   }, async (world) => {
     const ids = await history(world);
     await world.engine.stop();
     const kept = ['orders', 'events', 'audit_log'];
     const before = await Promise.all(kept.map((table) => world.sql(`SELECT * FROM ${table} ORDER BY 1, 2`)));
-    const untouched = { keys: 0, attempts: 0, letters: 0 };
+    const untouched = { keys: 0, attempts: 0, deadLetters: 0 };
     assert.deepEqual(await cleanedAfter(world, 6), untouched);
     assert.deepEqual(await cleanedAfter(world, 8), { ...untouched, keys: 2 });
     const removed = await cleanedAfter(world, 31);
     assert.ok((removed.attempts ?? 0) > 0);
-    assert.equal(removed.letters, 1);
+    assert.equal(removed.deadLetters, 1);
     const after = await Promise.all(kept.map((table) => world.sql(`SELECT * FROM ${table} ORDER BY 1, 2`)));
     assert.deepEqual(after, before);
     assert.equal(await count(world, 'attempts'), 0);
     assert.deepEqual(
-      (await world.openLetters()).map(({ orderId }) => orderId),
+      (await world.openDeadLetters()).map(({ orderId }) => orderId),
       [ids[3]],
     );
     for (const id of ids) {
-      const facts = await world.facts(id);
-      const told = typesOf(await timelineOf(world, id)).filter((type) => facts.includes(type));
-      assert.deepEqual(told, facts);
+      const events = await world.events(id);
+      const told = typesOf(await timelineOf(world, id)).filter((type) => events.includes(type));
+      assert.deepEqual(told, events);
     }
-    // The open letter still leads back to work.
+    // The open dead letter still leads back to work.
     const engine = world.newEngine();
     await engine.start();
     const fatal = ids[3] as OrderId;
     assert.ok(!isRefusal(await world.desk.reprocess(fatal, 'somebody')));
     await world.ended(fatal, 'FAILED');
-    await until(async () => (await world.openLetters()).length === 1, 'its new letter');
+    await until(async () => (await world.openDeadLetters()).length === 1, 'its new dead letter');
     await engine.stop();
   });
 

@@ -89,8 +89,11 @@ describe('a cancel at partners that undo by their own id alone', { timeout: 120_
     const lost = await world.place();
     await hanging(world);
     assert.ok(!isRefusal(await world.cancel(lost.id)));
-    const letter = await until(async () => (await world.openLetters())[0], 'the letter of the undo');
-    assert.deepEqual([letter.consumer, letter.code, letter.orderId], ['compensation', 'outcome-unresolved', lost.id]);
+    const deadLetter = await until(async () => (await world.openDeadLetters())[0], 'the dead letter of the undo');
+    assert.deepEqual(
+      [deadLetter.consumer, deadLetter.code, deadLetter.orderId],
+      ['compensation', 'outcome-unresolved', lost.id],
+    );
     assert.deepEqual(statesOf(world, lost.id), []);
   });
 });

@@ -49,9 +49,10 @@ const readFromHere = (world: World) =>
              WHERE reader = 'search.elasticsearch'`);
 const eventsOf = async (world: World): Promise<readonly LoggedEvent[]> => {
   const { cursors } = outside(world, async () => []);
-  return (await cursors.look({ readTo: 0, gaps: [] }, 100)).events;
+  return (await cursors.read({ readTo: 0, gaps: [] }, 100)).events;
 };
-const lettersOf = async (world: World) => (await world.openLetters()).filter(({ consumer }) => consumer === 'search');
+const deadLettersOf = async (world: World) =>
+  (await world.openDeadLetters()).filter(({ consumer }) => consumer === 'search');
 const idle = { start: false, check: false } as const;
 
 describe('the search', { concurrency: 4 }, () => {
@@ -107,7 +108,7 @@ describe('the search', { concurrency: 4 }, () => {
     assert.equal((await world.order(id)).status, 'PROCESSING');
     const [after] = await readHistories([id]);
     assert.ok(before && after);
-    assert.deepEqual(toDocument(after), toDocument(before), 'a document follows from the facts alone');
+    assert.deepEqual(toDocument(after), toDocument(before), 'a document follows from the events alone');
     await createPostgresSearch(world.database).index([toDocument(before)], patient);
     const found = await world.desk.find({ ...everything, status: 'PROCESSING' });
     assert.deepEqual(
@@ -163,9 +164,9 @@ describe('a search that is ill', { concurrency: 4 }, () => {
       );
       assert.equal(await reader.runOnce(), 3);
       assert.deepEqual(stored.toSorted(), [first.id, last.id].toSorted());
-      const letters = await lettersOf(world);
+      const deadLetters = await deadLettersOf(world);
       assert.deepEqual(
-        letters.map((letter) => [letter.orderId, letter.code, letter.eventType]),
+        deadLetters.map((deadLetter) => [deadLetter.orderId, deadLetter.code, deadLetter.eventType]),
         [[bad.id, 'document-refused', 'OrderCreatedV1']],
       );
       assert.equal(await reader.runOnce(), 0);
@@ -175,7 +176,7 @@ describe('a search that is ill', { concurrency: 4 }, () => {
       await reader.run(AbortSignal.abort());
       assert.equal(await reader.runOnce(), 1);
       assert.ok(stored.includes(bad.id));
-      assert.deepEqual(await lettersOf(world), []);
+      assert.deepEqual(await deadLettersOf(world), []);
     },
   );
 
@@ -186,7 +187,7 @@ describe('a search that is ill', { concurrency: 4 }, () => {
     let isIll = true;
     const { reader } = outside(world, async (documents) => documents.map(() => (isIll ? refusal : 'stored')));
     await assert.rejects(reader.runOnce(), /refuses one document after the other/);
-    assert.deepEqual(await lettersOf(world), []);
+    assert.deepEqual(await deadLettersOf(world), []);
     isIll = false;
     assert.equal(await reader.runOnce(), placed.length);
   });
@@ -209,7 +210,7 @@ describe('a search that is ill', { concurrency: 4 }, () => {
       await assert.rejects(reader.runOnce(), OutsideError);
       await reader.run(AbortSignal.abort());
     }
-    assert.deepEqual(await lettersOf(world), []);
+    assert.deepEqual(await deadLettersOf(world), []);
     const { reader } = outside(world, async (documents) => documents.map(() => 'stored'));
     assert.equal(await reader.runOnce(), 1);
   });
@@ -247,7 +248,7 @@ describe('a search that is ill', { concurrency: 4 }, () => {
     await world.sql('DELETE FROM orders WHERE id = $1', [bad.id]);
     while ((await reader.runOnce()) > 0) assert.ok(stored.length <= 2);
     assert.deepEqual(stored, [good.id]);
-    const letters = await world.sql('SELECT order_id, code FROM dead_letters');
-    assert.deepEqual(letters, [{ order_id: bad.id, code: 'defect' }]);
+    const deadLetters = await world.sql('SELECT order_id, code FROM dead_letters');
+    assert.deepEqual(deadLetters, [{ order_id: bad.id, code: 'defect' }]);
   });
 });

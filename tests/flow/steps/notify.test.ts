@@ -56,11 +56,11 @@ describe('mail by a partner that knows no keys', { timeout: 60_000 }, () => {
     await inWorld(postgres, { partners }, async (world) => {
       const { id } = await world.place();
       await world.ended(id, 'PROCESSED');
-      const letter = await until(async () => (await world.openLetters())[0], 'the letter');
-      assert.deepEqual([letter.consumer, letter.code, sent.length], ['notification', 'outcome-unresolved', 1]);
-      await world.desk.reprocessLetter(letter.id, 'test-letter');
+      const deadLetter = await until(async () => (await world.openDeadLetters())[0], 'the dead letter');
+      assert.deepEqual([deadLetter.consumer, deadLetter.code, sent.length], ['notification', 'outcome-unresolved', 1]);
+      await world.desk.reprocessDeadLetter(deadLetter.id, 'test-dead-letter');
       await world.settled();
-      assert.deepEqual([sent.length, new Set(sent).size, (await world.openLetters()).length], [2, 1, 0]);
+      assert.deepEqual([sent.length, new Set(sent).size, (await world.openDeadLetters()).length], [2, 1, 0]);
     });
   });
 
@@ -71,8 +71,8 @@ describe('mail by a partner that knows no keys', { timeout: 60_000 }, () => {
       await world.desk.cancel(id, null, 'test-cancel');
       await world.takeByHand('notification', id, 1);
       await world.engine.start();
-      const letter = await until(async () => (await world.openLetters())[0], 'the letter');
-      assert.deepEqual([letter.consumer, letter.code, sent], ['notification', 'outcome-unresolved', []]);
+      const deadLetter = await until(async () => (await world.openDeadLetters())[0], 'the dead letter');
+      assert.deepEqual([deadLetter.consumer, deadLetter.code, sent], ['notification', 'outcome-unresolved', []]);
       await world.settled();
     });
   });
@@ -111,7 +111,7 @@ describe('mail by a partner that knows no keys', { timeout: 60_000 }, () => {
     });
   });
 
-  it('of a decline is told once, without a line on the other fact of it', async () => {
+  it('of a decline is told once, without a line on the other event of it', async () => {
     await inWorld(postgres, {}, async (world) => {
       const { id } = await world.place({ paymentScenario: 'failure' });
       await world.ended(id, 'CANCELED');

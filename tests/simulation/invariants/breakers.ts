@@ -3,7 +3,7 @@
 // A breaker is asked before the token of a claim is made; that tells which calls were its probes.
 
 import type { Call, Evidence } from '../evidence.ts';
-import { callsOf, consumersOf, endOf, isClaim, isSettle, jobOf, letterWith } from './calls.ts';
+import { callsOf, consumersOf, deadLetterWith, endOf, isClaim, isSettle, jobOf } from './calls.ts';
 import { type Invariant, ofAll, ofOrder } from './law.ts';
 
 const probeIntervalMs = 2_000;
@@ -56,11 +56,12 @@ export const breakers: readonly Invariant[] = [
       const { sequence, process, token, atMs } = move;
       const { consumer } = jobOf(move);
       // Written with this end, after a call that told of its partner being away.
-      const letter = letterWith(order, move);
+      const deadLetter = deadLetterWith(order, move);
       const call = lastCallOf(order, consumer, process, token, atMs, evidence);
-      if (letter === undefined || call === null || !isAway(letter.code) || !call.trouble?.dependencyDown) continue;
+      if (deadLetter === undefined || call === null || !isAway(deadLetter.code) || !call.trouble?.dependencyDown)
+        continue;
       if (!wasAlive(call, evidence)) {
-        say(`was parked by ${consumer} (${letter.code}, commit ${sequence}) while its partner answered nobody`);
+        say(`was parked by ${consumer} (${deadLetter.code}, commit ${sequence}) while its partner answered nobody`);
       }
     }
   }),

@@ -3,7 +3,7 @@
 // Relies on the token of a claim being made before the claim is sent, and on the recorder keeping when that was.
 
 import type { Call, Evidence, Moved, OrderEvidence } from '../evidence.ts';
-import type { JobRow, LetterRow } from '../rows.ts';
+import type { DeadLetterRow, JobRow } from '../rows.ts';
 
 export type JobMove = Moved<JobRow>;
 
@@ -16,11 +16,11 @@ export const isTakeover = (move: JobMove): boolean => isClaim(move) && (move.bef
 
 // The event that a job is about, by the job's own key.
 export const eventOf = (order: OrderEvidence, { version }: Pick<JobRow, 'version'>) =>
-  order.facts.find((fact) => fact.version === version);
+  order.events.find((event) => event.version === version);
 
 // The dead letter that was written together with the end of a job.
-export const letterWith = (order: OrderEvidence, move: JobMove): LetterRow | undefined =>
-  order.letterMoves.find(
+export const deadLetterWith = (order: OrderEvidence, move: JobMove): DeadLetterRow | undefined =>
+  order.deadLetterMoves.find(
     ({ before, after, sequence }) =>
       before === null &&
       sequence === move.sequence &&

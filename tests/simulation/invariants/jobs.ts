@@ -4,7 +4,7 @@
 
 import type { Evidence, Moved, OrderEvidence } from '../evidence.ts';
 import type { EffectRow, JobRow } from '../rows.ts';
-import { eventOf, isClaim, isSettle, type JobMove, jobOf, letterWith } from './calls.ts';
+import { deadLetterWith, eventOf, isClaim, isSettle, type JobMove, jobOf } from './calls.ts';
 import { coreConsumers, type Invariant, nameOfType, ofOrder } from './law.ts';
 
 type Say = (sentence: string) => void;
@@ -19,11 +19,11 @@ function lookAtBirth({ label, sequence }: JobMove, after: JobRow, order: OrderEv
   if (after.token !== null || after.attempt !== 0 || after.takeovers !== 0 || after.waiting_since !== null)
     say(`${name} began as ${count(after)}`);
   if (after.due_at > after.created_at) say(`${name} began with a wait`);
-  const nth = order.facts.findIndex(({ version }) => version === after.version);
-  if (order.facts[nth]?.type !== after.event_type)
-    return say(`${name} is of ${after.event_type}, which is no fact of it`);
+  const nth = order.events.findIndex(({ version }) => version === after.version);
+  if (order.events[nth]?.type !== after.event_type)
+    return say(`${name} is of ${after.event_type}, which is no event of it`);
   if (label === 'recreate-jobs') {
-    const isOfLetter = order.letterMoves.some(
+    const isOfDeadLetter = order.deadLetterMoves.some(
       (move) =>
         move.sequence === sequence &&
         move.after?.closed_how === 'reprocessed' &&
@@ -31,8 +31,8 @@ function lookAtBirth({ label, sequence }: JobMove, after: JobRow, order: OrderEv
         move.after.version === after.version &&
         move.after.epoch === after.epoch - 1,
     );
-    if (!isOfLetter) say(`${name} began again in epoch ${after.epoch} without a letter that was sent back`);
-  } else if (order.factSequences[nth] !== sequence || after.epoch !== 0) say(`${name} began without its fact`);
+    if (!isOfDeadLetter) say(`${name} began again in epoch ${after.epoch} without a dead letter that was sent back`);
+  } else if (order.eventSequences[nth] !== sequence || after.epoch !== 0) say(`${name} began without its event`);
 }
 
 // A claim takes what is due and nobody's, under a new token of its own, and counts either an attempt or a takeover.
@@ -87,10 +87,10 @@ function lookAtEnd(move: JobMove, before: JobRow, order: OrderEvidence, say: Say
   const { sequence } = move;
   const event = eventOf(order, before);
   if (isSettle(move)) {
-    if (letterWith(order, move) !== undefined) return;
-    const hasFact = order.facts.some(
+    if (deadLetterWith(order, move) !== undefined) return;
+    const hasEvent = order.events.some(
       ({ causation_id, type }, nth) =>
-        order.factSequences[nth] === sequence && causation_id === event?.id && nameOfType(type) !== 'OrderFailed',
+        order.eventSequences[nth] === sequence && causation_id === event?.id && nameOfType(type) !== 'OrderFailed',
     );
     const isTold = order.attempts.some(
       ({ consumer, event_id, outcome }, nth) =>
@@ -99,7 +99,7 @@ function lookAtEnd(move: JobMove, before: JobRow, order: OrderEvidence, say: Say
         event_id === event?.id &&
         outcome === 'done',
     );
-    if (hasFact || isTold) return;
+    if (hasEvent || isTold) return;
   }
   if (isNeeded(order, before, sequence - 1)) say(`${nameOfJob(before)} was ended, and nothing came of it`);
 }
@@ -178,22 +178,22 @@ export const jobs: readonly Invariant[] = [
     }
   }),
 
-  ofOrder('always', 'a fact has a job for each consumer that subscribes to it', (order, say, { settings }) => {
-    for (const [nth, fact] of order.facts.entries()) {
+  ofOrder('always', 'an event has a job for each consumer that subscribes to it', (order, say, { settings }) => {
+    for (const [nth, event] of order.events.entries()) {
       for (const { consumer, type } of settings.subscribed) {
-        if (type !== fact.type) continue;
+        if (type !== event.type) continue;
         const born = order.jobMoves.find(
-          ({ before, after }) => before === null && after?.consumer === consumer && after.version === fact.version,
+          ({ before, after }) => before === null && after?.consumer === consumer && after.version === event.version,
         );
-        if (born?.sequence !== order.factSequences[nth])
-          say(`has ${fact.type} (version ${fact.version}) without a job of ${consumer}`);
+        if (born?.sequence !== order.eventSequences[nth])
+          say(`has ${event.type} (version ${event.version}) without a job of ${consumer}`);
       }
     }
   }),
 
-  ofOrder('always', 'an order under way has the job of its next step', ({ row, facts, jobs }, say) => {
+  ofOrder('always', 'an order under way has the job of its next step', ({ row, events, jobs }, say) => {
     if (row?.status !== 'PENDING' && row?.status !== 'PROCESSING') return;
-    const isPaid = facts.some(({ type }) => nameOfType(type) === 'PaymentAuthorized');
+    const isPaid = events.some(({ type }) => nameOfType(type) === 'PaymentAuthorized');
     const next = isPaid ? 'fulfillment' : 'payment';
     if (![...jobs.values()].some(({ consumer }) => consumer === next))
       say(`is ${row.status}, and has no job of ${next}`);
@@ -204,50 +204,53 @@ export const jobs: readonly Invariant[] = [
     const isUndone = ![...order.effects.values()].some(isOwed);
     const isSaid =
       [...order.jobs.values()].some(({ consumer }) => consumer === 'compensation') ||
-      [...order.letters.values()].some(({ consumer, closed_at }) => consumer === 'compensation' && closed_at === null);
+      [...order.deadLetters.values()].some(
+        ({ consumer, closed_at }) => consumer === 'compensation' && closed_at === null,
+      );
     if (!isUndone && !isSaid) say('is CANCELED, has something outside, and nobody is to undo it');
   }),
 
   ofOrder('always', 'work has a job or an open dead letter, never both', (order, say) => {
     const open = new Set<string>();
-    for (const { consumer, version, closed_at, code } of order.letters.values()) {
+    for (const { consumer, version, closed_at, code } of order.deadLetters.values()) {
       if (closed_at !== null) continue;
       const key = `${consumer} ${version}`;
-      if (open.has(key)) say(`has two open letters of ${consumer} of version ${version}`);
+      if (open.has(key)) say(`has two open dead letters of ${consumer} of version ${version}`);
       open.add(key);
-      if (code === '') say(`has a letter of ${consumer} without a reason`);
-      if (order.jobs.has(key)) say(`has an open letter of ${consumer} of version ${version}, and its job`);
+      if (code === '') say(`has a dead letter of ${consumer} without a reason`);
+      if (order.jobs.has(key)) say(`has an open dead letter of ${consumer} of version ${version}, and its job`);
     }
   }),
 
   ofOrder(
     'history',
-    'a letter comes with the end of its job, and brings it back when a person says so',
+    'a dead letter comes with the end of its job, and brings it back when a person says so',
     (order, say, evidence) => {
       const withJobs = new Set(evidence.settings.subscribed.map(({ consumer }) => consumer));
-      for (const { before, after, sequence, label } of order.letterMoves) {
+      for (const { before, after, sequence, label } of order.deadLetterMoves) {
         if (after === null) {
-          if (before?.closed_at === null) say(`lost an open letter of ${before.consumer}`);
+          if (before?.closed_at === null) say(`lost an open dead letter of ${before.consumer}`);
           continue;
         }
         const end = order.jobMoves.find(
           (move) => move.sequence === sequence && move.after === null && isSame(move.before, after),
         );
         if (before === null && withJobs.has(after.consumer) && end === undefined)
-          say(`has a letter of ${after.consumer} of version ${after.version}, whose job had not ended`);
+          say(`has a dead letter of ${after.consumer} of version ${after.version}, whose job had not ended`);
         if (before === null && end?.before && end.before.epoch !== after.epoch)
-          say(`has a letter of epoch ${after.epoch} of a job of epoch ${end.before.epoch}`);
-        if (before !== null && label !== 'close-letters') say(`had a letter of ${after.consumer} changed by ${label}`);
+          say(`has a dead letter of epoch ${after.epoch} of a job of epoch ${end.before.epoch}`);
+        if (before !== null && label !== 'close-dead-letters')
+          say(`had a dead letter of ${after.consumer} changed by ${label}`);
         if (before?.closed_at === null && after.closed_how === 'reprocessed') {
           // What reads behind a cursor has no jobs.
           const isBack = withJobs.has(after.consumer)
             ? order.jobMoves.some((move) => move.sequence === sequence && isSame(move.after, after))
             : evidence.cursorMoves.some((move) => move.sequence === sequence && move.label === 'reopen-events');
           if (!isBack)
-            say(`had a letter of ${after.consumer} of version ${after.version} sent back, and nothing came of it`);
+            say(`had a dead letter of ${after.consumer} of version ${after.version} sent back, and nothing came of it`);
         }
         if (after.closed_how === 'canceled' && !coreConsumers.has(after.consumer))
-          say(`had a letter of ${after.consumer} closed by a cancel`);
+          say(`had a dead letter of ${after.consumer} closed by a cancel`);
       }
     },
   ),

@@ -51,7 +51,7 @@ export function ofAll(
   return { name, when, check };
 }
 
-// The consumers whose letters make an order FAILED.
+// The consumers whose dead letters make an order FAILED.
 export const coreConsumers: ReadonlySet<string> = new Set(['payment', 'fulfillment']);
-// A fact's type without its version.
+// An event's type without its version.
 export const nameOfType = (type: string) => type.replace(/V\d+$/, '');

@@ -11,8 +11,10 @@ const liveOf = (acts: readonly PartnerAct[], done: PartnerAct['act'], undone: Pa
 const heldOf = (acts: readonly PartnerAct[]) => liveOf(acts, 'authorized', 'voided');
 const bookedOf = (acts: readonly PartnerAct[]) => liveOf(acts, 'booked', 'recalled');
 
-export function openLetters(order: OrderEvidence, consumer: string) {
-  return [...order.letters.values()].filter((letter) => letter.closed_at === null && letter.consumer === consumer);
+export function openDeadLetters(order: OrderEvidence, consumer: string) {
+  return [...order.deadLetters.values()].filter(
+    (deadLetter) => deadLetter.closed_at === null && deadLetter.consumer === consumer,
+  );
 }
 
 // What a message says about its order, and so the state that the order must be in, for good.
@@ -28,8 +30,8 @@ function isOfClaim(order: OrderEvidence, sequence: number, isIt: (move: JobMove)
 }
 
 function isReprocess(order: OrderEvidence, sequence: number): boolean {
-  return order.facts.some(
-    ({ type }, nth) => order.factSequences[nth] === sequence && nameOfType(type) === 'OrderReprocessed',
+  return order.events.some(
+    ({ type }, nth) => order.eventSequences[nth] === sequence && nameOfType(type) === 'OrderReprocessed',
   );
 }
 
@@ -104,16 +106,16 @@ export const money: readonly Invariant[] = [
     if (order.row?.status !== 'CANCELED') return;
     const held = heldOf(ledger.actsOf(order.id));
     const booked = bookedOf(ledger.actsOf(order.id));
-    const [letter] = openLetters(order, 'compensation');
-    if (letter?.code === 'recall-refused') {
+    const [deadLetter] = openDeadLetters(order, 'compensation');
+    if (deadLetter?.code === 'recall-refused') {
       // It ships: the money stays until a person decides, and the order says so.
       if (held !== 1 || booked !== 1) say(`could not be recalled, and has ${held} holds and ${booked} bookings`);
       const booking = order.effects.get('booking')?.state;
       if (booking !== 'stuck') say(`could not be recalled, and its booking is ${booking}`);
       if (order.row.fulfillment !== 'scheduled') say(`ships and shows fulfillment ${order.row.fulfillment}`);
     }
-    // A letter is a person's to solve; until then anything may be left.
-    if (letter !== undefined) return;
+    // A dead letter is a person's to solve; until then anything may be left.
+    if (deadLetter !== undefined) return;
     if (held !== 0) say('is CANCELED, and its money is still held');
     if (booked !== 0) say('is CANCELED, and its shipment is still booked');
     const { payment, fulfillment } = order.row;
@@ -130,7 +132,7 @@ export const money: readonly Invariant[] = [
     // What a worker had done that died or froze in an undo, nobody knows who takes over from it.
     const wasTakenOver = order.jobMoves.some((move) => isTakeover(move) && jobOf(move).consumer === 'compensation');
     const wasTouched = wasTakenOver || order.calls.some(({ call }) => call === 'void');
-    const isKnown = order.facts.some(({ type }) => nameOfType(type) === 'PaymentAuthorized');
+    const isKnown = order.events.some(({ type }) => nameOfType(type) === 'PaymentAuthorized');
     if (order.row.status === 'CANCELED' && shown.money === 'unknown' && isKnown && !wasTouched) {
       say('shows its money as unknown, and nobody has touched it');
     }
@@ -191,7 +193,7 @@ export const money: readonly Invariant[] = [
       kinds.add(kind);
       const status = statusTold[kind];
       if (status !== undefined && order.row?.status !== status) say(`was told ${kind} while ${order.row?.status}`);
-      if (kind === 'failed' && !order.facts.some((fact) => fact.type.startsWith('OrderFailed'))) {
+      if (kind === 'failed' && !order.events.some((event) => event.type.startsWith('OrderFailed'))) {
         say('was told failed, and never was');
       }
       const isDeclined = order.row?.reason_code === 'payment-declined';
@@ -203,7 +205,9 @@ export const money: readonly Invariant[] = [
   }),
 
   ofOrder('history', 'a customer is told of a failure only while it stands', (order, say) => {
-    const failures = order.facts.filter(({ type }) => nameOfType(type) === 'OrderFailed').map(({ version }) => version);
+    const failures = order.events
+      .filter(({ type }) => nameOfType(type) === 'OrderFailed')
+      .map(({ version }) => version);
     for (const { call, key, process, atMs } of order.calls) {
       if (call !== 'send' || !key.endsWith(':failed')) continue;
       const isOfFailed = order.jobMoves.some(
@@ -220,7 +224,7 @@ export const money: readonly Invariant[] = [
   }),
 
   ofOrder('end', 'a customer knows how the order ended', (order, say, { ledger }) => {
-    if (order.row === null || openLetters(order, 'notification').length > 0) return;
+    if (order.row === null || openDeadLetters(order, 'notification').length > 0) return;
     const told = new Set(ledger.entriesOf(order.id).map(({ terms }) => terms?.kind));
     const isDeclined = order.row.reason_code === 'payment-declined';
     if (order.row.status === 'PROCESSED' && !told.has('processed')) say('is PROCESSED, and nobody was told');

@@ -1,7 +1,7 @@
 // When the faults are over and everything has had its time: nothing may be left lying about.
 
 import { coreConsumers, type Invariant, ofAll, ofOrder } from './law.ts';
-import { openLetters } from './money.ts';
+import { openDeadLetters } from './money.ts';
 
 // The longest that a reader asks for.
 const cursorLeaseMs = 30_000;
@@ -14,16 +14,16 @@ export const quiet: readonly Invariant[] = [
   }),
 
   ofOrder('end', 'nothing is owed any more', (order, say) => {
-    for (const { reader, fact } of order.owed.values())
-      say(`has version ${fact.version} still before the cursor of ${reader}`);
+    for (const { reader, event } of order.owed.values())
+      say(`has version ${event.version} still before the cursor of ${reader}`);
     for (const { consumer, version } of order.jobs.values()) say(`has version ${version} still to do for ${consumer}`);
   }),
 
   ofOrder('end', 'no outcome is left open unless a person was told', (order, say) => {
     const isParked =
       order.row?.status === 'FAILED'
-        ? [...coreConsumers].some((consumer) => openLetters(order, consumer).length > 0)
-        : openLetters(order, 'compensation').length > 0;
+        ? [...coreConsumers].some((consumer) => openDeadLetters(order, consumer).length > 0)
+        : openDeadLetters(order, 'compensation').length > 0;
     for (const { name, state } of order.effects.values()) {
       const isFinal =
         order.row?.status === 'PROCESSED' ? state === 'done' : !['intent', 'unknown', 'done', 'stuck'].includes(state);

@@ -22,7 +22,7 @@ export const reading: readonly Invariant[] = [
       if (look.answer.answer === 'refused' && (states[0]?.atMs ?? look.atMs) < look.atMs)
         say(`is not found: ${look.answer.code}`, order.id);
       if (look.answer.answer !== 'seen') continue;
-      const { order: seen, facts } = look.answer;
+      const { order: seen, events } = look.answer;
       const isOne = states.some(
         ({ after }) =>
           after?.version === seen?.version &&
@@ -33,14 +33,14 @@ export const reading: readonly Invariant[] = [
           after?.reason_code === (seen?.reason?.code ?? null),
       );
       if (seen !== undefined && !isOne) say(`is shown as ${seen.status}, version ${seen.version}`, order.id);
-      const stories = states.map(({ after }) => order.facts.slice(0, after?.version).map(({ id }) => id));
-      if (facts !== undefined && !stories.some((ids) => ids.join() === facts.join()))
-        say(`is shown with a timeline of ${facts.length} facts`, order.id);
+      const stories = states.map(({ after }) => order.events.slice(0, after?.version).map(({ id }) => id));
+      if (events !== undefined && !stories.some((ids) => ids.join() === events.join()))
+        say(`is shown with a timeline of ${events.length} events`, order.id);
     }
   }),
 
-  ofOrder('history', 'a document tells the facts of its version and no others', (order, say, { ledger }) => {
-    const byVersion = order.facts.toSorted((one, other) => one.version - other.version);
+  ofOrder('history', 'a document tells the events of its version and no others', (order, say, { ledger }) => {
+    const byVersion = order.events.toSorted((one, other) => one.version - other.version);
     for (const { document } of ledger.broughtOf(order.id)) {
       const its = byVersion.filter(({ version }) => version <= document.version);
       const told = document.timeline.map(({ eventId, type }) => `${type} ${eventId}`);
@@ -63,7 +63,7 @@ export const reading: readonly Invariant[] = [
   ofOrder('end', 'each order has its document, unless a person was told', (order, say, { ledger, settings }) => {
     const { row } = order;
     if (row === null || !settings.consumers.includes('search')) return;
-    const isParked = [...order.letters.values()].some(
+    const isParked = [...order.deadLetters.values()].some(
       ({ consumer, closed_at }) => consumer === 'search' && closed_at === null,
     );
     if (isParked) return;
@@ -75,7 +75,7 @@ export const reading: readonly Invariant[] = [
     const [email, user, reason] = [document.customerEmail, document.userId, document.reason?.code ?? null];
     if (email !== row.customer_email || user !== row.user_id) say('has a document of another customer');
     if (reason !== row.reason_code) say(`has a document with the reason ${reason}, and its own is ${row.reason_code}`);
-    const steps = new Set(order.facts.map(({ type }) => nameOfType(type)));
+    const steps = new Set(order.events.map(({ type }) => nameOfType(type)));
     if (document.facts.length !== steps.size || document.facts.some((step) => !steps.has(step)))
       say(`has a document with the steps ${document.facts}`);
   }),

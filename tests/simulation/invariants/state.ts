@@ -1,12 +1,12 @@
-// The order's own state: its history, and the row against the fold of its facts.
+// The order's own state: its history, and the row against the fold of its events.
 //
 // The table of what may happen is written here a second time, from the design: were it taken from
 // src/domain, a mistake there would be right by definition.
 
-import type { FactRow } from '../rows.ts';
+import type { EventColumns } from '../rows.ts';
 import { coreConsumers, type Invariant, nameOfType, ofOrder } from './law.ts';
 
-// `open` = PENDING or PROCESSING: a claim makes the one of the other, without a fact.
+// `open` = PENDING or PROCESSING: a claim makes the one of the other, without an event.
 type Folded = 'open' | 'PROCESSED' | 'FAILED' | 'CANCELED';
 const table: Readonly<Record<string, Folded>> = {
   'open PaymentAuthorized': 'open',
@@ -34,7 +34,7 @@ const parcelAfter: Readonly<Record<string, string>> = {
   FulfillmentRejected: 'rejected',
   FulfillmentCanceled: 'canceled',
 };
-// Moves of the row that need no fact, and those that do.
+// Moves of the row that need no event, and those that do.
 const moves: ReadonlySet<string> = new Set([
   ...['PENDING PROCESSING', 'PENDING FAILED', 'PENDING CANCELED', 'PROCESSING PROCESSED', 'PROCESSING FAILED'],
   ...['PROCESSING CANCELED', 'FAILED PENDING', 'FAILED CANCELED'],
@@ -43,41 +43,41 @@ const moves: ReadonlySet<string> = new Set([
 const isOpen = (status: string) => status === 'PENDING' || status === 'PROCESSING';
 
 export const state: readonly Invariant[] = [
-  ofOrder('always', 'the order is the fold of its facts', (order, say) => {
-    if (order.row === null) return order.facts.length > 0 ? say('has facts and does not exist') : undefined;
+  ofOrder('always', 'the order is the fold of its events', (order, say) => {
+    if (order.row === null) return order.events.length > 0 ? say('has events and does not exist') : undefined;
     const { row } = order;
     let folded: Folded = 'open';
     let money: string | null = null;
     let parcel: string | null = null;
     let reason: unknown = null;
-    for (const [index, fact] of order.facts.entries()) {
-      const name = nameOfType(fact.type);
-      if (fact.version !== index + 1) return say(`has version ${fact.version} after ${index} facts`);
-      if ((index === 0) !== (name === 'OrderCreated')) return say(`has ${name} as its fact ${index + 1}`);
+    for (const [index, event] of order.events.entries()) {
+      const name = nameOfType(event.type);
+      if (event.version !== index + 1) return say(`has version ${event.version} after ${index} events`);
+      if ((index === 0) !== (name === 'OrderCreated')) return say(`has ${name} as its event ${index + 1}`);
       if (index === 0) continue;
       const next: Folded | undefined = table[`${folded} ${name}`];
       if (next === undefined) return say(`has ${name} while ${folded}, which is impossible`);
-      if (next !== folded) sayIfMisnamed(fact, folded, next, say);
-      if (next === 'FAILED' || next === 'CANCELED') reason = next === folded ? reason : fact.data.reason;
+      if (next !== folded) sayIfMisnamed(event, folded, next, say);
+      if (next === 'FAILED' || next === 'CANCELED') reason = next === folded ? reason : event.data.reason;
       else reason = null;
       money = moneyAfter[name] ?? money;
       parcel = parcelAfter[name] ?? parcel;
       folded = next;
     }
-    if (row.version !== order.facts.length) say(`has version ${row.version} and ${order.facts.length} facts`);
+    if (row.version !== order.events.length) say(`has version ${row.version} and ${order.events.length} events`);
     if (folded === 'open' ? !isOpen(row.status) : row.status !== folded)
-      say(`is ${row.status}, its facts say ${folded}`);
-    if (row.reason_code !== reason) say(`has the reason ${row.reason_code}, its facts say ${reason}`);
+      say(`is ${row.status}, its events say ${folded}`);
+    if (row.reason_code !== reason) say(`has the reason ${row.reason_code}, its events say ${reason}`);
     const isUnsure = (shown: string) => ['none', 'pending', 'unknown'].includes(shown);
     // An undo that was parked may have been done or not: what it was about is shown as unknown until it is.
     const isParkedUndo = (shown: string) =>
       shown === 'unknown' &&
       row.status === 'CANCELED' &&
-      [...order.letters.values()].some(({ consumer }) => consumer === 'compensation');
+      [...order.deadLetters.values()].some(({ consumer }) => consumer === 'compensation');
     if ((money === null ? !isUnsure(row.payment) : row.payment !== money) && !isParkedUndo(row.payment))
       say(`shows payment ${row.payment}, not ${money}`);
     // A shipment that could not be recalled is shown, whatever was known of it before.
-    const ships = row.fulfillment === 'scheduled' && hadLetter(order.letters.values(), 'recall-refused');
+    const ships = row.fulfillment === 'scheduled' && hadDeadLetter(order.deadLetters.values(), 'recall-refused');
     if (
       !ships &&
       !isParkedUndo(row.fulfillment) &&
@@ -87,12 +87,12 @@ export const state: readonly Invariant[] = [
     }
   }),
 
-  ofOrder('history', 'an order moves only as the design allows, a version per fact', (order, say) => {
-    let facts = 0;
+  ofOrder('history', 'an order moves only as the design allows, a version per event', (order, say) => {
+    let events = 0;
     for (const { before, after, sequence } of order.moves) {
       if (after === null) return say('was removed');
-      while ((order.factSequences[facts] ?? Number.POSITIVE_INFINITY) <= sequence) facts += 1;
-      if (after.version !== facts) say(`moved to version ${after.version} with ${facts} facts`);
+      while ((order.eventSequences[events] ?? Number.POSITIVE_INFINITY) <= sequence) events += 1;
+      if (after.version !== events) say(`moved to version ${after.version} with ${events} events`);
       if (before === null) {
         if (after.status !== 'PENDING' || after.version !== 1)
           say(`began as ${after.status}, version ${after.version}`);
@@ -103,26 +103,27 @@ export const state: readonly Invariant[] = [
         say(`went from ${before.status} to ${after.status}`);
       }
       if (before.status !== after.status && !isTaken && after.version <= before.version) {
-        say(`went from ${before.status} to ${after.status} without a fact`);
+        say(`went from ${before.status} to ${after.status} without an event`);
       }
       if (before.amount !== after.amount || before.currency !== after.currency) say('had its price changed');
     }
   }),
 
-  ofOrder('always', 'FAILED means an open letter of a core step', (order, say) => {
-    const letters = [...order.letters.values()].filter(
-      (letter) => letter.closed_at === null && coreConsumers.has(letter.consumer),
+  ofOrder('always', 'FAILED means an open dead letter of a core step', (order, say) => {
+    const deadLetters = [...order.deadLetters.values()].filter(
+      (deadLetter) => deadLetter.closed_at === null && coreConsumers.has(deadLetter.consumer),
     );
-    if (order.row?.status === 'FAILED' && letters.length === 0) say('is FAILED without an open letter of a core step');
-    if (order.row?.status !== 'FAILED' && letters.length > 0) {
-      say(`is ${order.row?.status} with an open letter of ${letters[0]?.consumer}`);
+    if (order.row?.status === 'FAILED' && deadLetters.length === 0)
+      say('is FAILED without an open dead letter of a core step');
+    if (order.row?.status !== 'FAILED' && deadLetters.length > 0) {
+      say(`is ${order.row?.status} with an open dead letter of ${deadLetters[0]?.consumer}`);
     }
   }),
 
   ofOrder('always', 'the retries that are shown are those that were charged', (order, say) => {
     if (order.row === null) return;
-    const lastReprocess = order.facts.findLastIndex((fact) => nameOfType(fact.type) === 'OrderReprocessed');
-    const since = lastReprocess === -1 ? -1 : (order.factSequences[lastReprocess] ?? -1);
+    const lastReprocess = order.events.findLastIndex((event) => nameOfType(event.type) === 'OrderReprocessed');
+    const since = lastReprocess === -1 ? -1 : (order.eventSequences[lastReprocess] ?? -1);
     const charged = order.attempts.filter(
       (attempt, index) =>
         attempt.outcome === 'retry' &&
@@ -135,14 +136,14 @@ export const state: readonly Invariant[] = [
   }),
 ];
 
-function sayIfMisnamed(fact: FactRow, from: Folded, to: Folded, say: (sentence: string) => void): void {
-  const { previousStatus, status } = fact.data;
+function sayIfMisnamed(event: EventColumns, from: Folded, to: Folded, say: (sentence: string) => void): void {
+  const { previousStatus, status } = event.data;
   const isFrom = from === 'open' ? isOpen(String(previousStatus)) : previousStatus === from;
   const isTo = to === 'open' ? status === 'PENDING' : status === to;
-  if (!isFrom || !isTo) say(`has a ${fact.type} that says ${previousStatus} → ${status} at ${from} → ${to}`);
+  if (!isFrom || !isTo) say(`has a ${event.type} that says ${previousStatus} → ${status} at ${from} → ${to}`);
 }
 
-function hadLetter(letters: Iterable<{ readonly code: string }>, code: string): boolean {
-  for (const letter of letters) if (letter.code === code) return true;
+function hadDeadLetter(deadLetters: Iterable<{ readonly code: string }>, code: string): boolean {
+  for (const deadLetter of deadLetters) if (deadLetter.code === code) return true;
   return false;
 }

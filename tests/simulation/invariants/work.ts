@@ -68,7 +68,7 @@ export const work: readonly Invariant[] = [
         if (attempt > 1 && !charged.has(`${consumer} ${event_id} ${epoch} ${attempt - 1}`))
           say(`${name} has none before it`);
       }
-      for (const { consumer, attempts, failure_class, code } of order.letters.values()) {
+      for (const { consumer, attempts, failure_class, code } of order.deadLetters.values()) {
         if (code === 'waited-too-long' || failure_class === 'non-retryable') continue;
         if (failure_class === 'throttled') say(`was parked by ${consumer} for being throttled`);
         else if (attempts !== maxRetries + 1) say(`was parked by ${consumer} (${code}) after ${attempts} attempts`);

@@ -90,7 +90,7 @@ export type JobRow = {
 };
 export type SubscriptionRow = { readonly event_type: string; readonly consumer: string };
 export type DependencyRow = { readonly name: string; readonly down_since: Date };
-export type LetterRow = {
+export type DeadLetterRow = {
   readonly id: string;
   readonly order_id: string;
   readonly version: number;
@@ -299,7 +299,7 @@ export function createTables(subscribed: readonly Subscribed[]) {
     check: checks<DependencyRow>('dependencies', ['name', 'down_since']),
   });
 
-  const deadLetters = createTable<LetterRow, 'open' | 'order'>({
+  const deadLetters = createTable<DeadLetterRow, 'open' | 'order'>({
     name: 'dead_letters',
     key: (row) => row.id,
     indexes: {
@@ -307,7 +307,7 @@ export function createTables(subscribed: readonly Subscribed[]) {
       order: (row) => row.order_id,
     },
     unique: ['open'],
-    check: checks<LetterRow>(
+    check: checks<DeadLetterRow>(
       'dead_letters',
       [
         ...(['id', 'order_id', 'version', 'consumer', 'event_id', 'event_type', 'epoch', 'failure_class'] as const),

@@ -9,9 +9,9 @@ import { createTables, type Subscribed, type Tables } from './schema.ts';
 import { analyticsStatements } from './statements/analytics.ts';
 import { cleanupStatements } from './statements/cleanup.ts';
 import { cursorStatements } from './statements/cursors.ts';
-import { factStatements } from './statements/facts.ts';
+import { deadLetterStatements } from './statements/dead-letters.ts';
+import { eventStatements } from './statements/events.ts';
 import { jobStatements } from './statements/jobs.ts';
-import { letterStatements } from './statements/letters.ts';
 import { orderStatements } from './statements/orders.ts';
 import type { Ask, Row, Statement } from './statements/statement.ts';
 import type { Slot, Waiting } from './table.ts';
@@ -22,9 +22,9 @@ export type { Row } from './statements/statement.ts';
 
 export const statements: Readonly<Record<string, Statement>> = {
   ...orderStatements,
-  ...factStatements,
+  ...eventStatements,
   ...jobStatements,
-  ...letterStatements,
+  ...deadLetterStatements,
   ...cleanupStatements,
   ...analyticsStatements,
   ...cursorStatements,

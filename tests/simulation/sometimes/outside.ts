@@ -25,7 +25,7 @@ export const outside: readonly Sometimes[] = [
     'late authorization voided',
     'An authorization of which nobody knew is released after a cancel.',
     (order, evidence) => {
-      const wasKnown = order.facts.some(({ type }) => type.startsWith('PaymentAuthorized'));
+      const wasKnown = order.events.some(({ type }) => type.startsWith('PaymentAuthorized'));
       return wasKnown ? 0 : actsLike(order, evidence, 'voided');
     },
   ),
@@ -71,7 +71,7 @@ export const outside: readonly Sometimes[] = [
     ofCommits(
       'document refused',
       'The search takes a document for unfit, and a person is told.',
-      (order) => [...order.letters.values()].filter(({ code }) => code === 'document-refused').length,
+      (order) => [...order.deadLetters.values()].filter(({ code }) => code === 'document-refused').length,
     ),
   ),
   {

@@ -1,7 +1,7 @@
-// Situations of the engine's own: claims, settles, waits, letters.
+// Situations of the engine's own: claims, settles, waits, dead letters.
 
 import type { OrderEvidence } from '../evidence.ts';
-import { isClaim, isSettle, isTakeover, type JobMove, jobOf, letterWith } from '../invariants/calls.ts';
+import { deadLetterWith, isClaim, isSettle, isTakeover, type JobMove, jobOf } from '../invariants/calls.ts';
 import { coreConsumers, nameOfType } from '../invariants/law.ts';
 import { ofCommits, ofNotes, rare, type Sometimes } from './counter.ts';
 
@@ -14,8 +14,8 @@ const claimsByHint = 'lock-orders-by-id';
 const claimsByPoll = 'lock-orders-of-due-jobs';
 const attemptsLike = (order: OrderEvidence, outcome: string, code?: string) =>
   order.attempts.filter((one) => one.outcome === outcome && (code === undefined || one.code === code)).length;
-const lettersLike = (order: OrderEvidence, code: string) =>
-  [...order.letters.values()].filter((letter) => letter.code === code).length;
+const deadLettersLike = (order: OrderEvidence, code: string) =>
+  [...order.deadLetters.values()].filter((deadLetter) => deadLetter.code === code).length;
 const isBusy = (order: OrderEvidence, consumer: string, until: number) =>
   (order.jobMoves.findLast((move) => move.sequence < until && jobOf(move).consumer === consumer)?.after?.token ??
     null) !== null;
@@ -72,8 +72,8 @@ export const working: readonly Sometimes[] = [
     ({ what }) => what === 'unreadable',
   ),
   ofCommits(
-    'fact published twice',
-    'A fact is given to the bus more than once.',
+    'event published twice',
+    'An event is given to the bus more than once.',
     (order) => order.publications.length - new Set(order.publications.map(({ eventId }) => eventId)).size,
   ),
   ofNotes(
@@ -125,8 +125,8 @@ export const working: readonly Sometimes[] = [
     ({ what, code }) => what === 'database-error' && ['40P01', '40001', '55P03', '57014'].includes(code ?? ''),
   ),
   ofNotes(
-    'lost answer of the books found by their cursor',
-    'Facts are counted, the answer is lost, and the next look is behind them.',
+    'lost answer of the analytics found by their cursor',
+    'Events are counted, the answer is lost, and the next look is behind them.',
     (note, evidence) =>
       note.what === 'answer-lost' && note.label === 'COMMIT of lock-cursor' && livedOn(note, evidence),
   ),
@@ -170,7 +170,7 @@ export const working: readonly Sometimes[] = [
       ),
   ),
   ofCommits('reprocess succeeded', 'An order that failed is sent back and processed.', (order) =>
-    order.row?.status === 'PROCESSED' && order.facts.some(({ type }) => nameOfType(type) === 'OrderReprocessed')
+    order.row?.status === 'PROCESSED' && order.events.some(({ type }) => nameOfType(type) === 'OrderReprocessed')
       ? 1
       : 0,
   ),
@@ -189,7 +189,7 @@ export const working: readonly Sometimes[] = [
     },
   },
   ofCommits('second dead letter', 'Work that was sent back is parked again.', (order) => {
-    const seen = [...order.letters.values()].map(({ consumer, version }) => `${consumer} ${version}`);
+    const seen = [...order.deadLetters.values()].map(({ consumer, version }) => `${consumer} ${version}`);
     return seen.length - new Set(seen).size;
   }),
   {
@@ -203,7 +203,7 @@ export const working: readonly Sometimes[] = [
   },
   {
     name: 'gap read late',
-    sentence: 'A reader finds a fact that was committed after one with a higher position.',
+    sentence: 'A reader finds an event that was committed after one with a higher position.',
     count: ({ cursorMoves }) =>
       cursorMoves.filter(
         ({ before, after }) => before && after && before.gaps !== '{}' && after.gaps.length < before.gaps.length,
@@ -211,8 +211,8 @@ export const working: readonly Sometimes[] = [
   },
   rare(
     ofNotes(
-      'old fact version upcast',
-      'A fact of an older version is read at the newest.',
+      'old event version upcast',
+      'An event of an older version is read at the newest.',
       ({ what }) => what === 'old-version-read',
     ),
   ),
@@ -232,17 +232,19 @@ export const working: readonly Sometimes[] = [
     count: ({ dependencyMoves }) => dependencyMoves.filter(({ after }) => after === null).length,
   },
   ofCommits('waited too long', 'What waited for longer than it may is parked.', (order) =>
-    lettersLike(order, 'waited-too-long'),
+    deadLettersLike(order, 'waited-too-long'),
   ),
   rare(
     ofCommits('waited too long untouched', 'A job that nobody touched while its partner was away is parked.', (order) =>
       movesLike(order, (move) => {
-        if (!isSettle(move) || letterWith(order, move)?.code !== 'waited-too-long') return false;
+        if (!isSettle(move) || deadLetterWith(order, move)?.code !== 'waited-too-long') return false;
         return order.jobMoves.some(({ token, before }) => token === move.token && before?.waiting_since === null);
       }),
     ),
   ),
-  rare(ofCommits('worker lost', 'Work that workers die of is parked.', (order) => lettersLike(order, 'worker-lost'))),
+  rare(
+    ofCommits('worker lost', 'Work that workers die of is parked.', (order) => deadLettersLike(order, 'worker-lost')),
+  ),
   ofCommits('attempt retried', 'A failed attempt is charged and tried again.', (order) => attemptsLike(order, 'retry')),
   ofCommits(
     'retry at once',
@@ -255,7 +257,7 @@ export const working: readonly Sometimes[] = [
   ofCommits('attempt waits uncharged', 'An attempt ends as a wait that nobody is charged for.', (order) =>
     attemptsLike(order, 'wait'),
   ),
-  ofCommits('attempt parked', 'The last attempt fails, and a letter is written.', (order) =>
+  ofCommits('attempt parked', 'The last attempt fails, and a dead letter is written.', (order) =>
     attemptsLike(order, 'dead'),
   ),
   ofCommits('obsolete at its claim', 'A claim finds work that nobody needs any more, and ends it.', (order) =>
@@ -267,8 +269,8 @@ export const working: readonly Sometimes[] = [
       (move) =>
         isSettle(move) &&
         move.after === null &&
-        letterWith(order, move) === undefined &&
-        ![...order.factSequences, ...order.attemptSequences].includes(move.sequence),
+        deadLetterWith(order, move) === undefined &&
+        ![...order.eventSequences, ...order.attemptSequences].includes(move.sequence),
     ),
   ),
 ];

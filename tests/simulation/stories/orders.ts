@@ -1,4 +1,4 @@
-// What an order may go through: its partners' answers, cancels, letters, and what nobody knows for a while.
+// What an order may go through: its partners' answers, cancels, dead letters, and what nobody knows for a while.
 //
 // Promises: each story comes to its end in a world without faults as it says, and by the engine alone.
 
@@ -44,7 +44,7 @@ export const ofOrders: readonly Story[] = [
     tell: async ({ clients: { insist } }) => void (await insist.place('a', { ...goods, paymentScenario: 'flaky' })),
   },
   {
-    name: 'an outage ends in a letter, which is sent back',
+    name: 'an outage ends in a dead letter, which is sent back',
     plan: withSettings({ maxRetries: 1 }),
     tell: async (simulation) => {
       if ((await failed(simulation, { ...goods, paymentScenario: 'outage' })) !== null)
@@ -63,7 +63,7 @@ export const ofOrders: readonly Story[] = [
     },
   },
   {
-    name: 'a letter of a core step is closed by a cancel',
+    name: 'a dead letter of a core step is closed by a cancel',
     plan: withSettings({ maxRetries: 0 }),
     tell: async (simulation) => {
       const { insist } = simulation.clients;
@@ -73,8 +73,8 @@ export const ofOrders: readonly Story[] = [
     },
   },
   ...(['PaymentFailed', 'FulfillmentRejected'] as const).map(
-    (fact): Story => ({
-      name: `a partner says no to what was canceled meanwhile: ${fact}`,
+    (event): Story => ({
+      name: `a partner says no to what was canceled meanwhile: ${event}`,
       // Whoever undoes it sleeps until the answer is settled.
       plan: (plan) => ({
         ...plan,
@@ -85,11 +85,11 @@ export const ofOrders: readonly Story[] = [
         partnerLatencyMs: { ...plan.partnerLatencyMs, authorize: [150, 180], book: [150, 180] },
       }),
       rejects: true,
-      meets: [`transition CANCELED ${fact}`],
+      meets: [`transition CANCELED ${event}`],
       tell: async (simulation) => {
         const { clients, machines } = simulation;
         machines[1]?.freeze(2_000);
-        const isDeclined = fact === 'PaymentFailed';
+        const isDeclined = event === 'PaymentFailed';
         const order = await clients.insist.place('a', {
           ...goods,
           paymentScenario: isDeclined ? 'failure' : 'success',

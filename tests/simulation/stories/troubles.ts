@@ -10,11 +10,11 @@ const deployMs = 1_500;
 // After it was looked for what nobody has touched for too long.
 const backMs = 63_000;
 
-// What the bus brings of an order's first fact.
+// What the bus brings of an order's first event.
 const messageWith = (subject: string | undefined): Buffer =>
   Buffer.from(JSON.stringify({ specversion: '1.0', subject, sequence: '0000000001', type: 'OrderCreatedV1' }));
 const messageOf = (recorder: Recorder, id: string | undefined): Buffer =>
-  messageWith(recorder.evidence.orders.get(id ?? '')?.facts[0]?.order_id);
+  messageWith(recorder.evidence.orders.get(id ?? '')?.events[0]?.order_id);
 
 export const ofTroubles: readonly Story[] = [
   {
@@ -93,7 +93,7 @@ export const ofTroubles: readonly Story[] = [
     },
   },
   {
-    name: 'a deploy, in which the older release meets a fact of the newer',
+    name: 'a deploy, in which the older release meets an event of the newer',
     plan: (plan) => ({ ...plan, isDeploying: true, bus: { ...plan.bus, filters: 'name', doubles: 1 } }),
     isNewer: (machine, nowMs) => machine === 'one' || nowMs > deployMs,
     tell: async ({ machines, clients: { insist, pause } }) => {
@@ -103,7 +103,7 @@ export const ofTroubles: readonly Story[] = [
     },
   },
   {
-    name: 'a fact that is committed long after its number was taken',
+    name: 'an event that is committed long after its number was taken',
     plan: alone,
     // Meanwhile the relay goes past its number.
     stall: (label, before) =>
@@ -136,7 +136,7 @@ export const ofTroubles: readonly Story[] = [
     tell: async ({ clients: { insist } }) => void (await insist.place('a', goods)),
   },
   {
-    name: 'messages that nobody can read, and one of no fact, are dropped',
+    name: 'messages that nobody can read, and one of no event, are dropped',
     meets: ['unreadable message dropped'],
     tell: async ({ bus, clients }) => {
       await clients.pause(20);

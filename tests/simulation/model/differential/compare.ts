@@ -1,6 +1,6 @@
 // Answers and rows of two databases as texts that are equal exactly when the two mean the same.
 //
-// Transaction ids become their rank among those of the facts; times of the database's own clock become past,
+// Transaction ids become their rank among those of the events; times of the database's own clock become past,
 // future or none; milliseconds in a sentence become a sign. Everything else is compared as it is.
 
 type Seen = {
@@ -12,10 +12,10 @@ type Seen = {
 };
 
 const xids = ['xid'];
-// Of transactions that wrote no fact: what they are compared with is how many facts are older.
+// Of transactions that wrote no event: what they are compared with is how many events are older.
 const moments = ['xmin', 'xact'];
 const clocks = ['due_at', 'waiting_since', 'lease_until', 'down_since', 'floor', 'until'];
-const measured = ['waited_ms', 'waitedMs', 'age_ms', 'ageMs', 'next_due_in_ms', 'nextDueInMs'];
+const measured = ['waited_ms', 'waitedMs', 'age_ms', 'next_due_in_ms', 'nextDueInMs'];
 const durations = ['duration_ms', 'durationMs'];
 // A job is made by the database's clock, an order by its client's, which is further back.
 const recentMs = 1_800_000;
@@ -60,10 +60,10 @@ function columnOf(name: string, value: unknown, seen: Seen): unknown {
 
 export function rankedBy(events: readonly { readonly xid: string }[]): (xid: string) => string {
   const sorted = [...new Set(events.map(({ xid }) => Number(xid)))].sort((one, other) => one - other);
-  const ranks = new Map(sorted.map((xid, index) => [String(xid), `fact ${index}`]));
-  return (xid) => ranks.get(xid) ?? (xid === '0' ? 'the beginning' : `no fact's`);
+  const ranks = new Map(sorted.map((xid, index) => [String(xid), `event ${index}`]));
+  return (xid) => ranks.get(xid) ?? (xid === '0' ? 'the beginning' : `no event's`);
 }
 
 export function olderThan(events: readonly { readonly xid: string }[]): (xid: string) => string {
-  return (xid) => `${events.filter((event) => Number(event.xid) < Number(xid)).length} facts are older`;
+  return (xid) => `${events.filter((event) => Number(event.xid) < Number(xid)).length} events are older`;
 }

@@ -26,7 +26,7 @@ export type Run = {
   readonly counts: { readonly blocked: number; readonly failed: number };
 };
 
-// Far enough in the past that no fact is younger than the database's clock.
+// Far enough in the past that no event is younger than the database's clock.
 const startedAgoMs = 3_600_000;
 const stepMs = 1_000;
 
@@ -121,7 +121,7 @@ export async function runSchedule(backend: Backend, schedule: Schedule, startMs:
 }
 
 // Statements whose order is a promise, and total.
-const ordered = ['look-at-events', 'list-letters', 'read-open-letters', 'lock-orders', 'read-books'];
+const ordered = ['read-events', 'list-dead-letters', 'read-open-dead-letters', 'lock-orders', 'read-analytics'];
 function toText({ name, answer: said }: Said, seen: Parameters<typeof plain>[1]): string {
   // What a client has chosen has the same name elsewhere.
   const isNext = name === 'read-next-due' && 'rows' in said;

@@ -2,18 +2,18 @@
 // few orders, keys and messages, so that the workers collide.
 //
 // Promises: the same draws and the same answers give the same operations. What a worker may know of the
-// others (facts, letters, orders) is what they have sent to the database.
+// others (events, dead letters, orders) is what they have sent to the database.
 
 import type { OrderId } from '../../../../src/domain/order.ts';
 import { isRefusal } from '../../../../src/domain/refusals.ts';
 import { nameOf } from '../../../../src/engine/envelope.ts';
-import type { CursorLetter, CursorState, LoggedEvent } from '../../../../src/engine/event-log.ts';
+import type { CursorDeadLetter, CursorState, LoggedEvent } from '../../../../src/engine/event-log.ts';
 import { pass } from '../../../../src/engine/gaps.ts';
 import type { ClaimAnswer, Sought, System } from '../../../../src/engine/ports.ts';
 import type { OrderRecord, PlaceRequest } from '../../../../src/flow/ports.ts';
 import { type JobConsumer, subscriptions, typesOf } from '../../../../src/flow/subscriptions.ts';
 import { countEvents } from '../../../../src/io/postgres/analytics.ts';
-import { createBooks } from '../../../../src/io/postgres/books.ts';
+import { createAnalytics } from '../../../../src/io/postgres/analytics-reads.ts';
 import type { OrderClaim, OrderWork } from '../../../../src/io/postgres/claim.ts';
 import { createCleanup } from '../../../../src/io/postgres/cleanup.ts';
 import { carryAlong } from '../../../../src/io/postgres/cursors.ts';
@@ -54,30 +54,30 @@ export function createDraw(seed: number) {
 export type Known = ReturnType<typeof createKnown>;
 
 export function createKnown() {
-  const facts: { readonly orderId: string; readonly version: number; readonly type: string }[] = [];
-  const letters: string[] = [];
-  // Orders that had a letter.
+  const events: { readonly orderId: string; readonly version: number; readonly type: string }[] = [];
+  const deadLetters: string[] = [];
+  // Orders that had a dead letter.
   const parked: string[] = [];
   return {
-    facts,
-    letters,
+    events,
+    deadLetters,
     parked,
     learn: (name: string, values: readonly unknown[]) => {
       if (name === 'accept-orders') {
         const types = texts(values[15]);
         for (const [i, orderId] of uuids(values[0]).entries())
-          facts.push({ orderId, version: 1, type: types[i] as string });
+          events.push({ orderId, version: 1, type: types[i] as string });
       }
-      if (name === 'append-facts') {
+      if (name === 'append-events') {
         const [versions, types] = [integers(values[2]), texts(values[3])];
         for (const [i, orderId] of uuids(values[1]).entries())
-          facts.push({ orderId, version: versions[i] as number, type: types[i] as string });
+          events.push({ orderId, version: versions[i] as number, type: types[i] as string });
       }
-      if (name === 'write-letters') {
-        letters.push(...uuids(values[0]));
+      if (name === 'write-dead-letters') {
+        deadLetters.push(...uuids(values[0]));
         parked.push(...uuids(values[1]));
       }
-      if (name === 'park-events') letters.push(...uuids(values[0]));
+      if (name === 'park-events') deadLetters.push(...uuids(values[0]));
     },
   };
 }
@@ -150,7 +150,7 @@ export function createOperations(options: {
   const seen = new Map<string, { at: CursorState; events: readonly LoggedEvent[] }>();
 
   const recent = <T>(list: readonly T[]) => list.slice(-6);
-  const orderId = () => (draw.pick(recent(known.facts))?.orderId ?? system.newId()) as OrderId;
+  const orderId = () => (draw.pick(recent(known.events))?.orderId ?? system.newId()) as OrderId;
   const parkedId = () => (draw.pick(recent(known.parked)) ?? orderId()) as OrderId;
   const store = () => draw.pick(stores);
   const readerOf = (type: string): JobConsumer => {
@@ -174,12 +174,12 @@ export function createOperations(options: {
 
   function claim(): OrderClaim {
     if (claims.length > 0 && draw.chance(0.15)) return draw.pick(claims);
-    const fact = draw.chance(0.05) ? undefined : draw.pick(recent(known.facts));
-    const consumer = readerOf(fact?.type ?? 'OrderCreatedV1');
+    const event = draw.chance(0.05) ? undefined : draw.pick(recent(known.events));
+    const consumer = readerOf(event?.type ?? 'OrderCreatedV1');
     const made = {
       step: store().stepOf(consumer),
-      subject: fact?.orderId ?? system.newId(),
-      version: fact?.version ?? 1,
+      subject: event?.orderId ?? system.newId(),
+      version: event?.version ?? 1,
       token: system.newToken(),
     };
     claims.push(made);
@@ -204,7 +204,7 @@ export function createOperations(options: {
       at,
       events.slice(0, draw.below(events.length + 1)).map((one) => one.position),
     );
-  const lettersOf = (reader: string, events: readonly LoggedEvent[]): CursorLetter[] =>
+  const deadLettersOf = (reader: string, events: readonly LoggedEvent[]): CursorDeadLetter[] =>
     reader === 'relay' || draw.chance(0.6)
       ? []
       : events.slice(0, 2).map(({ event }) => {
@@ -223,7 +223,12 @@ export function createOperations(options: {
 
   const held = () =>
     works
-      .map(({ consumer, fact: { subject, version }, token: theirs }) => ({ consumer, subject, version, token: theirs }))
+      .map(({ consumer, event: { subject, version }, token: theirs }) => ({
+        consumer,
+        subject,
+        version,
+        token: theirs,
+      }))
       .concat(draw.chance(0.2) ? [{ consumer: 'payment', subject: system.newId(), version: 1, token }] : []);
 
   const operations: Readonly<Record<string, readonly [weight: number, run: () => Promise<unknown>]>> = {
@@ -246,9 +251,9 @@ export function createOperations(options: {
     ],
     cancel: [7, () => store().desk.cancel(orderId(), draw.pick([null, 'a reason']), 'c-cancel')],
     reprocess: [8, () => store().desk.reprocess(draw.chance(0.5) ? parkedId() : orderId(), 'c-again')],
-    'reprocess-letter': [
+    'reprocess-dead-letter': [
       6,
-      () => store().desk.reprocessLetter(draw.pick(recent(known.letters)) ?? system.newId(), 'c-letter'),
+      () => store().desk.reprocessDeadLetter(draw.pick(recent(known.deadLetters)) ?? system.newId(), 'c-dead-letter'),
     ],
     read: [1, () => store().desk.read(orderId())],
     histories: [2, () => createReadHistories(database)([orderId()])],
@@ -271,7 +276,7 @@ export function createOperations(options: {
         return known.sort();
       },
     ],
-    letters: [
+    deadLetters: [
       3,
       async () => {
         const filter = {
@@ -310,7 +315,7 @@ export function createOperations(options: {
     ],
     'dependency-down': [2, () => createDependencies(database).down(someDependency())],
     'dependency-up': [1, () => createDependencies(database).up(someDependency())],
-    books: [2, () => createBooks(database).countries({ from: null, to: draw.pick([null, '2000-01-01']) })],
+    analytics: [2, () => createAnalytics(database).countries({ from: null, to: draw.pick([null, '2000-01-01']) })],
     hold: [
       5,
       async () => {
@@ -327,7 +332,7 @@ export function createOperations(options: {
       async () => {
         const reader = cursor();
         const { at } = placeOf(reader);
-        const { events } = await store().cursors.look(at, draw.pick([1, 3, 100]));
+        const { events } = await store().cursors.read(at, draw.pick([1, 3, 100]));
         seen.set(reader, { at, events });
         return plainEvents(events);
       },
@@ -337,9 +342,9 @@ export function createOperations(options: {
       async () => {
         const reader = cursor();
         const { at, events } = placeOf(reader);
-        const letters = lettersOf(reader, events);
+        const deadLetters = deadLettersOf(reader, events);
         const to = passed(at, events);
-        const xact = await store().cursors.store({ reader, token, from: at, to, letters });
+        const xact = await store().cursors.store({ reader, token, from: at, to, deadLetters });
         if (xact !== null) seen.set(reader, { at: to, events: [] });
         return xact !== null;
       },
@@ -349,8 +354,8 @@ export function createOperations(options: {
       () => {
         const reader = draw.pick(['analytics', 'search.postgres']);
         return store().cursors.locked(reader, async (locked) => {
-          const { events } = await locked.look(draw.pick([2, 100]));
-          await locked.store(passed(locked.state, events), lettersOf(reader, events));
+          const { events } = await locked.read(draw.pick([2, 100]));
+          await locked.store(passed(locked.state, events), deadLettersOf(reader, events));
           return plainEvents(events);
         });
       },
@@ -358,8 +363,8 @@ export function createOperations(options: {
     'count-events': [
       4,
       () =>
-        store().cursors.locked('analytics', async ({ transaction, look }) => {
-          const { events } = await look(5);
+        store().cursors.locked('analytics', async ({ transaction, read }) => {
+          const { events } = await read(5);
           return countEvents(transaction, events);
         }),
     ],
@@ -385,7 +390,7 @@ export function createOperations(options: {
   return {
     index,
     next: (): Operation => {
-      const name = known.facts.length === 0 ? 'accept' : draw.pick(bag);
+      const name = known.events.length === 0 ? 'accept' : draw.pick(bag);
       return { name, run: (operations[name] as readonly [number, () => Promise<unknown>])[1] };
     },
   };

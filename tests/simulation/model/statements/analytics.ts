@@ -1,4 +1,4 @@
-// analytics: analytics.ts adds to it, books.ts reads it.
+// analytics: analytics.ts adds to it, analytics-reads.ts reads it.
 
 import type { AnalyticsRow } from '../schema.ts';
 import { bigints, integer, SqlError, text, texts, uuids } from '../values.ts';
@@ -52,7 +52,7 @@ export const analyticsStatements: Readonly<Record<string, Statement>> = {
       return [{ order_id: id, created_at, currency, country, amount }];
     }),
 
-  'read-books': ({ tables, tx }, [measuresGiven, byCountry, fromGiven, toGiven, limit]) => {
+  'read-analytics': ({ tables, tx }, [measuresGiven, byCountry, fromGiven, toGiven, limit]) => {
     const measures = new Set(texts(measuresGiven));
     const [from, to] = [text(fromGiven), text(toGiven)];
     const isWithin = (day: string) => (from === '-infinity' || day >= from) && (to === 'infinity' || day < to);

@@ -1,6 +1,6 @@
 // What cleanup.ts removes. It runs rarely, so it may look at every row.
 
-import type { AttemptRow, KeyRow, LetterRow } from '../schema.ts';
+import type { AttemptRow, DeadLetterRow, KeyRow } from '../schema.ts';
 import type { Change, Found } from '../table.ts';
 import { integer, time } from '../values.ts';
 import { ones, type Statement } from './statement.ts';
@@ -32,9 +32,9 @@ export const cleanupStatements: Readonly<Record<string, Statement>> = {
     );
   },
 
-  'remove-old-letters': function* ({ tables, tx }, [before, limit]) {
+  'remove-old-dead-letters': function* ({ tables, tx }, [before, limit]) {
     const beforeMs = time(before).getTime();
-    const isOld = ({ row }: Found<LetterRow>) => row.closed_at !== null && row.closed_at.getTime() < beforeMs;
+    const isOld = ({ row }: Found<DeadLetterRow>) => row.closed_at !== null && row.closed_at.getTime() < beforeMs;
     const old = [...tables.deadLetters.all(tx)].filter(isOld).slice(0, integer(limit));
     return ones(
       yield* tables.deadLetters.change(

@@ -1,9 +1,9 @@
 // cursors, and the look at the event log: cursors.ts.
 
-import type { CursorRow, EventRow, LetterRow } from '../schema.ts';
+import type { CursorRow, DeadLetterRow, EventRow } from '../schema.ts';
 import { holds, toMultirange, toSpans, union } from '../spans.ts';
 import { bigint, float, integer, integers, text, texts, time, uuid, uuids } from '../values.ts';
-import { factColumns } from './facts.ts';
+import { eventColumns } from './events.ts';
 import { type Ask, compare, equal, ones, type Row, type Statement } from './statement.ts';
 
 const stateOf = ({ read_to, gaps }: CursorRow): Row => ({ read_to, gaps });
@@ -50,7 +50,7 @@ function look({ tables, nowMs, xmin }: Ask, [readToGiven, gapsGiven, limit]: rea
   return found.map((event) => ({
     ...seen,
     position: event.position,
-    ...factColumns(event),
+    ...eventColumns(event),
     age_ms: nowMs() - event.time.getTime(),
   }));
 }
@@ -65,7 +65,7 @@ function* parkEvents({ tables, tx }: Ask, values: readonly unknown[]) {
   const [events, types, classes] = [uuids(values[4]), texts(values[5]), texts(values[6])];
   const [codes, messages, failedAt] = [texts(values[7]), texts(values[8]), time(values[9])];
   for (const [i, id] of ids.entries()) {
-    const row: LetterRow = {
+    const row: DeadLetterRow = {
       ...{ id, order_id: orders[i] as string, version: versions[i] as number, consumer: consumers[i] as string },
       ...{ event_id: events[i] as string, event_type: types[i] as string, epoch: 0 },
       ...{ failure_class: classes[i] as string, code: codes[i] as string, message: messages[i] as string },
@@ -81,14 +81,14 @@ const isOf = (consumer: string, { reader }: CursorRow) => reader.split('.')[0] =
 
 function* reopenEvents({ tables, tx }: Ask, [orderId, consumersGiven, versions]: readonly unknown[]) {
   const consumers = texts(consumersGiven);
-  const letters = integers(versions).flatMap((version, i) => {
+  const deadLetters = integers(versions).flatMap((version, i) => {
     const event = tables.events.get(tx, `${uuid(orderId)} ${version}`);
     return event === null ? [] : [{ consumer: consumers[i] as string, position: event.position }];
   });
   const changes = [...tables.cursors.all(tx)]
     .sort((one, other) => compare(one.row.reader, other.row.reader))
     .flatMap((found) => {
-      const again = letters.filter((one) => isOf(one.consumer, found.row) && one.position <= found.row.read_to);
+      const again = deadLetters.filter((one) => isOf(one.consumer, found.row) && one.position <= found.row.read_to);
       if (again.length === 0) return [];
       const spans = again.map(({ position }) => ({ from: position, to: position }));
       const to = (row: CursorRow) => ({ ...row, gaps: toMultirange(union([...toSpans(row.gaps), ...spans])) });
@@ -112,7 +112,7 @@ export const cursorStatements: Readonly<Record<string, Statement>> = {
     return [];
   },
 
-  'look-at-events': look,
+  'read-events': look,
 
   'store-cursor': function* (ask, [reader, tokenGiven, readTo, gaps, ...to]) {
     const [token, isExpected] = [uuid(tokenGiven), isAt(readTo, gaps)];

@@ -3,7 +3,7 @@
 import { type JobRow, jobKey, newJob, type Tables } from '../schema.ts';
 import type { Change, Found } from '../table.ts';
 import { float, floats, integer, integers, text, texts, time, uuids } from '../values.ts';
-import { factColumns } from './facts.ts';
+import { eventColumns } from './events.ts';
 import { recordColumns } from './orders.ts';
 import { type Ask, compare, isOver, laterBy, ones, type Row, type Statement } from './statement.ts';
 
@@ -152,7 +152,7 @@ export const jobStatements: Readonly<Record<string, Statement>> = {
       const { consumer, token, epoch, attempt, takeovers } = job;
       return [
         {
-          ...{ ...factColumns(event), consumer, token, epoch, attempt, takeovers },
+          ...{ ...eventColumns(event), consumer, token, epoch, attempt, takeovers },
           is_leased: !isFree(job, nowMs),
           is_due: isOver(job.due_at, nowMs),
           age_ms: msSince(job.created_at, nowMs),

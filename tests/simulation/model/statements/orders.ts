@@ -2,7 +2,7 @@
 
 import { type EffectColumns, noEffects, type OrderRow } from '../schema.ts';
 import { bigints, byteses, integers, jsons, text, texts, times, uuid, uuids } from '../values.ts';
-import { insertFact, insertJobs } from './facts.ts';
+import { insertEvent, insertJobs } from './events.ts';
 import { type Ask, compare, equal, ones, type Row, type Statement } from './statement.ts';
 
 export const orderColumns = (o: OrderRow): Row => ({
@@ -100,12 +100,12 @@ function* acceptOrders(ask: Ask, values: readonly unknown[]) {
     if ((yield* tables.orders.insert(tx, order, 'key')) === null) orderIds.add(id);
   }
 
-  // One order that is in the request twice would have its fact twice.
+  // One order that is in the request twice would have its event twice.
   const placed = requests.filter(({ id }) => orderIds.has(id));
   // PostgreSQL runs the parts of WITH that nobody reads from the last to the first.
   for (const { i, id } of placed) yield* insertJobs(ask, { order_id: id, version: 1, type: types[i] as string });
   for (const { i, id, created_at } of placed) {
-    yield* insertFact(tables, tx, data[i] ?? null, {
+    yield* insertEvent(tables, tx, data[i] ?? null, {
       id: eventIds[i] as string,
       order_id: id,
       version: 1,
@@ -197,12 +197,12 @@ export const orderStatements: Readonly<Record<string, Statement>> = {
     uuids(ids).flatMap((id) => {
       const order = tables.orders.get(tx, id);
       if (order === null) return [];
-      const facts = tables.events.findAll(tx, 'order', id).map(({ row }) => row);
-      facts.sort((one, other) => one.version - other.version);
-      const lines = facts.map((e) =>
+      const events = tables.events.findAll(tx, 'order', id).map(({ row }) => row);
+      events.sort((one, other) => one.version - other.version);
+      const lines = events.map((e) =>
         [e.id, e.version, e.type, e.time.getTime(), e.causation_id ?? '', e.correlation_id].join('|'),
       );
-      return [{ ...orderColumns(order), facts: lines.length === 0 ? null : lines.join('\n') }];
+      return [{ ...orderColumns(order), events: lines.length === 0 ? null : lines.join('\n') }];
     }),
 
   // Waits for its row, and answers what it is then.
