@@ -9,6 +9,7 @@ import { dirname, join, normalize } from 'node:path';
 import { describe, it } from 'node:test';
 import { Compile } from 'typebox/compile';
 import { makeDocuments } from '../scripts/event-documents.ts';
+import { settingsPage } from '../scripts/settings-page.ts';
 import { type EventType, eventTypes } from '../src/domain/events.ts';
 import { type Status, statuses } from '../src/domain/order.ts';
 import { nextStatus } from '../src/domain/order-machine.ts';
@@ -34,15 +35,13 @@ const documents = [
     'ARCHITECTURE.md',
     'CONTRIBUTING.md',
     'CHANGELOG.md',
-    'docs/evidence.md',
-    'docs/partners.md',
-    'docs/processes.md',
-    'docs/security.md',
-    'SECURITY.md',
+    ...['docs/evidence.md', 'docs/operations.md', 'docs/partners.md', 'docs/processes.md', 'docs/security.md'],
+    ...['docs/settings.md', 'docs/try-it.md', 'SECURITY.md'],
   ],
   ...[guarantees, ...decisions],
 ];
 const readme = textOf('README.md');
+const readmeLinesMax = 160;
 const architectureLinesMax = 150;
 
 describe('every document', () => {
@@ -100,14 +99,8 @@ describe('every document', () => {
 });
 
 describe('the README', () => {
-  it('shows the defaults that the settings have', () => {
-    const initial = new Map(
-      Object.values(settingGroups).flatMap((group) => Object.entries(group).map(([name, one]) => [name, one.initial])),
-    );
-    const plain = (cell = '') => cell.replaceAll('`', '');
-    for (const [name, shown] of tableAbout('setting')) {
-      assert.equal(plain(shown), `${initial.get(plain(name)) ?? ''}` || '–', `the default of ${name}`);
-    }
+  it(`has at most ${readmeLinesMax} lines`, () => {
+    assert.ok(readme.trimEnd().split('\n').length <= readmeLinesMax);
   });
 
   it('gives a reading order of files that exist, the table of subscriptions first', () => {
@@ -159,10 +152,12 @@ describe('the README', () => {
       'events that nobody writes',
     );
   });
+});
 
-  it('shows requests that work as they stand', async () => {
+describe('the documents', () => {
+  it('show requests that work as they stand', async () => {
     const { app, orders } = createTestServer();
-    const shown = [...curlsOf(readme), ...curlsOf(textOf('docs/partners.md'))];
+    const shown = ['docs/try-it.md', 'docs/operations.md', 'docs/partners.md'].flatMap((file) => curlsOf(textOf(file)));
     assert.ok(shown.length > 5, 'there are requests to try');
     const isDirection = Compile(Direction);
     for (const { method, url, headers, body } of shown) {
@@ -216,6 +211,12 @@ describe('the published documents of the events', () => {
     for (const [path, text] of made) assert.equal(textOf(path), text, `${path} is out of date`);
     const foreign = filesUnder('docs/schemas').filter((path) => !made.has(path));
     assert.deepEqual(foreign, [], 'schemas of events that there are not');
+  });
+});
+
+describe('docs/settings.md', () => {
+  it('is what the table of settings makes; `npm run documents` writes it anew', () => {
+    assert.equal(textOf('docs/settings.md'), settingsPage());
   });
 });
 

@@ -2,7 +2,8 @@
 // a process in it that cannot run for ever.
 //
 // Promises: the working tree is never touched; a copy is gone when its judge is done. A patch is a unified diff
-// below three lines: `Breaks: …` (the promise), `Caught by: FILE > TEST NAME` and `Simulation: …` (see simulation.ts).
+// below two or three lines: `Breaks: …` (the promise), `Caught by: FILE > TEST NAME`, and where the simulation cannot find
+// it `Unseen by the simulation: REASON` (see simulation.ts).
 
 import { spawn } from 'node:child_process';
 import { cp, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
@@ -20,8 +21,8 @@ export type Patch = {
   readonly breaks: string;
   readonly file: string;
   readonly test: string;
-  // What its third line says; '' where it has none.
-  readonly simulation: string;
+  // Why the simulation cannot find it; null where it must.
+  readonly unseen: string | null;
 };
 // `code` is null where it was ended because it did not end.
 export type Ran = { readonly code: number | null; readonly output: string; readonly ms: number };
@@ -38,8 +39,8 @@ async function readPatch(name: string): Promise<Patch> {
   const breaks = /^Breaks: (.+)$/m.exec(text)?.[1];
   const [, file, test] = /^Caught by: (\S+) > (.+)$/m.exec(text) ?? [];
   if (!breaks || !file || !test) throw new Error(`${name} lacks its lines "Breaks:" and "Caught by: FILE > TEST NAME"`);
-  const simulation = /^Simulation: (.+)$/m.exec(text)?.[1] ?? '';
-  return { name, breaks, file, test, simulation };
+  const unseen = /^Unseen by the simulation: (.+)$/m.exec(text)?.[1] ?? null;
+  return { name, breaks, file, test, unseen };
 }
 
 // Work in a copy with the patch applied (null: as it is). Answers why it does not apply, where it does not.

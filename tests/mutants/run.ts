@@ -21,7 +21,6 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     simulation: { type: 'boolean', default: false },
-    table: { type: 'boolean', default: false },
     cores: { type: 'string', default: String(Math.min(2, availableParallelism())) },
   },
 });
@@ -32,7 +31,7 @@ if (patches.length === 0) {
   process.exitCode = 2;
 } else if (values.simulation) {
   const isAsked = positionals.length > 0;
-  process.exitCode = (await judgeBySimulation(patches, { cores, isAsked, asTable: values.table })) ? 0 : 1;
+  process.exitCode = (await judgeBySimulation(patches, { cores, isAsked })) ? 0 : 1;
 } else {
   process.exitCode = (await judgeByTests()) ? 0 : 1;
 }

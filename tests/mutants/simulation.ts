@@ -3,8 +3,8 @@
 //
 // Promises: a patch is found by what the simulation said, never by a wall clock: a world that does not come to an end
 // is cut off by its own count of calls, and one that spins without it is reported as not found. The unpatched
-// tree is judged first, and must be found innocent. The third line of a patch, `Simulation: …`, says what found it
-// when it was looked at last, for information; or `cannot see: REASON`, and then it is not looked for unless named.
+// tree is judged first, and must be found innocent. A patch that says why it is unseen is not looked for unless it is
+// named, and fails when it is found after all.
 
 import { fork } from 'node:child_process';
 import { join } from 'node:path';
@@ -29,7 +29,7 @@ type Look = { readonly found: Found | null; readonly why: string; readonly seen:
 
 export async function judgeBySimulation(
   patches: readonly Patch[],
-  options: { readonly cores: number; readonly isAsked: boolean; readonly asTable: boolean },
+  options: { readonly cores: number; readonly isAsked: boolean },
 ): Promise<boolean> {
   const innocent = await inCopy(null, (copy) => look(copy, new Map()));
   if (typeof innocent === 'string' || innocent.found !== null || innocent.why !== 'nothing was seen') {
@@ -38,50 +38,24 @@ export async function judgeBySimulation(
     return false;
   }
   const expected = new Map([...innocent.seen].filter(([, times]) => times >= frequent));
-  const rows: { patch: Patch; by: string; after: string; isFine: boolean }[] = [];
-  const say = (patch: Patch, by: string, after: string, isFine: boolean) => {
-    rows.push({ patch, by, after, isFine });
-    if (options.asTable) return;
-    const mark = isFine ? '       ' : 'MISSED ';
-    process.stdout.write(`${mark}${patch.name.padEnd(42)} ${(after || (isFine ? 'unseen' : '')).padEnd(10)} ${by}\n`);
+  const count = { found: 0, unseen: 0, missed: 0 };
+  const say = (patch: Patch, is: keyof typeof count, by: string, after = '') => {
+    count[is] += 1;
+    const mark = is === 'missed' ? 'MISSED ' : '       ';
+    process.stdout.write(`${mark}${patch.name.padEnd(42)} ${(is === 'unseen' ? is : after).padEnd(10)} ${by}\n`);
   };
   await eachOnCores(patches, options.cores, async (patch) => {
-    const reason = /^cannot see: (.+)$/.exec(patch.simulation)?.[1];
-    if (reason !== undefined && !options.isAsked) return say(patch, reason, '', true);
+    const { unseen } = patch;
+    if (unseen !== null && !options.isAsked) return say(patch, 'unseen', unseen);
     const looked = await inCopy(patch, (copy) => look(copy, expected));
-    if (typeof looked === 'string') return say(patch, looked, '', false);
-    if (looked.found !== null) {
-      const { by, after } = looked.found;
-      if (patch.simulation === '') say(patch, `it lacks its line "Simulation: …": ${by}`, after, false);
-      else if (reason !== undefined) say(patch, `it says that it cannot be seen, and is: ${by}`, after, false);
-      else say(patch, by, after, true);
-    } else if (reason !== undefined) say(patch, reason, '', true);
-    else say(patch, looked.why, '', false);
+    if (typeof looked === 'string') return say(patch, 'missed', looked);
+    const { found, why } = looked;
+    if (found === null) return unseen === null ? say(patch, 'missed', why) : say(patch, 'unseen', unseen);
+    if (unseen === null) return say(patch, 'found', found.by, found.after);
+    say(patch, 'missed', `it says that it cannot be seen, and is: ${found.by}`, found.after);
   });
-  rows.sort((one, other) => (one.patch.name < other.patch.name ? -1 : 1));
-  if (options.asTable) printTable(rows);
-  const count = (is: (row: (typeof rows)[number]) => boolean) => rows.filter(is).length;
-  const unseen = count(({ isFine, after }) => isFine && after === '');
-  const missed = count(({ isFine }) => !isFine);
-  if (!options.asTable || missed > 0) {
-    process.stdout.write(`\n${rows.length - unseen - missed} found, ${unseen} cannot be seen, ${missed} missed\n`);
-  }
-  return missed === 0;
-}
-
-// As docs/evidence.md has it: what was found, and by what; then what cannot be, and why.
-function printTable(rows: readonly { patch: Patch; by: string; after: string }[]): void {
-  const nameOf = (patch: Patch) => patch.name.replace('.patch', '');
-  process.stdout.write('| patch | found by | after |\n|---|---|---|\n');
-  for (const { patch, by, after } of rows) {
-    if (after !== '') process.stdout.write(`| ${nameOf(patch)} | ${by.replaceAll('|', '\\|')} | ${after} |\n`);
-  }
-  const reasons = new Map<string, string[]>();
-  for (const { patch, by, after } of rows) {
-    if (after === '') reasons.set(by, [...(reasons.get(by) ?? []), nameOf(patch)]);
-  }
-  process.stdout.write('\n| why not | patches |\n|---|---|\n');
-  for (const [reason, names] of reasons) process.stdout.write(`| ${reason} | ${names.join(', ')} |\n`);
+  process.stdout.write(`\n${count.found} found, ${count.unseen} cannot be seen, ${count.missed} missed\n`);
+  return count.missed === 0;
 }
 
 // Everything that the simulation has, until something is found.

@@ -13,7 +13,7 @@ import { type Postgres, startPostgres } from '../support/postgres.ts';
 import { findPort } from '../support/process.ts';
 
 const root = dirname(dirname(import.meta.dirname));
-const files = ['README.md', 'docs/processes.md', 'docs/security.md'];
+const files = ['README.md', 'docs/try-it.md', 'docs/operations.md', 'docs/processes.md', 'docs/security.md'];
 
 // Not run here, and why.
 const left: readonly (readonly [matches: RegExp, because: string])[] = [
