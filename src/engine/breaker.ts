@@ -14,6 +14,8 @@ export type FailedCall = {
   // It said that it is away, or could not be reached at all; of any other failure this one call may have
   // been the cause.
   readonly isPlain?: boolean;
+  // What it said, or what was made of its silence; for who is told of the change.
+  readonly code?: string;
 };
 
 export type Breaker = {
@@ -38,7 +40,7 @@ export const probeIntervalMs = 2_000;
 // A dependency that answered this lately is not away; then a failing last attempt is the order's own.
 const aliveForMs = 10_000;
 
-export function createBreaker(onChange: (state: 'open' | 'closed') => void = () => {}): Breaker {
+export function createBreaker(onChange: (state: 'open' | 'closed', code?: string) => void = () => {}): Breaker {
   let failuresInRow = 0;
   let openedAtMs: number | null = null;
   let isProbing = false;
@@ -73,13 +75,13 @@ export function createBreaker(onChange: (state: 'open' | 'closed') => void = () 
       if (openedAtMs !== null) onChange('closed');
       openedAtMs = null;
     },
-    failed: (nowMs, { isProbe = false, isLastAttempt = false, isPlain = false } = {}) => {
+    failed: (nowMs, { isProbe = false, isLastAttempt = false, isPlain = false, code } = {}) => {
       failuresInRow += 1;
       // One that is turned away while others are answered does not make the dependency away for all.
       const isAway = nowMs - answeredAtMs > aliveForMs || (isPlain && failuresInRow > 1);
       const wouldCostAnOrder = isLastAttempt && isAway;
       if (openedAtMs === null && failuresInRow < failuresToOpen && !wouldCostAnOrder) return;
-      if (openedAtMs === null) onChange('open');
+      if (openedAtMs === null) onChange('open', code);
       // A late failure of a call from before the opening neither postpones a probe nor ends one under way.
       else if (!isProbe) return;
       openedAtMs = nowMs;

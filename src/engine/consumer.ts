@@ -7,6 +7,7 @@
 import type { Breaker } from './breaker.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Leases } from './leases.ts';
+import type { Observer } from './observer.ts';
 import {
   type ClaimAnswer,
   type ClaimRequest,
@@ -42,8 +43,7 @@ export type Consumer = {
 };
 export type Picked = { readonly count: number; readonly nextDueInMs: number | null | undefined };
 
-export type ConsumerEvents = {
-  readonly ended: (consumer: string, end: string) => void;
+export type ConsumerEvents = Pick<Observer, 'claimed' | 'settled' | 'refused' | 'unsettled'> & {
   // A hint found no slot: there is work for the poller.
   readonly left: (consumer: string) => void;
   // A job of this consumer will be due in this many ms.
@@ -83,7 +83,7 @@ export function createConsumer<S, C>(options: {
   async function claimOne(subject: string, version: number): Promise<void> {
     try {
       const answered = await claims.add({ step, subject, version, token: system.newToken() });
-      events.ended(consumer, answered.answer);
+      events.claimed(consumer, answered);
       if (answered.answer === 'run') await run(answered.work, []);
     } catch (error) {
       log.debug({ consumer, subject, version, error: String(error) }, 'a hint could not be claimed; the poller will');
@@ -106,7 +106,7 @@ export function createConsumer<S, C>(options: {
       }
       const { answers, nextDueInMs } = await jobs.claimDue(step, probes.length > 0 ? 1 : free, sought);
       for (const answered of answers) {
-        events.ended(consumer, answered.answer);
+        events.claimed(consumer, answered);
         if (answered.answer !== 'run') continue;
         running += 1;
         void run(answered.work, probes).finally(() => slots.release('poller'));
@@ -123,20 +123,18 @@ export function createConsumer<S, C>(options: {
   async function run(work: Work<S>, probes: readonly Breaker[]): Promise<void> {
     const held = { consumer, subject: work.event.subject, version: work.event.version, token: work.token };
     const { signal, drop } = leases.hold(held);
-    const where = { consumer, eventId: work.event.id };
     try {
       const startedMs = system.monotonicMs();
       const outcome = await performed(work, signal, probes);
       const durationMs = work.exhausted === null ? Math.round(system.monotonicMs() - startedMs) : null;
-      const { ending, answer } = await settled(settles, work, { ...outcome, durationMs }, ({ message }) => {
-        log.error({ ...where, error: message }, 'what came of an attempt cannot be stored');
+      const { ending, answer } = await settled(settles, work, { ...outcome, durationMs }, (refused) => {
+        events.refused(work, refused);
         return { ...dead(work, cannotBeStored), durationMs };
       });
-      events.ended(consumer, answer === 'settled' ? ending.state : answer);
-      if (answer === 'stale') log.warn(where, 'a stale settle was refused: another worker owns the job');
-      else if (ending.state === 'waiting') events.dueIn(consumer, ending.dueInMs);
+      events.settled(work, ending, answer);
+      if (answer !== 'stale' && ending.state === 'waiting') events.dueIn(consumer, ending.dueInMs);
     } catch (error) {
-      log.error({ ...where, error: String(error) }, 'a job could not be settled; its lease will end');
+      events.unsettled(work, error);
     } finally {
       drop();
     }
@@ -185,6 +183,7 @@ export function createConsumer<S, C>(options: {
         isProbe: probes.includes(breaker),
         isLastAttempt: work.attempt > policy.maxRetries,
         isPlain: trouble.class === 'retryable',
+        code: trouble.code,
       });
     } else if (answered) breaker?.succeeded(nowMs);
     const wasTold = trouble.dependencyDown || answered;

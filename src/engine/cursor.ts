@@ -7,6 +7,7 @@
 
 import type { Turns, View } from './cursor-turns.ts';
 import type { CursorDeadLetter, LoggedEvent, Refused } from './event-log.ts';
+import { createOutage } from './outage.ts';
 import type { Log, System, Trouble } from './ports.ts';
 import { createWakeup } from './wakeup.ts';
 
@@ -62,11 +63,17 @@ export function createCursorReader(options: {
   readonly roundMs?: number;
   readonly system: System;
   readonly log: Log;
+  // True where what an error means is told by somebody else.
+  readonly isTold?: ((error: unknown) => boolean) | undefined;
 }): CursorReader {
   const { consumer, turns, knows = () => true, isPoison = () => false, isTooMuch = () => false } = options;
   const { batchMax, system, log } = options;
   const { pollMs, gatherMs = 0, roundMs = 0 } = options;
   const wakeup = createWakeup(system);
+  const outage = createOutage({
+    ...{ what: `handling events for ${consumer}`, fails: 'fails', works: 'works again', advice: 'they are read again' },
+    ...{ fields: { consumer }, isTold: options.isTold, log, system },
+  });
   let limit = batchMax;
   let poisonsInARow = 0;
   let warnedOf = 0;
@@ -178,17 +185,19 @@ export function createCursorReader(options: {
         try {
           const ended = await round(signal);
           failures = 0;
+          outage.worked('round');
           if (ended.end === 'stopped') break;
           await rest(ended, beganMs, signal);
         } catch (error) {
           if (signal.aborted) break;
           failures += 1;
+          outage.failed('round', error);
           await turns.giveUp();
           const pauseMs = Math.min(failurePauseMsMax, failurePauseMsMin * 2 ** Math.min(failures, 10));
-          log.warn({ consumer, error: String(error), pauseMs }, 'events could not be handled; they are read again');
           await system.sleep(pauseMs * (0.5 + system.random() / 2), signal);
         }
       }
+      outage.left('round');
       await turns.giveUp();
     },
   };

@@ -96,10 +96,10 @@ export function createGroupCommit<Entry, Answer>(options: {
   const giveUp = (one: Waiting<Entry, Answer>, text: string, cause?: unknown) =>
     fail(one, new UnavailableError(storedOf(one.entry, one.maybeStored), text, 1_000, { cause }));
 
-  function sendAwayTheImpatient(): void {
+  function sendAwayTheImpatient(cause: unknown): void {
     const impatient = queue.filter((one) => !isPatient(one));
     queue = queue.filter(isPatient);
-    for (const one of impatient) giveUp(one, 'the database does not answer');
+    for (const one of impatient) giveUp(one, 'the database does not answer', cause);
   }
 
   function later(one: Waiting<Entry, Answer>): void {
@@ -164,7 +164,7 @@ export function createGroupCommit<Entry, Answer>(options: {
         }
         batch = [...patient];
         // Whoever waits behind this flush must not wait through as many more of them.
-        if (failure === 'lost' || failure === 'absent') sendAwayTheImpatient();
+        if (failure === 'lost' || failure === 'absent') sendAwayTheImpatient(error);
         if (batch.length === 0) return;
         const pauseMs = Math.min(retryPauseMsMax, retryPauseMsMin * 2 ** Math.min(round, 10));
         await system.sleep(pauseMs * (0.5 + system.random() / 2));

@@ -5,6 +5,7 @@
 // the lease is never renewed at all.
 // Process dies here: the leases end by themselves and others take over.
 
+import { createOutage } from './outage.ts';
 import type { JobKey, Jobs, Log, System } from './ports.ts';
 
 export type Held = JobKey & { readonly token: string };
@@ -25,8 +26,14 @@ export function createLeases(options: {
   readonly leaseMs: number;
   readonly system: System;
   readonly log: Log;
+  // True where what an error means is told by somebody else.
+  readonly isTold?: (error: unknown) => boolean;
 }): Leases {
-  const { jobs, leaseMs, system, log } = options;
+  const { jobs, leaseMs, system, log, isTold } = options;
+  const outage = createOutage({
+    ...{ what: 'renewing leases', fails: 'fails', works: 'works again' },
+    ...{ advice: 'work that is not renewed for a whole lease is given up', isTold, log, system },
+  });
   const intervalMs = Math.floor(leaseMs / 3);
   type Entry = Held & { readonly sinceMs: number; readonly controller: AbortController };
   const entries = new Map<string, Entry>();
@@ -46,6 +53,7 @@ export function createLeases(options: {
     try {
       const lost = await jobs.renew(old);
       renewedAtMs = nowMs;
+      outage.worked('renewal');
       for (const token of lost) {
         const entry = entries.get(token);
         if (entry === undefined) continue;
@@ -54,7 +62,7 @@ export function createLeases(options: {
         entry.controller.abort(new Error('the lease is lost'));
       }
     } catch (error) {
-      log.warn({ error: String(error) }, 'leases could not be renewed');
+      outage.failed('renewal', error);
       if (system.monotonicMs() - renewedAtMs < leaseMs) return;
       for (const entry of old) entry.controller.abort(new Error('the lease could not be renewed in time'));
     }
@@ -79,6 +87,7 @@ export function createLeases(options: {
         await system.sleep(intervalMs, signal);
         await runOnce();
       }
+      outage.left('renewal');
     },
   };
 }

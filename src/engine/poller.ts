@@ -7,6 +7,7 @@
 
 import { unknownVersionPatienceMs } from './admit.ts';
 import type { Consumer } from './consumer.ts';
+import { createOutage } from './outage.ts';
 import type { Log, Sought, System } from './ports.ts';
 import { createWakeup } from './wakeup.ts';
 
@@ -19,8 +20,6 @@ export const quietPollMs = 60_000;
 const roundMs = 20;
 // What is looked for seldom: it has waited for an hour, or for a day.
 const seldomMs = Math.floor(unknownVersionPatienceMs / 60);
-// Four polls a second, of every consumer, while the database is away: who reads along is told this often.
-const complaintMs = 10_000;
 
 export type Poller = {
   readonly run: (signal: AbortSignal) => Promise<void>;
@@ -39,12 +38,17 @@ export function createPoller(options: {
   readonly turn: () => Promise<void>;
   readonly system: System;
   readonly log: Log;
+  // True where what an error means is told by somebody else.
+  readonly isTold?: (error: unknown) => boolean;
 }): Poller {
-  const { consumer, knowsAllWriters, turn, system, log } = options;
+  const { consumer, knowsAllWriters, turn, system, log, isTold } = options;
+  const outage = createOutage({
+    ...{ what: `claiming due jobs of ${consumer.consumer}`, fails: 'fails', works: 'works again' },
+    ...{ advice: 'it is tried again', fields: { consumer: consumer.consumer }, isTold, log, system },
+  });
   const wakeup = createWakeup(system);
   const idleMs = knowsAllWriters ? quietPollMs : pollMs;
   let soughtAtMs = system.monotonicMs();
-  let complainedAtMs = Number.NEGATIVE_INFINITY;
 
   // Answers when to poll again, in ms; a wake-up comes before.
   async function poll(signal: AbortSignal): Promise<number> {
@@ -58,16 +62,9 @@ export function createPoller(options: {
     // Its jobs are not touched while a dependency is away; when a probe is allowed, one is.
     if (consumer.mode() === 'none') return pollMs;
     const { count, nextDueInMs } = await consumer.claimDue('due', signal);
+    outage.worked('look');
     if (count > 0 || nextDueInMs === undefined) return consumer.mode() === 'all' ? roundMs : pollMs;
     return Math.min(idleMs, nextDueInMs ?? idleMs);
-  }
-
-  function complain(error: unknown): void {
-    const nowMs = system.monotonicMs();
-    if (nowMs - complainedAtMs < complaintMs) return;
-    complainedAtMs = nowMs;
-    const fields = { consumer: consumer.consumer, error: String(error) };
-    log.warn(fields, 'due jobs could not be claimed; tries follow until they can');
   }
 
   return {
@@ -77,12 +74,13 @@ export function createPoller(options: {
     run: async (signal) => {
       while (!signal.aborted) {
         const quietMs = await poll(signal).catch((error) => {
-          if (!signal.aborted) complain(error);
+          if (!signal.aborted) outage.failed('look', error);
           return pollMs;
         });
         if (quietMs === roundMs) await system.sleep(roundMs, signal);
         else await wakeup.sleep(quietMs, signal);
       }
+      outage.left('look');
     },
   };
 }

@@ -73,6 +73,8 @@ export type Bus = {
   // How many messages wait unacknowledged for each group that this bus knows. Rejects when the server does
   // not answer in time.
   readonly lag: () => Promise<ReadonlyMap<string, number>>;
+  // Whether it is away, and has told the log so. Absent = it tells of nothing.
+  readonly isAway?: () => boolean;
   readonly close: () => Promise<void>;
 };
 // Resolves when `receive` will not be called any more.
@@ -171,6 +173,10 @@ export type Work<S> = {
   readonly attempt: number;
   // How long this job has been waiting uncharged, in ms by the database's clock.
   readonly waitedMs: number;
+  // How long the job has been there, in ms by the database's clock.
+  readonly ageMs: number;
+  // The worker that had it before died or froze.
+  readonly takenOver: boolean;
   // Set when the claim itself found that the job must end: nothing is performed.
   readonly exhausted: Trouble | null;
 };

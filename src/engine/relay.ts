@@ -31,8 +31,9 @@ export function createRelay(options: {
   readonly system: System;
   readonly log: Log;
   readonly onPublished?: (count: number) => void;
+  readonly isTold?: (error: unknown) => boolean;
 }): CursorReader {
-  const { cursors, bus, streamOf, system, log, onPublished = () => {} } = options;
+  const { cursors, bus, streamOf, system, log, onPublished = () => {}, isTold } = options;
   const turns = createLeasedTurns({
     reader: 'relay',
     cursors,
@@ -48,5 +49,5 @@ export function createRelay(options: {
       return [];
     },
   });
-  return createCursorReader({ consumer: 'relay', turns, batchMax, pollMs, roundMs, system, log });
+  return createCursorReader({ consumer: 'relay', turns, batchMax, pollMs, roundMs, system, log, isTold });
 }

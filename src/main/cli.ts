@@ -55,7 +55,8 @@ async function main(args: readonly string[]): Promise<number> {
   const { config } = reading;
   const system = createSystem();
   const isTerminal = process.stdout.isTTY;
-  const log = createLog({ level: config.logLevel, isTerminal });
+  const role = command.run === 'start --processes' ? 'processes' : command.run;
+  const log = createLog({ level: config.logLevel, role, isTerminal });
   const signal = stopSignal(config.shutdownTimeoutMs, command.run === 'verify' ? 2 : 0);
   // What runs on logs them; what ends with an answer keeps it apart from them.
   const isOnce = ['migrate', 'verify', 'reindex'].includes(command.run);
@@ -63,7 +64,8 @@ async function main(args: readonly string[]): Promise<number> {
     if (isOnce) complain(`Warning: ${warning}.`);
     else log.warn({}, warning);
   }
-  const running = { config, system, log, signal, say };
+  const effective = { version: manifest.version, node: process.version, settings: reading.shown };
+  const running = { config, effective, system, log, signal, say, isTerminal };
   try {
     // Each role loads what it needs and no more: half a second of a start would go to what others need.
     switch (command.run) {
@@ -74,7 +76,7 @@ async function main(args: readonly string[]): Promise<number> {
       }
       case 'start --processes': {
         const { runProcesses } = await import('./processes.ts');
-        await runProcesses({ ...running, isTerminal, scale: command.scale });
+        await runProcesses({ ...running, scale: command.scale });
         break;
       }
       case 'api':
@@ -107,6 +109,7 @@ async function main(args: readonly string[]): Promise<number> {
           host: config.http.host,
           allowedHosts: config.http.allowedHosts,
           port: config.partners.sandboxPort,
+          effective,
           log,
           system,
           signal,

@@ -22,7 +22,7 @@ const runsApart: readonly Run[] = ['api', 'relay', 'worker', 'start --processes'
 
 export type Config = ReturnType<typeof toConfig>;
 export type ConfigReading =
-  | { readonly ok: true; readonly config: Config }
+  | { readonly ok: true; readonly config: Config; readonly shown: Readonly<Record<string, unknown>> }
   | { readonly ok: false; readonly mistakes: readonly string[] };
 
 export function readEnvironment(run: Run): ConfigReading {
@@ -51,7 +51,18 @@ export function readConfig(env: NodeJS.ProcessEnv, run: Run): ConfigReading {
   }
   // What a setting must be beside another is looked at only where each of them is right by itself.
   mistakes.push(...contradictions(values as Partial<Values>, run));
-  return mistakes.length > 0 ? { ok: false, mistakes } : { ok: true, config: toConfig(values as Values, env) };
+  return mistakes.length > 0
+    ? { ok: false, mistakes }
+    : { ok: true, config: toConfig(values as Values, env), shown: shownOf(values) };
+}
+
+// The settings in effect, without anything secret.
+function shownOf(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const entries = Object.entries<Setting<unknown>>(settings).flatMap(([name, { shown }]) => {
+    const value = values[name];
+    return value == null ? [] : [[name, shown === undefined ? value : shown(value)]];
+  });
+  return Object.fromEntries(entries);
 }
 
 const empty = { rule: 'is set, but to nothing: give it a value, or take it out of the environment', shown: '""' };

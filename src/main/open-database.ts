@@ -4,7 +4,7 @@
 // embedded database is brought to this release's schema here. Its engine is loaded only when it is used:
 // a process on a server keeps those megabytes.
 
-import type { Log } from '../engine/ports.ts';
+import type { Log, System } from '../engine/ports.ts';
 import { subscriptions, typesOf } from '../flow/subscriptions.ts';
 import { connectServer, type Database } from '../io/postgres/database.ts';
 import { schemaMistake } from '../io/postgres/health.ts';
@@ -12,7 +12,7 @@ import { endAllLeases } from '../io/postgres/leases.ts';
 import { migrate } from '../io/postgres/migrate.ts';
 import type { Use } from '../io/postgres/surroundings.ts';
 import type { Config } from './config.ts';
-import { cannotUse } from './database-name.ts';
+import { cannotUse, databaseName } from './database-name.ts';
 import { StartError } from './start-error.ts';
 
 export const subscribedTypes = subscriptions.flatMap((row) =>
@@ -23,7 +23,12 @@ export const subscribedTypes = subscriptions.flatMap((row) =>
 // working go on whatever is asked. The embedded database has one connection, which takes them in turns.
 export const readsMaxOf = ({ database: { url, poolMax } }: Config) => (url === null ? 1 : Math.max(1, poolMax >> 1));
 
-export async function openDatabase(config: Config, log: Log, use: Use = 'writes'): Promise<Database> {
+// With a `system`, outages of the server are told to the log.
+export async function openDatabase(
+  config: Config,
+  { system, log }: { readonly system: System | null; readonly log: Log },
+  use: Use = 'writes',
+): Promise<Database> {
   const { url, poolMax } = config.database;
   if (url === null) {
     const database = await openEmbedded(config.dataDir, log);
@@ -36,7 +41,10 @@ export async function openDatabase(config: Config, log: Log, use: Use = 'writes'
       throw cannotUse(error, { url, dataDir: config.dataDir });
     }
   }
-  const database = connectServer({ url, poolMax, log, mayBeReadOnly: use === 'reads' });
+  const database = connectServer({
+    ...{ url, poolMax, log, mayBeReadOnly: use === 'reads' },
+    ...(system === null ? {} : { watched: { name: databaseName({ url, dataDir: config.dataDir }), system } }),
+  });
   const mistake = await schemaMistake(database, subscribedTypes, use).catch(async (error) => {
     await database.close();
     throw cannotUse(error, { url, dataDir: config.dataDir });

@@ -14,7 +14,7 @@ import { readableLine } from '../io/telemetry/log.ts';
 import { allConsumers } from './arguments.ts';
 import { type Config, environmentWith } from './config.ts';
 import { databaseName } from './database-name.ts';
-import { greeting } from './greeting.ts';
+import { greet } from './greeting.ts';
 import { callsPartners } from './open-partners.ts';
 import { StartError } from './start-error.ts';
 
@@ -22,6 +22,7 @@ type ProcessesOptions = {
   readonly config: Config;
   readonly scale: ReadonlyMap<string, number>;
   readonly isTerminal: boolean;
+  readonly effective: object;
   readonly system: System;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -35,7 +36,7 @@ const killMarginMs = 100;
 const sandbox = 'sandbox';
 
 export async function runProcesses(options: ProcessesOptions): Promise<void> {
-  const { config, system, log, signal, say } = options;
+  const { config, system, log, signal } = options;
   const posts = planPosts(config, options.scale);
   const supervisor = createSupervisor({
     command: [process.execPath, ...process.execArgv, join(import.meta.dirname, 'cli.ts')],
@@ -47,14 +48,10 @@ export async function runProcesses(options: ProcessesOptions): Promise<void> {
     if (signal.aborted) resolve();
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
-  const started = startAll(supervisor, posts, config).then((url) =>
-    say(
-      greeting(url, {
-        database: databaseName({ ...config.database, dataDir: config.dataDir }),
-        docs: config.http.docs,
-      }),
-    ),
-  );
+  const started = startAll(supervisor, posts, config).then((url) => {
+    const database = databaseName({ ...config.database, dataDir: config.dataDir });
+    greet({ url, database, docs: config.http.docs }, options);
+  });
   try {
     await Promise.race([stopped, started]);
     await stopped;

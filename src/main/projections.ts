@@ -6,6 +6,7 @@
 import { type CursorReader, createCursorReader } from '../engine/cursor.ts';
 import { createLeasedTurns, createLockedTurns, type Turns } from '../engine/cursor-turns.ts';
 import type { Cursors } from '../engine/event-log.ts';
+import type { Observer } from '../engine/observer.ts';
 import { type Log, OutsideError, type System, type Trouble } from '../engine/ports.ts';
 import { createIndexing, silentCode, UntoldError } from '../flow/projections/index-orders.ts';
 import type { ReadHistories, Search } from '../flow/projections/search-ports.ts';
@@ -13,7 +14,7 @@ import { knownTypes, type ProjectionName, projections } from '../flow/subscripti
 import { countEvents } from '../io/postgres/analytics.ts';
 import type { Query } from '../io/postgres/database.ts';
 import { indexEvents } from '../io/postgres/documents.ts';
-import { failureOf } from '../io/postgres/errors.ts';
+import { failureOf, isToldOf } from '../io/postgres/errors.ts';
 
 // Some tens of milliseconds of work, a fraction of what a transaction may take, and the more events of one order the
 // fewer documents.
@@ -31,8 +32,7 @@ type Surroundings = {
   readonly knowsAllWriters?: boolean;
   readonly system: System;
   readonly log: Log;
-  // So many events of this consumer are handled, or were parked.
-  readonly onEnded?: (consumer: ProjectionName, end: 'done' | 'dead', count: number) => void;
+  readonly observer?: Pick<Observer, 'read'>;
 };
 
 export function createAnalyticsReader(parts: Surroundings): CursorReader {
@@ -70,13 +70,11 @@ const known = new Set(knownTypes);
 function readerOf(
   consumer: ProjectionName,
   turns: Turns,
-  { knowsAllWriters = false, system, log, onEnded }: Surroundings,
+  { knowsAllWriters = false, system, log, observer }: Surroundings,
 ): CursorReader {
   const take: Turns['take'] = async (...asked) => {
     const step = await turns.take(...asked);
-    const parked = step?.deadLetters.length ?? 0;
-    if (step !== null && step.passed > parked) onEnded?.(consumer, 'done', step.passed - parked);
-    if (parked > 0) onEnded?.(consumer, 'dead', parked);
+    if (step !== null && step.passed > 0) observer?.read(consumer, step.passed, step.deadLetters);
     return step;
   };
   return createCursorReader({
@@ -88,6 +86,8 @@ function readerOf(
       error instanceof OutsideError ? error.trouble.code === silentCode : failureOf(error) === 'again',
     batchMax,
     pollMs: knowsAllWriters ? quietPollMs : pollMs,
+    // A search that is away is told of by its breaker.
+    isTold: (error) => (error instanceof OutsideError ? error.trouble.dependencyDown : isToldOf(error)),
     gatherMs: projections.find((row) => row.consumer === consumer)?.gatherMs ?? 0,
     system,
     log,

@@ -46,7 +46,7 @@ type Parts = {
 export async function runReindex(config: Config, parts: Parts): Promise<'ok' | 'refused'> {
   const unlock = config.database.url === null ? lockDirectory(config.dataDir) : () => {};
   try {
-    const database = await openDatabase(config, parts.log);
+    const database = await openDatabase(config, parts);
     parts.say(`Rebuilding the search of ${databaseName({ ...config.database, dataDir: config.dataDir })}.`);
     try {
       return config.search.engine === 'postgres'

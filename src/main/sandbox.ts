@@ -16,6 +16,8 @@ export type SandboxOptions = {
   readonly host: string;
   readonly allowedHosts: readonly string[];
   readonly port: number;
+  // Version and settings, for the log.
+  readonly effective?: object;
   readonly log: Log;
   readonly system: System;
   readonly signal: AbortSignal;
@@ -23,7 +25,7 @@ export type SandboxOptions = {
 };
 
 export async function runSandbox(options: SandboxOptions): Promise<void> {
-  const { dataDir, host, allowedHosts, port, log, system, signal, onReady = () => {} } = options;
+  const { dataDir, host, allowedHosts, port, effective, log, system, signal, onReady = () => {} } = options;
   const ledger = openLedger({ directory: join(dataDir, 'partners') });
   try {
     const server = createSandboxServer({
@@ -36,7 +38,7 @@ export async function runSandbox(options: SandboxOptions): Promise<void> {
     const url = await server.listen({ host, port }).catch((error) => {
       throw cannotListen(error, { host, port, setting: 'SANDBOX_PORT' });
     });
-    log.info({ url }, 'The simulated partners are listening');
+    log.info({ ...effective, url }, 'The simulated partners are listening');
     onReady(url);
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     await server.close();

@@ -12,7 +12,9 @@ import { lockDirectory } from '../io/directory-lock.ts';
 import { createGate } from '../io/gate.ts';
 import { createHttpServer } from '../io/http/server.ts';
 import type { Database } from '../io/postgres/database.ts';
+import { isToldOf } from '../io/postgres/errors.ts';
 import { checkDatabase, readBacklog } from '../io/postgres/health.ts';
+import { both, createEventsLog } from '../io/telemetry/events-log.ts';
 import { createMetrics } from '../io/telemetry/metrics.ts';
 import type { Config } from './config.ts';
 import { databaseName } from './database-name.ts';
@@ -50,7 +52,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     // First what may be in use by somebody else: an open database would have to be closed again.
     const partners = await openPartners(config, duties, system);
     try {
-      const database = await openDatabase(config, log);
+      const database = await openDatabase(config, { system, log });
       try {
         const { search, close } = await openSearch(config, database, { system, log });
         try {
@@ -92,7 +94,10 @@ async function work(
     settings: { ...config.worker, retryDelayMsMax: config.worker.retryDelayMaxMs },
     roles: duties,
     retention: { keysHours: config.retention.idempotencyHours, rowsDays: config.retention.days },
-    metrics,
+    observer: both(
+      createEventsLog({ log, system, maxRetries: config.worker.maxRetries, isTold: isToldOf, names: namesOf(config) }),
+      metrics.observer,
+    ),
     system,
     log,
   });
@@ -140,4 +145,16 @@ async function work(
     const graceMs = (config.shutdownTimeoutMs - drainMs) / 2;
     await Promise.all([server.close(), engine.stop(graceMs)]);
   }
+}
+
+// What the log calls the dependencies that have breakers.
+function namesOf({ partners, search, smtp }: Config): Record<string, string> {
+  const where = partners.url === null ? 'simulated in this process' : `at ${new URL(partners.url).host}`;
+  const mail = smtp === null ? `the mail partner ${where}` : `the mail server at ${new URL(smtp.url).host}`;
+  return {
+    payments: `the payment provider ${where}`,
+    carrier: `the carrier ${where}`,
+    mail,
+    search: search.engine === 'postgres' ? 'the search' : `Elasticsearch at ${new URL(search.url).host}`,
+  };
 }

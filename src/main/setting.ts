@@ -14,6 +14,8 @@ export type Setting<T> = {
   readonly initial: T;
   readonly meaning: string;
   readonly read: (text: string) => Reading<T>;
+  // How a value may be shown. Absent = as it is.
+  readonly shown?: (value: unknown) => string;
 };
 
 export function text<I extends string | null>(
@@ -48,7 +50,7 @@ export function share(initial: number, meaning: string): Setting<number> {
 
 // Never quoted: every value is allowed.
 export function secret(meaning: string): Setting<string | null> {
-  return { initial: null, meaning, read: (given) => ({ value: given }) };
+  return { initial: null, meaning, read: (given) => ({ value: given }), shown: () => '***' };
 }
 
 export function flag(initial: boolean, meaning: string): Setting<boolean> {
@@ -121,7 +123,7 @@ export function url<I extends string | null>(
     }
     return path.test(pathname) ? { value: given } : unshown;
   };
-  return { initial, meaning, read };
+  return { initial, meaning, read, shown: (value) => withoutSecrets(String(value)) };
 }
 
 // None is read at all.

@@ -6,28 +6,29 @@
 
 import { allConsumers, type Command } from './arguments.ts';
 import { databaseName } from './database-name.ts';
-import { greeting } from './greeting.ts';
+import { type Greeter, greet } from './greeting.ts';
 import { type ServeOptions, serve } from './serve.ts';
 
-type StartOptions = Omit<ServeOptions, 'duties'> & { readonly say: (text: string) => void };
+type StartOptions = Omit<ServeOptions, 'duties'> & Greeter;
 export type ApartCommand = Extract<Command, { run: 'api' | 'relay' } | { run: 'worker' }>;
 
 const nothing = { api: false, relay: false, consumers: [], isAlone: false };
 
-export async function runStart({ say, ...options }: StartOptions): Promise<void> {
+export async function runStart(options: StartOptions): Promise<void> {
   const onReady = (url: string | null) => {
     const { database, dataDir, http } = options.config;
-    say(greeting(url ?? '', { database: databaseName({ ...database, dataDir }), docs: http.docs }));
+    const named = { url: url ?? '', database: databaseName({ ...database, dataDir }), docs: http.docs };
+    greet(named, options);
     options.onReady(url);
   };
   await serve({ ...options, onReady, duties: { api: true, relay: true, consumers: allConsumers, isAlone: true } });
 }
 
-export async function runApart(command: ApartCommand, { say: _, ...options }: StartOptions): Promise<void> {
+export async function runApart(command: ApartCommand, options: StartOptions): Promise<void> {
   const consumers = command.run === 'worker' ? command.consumers : [];
   const duties = { ...nothing, api: command.run === 'api', relay: command.run === 'relay', consumers };
   const onReady = (url: string | null) => {
-    options.log.info({ role: command.run, consumers, url }, 'running');
+    options.log.info({ ...options.effective, consumers, url }, 'running');
     options.onReady(url);
   };
   await serve({ ...options, onReady, duties });

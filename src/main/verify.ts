@@ -75,7 +75,7 @@ function existing(directory: string): string {
 }
 
 async function open(config: Config): Promise<Database> {
-  if (config.database.url !== null) return openDatabase(config, silent, 'reads');
+  if (config.database.url !== null) return openDatabase(config, { system: null, log: silent }, 'reads');
   const database = await openEmbedded(config.dataDir, silent);
   const mistake = await schemaMistake(database, subscribedTypes);
   if (mistake === null) return database;

@@ -7,7 +7,8 @@ import { eventTypes, streamOf } from '../domain/events.ts';
 import { nameOf } from '../engine/envelope.ts';
 import { createGroupCommit } from '../engine/group-commit.ts';
 import { createHintReader } from '../engine/hints.ts';
-import type { Bus, Hint, Log, Subscription, System } from '../engine/ports.ts';
+import type { Observer } from '../engine/observer.ts';
+import type { Bus, Event, Hint, Log, Subscription, System } from '../engine/ports.ts';
 import { createRelay } from '../engine/relay.ts';
 import { createOrderDesk } from '../flow/orders/order-desk.ts';
 import type { OrderDesk, Partners, PlaceAnswer, PlaceRequest } from '../flow/ports.ts';
@@ -18,9 +19,8 @@ import { createCleanup, type Retention } from '../io/postgres/cleanup.ts';
 import { carryAlong, createCursors } from '../io/postgres/cursors.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { createOrderStore } from '../io/postgres/desk.ts';
-import { failureOf, isHeldElsewhere } from '../io/postgres/errors.ts';
+import { failureOf, isHeldElsewhere, isToldOf } from '../io/postgres/errors.ts';
 import { createReadHistories } from '../io/postgres/histories.ts';
-import type { Metrics } from '../io/telemetry/metrics.ts';
 import { createAnalyticsReader, createSearchReader } from './projections.ts';
 import { createWorkers, type EngineSettings, flushRowsMax } from './workers.ts';
 
@@ -57,31 +57,32 @@ export function createEngine(parts: {
   readonly settings: EngineSettings;
   readonly roles: Roles;
   readonly retention: Retention;
-  readonly metrics: Metrics;
+  readonly observer: Observer;
   readonly system: System;
   readonly log: Log;
 }): Engine {
-  const { database, bus, knowsAllWriters, settings, roles, metrics, system, log } = parts;
+  const { database, bus, knowsAllWriters, settings, roles, observer, system, log } = parts;
 
   // What was committed here: whom to tell at once. A process that dies before it leaves that to the polls.
-  function committed(events: readonly Hint[]): void {
+  function committed(events: readonly Event[], again: readonly Hint[] = []): void {
+    observer.committed(events);
     for (const [, reader] of reading) reader.wake();
     if (relay !== null) return relay.wake();
-    if (bus === null) for (const { consumer } of workers) for (const event of events) consumer.hint(event);
+    if (bus === null) {
+      for (const { consumer } of workers) for (const hint of [...events, ...again]) consumer.hint(hint);
+    }
   }
 
   const shared = { failureOf, system, maxRows: flushRowsMax };
   const accepts = createGroupCommit<PlaceRequest, PlaceAnswer>({
     ...shared,
-    flush: createAccept(database, (placed) =>
-      committed(placed.map(({ order, event }) => ({ subject: order.id, version: event.version, type: event.type }))),
-    ),
+    flush: createAccept(database, (placed) => committed(placed.map(toEvent))),
     capacity: acceptQueueMax,
     patienceMs: acceptPatienceMs,
     twins: { keyOf: (request) => request.key, isHeld: isHeldElsewhere },
   });
   const { workers, leases, down, breakers, succeeded } = createWorkers({
-    ...{ database, knowsAllWriters, settings, metrics, system, log, committed },
+    ...{ database, knowsAllWriters, settings, observer, system, log, committed },
     consumers: roles.consumers,
     partners: parts.partners,
     isCrowded: () => accepts.pending() >= crowd,
@@ -91,8 +92,11 @@ export function createEngine(parts: {
   const relay =
     bus === null || !roles.relay
       ? null
-      : createRelay({ cursors, bus, streamOf: streamOfAny, system, log, onPublished: metrics.published });
-  const projected = { cursors, knowsAllWriters, system, log, onEnded: metrics.jobEnded };
+      : createRelay({
+          ...{ cursors, bus, streamOf: streamOfAny, system, log, onPublished: observer.published },
+          isTold: (error) => isToldOf(error) || bus.isAway?.() === true,
+        });
+  const projected = { cursors, knowsAllWriters, system, log, observer };
   const readers = {
     analytics: createAnalyticsReader(projected),
     search: createSearchReader({
@@ -103,7 +107,9 @@ export function createEngine(parts: {
       onAnswer: (trouble) => {
         if (trouble === null) succeeded('search');
         // One that asks for patience is there.
-        else if (trouble.dependencyDown) breakers.search.failed(system.monotonicMs(), { isProbe: true });
+        else if (trouble.dependencyDown) {
+          breakers.search.failed(system.monotonicMs(), { isProbe: true, code: trouble.code });
+        }
       },
     }),
   };
@@ -117,7 +123,7 @@ export function createEngine(parts: {
     simulatedPartners: parts.simulatedPartners,
   });
   const cleanup = createCleanup({ database, system, retention: parts.retention, log });
-  const read = createHintReader({ log, onUnreadable: metrics.unreadable, nowMs: system.monotonicMs });
+  const read = createHintReader({ log, onUnreadable: observer.unreadable, nowMs: system.monotonicMs });
 
   const intake = new AbortController();
   const background = new AbortController();
@@ -183,6 +189,12 @@ export function createEngine(parts: {
       await bus?.close();
     },
   };
+}
+
+// The first event of an order, as the statement that accepts it writes it.
+function toEvent({ order, event, eventId: id }: PlaceRequest): Event {
+  const { id: subject, createdAt: time, correlationId, traceparent } = order;
+  return { ...event, id, subject, time, correlationId, causationId: null, traceparent };
 }
 
 // The name of a consumer's group on every bus.

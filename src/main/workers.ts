@@ -10,8 +10,9 @@ import { createConsumer } from '../engine/consumer.ts';
 import { createDownSince } from '../engine/down-since.ts';
 import { createGroupCommit } from '../engine/group-commit.ts';
 import { createLeases } from '../engine/leases.ts';
+import type { Observer } from '../engine/observer.ts';
 import { createPoller, type Poller } from '../engine/poller.ts';
-import type { Hint, Log, SettleAnswer, System } from '../engine/ports.ts';
+import type { Event, Log, SettleAnswer, System } from '../engine/ports.ts';
 import type { RetryPolicy } from '../engine/retry-policy.ts';
 import { createSlots } from '../engine/slots.ts';
 import type { OrderChange, OrderRecord, Partners } from '../flow/ports.ts';
@@ -21,9 +22,8 @@ import { type Dependency, subscriptions, toStep } from '../flow/subscriptions.ts
 import { createClaim, createJobs, type OrderClaim, type OrderClaimAnswer } from '../io/postgres/claim.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { createDependencies } from '../io/postgres/dependencies.ts';
-import { failureOf } from '../io/postgres/errors.ts';
+import { failureOf, isToldOf } from '../io/postgres/errors.ts';
 import { createSettle, type OrderSettle } from '../io/postgres/settle.ts';
-import type { Metrics } from '../io/telemetry/metrics.ts';
 
 export type EngineSettings = RetryPolicy &
   Rehearsal & { readonly timeoutMs: number; readonly leaseMs: number; readonly concurrency: number };
@@ -44,12 +44,12 @@ export function createWorkers(parts: {
   // Whether requests of people crowd in: work then stands back for a while.
   readonly isCrowded: () => boolean;
   // Told of what a settle has committed.
-  readonly committed: (events: readonly Hint[]) => void;
-  readonly metrics: Metrics;
+  readonly committed: (events: readonly Event[]) => void;
+  readonly observer: Observer;
   readonly system: System;
   readonly log: Log;
 }) {
-  const { database, knowsAllWriters, settings, isCrowded, committed, metrics, system, log } = parts;
+  const { database, knowsAllWriters, settings, isCrowded, committed, observer, system, log } = parts;
   const { leaseMs, maxWaitMs } = settings;
   const shared = { failureOf, system, maxRows: flushRowsMax, capacity: workQueueMax };
   const turn = () => createBackpressure({ isCrowded, system });
@@ -65,16 +65,15 @@ export function createWorkers(parts: {
     patienceMs: leaseMs,
   });
   const jobs = createJobs({ database, claims, system, leaseMs, maxWaitMs, knowsAllWriters });
-  const leases = createLeases({ jobs, leaseMs, system, log });
+  const leases = createLeases({ jobs, leaseMs, isTold: isToldOf, system, log });
 
   const dependencies = createDependencies(database);
   const down = perDependency((dependency) => createDownSince({ dependency, dependencies, system, log }));
   const breakers = perDependency((dependency) =>
-    createBreaker((state) => {
-      metrics.breakerChanged(dependency, state);
+    createBreaker((state, code) => {
+      observer.breakerChanged(dependency, state, code);
       const isOpen = state === 'open';
       if (isOpen) down[dependency].isDown();
-      log.warn({ dependency }, isOpen ? 'a dependency is away; its jobs wait uncharged' : 'a dependency is back');
       if (!isOpen) for (const { row, poller } of workers) if (row.dependencies.includes(dependency)) poller.wake();
     }),
   );
@@ -100,15 +99,15 @@ export function createWorkers(parts: {
         system,
         log,
         events: {
-          ended: metrics.jobEnded,
+          ...observer,
           left: (name) => {
-            metrics.hintDropped(name);
+            observer.hintDropped(name);
             poller.wake();
           },
           dueIn: (_, ms) => poller.wakeIn(ms),
         },
       });
-      const poller: Poller = createPoller({ consumer, knowsAllWriters, turn: turn(), system, log });
+      const poller: Poller = createPoller({ consumer, knowsAllWriters, turn: turn(), isTold: isToldOf, system, log });
       return { row, consumer, poller };
     });
 

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { isRefusal } from '../../src/domain/refusals.ts';
+import { silentObserver } from '../../src/engine/observer.ts';
 import { openLedger } from '../../src/io/partners/ledger.ts';
 import { createLocalPartners } from '../../src/io/partners/local.ts';
 import { createStage } from '../../src/io/partners/stage.ts';
@@ -65,7 +66,6 @@ describe('the budget of written rows', () => {
     const system = createSystem();
     const ledger = openLedger({ directory });
     const database = connect(url);
-    const nothing = () => {};
     const engine = createEngine({
       database,
       bus: createTestBus(),
@@ -86,14 +86,7 @@ describe('the budget of written rows', () => {
       },
       roles: allRoles,
       retention: { keysHours: 168, rowsDays: 30 },
-      metrics: {
-        published: nothing,
-        jobEnded: nothing,
-        hintDropped: nothing,
-        unreadable: nothing,
-        breakerChanged: nothing,
-        scrape: async () => ({ contentType: '', body: '' }),
-      },
+      observer: silentObserver,
       system,
       log: silentLog,
     });

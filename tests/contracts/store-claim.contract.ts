@@ -106,7 +106,9 @@ export function claimContract(open: () => Store): void {
       const first = await claimOnce(request);
       const [row, rows, taken] = [await job('payment', eventId), await rowsOf(before.id), await order(before.id)];
       const again = await claimOnce(request);
-      assert.deepEqual(again, first);
+      assert.ok(first.answer === 'run' && again.answer === 'run');
+      const { ageMs } = first.work;
+      assert.deepEqual({ ...again.work, ageMs }, first.work);
       assert.deepEqual(
         [await job('payment', eventId), await rowsOf(before.id), await order(before.id)],
         [row, rows, taken],

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import type { Order, OrderId, PaymentScenario } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
+import { silentObserver } from '../../src/engine/observer.ts';
 import { type PromiseName, promiseNames, promises } from '../../src/flow/verify/promises.ts';
 import { type Entry, type NewEntry, openLedger } from '../../src/io/partners/ledger.ts';
 import { createLocalPartners } from '../../src/io/partners/local.ts';
@@ -52,14 +53,7 @@ async function worked({ database }: Opened, directory: string) {
     settings: quickSettings,
     roles: allRoles,
     retention: { keysHours: 168, rowsDays: 30 },
-    metrics: {
-      published: () => {},
-      hintDropped: () => {},
-      unreadable: () => {},
-      jobEnded: () => {},
-      breakerChanged: () => {},
-      scrape: async () => ({ contentType: '', body: '' }),
-    },
+    observer: silentObserver,
     system,
     log: silentLog,
   });

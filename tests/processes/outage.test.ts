@@ -49,7 +49,7 @@ describe('a process whose surroundings go away', { timeout: slowestTest.timeout 
       assert.deepEqual(await sql('SELECT consumer, code, message FROM dead_letters'), []);
       const opened = orderly
         .log()
-        .filter(({ msg, time }) => msg.startsWith('a dependency is away') && new Date(time) < returned);
+        .filter(({ msg, time }) => msg.includes(' cannot be used: ') && new Date(time) < returned);
       const since = new Map(opened.map(({ dependency, time }) => [dependency, new Date(time)]));
       const payments = since.get('payments');
       assert.ok(payments, 'the payment provider had work all the while');

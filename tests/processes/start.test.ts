@@ -192,7 +192,7 @@ describe('the command', slowestTest, () => {
     const DATABASE_URL = await migrated();
     const name = /database orderly_\d+ at 127\.0\.0\.1:\d+/;
     const orderly = await startAlone('named', { DATABASE_URL });
-    assert.match(orderly.said(), new RegExp(`on the ${name.source}\n`));
+    assert.match(orderly.said(), new RegExp(`running at http:\\S+ on the ${name.source}"`));
     const ready = (await (await fetch(`${orderly.url}/readyz`)).json()) as { checks: { detail: string }[] };
     assert.match(ready.checks[0]?.detail ?? '', new RegExp(`^reachable: the ${name.source}$`));
     const [table, json] = await Promise.all([

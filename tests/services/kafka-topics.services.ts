@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Admin, type ConfigDescription, ConfigResourceTypes } from '@platformatic/kafka';
+import { createOutage } from '../../src/engine/outage.ts';
 import { readGroup } from '../../src/io/kafka/reader.ts';
 import { createTopics } from '../../src/io/kafka/topics.ts';
-import { createOutage } from '../../src/io/outage.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { start } from '../support/services.ts';
 import { createMemoryLog, silentLog } from '../support/silent-log.ts';
@@ -124,7 +124,7 @@ describe('the topics on Kafka', { timeout: 300_000 }, () => {
         access: { brokers: brokers(), clientId: 'orderly-test', tls: false, sasl: null },
         ...{ group: readers.group, types: readers.types, topicNames: [world.stream], topics: vanishing },
         ...{ protocol, instanceId: null, system, log: silentLog },
-        outage: createOutage({ server: 'Kafka', address: brokers().join(), log: silentLog }),
+        outage: createOutage({ what: 'Kafka', advice: '', log: silentLog, system }),
         receive: (batch) => {
           for (const received of batch) taken.add(idOf(received));
         },

@@ -1,5 +1,6 @@
 // A worker of the consumer `search` alone, as a process that a test can kill: it polls, for no bus reaches it. Arguments: database, Elasticsearch, alias.
 
+import { silentObserver } from '../../src/engine/observer.ts';
 import type { Partners } from '../../src/flow/ports.ts';
 import { connectElasticsearch } from '../../src/io/search/elasticsearch.ts';
 import { createSystem } from '../../src/io/system.ts';
@@ -9,7 +10,6 @@ import { connect } from '../support/store.ts';
 import { quickSettings } from '../support/world.ts';
 
 const [databaseUrl = '', url = '', alias = ''] = process.argv.slice(2);
-const nothing = () => {};
 const system = createSystem();
 const engine = createEngine({
   database: connect(databaseUrl),
@@ -21,14 +21,7 @@ const engine = createEngine({
   settings: { ...quickSettings, timeoutMs: 2_000, leaseMs: 4_000, concurrency: 256 },
   roles: { relay: false, consumers: ['search'] },
   retention: { keysHours: 168, rowsDays: 30 },
-  metrics: {
-    published: nothing,
-    jobEnded: nothing,
-    hintDropped: nothing,
-    breakerChanged: nothing,
-    unreadable: nothing,
-    scrape: async () => ({ contentType: '', body: '' }),
-  },
+  observer: silentObserver,
   system,
   log: silentLog,
 });

@@ -49,6 +49,7 @@ const notModelled: Readonly<Record<string, string>> = {
   'read-schema-version': 'the start',
   'look-around': 'the start and the readiness probe',
   'look-for-rights': 'the start and the readiness probe',
+  'look-whether-back': 'a server that was away',
   'look-whether-read-only': 'a new connection to a server',
   'check-positions': 'the start',
   'read-backlog': 'the metrics',

@@ -3,6 +3,7 @@
 // Promises: a start builds every object anew, so what a process kept in memory is gone with it. Of the engine
 // nothing is replaced; only its clock, its pool, its bus and its partners are the simulation's.
 
+import { endOf, silentObserver } from '../../src/engine/observer.ts';
 import type { Log, System } from '../../src/engine/ports.ts';
 import type { OrderDesk } from '../../src/flow/ports.ts';
 import { createDatabase, type Database } from '../../src/io/postgres/database.ts';
@@ -90,6 +91,10 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
     const newer = runsNewer ? createNewerRelease(onOlder) : null;
     const ownBus = bus?.busFor(born) ?? null;
     const knowsAllWriters = plan.isEmbedded === true;
+    const ended = (consumer: string, end: string) => {
+      trace.note(born.name, consumer, end);
+      recorder.ended({ atMs: clock.nowMs(), process: born.name, consumer, end });
+    };
     engine = createEngine({
       database: newer?.database(observed) ?? observed,
       bus: ownBus === null ? null : (newer?.bus(ownBus) ?? ownBus),
@@ -99,22 +104,22 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
       settings,
       roles: { relay: plan.relay, consumers: consumersOfRelease() },
       retention,
-      metrics: {
-        published: () => {},
-        hintDropped: () => {},
+      observer: {
+        ...silentObserver,
         unreadable: (group) => {
           trace.note(born.name, 'unreadable', group);
           recorder.note({ atMs: clock.nowMs(), process: born.name, what: 'unreadable', label: group, code: null });
         },
-        jobEnded: (consumer, end) => {
-          trace.note(born.name, consumer, end);
-          recorder.ended({ atMs: clock.nowMs(), process: born.name, consumer, end });
+        claimed: (consumer, { answer }) => ended(consumer, answer),
+        settled: ({ consumer }, outcome, answer) => ended(consumer, endOf(outcome, answer)),
+        read: (consumer, handled, deadLetters) => {
+          if (handled > deadLetters.length) ended(consumer, 'done');
+          if (deadLetters.length > 0) ended(consumer, 'dead');
         },
         breakerChanged: (dependency, state) => {
           trace.note(born.name, `breaker of ${dependency}`, state);
           recorder.breakerChanged({ process: born.name, dependency, state, monotonicMs: system.monotonicMs() });
         },
-        scrape: async () => ({ contentType: '', body: '' }),
       },
       system,
       log,

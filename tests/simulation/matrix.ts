@@ -31,6 +31,7 @@ const exemptFiles: Readonly<Record<string, string>> = {
 };
 const exempt: Readonly<Record<string, string>> = {
   'read-orders': 'only looks, for a page of the search',
+  'look-whether-back': 'only looks, where a server was away',
   'look-whether-read-only': 'only looks, on a new connection to a server',
   'read-histories-after': 'only looks, for a rebuild',
 };

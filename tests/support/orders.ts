@@ -73,6 +73,8 @@ export function workOn(subject: OrderRecord, given: Partial<Work<OrderRecord>> =
     epoch: 0,
     attempt: 1,
     waitedMs: 0,
+    ageMs: 0,
+    takenOver: false,
     exhausted: null,
     ...given,
   };

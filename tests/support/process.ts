@@ -69,7 +69,7 @@ const root = dirname(dirname(import.meta.dirname));
 // Where each role says that it is ready, and under which address: nothing after `url` where it has none.
 const readyOf = (role: RoleCommand) => {
   if (role === 'sandbox') return /"url":"(http:[^"]+)"/;
-  return role.startsWith('start') ? /running at (http:\S+)/ : /"url":"?(http:[^"]+|null)"?,"msg":"running"/;
+  return role.startsWith('start') ? /running at (http:\S+) / : /"url":"?(http:[^"]+|null)"?,"msg":"running"/;
 };
 // The embedded database takes seconds to open on a loaded machine.
 const readyMs = 40_000;

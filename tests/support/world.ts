@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import type { Order, OrderId } from '../../src/domain/order.ts';
 import { isUnderWay } from '../../src/domain/order-machine.ts';
 import { isRefusal, type Refusal } from '../../src/domain/refusals.ts';
+import { endOf, silentObserver } from '../../src/engine/observer.ts';
 import type { Bus, Log, Message, SettleAnswer, System, Work } from '../../src/engine/ports.ts';
 import type { DeadLetter, OrderDesk, OrderRecord, Partners, PlaceCommand } from '../../src/flow/ports.ts';
 import { type ConsumerName, type JobConsumer, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
@@ -328,6 +329,8 @@ type Parts = Required<Omit<EngineOptions, 'settings' | 'partners'>> & {
 
 function buildEngine(database: Database, { settings, system, partners, bus, said }: Parts): WorldEngine {
   const counts = new Map<string, number>();
+  const count = (consumer: string, end: string, times = 1) =>
+    counts.set(`${consumer} ${end}`, (counts.get(`${consumer} ${end}`) ?? 0) + times);
   const breakerChanges: BreakerChange[] = [];
   const say = (fields: object, message: string) => void said.push(`${message} ${JSON.stringify(fields)}`);
   const log: Log = { ...silent, warn: say, error: say };
@@ -342,15 +345,16 @@ function buildEngine(database: Database, { settings, system, partners, bus, said
     settings: { ...quickSettings, ...settings },
     roles: allRoles,
     retention,
-    metrics: {
-      published: () => {},
-      hintDropped: () => {},
+    observer: {
+      ...silentObserver,
       unreadable: (group) => counts.set(`${group} unreadable`, (counts.get(`${group} unreadable`) ?? 0) + 1),
-      jobEnded: (consumer, end, count = 1) => {
-        counts.set(`${consumer} ${end}`, (counts.get(`${consumer} ${end}`) ?? 0) + count);
+      claimed: (consumer, { answer }) => count(consumer, answer),
+      settled: ({ consumer }, outcome, answer) => count(consumer, endOf(outcome, answer)),
+      read: (consumer, handled, deadLetters) => {
+        count(consumer, 'done', handled - deadLetters.length);
+        count(consumer, 'dead', deadLetters.length);
       },
       breakerChanged: (dependency, state) => breakerChanges.push({ dependency, state, atMs: performance.now() }),
-      scrape: async () => ({ contentType: '', body: '' }),
     },
     system,
     log,

@@ -5,8 +5,8 @@
 // and say so once. Topics that are missing are created.
 
 import { Admin } from '@platformatic/kafka';
+import { createOutage } from '../../engine/outage.ts';
 import type { Bus, Log, Subscription, System } from '../../engine/ports.ts';
-import { createOutage } from '../outage.ts';
 import { clientOptions, type KafkaSasl } from './client.ts';
 import { type GroupTopics, readLag } from './lag.ts';
 import { createPublisher } from './publisher.ts';
@@ -40,10 +40,11 @@ export type KafkaSettings = {
 export function createKafkaBus(settings: KafkaSettings): Bus {
   const { layout, partitions, groupProtocol, instanceId, types, streamOf, system, log } = settings;
   const outage = createOutage({
-    server: 'Kafka',
-    address: settings.brokers.join(','),
-    advice: 'Check KAFKA_BROKERS, the settings for TLS and SASL, and that the brokers run',
+    what: `Kafka at ${settings.brokers.join(',')}`,
+    advice: 'events wait in the database. Check KAFKA_BROKERS, the settings for TLS and SASL, and that the brokers run',
+    fields: { dependency: 'kafka' },
     log,
+    system,
   });
   let opened: Admin | null = null;
   const admin = () => {
@@ -93,6 +94,7 @@ export function createKafkaBus(settings: KafkaSettings): Bus {
       readers.set(subscription, { group, topicNames });
       return subscription;
     },
+    isAway: outage.isOpen,
     lag: () => readLag(admin(), [...readers.values()], system),
     close: async () => {
       closing.abort();

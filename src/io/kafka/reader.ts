@@ -14,8 +14,8 @@ import {
   MessagesStreamModes,
 } from '@platformatic/kafka';
 import { nameOf } from '../../engine/envelope.ts';
+import type { Outage } from '../../engine/outage.ts';
 import type { Bus, Log, Received, Subscription, System } from '../../engine/ports.ts';
-import type { Outage } from '../outage.ts';
 import { within } from '../within.ts';
 import { clientOptions, type KafkaAccess, refusalOf, retryDelayMs, typeHeader } from './client.ts';
 import type { Topics } from './topics.ts';

@@ -185,8 +185,8 @@ function answerTo(
     const change = admits ? step.claimed(record, event, at, takenOver) : null;
     if (change !== null) subject = writes.apply(record, change, token);
   }
-  const work = { consumer: step.consumer, event, subject, token, epoch: job.epoch, attempt, waitedMs, exhausted };
-  return { answer: 'run', work };
+  const work = { consumer: step.consumer, event, subject, token, epoch: job.epoch, attempt, waitedMs };
+  return { answer: 'run', work: { ...work, ageMs: job.ageMs, takenOver, exhausted } };
 }
 
 const takeover = {

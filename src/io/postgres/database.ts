@@ -9,8 +9,9 @@
 
 import { Socket } from 'node:net';
 import pg from 'pg';
-import type { Log } from '../../engine/ports.ts';
+import type { Log, System } from '../../engine/ports.ts';
 import { failureOf, isReadOnlyError, NotConnectedError, ReadOnlyError } from './errors.ts';
+import { createServerWatch, type ServerWatch } from './server-watch.ts';
 
 export type Row = Record<string, unknown>;
 export type Query = <R extends object = Row>(text: string, values?: readonly unknown[]) => Promise<R[]>;
@@ -112,6 +113,8 @@ export function connectServer(options: {
   readonly waitsForAnswers?: boolean;
   // For who only looks, and may do so on a standby.
   readonly mayBeReadOnly?: boolean;
+  // For who runs on: an outage of the server is told to the log under this name.
+  readonly watched?: { readonly name: string; readonly system: System };
 }): Database {
   const pool = new pg.Pool({
     connectionString: options.url,
@@ -127,7 +130,9 @@ export function connectServer(options: {
     // answer with what was true before.
     ...(options.mayBeReadOnly ? {} : { onConnect: assertWritable }),
   } as pg.PoolConfig);
-  return createDatabase({ pool, log: options.log, turn: null, isBounded: true, onClose: async () => {} });
+  const { log, watched } = options;
+  const watch = watched === undefined ? null : createServerWatch({ ...watched, pool, log });
+  return createDatabase({ pool, log, watch, turn: null, isBounded: true, onClose: async () => {} });
 }
 
 async function assertWritable(client: pg.ClientBase): Promise<void> {
@@ -138,6 +143,8 @@ async function assertWritable(client: pg.ClientBase): Promise<void> {
 export function createDatabase(options: {
   readonly pool: pg.Pool;
   readonly log: Log;
+  // Null = nobody tells of outages.
+  readonly watch?: ServerWatch | null;
   // Null = a connection takes a statement before the former one is answered. Else statements are sent one
   // by one, each after this has resolved.
   readonly turn: (() => Promise<unknown>) | null;
@@ -145,14 +152,13 @@ export function createDatabase(options: {
   readonly isBounded?: boolean;
   readonly onClose: () => Promise<void>;
 }): Database {
-  const { pool, log, turn, isBounded = false, onClose } = options;
+  const { pool, log, watch = null, turn, isBounded = false, onClose } = options;
   // Rises when a connection turns out to take no writes: those that were open then may lead to the same server.
   let era = 0;
   const eras = new WeakMap<pg.PoolClient, number>();
   pool.on('connect', (client) => eras.set(client, era));
-  // An idle connection that breaks is no news for anybody's statement; without a listener it would
-  // end the process.
-  pool.on('error', (error) => log.warn({ error: error.message }, 'an idle database connection ended'));
+  // No news for anybody's statement; without a listener it would end the process.
+  pool.on('error', () => {});
 
   async function connect(): Promise<pg.PoolClient> {
     try {
@@ -162,8 +168,10 @@ export function createDatabase(options: {
         if ((eras.get(client) ?? era) === era) return client;
         client.release(true);
       }
-    } catch (error) {
-      throw new NotConnectedError(error);
+    } catch (cause) {
+      const error = new NotConnectedError(cause);
+      watch?.failed(error);
+      throw error;
     }
   }
 
@@ -192,6 +200,7 @@ export function createDatabase(options: {
       } catch (error) {
         const isReadOnly = isReadOnlyError(error);
         if (isReadOnly) suspectAllOfTheAgeOf(client);
+        watch?.failed(error);
         broken ||= isReadOnly || failureOf(error) === 'lost';
         throw error;
       }
@@ -232,6 +241,7 @@ export function createDatabase(options: {
         }
       }),
     close: async () => {
+      watch?.close();
       await pool.end();
       await onClose();
     },

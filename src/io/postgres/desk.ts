@@ -7,7 +7,7 @@
 
 import type { OrderId } from '../../domain/order.ts';
 import { isRefusal, refuse } from '../../domain/refusals.ts';
-import type { Hint, System } from '../../engine/ports.ts';
+import type { Event, Hint, System } from '../../engine/ports.ts';
 import type { DeadLetterClosing, DeskChange, OrderRecord, OrderStore } from '../../flow/ports.ts';
 import { createAnalytics } from './analytics-reads.ts';
 import { reopenEvents } from './cursors.ts';
@@ -24,10 +24,13 @@ import { readTimeline } from './timeline.ts';
 const triesMax = 3;
 const pauseMs = 100;
 
+type Written = { readonly events: readonly Event[]; readonly again: readonly Hint[] };
+
 export function createOrderStore(options: {
   readonly database: Database;
   readonly system: System;
-  readonly onCommitted: (events: readonly Hint[]) => void;
+  // Events that are new, and jobs that are there again.
+  readonly onCommitted: (events: readonly Event[], again: readonly Hint[]) => void;
 }): Omit<OrderStore, 'place'> {
   const { database, system, onCommitted } = options;
 
@@ -40,13 +43,13 @@ export function createOrderStore(options: {
   }
 
   // Runs the transaction again where it was rolled back, or may have been lost.
-  async function changing<T>(work: (query: Query, hints: Hint[]) => Promise<T>): Promise<T> {
+  async function changing<T>(work: (query: Query, written: Written) => Promise<T>): Promise<T> {
     let maybeStored = false;
     for (let tries = 1; ; tries += 1) {
-      const hints: Hint[] = [];
+      const written: Written = { events: [], again: [] };
       try {
-        const result = await database.transaction((query) => work(query, hints));
-        onCommitted(hints);
+        const result = await database.transaction((query) => work(query, written));
+        onCommitted(written.events, written.again);
         return result;
       } catch (error) {
         const failure = failureOf(error);
@@ -62,7 +65,7 @@ export function createOrderStore(options: {
   }
 
   // Answers what there is to do from here on.
-  async function write(query: Query, from: OrderRecord, change: DeskChange, auditId: string): Promise<Hint[]> {
+  async function write(query: Query, from: OrderRecord, change: DeskChange, auditId: string): Promise<Written> {
     const at = system.now();
     const { id } = from.order;
     const events = toEvents(change, { system, at, causationId: change.causationId });
@@ -73,7 +76,7 @@ export function createOrderStore(options: {
     await appendEvents(query, events);
     const again = await endDeadLetters(query, id, change.closes, change.closing, at);
     await audit(query, auditId, change.action, id, change.detail, change.correlationId, at);
-    return [...events, ...again];
+    return { events, again };
   }
 
   async function endDeadLetters(
@@ -99,7 +102,7 @@ export function createOrderStore(options: {
 
     change: async (id, decide) => {
       const auditId = system.newId();
-      return changing(async (query, hints) => {
+      return changing(async (query, written) => {
         const record = await lockOrder(query, id);
         if (record === null) return refuse('order-not-found', `there is no order ${id}`);
         if (await wasDone(query, auditId)) return record.order;
@@ -107,7 +110,7 @@ export function createOrderStore(options: {
         const change = decide(record, deadLetters, system.now());
         if (isRefusal(change)) return change;
         if (change === null) return record.order;
-        hints.push(...(await write(query, record, change, auditId)));
+        Object.assign(written, await write(query, record, change, auditId));
         return change.order;
       });
     },

@@ -35,11 +35,20 @@ export function ofOneEntry<T>(work: () => T): T {
 // There was no connection to be had: nothing was sent.
 export class NotConnectedError extends Error {
   constructor(cause: unknown) {
-    // What the pool says when all of its connections are in use.
-    const isCrowded = cause instanceof Error && cause.message.startsWith('timeout exceeded when trying to connect');
-    super(isCrowded ? 'no connection to the database was free in time' : 'the database cannot be reached', { cause });
+    super(isFull(cause) ? 'no connection to the database was free in time' : 'the database cannot be reached', {
+      cause,
+    });
     this.name = 'NotConnectedError';
   }
+}
+
+// What the pool says when all of its connections are in use.
+const isFull = (cause: unknown) =>
+  cause instanceof Error && cause.message.startsWith('timeout exceeded when trying to connect');
+
+// The server is there; it is this process that has more to ask than it has connections.
+export function isCrowded(error: unknown): boolean {
+  return error instanceof NotConnectedError && isFull(error.cause);
 }
 
 const readOnly = '25006';
@@ -87,6 +96,13 @@ export function failureOf(error: unknown): FlushFailure {
 export function isAway(error: unknown): boolean {
   const failure = failureOf(error);
   return failure === 'lost' || failure === 'absent';
+}
+
+// The server is away, which is told once for all who notice; see server-watch.ts.
+export function isToldOf(error: unknown): boolean {
+  const { cause } = (error ?? {}) as { cause?: unknown };
+  if (error instanceof UnavailableError) return cause !== undefined && isToldOf(cause);
+  return isAway(error) && !isCrowded(error);
 }
 
 // For whoever waits for the answer; a mistake of ours stays one.

@@ -7,9 +7,9 @@
 import { once } from 'node:events';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
+import { createOutage } from '../../engine/outage.ts';
 import type { Bus, Log, Message, ReaderGroup, Subscription, System } from '../../engine/ports.ts';
 import { batchesOf } from '../batches.ts';
-import { createOutage } from '../outage.ts';
 import { within } from '../within.ts';
 import { readQueue } from './reader.ts';
 
@@ -35,7 +35,13 @@ export function createRedisBus(options: {
   readonly log: Log;
 }): Bus {
   const { url, readers, system, log } = options;
-  const outage = createOutage({ server: 'Redis', address: new URL(url).host, log });
+  const outage = createOutage({
+    what: `Redis at ${new URL(url).host}`,
+    advice: 'events wait in the database. Check REDIS_URL, and that it runs',
+    fields: { dependency: 'redis' },
+    log,
+    system,
+  });
   const closing = new AbortController();
   const retryStrategy = (times: number) => Math.min(reconnectMsMax, reconnectMsMin * 2 ** Math.min(times, 10));
 
@@ -116,6 +122,7 @@ export function createRedisBus(options: {
       subscriptions.add(subscription);
       return subscription;
     },
+    isAway: outage.isOpen,
     lag: () =>
       within({ what: 'reading the lag', ms: lagTimeoutMs, signal: closing.signal, system }, async () => {
         const counted = queues.map(async (one) => [one.group, await countMessages(one)] as const);

@@ -5,8 +5,8 @@
 // Relies on the credentials that AWS' own rules find; a plain http endpoint is an emulator and gets any.
 
 import { GetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { createOutage } from '../../engine/outage.ts';
 import type { Bus, Log, ReaderGroup, Subscription, System } from '../../engine/ports.ts';
-import { createOutage } from '../outage.ts';
 import { within } from '../within.ts';
 import { createSqsQueues, isMissing } from './queues.ts';
 import { readSqs } from './reader.ts';
@@ -47,7 +47,13 @@ export function createSqsBus(options: {
     ...(isEmulator ? { credentials: { accessKeyId: 'emulator', secretAccessKey: 'emulator' } } : {}),
   });
   const queues = createSqsQueues({ client, prefix, fifo });
-  const outage = createOutage({ server: 'SQS', address: endpoint === null ? region : new URL(endpoint).host, log });
+  const outage = createOutage({
+    what: `SQS at ${endpoint === null ? region : new URL(endpoint).host}`,
+    advice: 'events wait in the database. Check AWS_ENDPOINT_URL_SQS, AWS_REGION and the credentials',
+    fields: { dependency: 'sqs' },
+    log,
+    system,
+  });
   const subscriptions = new Set<Subscription>();
   const closing = new AbortController();
 
@@ -64,7 +70,7 @@ export function createSqsBus(options: {
   return {
     publish: async (messages, signal) => {
       const bounds = { what: 'publishing to SQS', ms: publishTimeoutMs, signal, system };
-      await within(bounds, (inner) =>
+      const sent = within(bounds, (inner) =>
         Promise.all(
           readers.map(({ group, types }) =>
             send(
@@ -75,12 +81,18 @@ export function createSqsBus(options: {
           ),
         ),
       );
+      await sent.catch((error) => {
+        if (!signal.aborted) outage.failed('publishing', error);
+        throw error;
+      });
+      outage.worked('publishing');
     },
     subscribe: async (group, _types, receive) => {
       const subscription = readSqs({ client, queues, group, receive, outage, system });
       subscriptions.add(subscription);
       return subscription;
     },
+    isAway: outage.isOpen,
     lag: () =>
       within({ what: 'reading the lag', ms: lagTimeoutMs, signal: closing.signal, system }, async (signal) => {
         const counted = readers.map(async ({ group }) => {

@@ -4,13 +4,10 @@
 // asked of the database or the bus is asked only when somebody scrapes, and a scrape never fails because of it.
 
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { endOf, type Observer } from '../../engine/observer.ts';
 
 export type Metrics = {
-  readonly published: (count: number) => void;
-  readonly jobEnded: (consumer: string, end: string, count?: number) => void;
-  readonly hintDropped: (consumer: string) => void;
-  readonly unreadable: (group: string) => void;
-  readonly breakerChanged: (dependency: string, state: 'open' | 'closed') => void;
+  readonly observer: Partial<Observer>;
   readonly scrape: () => Promise<{ readonly contentType: string; readonly body: string }>;
 };
 
@@ -75,11 +72,18 @@ export function createMetrics(
     registers,
   });
   return {
-    published: (count) => published.inc(count),
-    jobEnded: (consumer, end, count = 1) => ended.inc({ consumer, end }, count),
-    hintDropped: (consumer) => dropped.inc({ consumer }),
-    unreadable: (group) => unreadable.inc({ group }),
-    breakerChanged: (dependency, state) => breaker.set({ dependency }, state === 'open' ? 1 : 0),
+    observer: {
+      published: (count) => published.inc(count),
+      claimed: (consumer, { answer }) => ended.inc({ consumer, end: answer }),
+      settled: ({ consumer }, outcome, answer) => ended.inc({ consumer, end: endOf(outcome, answer) }),
+      read: (consumer, handled, deadLetters) => {
+        ended.inc({ consumer, end: 'done' }, handled - deadLetters.length);
+        ended.inc({ consumer, end: 'dead' }, deadLetters.length);
+      },
+      hintDropped: (consumer) => dropped.inc({ consumer }),
+      unreadable: (group) => unreadable.inc({ group }),
+      breakerChanged: (dependency, state) => breaker.set({ dependency }, state === 'open' ? 1 : 0),
+    },
     scrape: async () => {
       const [now, lags] = await Promise.all([
         backlog().catch(() => ({ unreadSeconds: new Map<string, number>(), openDeadLetters: Number.NaN })),

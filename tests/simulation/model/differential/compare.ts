@@ -15,7 +15,7 @@ const xids = ['xid'];
 // Of transactions that wrote no event: what they are compared with is how many events are older.
 const moments = ['xmin', 'xact'];
 const clocks = ['due_at', 'waiting_since', 'lease_until', 'down_since', 'floor', 'until'];
-const measured = ['waited_ms', 'waitedMs', 'age_ms', 'next_due_in_ms', 'nextDueInMs'];
+const measured = ['waited_ms', 'waitedMs', 'age_ms', 'ageMs', 'next_due_in_ms', 'nextDueInMs'];
 const durations = ['duration_ms', 'durationMs'];
 // A job is made by the database's clock, an order by its client's, which is further back.
 const recentMs = 1_800_000;
