@@ -22,6 +22,10 @@ export const standbyMs = 1_500;
 const poisonsInARowMax = 3;
 const failurePauseMsMin = 50;
 const failurePauseMsMax = 5_000;
+// What gathers for each event of the last read: at 200 events a second the pause is a third of a second, from 400 on
+// it is the longest, a second, which is also how often Elasticsearch shows what was written to it.
+const gatherMsPerEvent = 2;
+const gatherMsMax = 1_000;
 
 export type CursorReader = {
   readonly run: (signal: AbortSignal) => Promise<void>;
@@ -57,7 +61,8 @@ export function createCursorReader(options: {
   readonly batchMax: number;
   // Between reads that find nothing.
   readonly pollMs: number;
-  // Before each read, so that events of one subject gather; not while there is more than a batch.
+  // Before each read, so that events of one subject gather; not while there is more than a batch. The more events
+  // the last read found the longer, so that under load a subject costs one handling and not one for each event.
   readonly gatherMs?: number;
   // From the begin of one round to the next at the least, where a round is less than a batch.
   readonly roundMs?: number;
@@ -172,7 +177,8 @@ export function createCursorReader(options: {
     if (count === 0) await wakeup.sleep(Math.min(pollMs, turns.storesInMs()), signal);
     const restMs = roundMs - (system.monotonicMs() - beganMs);
     if (count > 0 && restMs > 0) await system.sleep(restMs, signal);
-    if (gatherMs > 0) await system.sleep(gatherMs, signal);
+    if (gatherMs > 0)
+      await system.sleep(Math.max(gatherMs, Math.min(gatherMsMax, gatherMs + count * gatherMsPerEvent)), signal);
   }
 
   return {

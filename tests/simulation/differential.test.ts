@@ -53,6 +53,7 @@ const notModelled: Readonly<Record<string, string>> = {
   'look-whether-read-only': 'a new connection to a server',
   'check-positions': 'the start',
   'read-backlog': 'the metrics',
+  'read-undocumented': 'the search on the database itself',
   'write-documents': 'the search, which the simulation has as a partner',
   'find-newest': 'the search',
   'find-among-newest': 'the search',

@@ -77,14 +77,18 @@ export class UntoldError extends Error {
   }
 }
 
-// Throws UntoldError.
-export function documentsOf(events: readonly LoggedEvent[], histories: readonly OrderHistory[]): OrderDocument[] {
+// Of each order whose document is not known to be stored already. Throws UntoldError.
+export function documentsOf(
+  events: readonly LoggedEvent[],
+  histories: readonly (OrderHistory & { readonly isStored?: boolean })[],
+): OrderDocument[] {
   const byId = new Map(histories.map((history) => [history.order.id, history]));
-  return ordersOf(events).map((id) => {
+  return ordersOf(events).flatMap((id) => {
     const history = byId.get(id);
     if (history === undefined) throw new UntoldError(id, 'it cannot be read');
+    if (history.isStored) return [];
     try {
-      return toDocument(history);
+      return [toDocument(history)];
     } catch (error) {
       throw new UntoldError(id, error);
     }

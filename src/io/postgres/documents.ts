@@ -16,6 +16,7 @@ import {
   type Hits,
   type IndexAnswer,
   type OrderDocument,
+  type OrderHistory,
   type OrderPlace,
   type OrderQuery,
   type Search,
@@ -26,7 +27,7 @@ import { filterWord } from '../../flow/projections/search-words.ts';
 import { type Database, plainArray, type Query } from './database.ts';
 import { textOf } from './dead-letters.ts';
 import { failureOf } from './errors.ts';
-import { readHistories } from './histories.ts';
+import { type HistoryRow, latestColumns, toHistory } from './histories.ts';
 
 // Of the newest orders so many are looked through first: some 20 ms. What fills no page from them is so rare
 // that its words gather few orders.
@@ -34,9 +35,19 @@ const walkRows = 10_000;
 
 // The step of the reader of the events: in its transaction, what cannot be written fails all of it.
 export async function indexEvents(query: Query, events: readonly LoggedEvent[]): Promise<readonly Refused[]> {
-  const histories = await readHistories(query, ordersOf(events));
-  await writeDocuments(query, documentsOf(events, histories), '<');
+  const documents = documentsOf(events, await readStored(query, ordersOf(events)));
+  if (documents.length > 0) await writeDocuments(query, documents, '<');
   return [];
+}
+
+// An order is read as it stands, so most documents are there when the order's later events come by.
+async function readStored(query: Query, ids: readonly OrderId[]): Promise<(OrderHistory & { isStored: boolean })[]> {
+  const rows = await query<HistoryRow & { is_stored: boolean }>(
+    `/* read-undocumented */ SELECT ${latestColumns}, coalesce(d.version >= o.version, false) AS is_stored
+     FROM orders o LEFT JOIN order_documents d ON d.order_id = o.id WHERE o.id = ANY($1::uuid[])`,
+    [plainArray(ids)],
+  );
+  return rows.map((row) => ({ ...toHistory(row), isStored: row.is_stored }));
 }
 
 export function createPostgresSearch(database: Database): Search & { readonly rewrite: Search['index'] } {

@@ -13,15 +13,18 @@ import { type OrderRow, orderColumns, toOrder } from './orders.ts';
 
 // Events come as lines of cells, which the server makes in half the time of JSON; the correlation id, which
 // may hold the sign between two cells, is the last of its line.
-const historyColumns = `${orderColumns},
-  (SELECT string_agg(concat_ws('|', e.id, e.version, e.type, (extract(epoch FROM e.time) * 1000)::bigint,
-                               coalesce(e.causation_id::text, ''), e.correlation_id), chr(10) ORDER BY e.version)
-   FROM events e WHERE e.order_id = o.id) AS events`;
+const cellsOfEvent = `concat_ws('|', e.id, e.version, e.type, (extract(epoch FROM e.time) * 1000)::bigint,
+                               coalesce(e.causation_id::text, ''), e.correlation_id)`;
 const cells = 6;
+const historyColumns = `${orderColumns},
+  (SELECT string_agg(${cellsOfEvent}, chr(10) ORDER BY e.version) FROM events e WHERE e.order_id = o.id) AS events`;
+// With the last event alone.
+export const latestColumns = `${orderColumns},
+  (SELECT ${cellsOfEvent} FROM events e WHERE e.order_id = o.id AND e.version = o.version) AS events`;
 
-type HistoryRow = OrderRow & { events: string | null };
+export type HistoryRow = OrderRow & { events: string | null };
 
-function toHistory(row: HistoryRow): OrderHistory {
+export function toHistory(row: HistoryRow): OrderHistory {
   return { order: toOrder(row), events: row.events === null ? [] : row.events.split('\n').map(toEvent) };
 }
 
