@@ -31,6 +31,9 @@ const clockExceptions: readonly { readonly file: string; readonly code: string; 
   },
 ];
 
+// The one place where the engine is told what its subject is; it looks into none.
+const subject = { of: 'src/engine/ports.ts', is: 'src/domain/order-record.ts' };
+
 const sizeMax = 250;
 const notOurs = ['node_modules', '.git', '.orderly', 'coverage'];
 
@@ -59,6 +62,7 @@ describe('the source', () => {
     complain(closed, ({ file, imports }) =>
       imports
         .filter(({ target }) => target !== null && folderOf(target) !== folderOf(file))
+        .filter(({ target }) => file !== subject.of || target !== subject.is)
         .map(({ line, target }) => `${line}: imports ${target}; pass it in as a parameter instead`),
     );
   });

@@ -20,6 +20,7 @@ import {
   type SettleRequest,
   type Sought,
   type Step,
+  type Subject,
   type System,
   type Trouble,
   type Work,
@@ -53,11 +54,11 @@ export type ConsumerEvents = Pick<Observer, 'claimed' | 'settled' | 'refused' | 
 // Per poll: enough for all slots; a batch of a few milliseconds.
 const dueMax = 256;
 
-export function createConsumer<S, C>(options: {
-  readonly step: Step<S, C>;
-  readonly claims: GroupCommit<ClaimRequest<S, C>, ClaimAnswer<S>>;
-  readonly settles: GroupCommit<SettleRequest<S, C>, SettleAnswer>;
-  readonly jobs: Pick<Jobs<S, C>, 'claimDue'>;
+export function createConsumer(options: {
+  readonly step: Step;
+  readonly claims: GroupCommit<ClaimRequest, ClaimAnswer>;
+  readonly settles: GroupCommit<SettleRequest, SettleAnswer>;
+  readonly jobs: Pick<Jobs, 'claimDue'>;
   readonly slots: Slots;
   readonly leases: Leases;
   readonly breakers: readonly Breaker[];
@@ -120,7 +121,7 @@ export function createConsumer<S, C>(options: {
   }
 
   // Never rejects: what cannot be settled is left to its lease.
-  async function run(work: Work<S>, probes: readonly Breaker[]): Promise<void> {
+  async function run(work: Work, probes: readonly Breaker[]): Promise<void> {
     const held = { consumer, subject: work.event.subject, version: work.event.version, token: work.token };
     const { signal, drop } = leases.hold(held);
     try {
@@ -140,9 +141,9 @@ export function createConsumer<S, C>(options: {
     }
   }
 
-  type Ended = Omit<Ending<S, C>, 'durationMs'>;
+  type Ended = Omit<Ending, 'durationMs'>;
 
-  async function performed(work: Work<S>, signal: AbortSignal, probes: readonly Breaker[]): Promise<Ended> {
+  async function performed(work: Work, signal: AbortSignal, probes: readonly Breaker[]): Promise<Ended> {
     if (work.exhausted !== null) {
       abandon(probes);
       return dead(work, work.exhausted);
@@ -164,7 +165,7 @@ export function createConsumer<S, C>(options: {
     }
   }
 
-  function failed(work: Work<S>, error: unknown, signal: AbortSignal, probes: readonly Breaker[]): Ended {
+  function failed(work: Work, error: unknown, signal: AbortSignal, probes: readonly Breaker[]): Ended {
     const trouble = error instanceof OutsideError ? error.trouble : defect(error);
     // Anything else than an adapter's own word was thrown before its call.
     const isInDoubt = step.mayRepeat === false && error instanceof OutsideError && trouble.class === 'unknown';
@@ -199,13 +200,13 @@ export function createConsumer<S, C>(options: {
     return waiting(work, verdict.trouble, verdict.dueInMs, verdict.end === 'retry');
   }
 
-  function waiting(work: Work<S>, trouble: Trouble, dueInMs: number, charged: boolean): Ended {
-    const change = (subject: S, now: Date) => step.retried(subject, work, trouble, charged, now);
+  function waiting(work: Work, trouble: Trouble, dueInMs: number, charged: boolean): Ended {
+    const change = (subject: Subject, now: Date) => step.retried(subject, work, trouble, charged, now);
     return { state: 'waiting', change, dueInMs, charged, trouble };
   }
 
-  function dead(work: Work<S>, trouble: Trouble): Ended {
-    const change = (subject: S, now: Date) => step.parked(subject, work, trouble, now);
+  function dead(work: Work, trouble: Trouble): Ended {
+    const change = (subject: Subject, now: Date) => step.parked(subject, work, trouble, now);
     return { state: 'dead', change, dueInMs: 0, charged: true, trouble };
   }
 

@@ -22,7 +22,7 @@ export type Leases = {
 };
 
 export function createLeases(options: {
-  readonly jobs: Pick<Jobs<never, never>, 'renew'>;
+  readonly jobs: Pick<Jobs, 'renew'>;
   readonly leaseMs: number;
   readonly system: System;
   readonly log: Log;

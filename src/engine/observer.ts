@@ -7,17 +7,17 @@
 import type { CursorDeadLetter } from './event-log.ts';
 import type { ClaimAnswer, Ending, Event, SettleAnswer, Work } from './ports.ts';
 
-export type Outcome = Pick<Ending<never, unknown>, 'state' | 'dueInMs' | 'charged' | 'trouble' | 'durationMs'>;
+export type Outcome = Pick<Ending, 'state' | 'dueInMs' | 'charged' | 'trouble' | 'durationMs'>;
 
 export type Observer = {
   // A claim was answered; `run` brings the work.
-  readonly claimed: (consumer: string, answered: ClaimAnswer<unknown>) => void;
+  readonly claimed: (consumer: string, answered: ClaimAnswer) => void;
   // The end of an attempt is stored; `gone` or `stale` = there was nothing left to store, or not for this claim.
-  readonly settled: (work: Work<unknown>, outcome: Outcome, answer: SettleAnswer) => void;
+  readonly settled: (work: Work, outcome: Outcome, answer: SettleAnswer) => void;
   // The database refused what came of an attempt, as data: it ends as a dead letter instead.
-  readonly refused: (work: Work<unknown>, error: unknown) => void;
+  readonly refused: (work: Work, error: unknown) => void;
   // What came of an attempt could not be stored; the work is left to its lease.
-  readonly unsettled: (work: Work<unknown>, error: unknown) => void;
+  readonly unsettled: (work: Work, error: unknown) => void;
   // A hint found no slot; the poller comes to its job.
   readonly hintDropped: (consumer: string) => void;
   // A message of a bus could not be read.

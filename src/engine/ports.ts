@@ -1,8 +1,12 @@
-// What the engine asks of the world: a clock, a bus, and jobs in a database. The engine knows nothing
-// of orders: `S` is the subject that events are about, `C` a change of it; only flow/ and the store
-// look inside.
+// What the engine asks of the world: a clock, a bus, and jobs in a database. The engine looks into no order: it hands
+// the subject that events are about, and changes of it, from the store to a step and back.
 //
 // Promises written at each function: what may be repeated, what is thrown, what silence means.
+
+import type { OrderChange, OrderRecord } from '../domain/order-record.ts';
+
+export type Subject = OrderRecord;
+export type Change = OrderChange;
 
 // Time, randomness, ids and timers. The only implementation that touches the machine is io/system.ts.
 export type System = {
@@ -135,36 +139,42 @@ export type Hint = { readonly subject: string; readonly version: number; readonl
 // the rest is pure and runs inside the store's transaction, on the subject as it stands there.
 // A change of `null` touches the job alone; `obsolete` says that the subject moved on and nobody needs this
 // work any more: the job is deleted, without a dead letter.
-export type Step<S, C> = {
+export type Step = {
   readonly consumer: string;
   // The event types it reads, older versions included; the store hands them over at their newest.
   readonly types: readonly string[];
   // The dependencies whose breakers decide whether work is taken.
   readonly dependencies: readonly string[];
-  readonly admits: (subject: S, event: Event) => boolean;
+  readonly admits: (subject: Subject, event: Event) => boolean;
   // Why an event is not admitted, where somebody will ask; kept with the attempts. Absent or null = nobody will.
-  readonly skipped?: (subject: S, event: Event) => Skipped | null;
+  readonly skipped?: (subject: Subject, event: Event) => Skipped | null;
   // What a claim changes at once (an intent before the call). `takenOver`: a worker before this one died or
   // froze, and nobody knows what it had done.
-  readonly claimed: (subject: S, event: Event, now: Date, takenOver: boolean) => C | null;
+  readonly claimed: (subject: Subject, event: Event, now: Date, takenOver: boolean) => Change | null;
   // False where what is called knows no keys: a call whose outcome is not known, a worker's that died included, is
   // not made again; it waits for a person as `outcome-unresolved`.
   readonly mayRepeat?: boolean;
-  readonly perform: (work: Work<S>, signal: AbortSignal) => Promise<unknown>;
-  readonly decide: (subject: S, work: Work<S>, result: unknown, now: Date) => C | null | 'obsolete';
+  readonly perform: (work: Work, signal: AbortSignal) => Promise<unknown>;
+  readonly decide: (subject: Subject, work: Work, result: unknown, now: Date) => Change | null | 'obsolete';
   // What a retry (charged or not), and what a dead letter, means for the subject.
-  readonly retried: (subject: S, work: Work<S>, trouble: Trouble, charged: boolean, now: Date) => C | null | 'obsolete';
-  readonly parked: (subject: S, work: Work<S>, trouble: Trouble, now: Date) => C | null | 'obsolete';
+  readonly retried: (
+    subject: Subject,
+    work: Work,
+    trouble: Trouble,
+    charged: boolean,
+    now: Date,
+  ) => Change | null | 'obsolete';
+  readonly parked: (subject: Subject, work: Work, trouble: Trouble, now: Date) => Change | null | 'obsolete';
 };
 
 export type Skipped = { readonly code: string; readonly message: string };
 
 // A claim that was won: the right to perform and to settle once, until the lease ends.
-export type Work<S> = {
+export type Work = {
   readonly consumer: string;
   readonly event: Event;
   // As of the claim, with the claim's own change in it. `decide` gets the subject as of the settle.
-  readonly subject: S;
+  readonly subject: Subject;
   // The fencing token: a settle with another one is stale.
   readonly token: string;
   // Raised by each reprocess.
@@ -184,8 +194,8 @@ export type Work<S> = {
 // This consumer still has to handle this event.
 export type JobKey = { readonly consumer: string; readonly subject: string; readonly version: number };
 
-export type ClaimRequest<S, C> = {
-  readonly step: Step<S, C>;
+export type ClaimRequest = {
+  readonly step: Step;
   readonly subject: string;
   readonly version: number;
   // Chosen before the first try, so that a repeated claim recognizes its own.
@@ -193,14 +203,14 @@ export type ClaimRequest<S, C> = {
 };
 
 // `gone` = there is no such job: it was done, or never was. `obsolete` = the subject moved on; the job is deleted.
-export type ClaimAnswer<S> =
-  | { readonly answer: 'run'; readonly work: Work<S> }
+export type ClaimAnswer =
+  | { readonly answer: 'run'; readonly work: Work }
   | { readonly answer: 'gone' | 'busy' | 'not-due' | 'obsolete' };
 
-export type Ending<S, C> = {
+export type Ending = {
   readonly state: 'done' | 'waiting' | 'dead';
   // Runs in the settle's transaction on the fresh subject.
-  readonly change: (subject: S, now: Date) => C | null | 'obsolete';
+  readonly change: (subject: Subject, now: Date) => Change | null | 'obsolete';
   // For `waiting`: from now, by the database's clock.
   readonly dueInMs: number;
   // False gives the attempt back: the wait was not the work's fault.
@@ -210,7 +220,7 @@ export type Ending<S, C> = {
   // How long the attempt took, in ms; null where none was made.
   readonly durationMs: number | null;
 };
-export type SettleRequest<S, C> = { readonly work: Work<S>; readonly ending: Ending<S, C> };
+export type SettleRequest = { readonly work: Work; readonly ending: Ending };
 
 // `gone` = the job is not there any more, or waits: nothing is left to write, and nothing follows from it (an
 // earlier try of this settle may have committed). `stale` = somebody else has claimed it: nothing was written.
@@ -224,14 +234,14 @@ export type Flush<Entry, Answer> = (entries: readonly Entry[]) => Promise<readon
 // events of a version that no release knew for an hour.
 export type Sought = 'due' | 'waited-too-long' | 'unknown-version';
 
-export type Jobs<S, C> = {
+export type Jobs = {
   // Claims up to `limit` jobs, longest due first, past those that somebody else has locked. Answers those that it
   // picked; `nextDueInMs` is set where it has seen the end: when the next one is due, or null if none waits.
   readonly claimDue: (
-    step: Step<S, C>,
+    step: Step,
     limit: number,
     sought: Sought,
-  ) => Promise<{ readonly answers: readonly ClaimAnswer<S>[]; readonly nextDueInMs: number | null | undefined }>;
+  ) => Promise<{ readonly answers: readonly ClaimAnswer[]; readonly nextDueInMs: number | null | undefined }>;
   // Extends the leases that still hold; answers the tokens that are lost.
   readonly renew: (held: readonly (JobKey & { readonly token: string })[]) => Promise<readonly string[]>;
 };

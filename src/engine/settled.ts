@@ -6,12 +6,12 @@
 import type { GroupCommit } from './group-commit.ts';
 import { type Ending, RefusedError, type SettleAnswer, type SettleRequest, type Work } from './ports.ts';
 
-export async function settled<S, C>(
-  settles: Pick<GroupCommit<SettleRequest<S, C>, SettleAnswer>, 'add'>,
-  work: Work<S>,
-  outcome: Ending<S, C>,
-  giveUp: (refused: RefusedError) => Ending<S, C>,
-): Promise<{ readonly ending: Ending<S, C>; readonly answer: SettleAnswer }> {
+export async function settled(
+  settles: Pick<GroupCommit<SettleRequest, SettleAnswer>, 'add'>,
+  work: Work,
+  outcome: Ending,
+  giveUp: (refused: RefusedError) => Ending,
+): Promise<{ readonly ending: Ending; readonly answer: SettleAnswer }> {
   try {
     return { ending: outcome, answer: await settles.add({ work, ending: outcome }) };
   } catch (error) {

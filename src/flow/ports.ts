@@ -5,10 +5,10 @@
 // done. `void` and `recall` claim the key for good: where nothing was done under it, nothing ever will
 // be ("not found" would prove nothing, for the first call may still be on its way).
 
-import type { Effect, EffectName } from '../domain/effects.ts';
 import type { Happened } from '../domain/events.ts';
 import type { ProductType } from '../domain/money.ts';
 import type { Item, Order, OrderId, PaymentScenario } from '../domain/order.ts';
+import type { OrderChange, OrderRecord } from '../domain/order-record.ts';
 import type { Refusal } from '../domain/refusals.ts';
 import type { Step } from '../engine/ports.ts';
 import type { TimelineEntry } from './orders/sentences.ts';
@@ -105,20 +105,6 @@ export type Mail = {
 };
 
 export type Partners = { readonly payments: Payments; readonly carrier: Carrier; readonly mail: Mail };
-
-// The subject of every step: the order and its effects, which are one row and change under one lock.
-export type OrderRecord = {
-  readonly order: Order;
-  readonly effects: { readonly [N in EffectName]?: Effect };
-};
-
-// What a step changes, applied in one transaction with the job's end.
-export type OrderChange = {
-  readonly order: Order;
-  readonly events: readonly Happened[];
-  // Each as a whole. A claim takes them for its token; a settle must still hold them by it.
-  readonly effects: readonly Omit<Effect, 'token'>[];
-};
 
 export type PlaceRequest = {
   readonly order: Order;
@@ -242,4 +228,4 @@ export type DeadLetterPage = {
 };
 
 // What a row of the subscriptions' table does with an event; see Step in engine/ports.ts.
-export type OrderStep = Omit<Step<OrderRecord, OrderChange>, 'consumer' | 'types' | 'dependencies'>;
+export type OrderStep = Omit<Step, 'consumer' | 'types' | 'dependencies'>;

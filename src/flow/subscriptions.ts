@@ -10,7 +10,7 @@
 import { type EventType, eventTypes } from '../domain/events.ts';
 import { versionsUpTo } from '../domain/upcasts.ts';
 import type { Step, System } from '../engine/ports.ts';
-import type { OrderChange, OrderRecord, OrderStep, Partners } from './ports.ts';
+import type { OrderStep, Partners } from './ports.ts';
 import { authorizePayment } from './steps/authorize-payment.ts';
 import { notifyCustomer } from './steps/notify-customer.ts';
 import { scheduleFulfillment } from './steps/schedule-fulfillment.ts';
@@ -98,11 +98,7 @@ export const readers: readonly { readonly consumer: ConsumerName; readonly types
 ];
 
 // A row of the table as the engine runs it.
-export function toStep(
-  row: Subscription,
-  partners: Partners,
-  system: Pick<System, 'now'>,
-): Step<OrderRecord, OrderChange> {
+export function toStep(row: Subscription, partners: Partners, system: Pick<System, 'now'>): Step {
   const { consumer, dependencies, step } = row;
   return { consumer, types: typesOf(row), dependencies, ...step(partners, system) };
 }

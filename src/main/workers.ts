@@ -12,18 +12,18 @@ import { createGroupCommit } from '../engine/group-commit.ts';
 import { createLeases } from '../engine/leases.ts';
 import type { Observer } from '../engine/observer.ts';
 import { createPoller, type Poller } from '../engine/poller.ts';
-import type { Event, Log, SettleAnswer, System } from '../engine/ports.ts';
+import type { ClaimAnswer, ClaimRequest, Event, Log, SettleAnswer, SettleRequest, System } from '../engine/ports.ts';
 import type { RetryPolicy } from '../engine/retry-policy.ts';
 import { createSlots } from '../engine/slots.ts';
-import type { OrderChange, OrderRecord, Partners } from '../flow/ports.ts';
+import type { Partners } from '../flow/ports.ts';
 import { boundPartners } from '../flow/steps/outside.ts';
 import { type Rehearsal, rehearse } from '../flow/steps/rehearsal.ts';
 import { type Dependency, subscriptions, toStep } from '../flow/subscriptions.ts';
-import { createClaim, createJobs, type OrderClaim, type OrderClaimAnswer } from '../io/postgres/claim.ts';
+import { createClaim, createJobs } from '../io/postgres/claim.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { createDependencies } from '../io/postgres/dependencies.ts';
 import { failureOf, isToldOf } from '../io/postgres/errors.ts';
-import { createSettle, type OrderSettle } from '../io/postgres/settle.ts';
+import { createSettle } from '../io/postgres/settle.ts';
 
 export type EngineSettings = RetryPolicy &
   Rehearsal & { readonly timeoutMs: number; readonly leaseMs: number; readonly concurrency: number };
@@ -53,13 +53,13 @@ export function createWorkers(parts: {
   const { leaseMs, maxWaitMs } = settings;
   const shared = { failureOf, system, maxRows: flushRowsMax, capacity: workQueueMax };
   const turn = () => createBackpressure({ isCrowded, system });
-  const claims = createGroupCommit<OrderClaim, OrderClaimAnswer>({
+  const claims = createGroupCommit<ClaimRequest, ClaimAnswer>({
     ...shared,
     flush: createClaim({ database, system, leaseMs, maxWaitMs }),
     patienceMs: claimPatienceMs,
     turn: turn(),
   });
-  const settles = createGroupCommit<OrderSettle, SettleAnswer>({
+  const settles = createGroupCommit<SettleRequest, SettleAnswer>({
     ...shared,
     flush: createSettle({ database, system, onCommitted: committed }),
     patienceMs: leaseMs,
@@ -87,7 +87,7 @@ export function createWorkers(parts: {
     .filter((row) => parts.consumers.includes(row.consumer))
     .map((row) => {
       const step = toStep(row, partners, system);
-      const consumer = createConsumer<OrderRecord, OrderChange>({
+      const consumer = createConsumer({
         step: row.isCore ? rehearse(step, settings, system) : step,
         claims,
         settles,

@@ -6,12 +6,10 @@ import { after, before, describe, it } from 'node:test';
 import { Client } from 'pg';
 import { isRefusal } from '../../src/domain/refusals.ts';
 import { createGroupCommit } from '../../src/engine/group-commit.ts';
-import type { ClaimAnswer, Flush, SettleAnswer } from '../../src/engine/ports.ts';
-import type { OrderRecord, PlaceAnswer, PlaceRequest } from '../../src/flow/ports.ts';
-import type { OrderClaim } from '../../src/io/postgres/claim.ts';
+import type { ClaimAnswer, ClaimRequest, Flush, SettleAnswer, SettleRequest } from '../../src/engine/ports.ts';
+import type { PlaceAnswer, PlaceRequest } from '../../src/flow/ports.ts';
 import type { Database } from '../../src/io/postgres/database.ts';
 import { failureOf } from '../../src/io/postgres/errors.ts';
-import type { OrderSettle } from '../../src/io/postgres/settle.ts';
 import { createSystem } from '../../src/io/system.ts';
 import type { Postgres } from '../support/postgres.ts';
 import { type Cut, type PostgresProxy, startProxy } from '../support/proxy.ts';
@@ -88,7 +86,7 @@ for (const cut of ['the answer', 'the statement'] as const) {
     it('work is claimed once, by the claim that asked', async () => {
       const placed = await Promise.all([look.placed(), look.placed()]);
       const requests = placed.map(({ eventId }) => look.claimOf('payment', eventId));
-      const group = grouped<OrderClaim, ClaimAnswer<OrderRecord>>(store.claim);
+      const group = grouped<ClaimRequest, ClaimAnswer>(store.claim);
       const answers = await withCut(commit, cut, () => Promise.all(requests.map(group.add)));
       // More often where the server still holds the locks of the connection that broke.
       assert.ok(group.flushes() >= 2);
@@ -117,7 +115,7 @@ for (const cut of ['the answer', 'the statement'] as const) {
       const { eventId, order } = await look.placed();
       await look.claimed('payment', eventId);
       await look.makeDue('payment', eventId);
-      const group = grouped<OrderClaim, ClaimAnswer<OrderRecord>>(store.claim);
+      const group = grouped<ClaimRequest, ClaimAnswer>(store.claim);
       const answer = await withCut(commit, cut, () => group.add(look.claimOf('payment', eventId)));
       assert.equal(answer.answer, 'run');
       assert.equal(await look.jobInWords('payment', eventId), 'claimed 1/1');
@@ -127,7 +125,7 @@ for (const cut of ['the answer', 'the statement'] as const) {
     it('results are settled once, with their events', async () => {
       const placed = await Promise.all([look.placed(), look.placed()]);
       const works = await Promise.all(placed.map(({ eventId }) => look.claimed('payment', eventId)));
-      const group = grouped<OrderSettle, SettleAnswer>(store.settle);
+      const group = grouped<SettleRequest, SettleAnswer>(store.settle);
       const settles = works.map((work) => look.doneWith(work, authorized));
       const answers = await withCut(commit, cut, () => Promise.all(settles.map(group.add)));
       // Where the first try has committed, the second one finds nothing left to write.
@@ -143,7 +141,7 @@ for (const cut of ['the answer', 'the statement'] as const) {
     it('a retry is charged once', async () => {
       const { order, eventId } = await look.placed();
       const work = await look.claimed('payment', eventId);
-      const group = grouped<OrderSettle, SettleAnswer>(store.settle);
+      const group = grouped<SettleRequest, SettleAnswer>(store.settle);
       await withCut(commit, cut, () => group.add(look.waitingFor(work, 60_000, true)));
       assert.equal((await look.order(order.id)).retryCount, 1);
       assert.equal((await look.rowsOf(order.id)).attempts, 1);
@@ -222,7 +220,7 @@ describe('when the server ends a connection in the middle of a flush', { timeout
     const { eventId } = await look.placed();
     await look.settleOnce(look.waitingFor(await look.claimed('payment', eventId), 0, true));
     await look.makeDue('payment', eventId);
-    const group = grouped<OrderClaim, ClaimAnswer<OrderRecord>>(store.claim);
+    const group = grouped<ClaimRequest, ClaimAnswer>(store.claim);
     const lock = 'SELECT 1 FROM jobs WHERE order_id = $1 FOR UPDATE';
     const answer = await whileEnded(lock, [look.keyOfEvent(eventId).subject], () =>
       group.add(look.claimOf('payment', eventId)),
@@ -235,7 +233,7 @@ describe('when the server ends a connection in the middle of a flush', { timeout
   it('settling runs again and writes its events once', async () => {
     const { order, eventId } = await look.placed();
     const work = await look.claimed('payment', eventId);
-    const group = grouped<OrderSettle, SettleAnswer>(store.settle);
+    const group = grouped<SettleRequest, SettleAnswer>(store.settle);
     const lock = 'SELECT 1 FROM jobs WHERE order_id = $1 FOR UPDATE';
     const answer = await whileEnded(lock, [look.keyOfEvent(eventId).subject], () =>
       group.add(look.doneWith(work, authorized)),

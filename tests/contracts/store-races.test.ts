@@ -6,14 +6,20 @@ import { Client } from 'pg';
 import type { OrderId } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
 import { createGroupCommit } from '../../src/engine/group-commit.ts';
-import type { ClaimAnswer, Flush, Message, SettleAnswer, Step } from '../../src/engine/ports.ts';
+import type {
+  ClaimAnswer,
+  ClaimRequest,
+  Flush,
+  Message,
+  SettleAnswer,
+  SettleRequest,
+  Step,
+  Work,
+} from '../../src/engine/ports.ts';
 import { createRelay } from '../../src/engine/relay.ts';
-import type { OrderChange, OrderRecord } from '../../src/flow/ports.ts';
-import type { OrderClaim, OrderWork } from '../../src/io/postgres/claim.ts';
 import { createCursors } from '../../src/io/postgres/cursors.ts';
 import type { Database } from '../../src/io/postgres/database.ts';
 import { failureOf } from '../../src/io/postgres/errors.ts';
-import type { OrderSettle } from '../../src/io/postgres/settle.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { createAnalyticsReader } from '../../src/main/projections.ts';
 import { unread } from '../support/invariants.ts';
@@ -98,7 +104,7 @@ const shuffled = <T>(list: readonly T[]): T[] =>
 
 describe('two processes', { timeout: 90_000 }, () => {
   // A step that only counts: each settle adds one to the order's row.
-  const counting = (consumer: string): Step<OrderRecord, OrderChange> => ({
+  const counting = (consumer: string): Step => ({
     ...one.stepOf('payment'),
     consumer,
     admits: () => true,
@@ -119,14 +125,14 @@ describe('two processes', { timeout: 90_000 }, () => {
           [events.map((eventId) => one.keyOfEvent(eventId).subject), consumer],
         );
         const claims = events.map(
-          (eventId): OrderClaim => ({
+          (eventId): ClaimRequest => ({
             step,
             ...one.keyOfEvent(eventId),
             token: system.newToken(),
           }),
         );
         const answers = await flushAll(store.claim, claims);
-        const settles = answers.map((answer): OrderSettle => {
+        const settles = answers.map((answer): SettleRequest => {
           assert.ok(answer.answer === 'run');
           const { work } = answer;
           return store.endingOf(work, { change: (record, now) => step.decide(record, work, null, now) });
@@ -181,7 +187,7 @@ describe('two processes', { timeout: 90_000 }, () => {
   it('one canceling what the other settles, agree on one history of every order', async () => {
     const placed = await Promise.all(Array.from({ length: 30 }, () => one.placed()));
     const works = await Promise.all(placed.map(({ eventId }) => one.claimed('payment', eventId)));
-    const settle = grouped<OrderSettle, SettleAnswer>(one.settle);
+    const settle = grouped<SettleRequest, SettleAnswer>(one.settle);
     const ends = await Promise.all([
       ...works.map((work) => settle(one.doneWith(work, authorized))),
       ...shuffled(placed).map(({ order }) => other.desk.cancel(order.id, null, 'c-2')),
@@ -198,7 +204,7 @@ describe('two processes', { timeout: 90_000 }, () => {
   it('one canceling what the other brings to its end, leave each order at exactly one end', async () => {
     const paid = await Promise.all(Array.from({ length: 30 }, () => one.paid()));
     const works = await Promise.all(paid.map(({ eventId }) => one.claimed('fulfillment', eventId)));
-    const settle = grouped<OrderSettle, SettleAnswer>(one.settle);
+    const settle = grouped<SettleRequest, SettleAnswer>(one.settle);
     const canceled = shuffled(paid).map(({ order }) => other.desk.cancel(order.id, null, 'c-2'));
     const settled = works.map((work) => settle(one.doneWith(work, booked)));
     await Promise.all([...settled, ...canceled]);
@@ -222,9 +228,9 @@ describe('an order that a stranger has locked', { timeout: 90_000 }, () => {
 
     const claims = placed.map(({ eventId }) => one.claimOf('payment', eventId));
     assert.deepEqual(answersOf(await one.claim(claims)), ['run', 'run', 'locked', 'run', 'run']);
-    const claim = grouped<OrderClaim, ClaimAnswer<OrderRecord>>(one.claim);
+    const claim = grouped<ClaimRequest, ClaimAnswer>(one.claim);
     let isAnswered = false;
-    const stalled = claim(claims[2] as OrderClaim).finally(() => {
+    const stalled = claim(claims[2] as ClaimRequest).finally(() => {
       isAnswered = true;
     });
     const later = await Promise.all([one.placed(), one.placed()]);
@@ -239,11 +245,11 @@ describe('an order that a stranger has locked', { timeout: 90_000 }, () => {
 
   it('stalls its own settle alone, uncharged', async () => {
     const placed = await Promise.all([one.placed(), one.placed(), one.placed()]);
-    const works: OrderWork[] = [];
+    const works: Work[] = [];
     for (const { eventId } of placed) works.push(await one.claimed('payment', eventId));
     const them = await stranger();
     await them.query('SELECT 1 FROM orders WHERE id = $1 FOR UPDATE', [placed[1]?.order.id]);
-    const settle = grouped<OrderSettle, SettleAnswer>(one.settle);
+    const settle = grouped<SettleRequest, SettleAnswer>(one.settle);
     const settles = works.map((work) => settle(one.doneWith(work, authorized)));
     assert.deepEqual([await settles[0], await settles[2]], ['settled', 'settled']);
     assert.equal((await one.order(placed[1]?.order.id ?? '')).payment, 'pending');
@@ -282,7 +288,7 @@ describe('a row that changes between reading and writing', { timeout: 90_000 }, 
     const token = (await one.claimed('payment', eventId)).token;
     await one.makeDue('payment', eventId);
     const extend = `UPDATE jobs SET lease_until = clock_timestamp() + interval '1 hour' WHERE order_id = $1`;
-    const claim = grouped<OrderClaim, ClaimAnswer<OrderRecord>>(one.claim);
+    const claim = grouped<ClaimRequest, ClaimAnswer>(one.claim);
     const answer = await whileWaited(extend, [one.keyOfEvent(eventId).subject], () =>
       claim(one.claimOf('payment', eventId)),
     );
@@ -309,7 +315,7 @@ describe('a row that changes between reading and writing', { timeout: 90_000 }, 
     const { order, eventId } = await one.placed();
     const work = await one.claimed('payment', eventId);
     const steal = 'UPDATE jobs SET token = gen_random_uuid() WHERE order_id = $1';
-    const settle = grouped<OrderSettle, SettleAnswer>(one.settle);
+    const settle = grouped<SettleRequest, SettleAnswer>(one.settle);
     const answer = await whileWaited(steal, [order.id], () => settle(one.doneWith(work, authorized)));
     assert.equal(answer, 'stale');
     assert.equal(await one.jobInWords('payment', eventId), 'claimed 1/0');
@@ -355,7 +361,7 @@ describe('processes on one backlog', { timeout: 90_000 }, () => {
     await one.sql('DELETE FROM jobs');
     for (let round = 0; round < 20; round += 1) {
       const { order, eventId } = await one.placed();
-      const claim = grouped<OrderClaim, ClaimAnswer<OrderRecord>>(one.claim);
+      const claim = grouped<ClaimRequest, ClaimAnswer>(one.claim);
       const [hinted, polled] = await Promise.all([claim(one.claimOf('payment', eventId)), poll(other, 10)]);
       const wins = [hinted.answer === 'run', worksOf(polled).includes(order.id)].filter(Boolean).length;
       assert.equal(wins, 1);

@@ -5,9 +5,8 @@ import { describe, it } from 'node:test';
 import type { Order } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
 import { createGroupCommit } from '../../src/engine/group-commit.ts';
-import type { SettleAnswer } from '../../src/engine/ports.ts';
+import type { SettleAnswer, SettleRequest } from '../../src/engine/ports.ts';
 import { failureOf } from '../../src/io/postgres/errors.ts';
-import type { OrderSettle } from '../../src/io/postgres/settle.ts';
 import { answersOf, authorized, booked, declined, type Store, troubleOf } from '../support/store.ts';
 
 export function settleContract(open: () => Store): void {
@@ -278,7 +277,7 @@ export function settleContract(open: () => Store): void {
     it('whose step fails on it fails alone, the others of its flush are settled', async () => {
       const { placed, claimed, doneWith, settle, jobInWords, system } = open();
       const [poisoned, sound] = [await placed(), await placed()];
-      const group = createGroupCommit<OrderSettle, SettleAnswer>({
+      const group = createGroupCommit<SettleRequest, SettleAnswer>({
         ...{ flush: settle, failureOf, system, maxRows: 8, capacity: 8, patienceMs: 10_000 },
       });
       const poison = doneWith(await claimed('payment', poisoned.eventId), authorized);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { Order } from '../../src/domain/order.ts';
 import { type Breaker, createBreaker, probeIntervalMs } from '../../src/engine/breaker.ts';
 import { createConsumer } from '../../src/engine/consumer.ts';
 import { createLeases } from '../../src/engine/leases.ts';
@@ -19,13 +20,14 @@ import {
   type Work,
 } from '../../src/engine/ports.ts';
 import { createSlots } from '../../src/engine/slots.ts';
+import { orderWith } from '../support/orders.ts';
 import { createMemoryLog } from '../support/silent-log.ts';
 import { createVirtualSystem } from '../support/virtual-system.ts';
 
-type Subject = string;
-type Change = string;
-type Claim = ClaimRequest<Subject, Change>;
-type Settle = SettleRequest<Subject, Change>;
+// A subject and a change of it that are told apart by words: the engine looks into neither.
+const subjectOf = (words: string) => ({ order: orderWith({ correlationId: words }), effects: {} });
+const said = (words: string) => ({ order: orderWith({ correlationId: words }), events: [], effects: [] });
+const wordsOf = ({ order }: { readonly order: Order }) => order.correlationId;
 
 function eventOf(nth: number, type = 'OrderCreatedV1'): Event {
   const id = `00000000-0000-7000-8000-${nth.toString(16).padStart(12, '0')}`;
@@ -50,8 +52,8 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
   const log = createMemoryLog();
   const dependencies = given.dependencies ?? ['payments'];
   const breakers: Record<string, Breaker> = Object.fromEntries(dependencies.map((name) => [name, createBreaker()]));
-  const claims: Claim[] = [];
-  const settles: Settle[] = [];
+  const claims: ClaimRequest[] = [];
+  const settles: SettleRequest[] = [];
   const sought: { sought: Sought; limit: number }[] = [];
   const left: string[] = [];
   const ended: string[] = [];
@@ -61,14 +63,14 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
     attempt: 1,
     due: 0,
     exhausted: null as Trouble | null,
-    claim: async (request: Claim): Promise<ClaimAnswer<Subject>> => ({ answer: 'run', work: workOf(request) }),
-    settle: async (_request: Settle): Promise<SettleAnswer> => 'settled',
-    perform: async (_work: Work<Subject>, _signal: AbortSignal): Promise<unknown> => 'result',
+    claim: async (request: ClaimRequest): Promise<ClaimAnswer> => ({ answer: 'run', work: workOf(request) }),
+    settle: async (_request: SettleRequest): Promise<SettleAnswer> => 'settled',
+    perform: async (_work: Work, _signal: AbortSignal): Promise<unknown> => 'result',
   };
-  const workOf = (request: Claim): Work<Subject> => ({
+  const workOf = (request: ClaimRequest): Work => ({
     consumer: 'payment',
     event: { ...eventOf(0), subject: request.subject, version: request.version },
-    subject: 'the subject at the claim',
+    subject: subjectOf('the subject at the claim'),
     token: request.token,
     epoch: 0,
     attempt: world.attempt,
@@ -77,16 +79,17 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
     takenOver: false,
     exhausted: world.exhausted,
   });
-  const step: Step<Subject, Change> = {
+  const step: Step = {
     consumer: 'payment',
     types: ['OrderCreatedV1'],
     dependencies,
     admits: () => true,
     claimed: () => null,
     perform: (work, signal) => world.perform(work, signal),
-    decide: (subject, _work, result) => `decided ${result} on ${subject}`,
-    retried: (subject, _work, { code }, charged) => `${charged ? 'charged' : 'uncharged'} ${code} on ${subject}`,
-    parked: (subject, _work, { code }) => `parked ${code} on ${subject}`,
+    decide: (subject, _work, result) => said(`decided ${result} on ${wordsOf(subject)}`),
+    retried: (subject, _work, { code }, charged) =>
+      said(`${charged ? 'charged' : 'uncharged'} ${code} on ${wordsOf(subject)}`),
+    parked: (subject, _work, { code }) => said(`parked ${code} on ${wordsOf(subject)}`),
   };
   const grouped = <Entry, Answer>(run: (entry: Entry) => Promise<Answer>) => ({
     add: run,
@@ -98,20 +101,20 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
   // What a poll finds: as many jobs as it may claim, up to `world.due`.
   const claimAll = async (limit: number) => {
     const count = Math.min(limit, world.due);
-    const requests = Array.from({ length: count }, (_, nth): Claim => {
+    const requests = Array.from({ length: count }, (_, nth): ClaimRequest => {
       tokens += 1;
       return { step, subject: `due ${nth}`, version: 1, token: `token ${tokens}` };
     });
     claims.push(...requests);
     return { answers: await Promise.all(requests.map((request) => world.claim(request))), nextDueInMs: null };
   };
-  const consumer = createConsumer<Subject, Change>({
+  const consumer = createConsumer({
     step,
-    claims: grouped((request: Claim) => {
+    claims: grouped((request: ClaimRequest) => {
       claims.push(request);
       return world.claim(request);
     }),
-    settles: grouped((request: Settle) => {
+    settles: grouped((request: SettleRequest) => {
       settles.push(request);
       return world.settle(request);
     }),
@@ -141,7 +144,8 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
     const settle = settles[index];
     assert.ok(settle, `${settles.length} settles`);
     const { state, charged, dueInMs, change } = settle.ending;
-    return { state, charged, dueInMs, change: change('the subject at the settle', system.now()) };
+    const changed = change(subjectOf('the subject at the settle'), system.now());
+    return { state, charged, dueInMs, change: changed === null || changed === 'obsolete' ? changed : wordsOf(changed) };
   };
   const open = (name: string) => {
     for (let failures = 0; failures < 5; failures += 1) breakers[name]?.failed(system.monotonicMs());

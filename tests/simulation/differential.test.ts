@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { OrderId } from '../../src/domain/order.ts';
-import type { OrderRecord } from '../../src/flow/ports.ts';
+import type { OrderRecord } from '../../src/domain/order-record.ts';
 import { createAccept } from '../../src/io/postgres/accept.ts';
 import type { Database, Query } from '../../src/io/postgres/database.ts';
 import { writeDeadLetters } from '../../src/io/postgres/dead-letters.ts';

@@ -2,8 +2,8 @@
 
 import type { Effect, EffectName } from '../../src/domain/effects.ts';
 import type { Order, OrderId } from '../../src/domain/order.ts';
+import type { OrderRecord } from '../../src/domain/order-record.ts';
 import type { Event, Work } from '../../src/engine/ports.ts';
-import type { OrderRecord } from '../../src/flow/ports.ts';
 
 export const someTime = new Date('2026-11-21T07:00:00.000Z');
 export const someToken = 'c0a8012e-5d0f-4c11-8f43-6f0f5f7e9a10';
@@ -53,7 +53,7 @@ export function effectWith(name: EffectName, given: Partial<Effect> = {}): Effec
   };
 }
 
-export function workOn(subject: OrderRecord, given: Partial<Work<OrderRecord>> = {}): Work<OrderRecord> {
+export function workOn(subject: OrderRecord, given: Partial<Work> = {}): Work {
   const event: Event = {
     id: '01993b1e-7c3a-7d4e-9f10-00000000fac7',
     type: 'OrderCreatedV1',

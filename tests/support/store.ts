@@ -8,19 +8,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EffectName, EffectState } from '../../src/domain/effects.ts';
 import type { Order, OrderId } from '../../src/domain/order.ts';
+import type { OrderRecord } from '../../src/domain/order-record.ts';
 import { createGroupCommit } from '../../src/engine/group-commit.ts';
-import type { ClaimAnswer, SettleAnswer, System, Trouble } from '../../src/engine/ports.ts';
+import type {
+  ClaimAnswer,
+  ClaimRequest,
+  SettleAnswer,
+  SettleRequest,
+  System,
+  Trouble,
+  Work,
+} from '../../src/engine/ports.ts';
 import { createOrderDesk } from '../../src/flow/orders/order-desk.ts';
-import type { OrderRecord, Partners, PlaceAnswer, PlaceRequest } from '../../src/flow/ports.ts';
+import type { Partners, PlaceAnswer, PlaceRequest } from '../../src/flow/ports.ts';
 import { type JobConsumer, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
 import { createAccept } from '../../src/io/postgres/accept.ts';
-import {
-  createClaim,
-  createJobs,
-  type OrderClaim,
-  type OrderClaimAnswer,
-  type OrderWork,
-} from '../../src/io/postgres/claim.ts';
+import { createClaim, createJobs } from '../../src/io/postgres/claim.ts';
 import { createCursors } from '../../src/io/postgres/cursors.ts';
 import { connectServer, type Database } from '../../src/io/postgres/database.ts';
 import { createOrderStore } from '../../src/io/postgres/desk.ts';
@@ -28,7 +31,7 @@ import { createPostgresSearch } from '../../src/io/postgres/documents.ts';
 import { openEmbedded } from '../../src/io/postgres/embedded.ts';
 import { failureOf } from '../../src/io/postgres/errors.ts';
 import { migrate } from '../../src/io/postgres/migrate.ts';
-import { createSettle, type OrderSettle } from '../../src/io/postgres/settle.ts';
+import { createSettle } from '../../src/io/postgres/settle.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { subscribedTypes } from '../../src/main/open-database.ts';
 import { orderWith, someTime } from './orders.ts';
@@ -106,42 +109,42 @@ export function createStore(
     return key;
   };
 
-  const claimOf = (consumer: JobConsumer, eventId: string, given: { token?: string } = {}): OrderClaim => ({
+  const claimOf = (consumer: JobConsumer, eventId: string, given: { token?: string } = {}): ClaimRequest => ({
     step: stepOf(consumer),
     ...keyOfEvent(eventId),
     token: given.token ?? system.newToken(),
   });
   // One claim, as the engine would make it: again, while somebody else holds the order.
-  const claimOnce = (request: OrderClaim): Promise<ClaimAnswer<OrderRecord>> =>
+  const claimOnce = (request: ClaimRequest): Promise<ClaimAnswer> =>
     until(async () => {
       const [answer] = await claim([request]);
       return answer === 'locked' ? null : answer;
     }, 'an answer to a claim');
-  const claimed = async (consumer: JobConsumer, eventId: string): Promise<OrderWork> => {
+  const claimed = async (consumer: JobConsumer, eventId: string): Promise<Work> => {
     const answer = await claimOnce(claimOf(consumer, eventId));
     assert.ok(answer.answer === 'run', `the claim was answered ${answer.answer}`);
     return answer.work;
   };
 
-  const endingOf = (work: OrderWork, ending: Partial<OrderSettle['ending']>): OrderSettle => ({
+  const endingOf = (work: Work, ending: Partial<SettleRequest['ending']>): SettleRequest => ({
     work,
     ending: { state: 'done', change: () => null, dueInMs: 0, charged: true, trouble: null, durationMs: 1, ...ending },
   });
-  const doneWith = (work: OrderWork, result: unknown): OrderSettle => {
+  const doneWith = (work: Work, result: unknown): SettleRequest => {
     const step = stepOf(work.consumer as JobConsumer);
     return endingOf(work, { change: (record, now) => step.decide(record, work, result, now) });
   };
-  const waitingFor = (work: OrderWork, dueInMs: number, charged: boolean, trouble = troubleOf()): OrderSettle => {
+  const waitingFor = (work: Work, dueInMs: number, charged: boolean, trouble = troubleOf()): SettleRequest => {
     const step = stepOf(work.consumer as JobConsumer);
     const change = (record: OrderRecord, now: Date) => step.retried(record, work, trouble, charged, now);
     return endingOf(work, { state: 'waiting', change, dueInMs, charged, trouble });
   };
-  const deadBy = (work: OrderWork, trouble: Trouble): OrderSettle => {
+  const deadBy = (work: Work, trouble: Trouble): SettleRequest => {
     const step = stepOf(work.consumer as JobConsumer);
     const change = (record: OrderRecord, now: Date) => step.parked(record, work, trouble, now);
     return endingOf(work, { state: 'dead', change, trouble });
   };
-  const settleOnce = (request: OrderSettle): Promise<SettleAnswer> =>
+  const settleOnce = (request: SettleRequest): Promise<SettleAnswer> =>
     until(async () => {
       const [answer] = await settle([request]);
       return answer === 'locked' ? null : answer;
@@ -234,7 +237,7 @@ export function createStore(
     return answer;
   };
   const desk = createOrderDesk({ store: { ...store, place }, search, system, simulatedPartners: true });
-  const claims = createGroupCommit<OrderClaim, OrderClaimAnswer>({
+  const claims = createGroupCommit<ClaimRequest, ClaimAnswer>({
     ...{ flush: claim, failureOf, system, maxRows: 256, capacity: 1_000, patienceMs: 5_000 },
   });
   const jobs = createJobs({ database, claims, system, leaseMs, maxWaitMs, knowsAllWriters: true });

@@ -11,10 +11,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Order, OrderId } from '../../src/domain/order.ts';
 import { isUnderWay } from '../../src/domain/order-machine.ts';
+import type { OrderRecord } from '../../src/domain/order-record.ts';
 import { isRefusal, type Refusal } from '../../src/domain/refusals.ts';
 import { endOf, silentObserver } from '../../src/engine/observer.ts';
 import type { Bus, Log, Message, SettleAnswer, System, Work } from '../../src/engine/ports.ts';
-import type { DeadLetter, OrderDesk, OrderRecord, Partners, PlaceCommand } from '../../src/flow/ports.ts';
+import type { DeadLetter, OrderDesk, Partners, PlaceCommand } from '../../src/flow/ports.ts';
 import { type ConsumerName, type JobConsumer, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
 import { type Entry, type Ledger, openLedger } from '../../src/io/partners/ledger.ts';
 import { createIdOnlyPartners, createLocalPartners } from '../../src/io/partners/local.ts';
@@ -62,7 +63,7 @@ export type EngineOptions = {
 
 // A worker played by the test: it holds a claim and goes on when, and if, the test says so.
 export type Hand = {
-  readonly work: Work<OrderRecord>;
+  readonly work: Work;
   readonly perform: () => Promise<unknown>;
   readonly settle: (result: unknown) => Promise<SettleAnswer>;
 };

@@ -6,8 +6,9 @@
 
 import type { Effect } from '../../domain/effects.ts';
 import { record as recordEvents } from '../../domain/order-machine.ts';
+import type { OrderRecord } from '../../domain/order-record.ts';
 import { isRefusal, type Refusal } from '../../domain/refusals.ts';
-import type { DeskChange, OpenDeadLetter, OrderRecord } from '../ports.ts';
+import type { DeskChange, OpenDeadLetter } from '../ports.ts';
 import { coreConsumers } from '../subscriptions.ts';
 
 export function cancelOrder(

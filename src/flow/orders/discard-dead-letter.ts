@@ -4,8 +4,9 @@
 // the timeline. A dead letter of a core step is refused: its order waits for that very step, and ends by being
 // canceled.
 
+import type { OrderRecord } from '../../domain/order-record.ts';
 import { type Refusal, refuse } from '../../domain/refusals.ts';
-import type { DeskChange, OpenDeadLetter, OrderRecord } from '../ports.ts';
+import type { DeskChange, OpenDeadLetter } from '../ports.ts';
 import { coreConsumers } from '../subscriptions.ts';
 
 export type DiscardRequest = { readonly deadLetterId: string; readonly reason: string; readonly correlationId: string };

@@ -6,8 +6,9 @@
 // used key.
 
 import { record as recordEvents } from '../../domain/order-machine.ts';
+import type { OrderRecord } from '../../domain/order-record.ts';
 import { isRefusal, type Refusal, refuse } from '../../domain/refusals.ts';
-import type { DeskChange, OpenDeadLetter, OrderRecord } from '../ports.ts';
+import type { DeskChange, OpenDeadLetter } from '../ports.ts';
 import { coreConsumers } from '../subscriptions.ts';
 
 export function reprocessOrder(

@@ -7,18 +7,10 @@
 
 import { keyOfEffect } from '../../domain/effects.ts';
 import { isUnderWay } from '../../domain/order-machine.ts';
-import { OutsideError, type System } from '../../engine/ports.ts';
-import type { AuthorizeAnswer, OrderRecord, OrderStep, Payments } from '../ports.ts';
-import {
-  authorizeRequest,
-  changeBy,
-  intend,
-  lookUpSpent,
-  type OrderWork,
-  ownEffect,
-  parkedCore,
-  retriedCore,
-} from './core-step.ts';
+import type { OrderRecord } from '../../domain/order-record.ts';
+import { OutsideError, type System, type Work } from '../../engine/ports.ts';
+import type { AuthorizeAnswer, OrderStep, Payments } from '../ports.ts';
+import { authorizeRequest, changeBy, intend, lookUpSpent, ownEffect, parkedCore, retriedCore } from './core-step.ts';
 
 export function authorizePayment(payments: Payments, system: Pick<System, 'now'>): OrderStep {
   return {
@@ -53,7 +45,7 @@ async function lookUp(payments: Payments, key: string, signal: AbortSignal): Pro
   });
 }
 
-function decide(record: OrderRecord, work: OrderWork, answer: AuthorizeAnswer, now: Date) {
+function decide(record: OrderRecord, work: Work, answer: AuthorizeAnswer, now: Date) {
   const { order } = record;
   const effect = ownEffect(record, 'authorization', work);
   // An undo owns the effect: what it finds at the provider counts.

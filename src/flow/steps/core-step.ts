@@ -9,11 +9,11 @@ import { type Effect, type EffectName, type EffectState, keyOfEffect } from '../
 import type { EventDraft } from '../../domain/events.ts';
 import type { Order, Reason } from '../../domain/order.ts';
 import { isUnderWay, record as recordEvents, takeUp } from '../../domain/order-machine.ts';
+import type { OrderChange, OrderRecord } from '../../domain/order-record.ts';
 import { isRefusal } from '../../domain/refusals.ts';
 import { OutsideError, type Trouble, type Work } from '../../engine/ports.ts';
-import type { AuthorizeRequest, BookRequest, OrderChange, OrderRecord, Spent } from '../ports.ts';
+import type { AuthorizeRequest, BookRequest, Spent } from '../ports.ts';
 
-export type OrderWork = Work<OrderRecord>;
 type Unowned = Omit<Effect, 'token'>;
 
 // The intent, written with the claim and so before the call.
@@ -34,7 +34,7 @@ export function withSummary(order: Order, name: EffectName, state: 'pending' | '
 
 // The effect, if this claim may still write it: an undo takes it away. Nobody else can write between this look and
 // the end of the transaction, for the record is read under its lock.
-export function ownEffect(record: OrderRecord, name: EffectName, work: OrderWork): Effect | null {
+export function ownEffect(record: OrderRecord, name: EffectName, work: Work): Effect | null {
   const effect = record.effects[name];
   return effect !== undefined && effect.token === work.token ? effect : null;
 }
@@ -89,7 +89,7 @@ function afterFailure(effect: Effect, trouble: Trouble): EffectState {
 }
 
 export function retriedCore(name: EffectName) {
-  return (record: OrderRecord, work: OrderWork, trouble: Trouble, charged: boolean): OrderChange | 'obsolete' => {
+  return (record: OrderRecord, work: Work, trouble: Trouble, charged: boolean): OrderChange | 'obsolete' => {
     const effect = ownEffect(record, name, work);
     // The order was canceled meanwhile: the undo owns what the call may have left behind.
     if (!isUnderWay(record.order.status) || effect === null) return 'obsolete';
@@ -99,7 +99,7 @@ export function retriedCore(name: EffectName) {
 }
 
 export function parkedCore(name: EffectName) {
-  return (record: OrderRecord, work: OrderWork, trouble: Trouble, now: Date): OrderChange | 'obsolete' => {
+  return (record: OrderRecord, work: Work, trouble: Trouble, now: Date): OrderChange | 'obsolete' => {
     if (!isUnderWay(record.order.status)) return 'obsolete';
     const effect = ownEffect(record, name, work);
     const state = effect === null ? 'none' : afterFailure(effect, trouble);

@@ -8,7 +8,7 @@ import { OutsideError, type Step, type System } from '../../engine/ports.ts';
 
 export type Rehearsal = { readonly failureProbability: number; readonly processingDelayMs: number };
 
-export function rehearse<S, C>(step: Step<S, C>, rehearsal: Rehearsal, system: System): Step<S, C> {
+export function rehearse(step: Step, rehearsal: Rehearsal, system: System): Step {
   const { failureProbability, processingDelayMs } = rehearsal;
   if (failureProbability === 0 && processingDelayMs === 0) return step;
   return {

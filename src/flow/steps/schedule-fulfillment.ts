@@ -6,18 +6,10 @@
 
 import { keyOfEffect } from '../../domain/effects.ts';
 import { isUnderWay } from '../../domain/order-machine.ts';
-import { OutsideError, type System } from '../../engine/ports.ts';
-import type { BookAnswer, Carrier, OrderRecord, OrderStep } from '../ports.ts';
-import {
-  bookRequest,
-  changeBy,
-  intend,
-  lookUpSpent,
-  type OrderWork,
-  ownEffect,
-  parkedCore,
-  retriedCore,
-} from './core-step.ts';
+import type { OrderRecord } from '../../domain/order-record.ts';
+import { OutsideError, type System, type Work } from '../../engine/ports.ts';
+import type { BookAnswer, Carrier, OrderStep } from '../ports.ts';
+import { bookRequest, changeBy, intend, lookUpSpent, ownEffect, parkedCore, retriedCore } from './core-step.ts';
 
 export function scheduleFulfillment(carrier: Carrier, system: Pick<System, 'now'>): OrderStep {
   return {
@@ -63,7 +55,7 @@ async function lookUp(carrier: Carrier, key: string, signal: AbortSignal): Promi
   });
 }
 
-function decide(record: OrderRecord, work: OrderWork, answer: BookAnswer, now: Date) {
+function decide(record: OrderRecord, work: Work, answer: BookAnswer, now: Date) {
   const { order } = record;
   const effect = ownEffect(record, 'booking', work);
   if (effect === null || answer.outcome === 'closed') return 'obsolete';

@@ -9,9 +9,10 @@
 import type { Effect, EffectName } from '../../domain/effects.ts';
 import type { EventDraft } from '../../domain/events.ts';
 import type { Order, OrderId } from '../../domain/order.ts';
-import { OutsideError, type System, type Trouble } from '../../engine/ports.ts';
-import type { OrderChange, OrderRecord, OrderStep, Partners, RecallAnswer, Undo, VoidAnswer } from '../ports.ts';
-import { authorizeRequest, bookRequest, changeBy, type OrderWork, ownEffect, withSummary } from './core-step.ts';
+import type { OrderChange, OrderRecord } from '../../domain/order-record.ts';
+import { OutsideError, type System, type Trouble, type Work } from '../../engine/ports.ts';
+import type { OrderStep, Partners, RecallAnswer, Undo, VoidAnswer } from '../ports.ts';
+import { authorizeRequest, bookRequest, changeBy, ownEffect, withSummary } from './core-step.ts';
 
 type Undone = { readonly recall: RecallAnswer | null; readonly voiding: VoidAnswer | null };
 
@@ -59,7 +60,7 @@ export function undoEffects(partners: Pick<Partners, 'payments' | 'carrier'>, sy
 }
 
 // What may have been undone although no answer came is remembered: a later attempt may fail before it asks.
-function retried(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderChange | null {
+function retried(record: OrderRecord, work: Work, trouble: Trouble): OrderChange | null {
   if (trouble.class !== 'unknown') return null;
   const asked = inDoubtAfter(trouble);
   const effects = ownAndOwed(record, work).filter(({ name, state }) => asked.includes(name) && state !== 'unknown');
@@ -67,7 +68,7 @@ function retried(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderC
   return { order: record.order, events: [], effects: effects.map(inDoubt) };
 }
 
-function ownAndOwed(record: OrderRecord, work: OrderWork): Effect[] {
+function ownAndOwed(record: OrderRecord, work: Work): Effect[] {
   const own = [ownEffect(record, 'booking', work), ownEffect(record, 'authorization', work)];
   return own.filter((effect) => effect !== null).filter(isOwed);
 }
@@ -78,7 +79,7 @@ const stuck = (effect: Effect): Effect => ({ ...effect, state: 'stuck' });
 // A person must look: until then the order shows `unknown` for what may have been undone although no answer
 // came, in this attempt or before it, and what is certain for the rest. A doubt of an earlier call outlives every
 // failure: also a definite no says only that its own call has done nothing.
-function parked(record: OrderRecord, work: OrderWork, trouble: Trouble): OrderChange | null {
+function parked(record: OrderRecord, work: Work, trouble: Trouble): OrderChange | null {
   if (trouble.code === recallRefused) {
     const booking = ownEffect(record, 'booking', work);
     if (booking === null) return null;
@@ -136,7 +137,7 @@ function stillHeld(answer: VoidAnswer & { outcome: 'refused' }): OutsideError {
   });
 }
 
-function decide(record: OrderRecord, work: OrderWork, { recall, voiding }: Undone, now: Date) {
+function decide(record: OrderRecord, work: Work, { recall, voiding }: Undone, now: Date) {
   const booking = ownEffect(record, 'booking', work);
   const authorization = ownEffect(record, 'authorization', work);
   const drafts: EventDraft[] = [];

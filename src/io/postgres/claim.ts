@@ -5,10 +5,10 @@
 // the jobs, in a snapshot of their own; write, guarded by what was read. A repeated claim finds its own token.
 // Process dies after the commit: the lease ends, and the next claim counts a takeover, not an attempt.
 
+import type { OrderChange, OrderRecord } from '../../domain/order-record.ts';
 import { admit, unknownVersionPatienceMs } from '../../engine/admit.ts';
 import type { GroupCommit } from '../../engine/group-commit.ts';
-import type { ClaimAnswer, ClaimRequest, Flush, JobKey, Jobs, Sought, System, Work } from '../../engine/ports.ts';
-import type { OrderChange, OrderRecord } from '../../flow/ports.ts';
+import type { ClaimAnswer, ClaimRequest, Flush, JobKey, Jobs, Sought, System } from '../../engine/ports.ts';
 import type { Database, Query } from './database.ts';
 import { type AttemptWrite, writeAttempts } from './dead-letters.ts';
 import { failureOf, GuardMissedError, ofOneEntry } from './errors.ts';
@@ -29,12 +29,9 @@ import {
 import { renewLeases } from './leases.ts';
 import { lockOrdersById, type OrderUpdate, recordAfter, toRecord, updateOrdersIfUnchanged } from './orders.ts';
 
-export type OrderClaim = ClaimRequest<OrderRecord, OrderChange>;
-export type OrderClaimAnswer = ClaimAnswer<OrderRecord>;
-export type OrderWork = Work<OrderRecord>;
-type Step = OrderClaim['step'];
+type Step = ClaimRequest['step'];
 
-const keyOfClaim = ({ step, subject, version }: OrderClaim) => keyOf({ consumer: step.consumer, subject, version });
+const keyOfClaim = ({ step, subject, version }: ClaimRequest) => keyOf({ consumer: step.consumer, subject, version });
 
 type ClaimOptions = {
   readonly database: Database;
@@ -44,7 +41,7 @@ type ClaimOptions = {
 };
 
 // For hints: many claims of any consumers in one transaction.
-export function createClaim({ database, ...options }: ClaimOptions): Flush<OrderClaim, OrderClaimAnswer> {
+export function createClaim({ database, ...options }: ClaimOptions): Flush<ClaimRequest, ClaimAnswer> {
   return (claims) =>
     database.transaction(async (query) => {
       const keys = claims.map(({ step, subject, version }) => ({ consumer: step.consumer, subject, version }));
@@ -60,11 +57,11 @@ export function createClaim({ database, ...options }: ClaimOptions): Flush<Order
 // What the poller and the leases ask of the jobs.
 export function createJobs(
   options: ClaimOptions & {
-    readonly claims: GroupCommit<OrderClaim, OrderClaimAnswer>;
+    readonly claims: GroupCommit<ClaimRequest, ClaimAnswer>;
     // True where nobody needs to know when the next job is due: others write jobs too, so it is looked for anyway.
     readonly knowsAllWriters: boolean;
   },
-): Jobs<OrderRecord, OrderChange> {
+): Jobs {
   const { database, claims, system, leaseMs, maxWaitMs, knowsAllWriters } = options;
   const floors = new Map<string, { readonly floor: Date; readonly readAtMs: number }>();
 
@@ -85,7 +82,7 @@ export function createJobs(
       const { consumer, types, dependencies } = step;
       const patienceMs = sought === 'unknown-version' ? unknownVersionPatienceMs : maxWaitMs;
       const poll = { consumer, types, dependencies, sought, patienceMs, floor, limit };
-      let picked: readonly OrderClaim[] = [];
+      let picked: readonly ClaimRequest[] = [];
       try {
         const answers = await database.transaction(async (query) => {
           const rows = await lockOrdersOfDueJobs(query, poll);
@@ -115,7 +112,7 @@ export function createJobs(
 // A full poll once in a while, by index; then every poll begins behind what was deleted before it.
 const floorLastsMs = 60_000;
 
-const toClaim = (step: Step, subject: string, version: number, system: System): OrderClaim => ({
+const toClaim = (step: Step, subject: string, version: number, system: System): ClaimRequest => ({
   step,
   subject,
   version,
@@ -124,11 +121,11 @@ const toClaim = (step: Step, subject: string, version: number, system: System): 
 
 async function answerAll(
   query: Query,
-  claims: readonly OrderClaim[],
+  claims: readonly ClaimRequest[],
   records: ReadonlyMap<string, OrderRecord>,
   rows: readonly JobRow[],
   options: Omit<ClaimOptions, 'database'> & { readonly sought?: Sought },
-): Promise<(OrderClaimAnswer | 'locked')[]> {
+): Promise<(ClaimAnswer | 'locked')[]> {
   const jobs = new Map(rows.map((row) => [keyOfRow(row), row]));
   const writes = createWrites();
   const taken = new Set<string>();
@@ -151,12 +148,12 @@ const keyOfRow = (row: JobRow) =>
   keyOf({ consumer: row.consumer, subject: row.event_order_id, version: row.event_version });
 
 function answerTo(
-  claim: OrderClaim,
+  claim: ClaimRequest,
   record: OrderRecord,
   row: JobRow,
   writes: Writes,
   { system, maxWaitMs, sought }: Omit<ClaimOptions, 'database'> & { readonly sought?: Sought },
-): OrderClaimAnswer {
+): ClaimAnswer {
   const { step, token } = claim;
   const event = toNewestEvent(row);
   const job = toJob(row);

@@ -6,9 +6,10 @@
 // Process dies before the commit: nothing happened; after it: the client repeats and sees the result.
 
 import type { OrderId } from '../../domain/order.ts';
+import type { OrderRecord } from '../../domain/order-record.ts';
 import { isRefusal, refuse } from '../../domain/refusals.ts';
 import type { Event, Hint, System } from '../../engine/ports.ts';
-import type { DeadLetterClosing, DeskChange, OrderRecord, OrderStore } from '../../flow/ports.ts';
+import type { DeadLetterClosing, DeskChange, OrderStore } from '../../flow/ports.ts';
 import { createAnalytics } from './analytics-reads.ts';
 import { reopenEvents } from './cursors.ts';
 import type { Database, Query } from './database.ts';

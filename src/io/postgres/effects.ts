@@ -4,7 +4,7 @@
 // meant to be. They are read and written with the order, under its lock: see orders.ts.
 
 import type { Effect, EffectState } from '../../domain/effects.ts';
-import type { OrderRecord } from '../../flow/ports.ts';
+import type { OrderRecord } from '../../domain/order-record.ts';
 import { plainArray } from './database.ts';
 
 export const effectColumns = `

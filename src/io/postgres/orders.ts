@@ -8,7 +8,7 @@
 
 import type { Effect } from '../../domain/effects.ts';
 import type { Order, OrderId, PaymentScenario } from '../../domain/order.ts';
-import type { OrderChange, OrderRecord } from '../../flow/ports.ts';
+import type { OrderChange, OrderRecord } from '../../domain/order-record.ts';
 import { plainArray, type Query } from './database.ts';
 import { textOf } from './dead-letters.ts';
 import { type EffectsRow, effectColumns, effectValues, toEffects } from './effects.ts';

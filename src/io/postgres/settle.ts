@@ -6,8 +6,8 @@
 // A repeated settle finds its job gone or waiting: nothing is left to write, and nothing follows from that.
 // Process dies before the commit: the lease ends and the work is performed again, under the same key.
 
+import type { OrderChange, OrderRecord } from '../../domain/order-record.ts';
 import type { Event, Flush, SettleAnswer, SettleRequest, System, Trouble } from '../../engine/ports.ts';
-import type { OrderChange, OrderRecord } from '../../flow/ports.ts';
 import type { Database } from './database.ts';
 import { type AttemptWrite, type DeadLetterWrite, writeAttempts, writeDeadLetters } from './dead-letters.ts';
 import { GuardMissedError, ofOneEntry } from './errors.ts';
@@ -15,13 +15,11 @@ import { appendEvents, type EventWrite } from './events.ts';
 import { deleteJobsIfHeld, type JobEnd, type JobPause, keyOf, pauseJobsIfHeld, readTokens } from './jobs.ts';
 import { lockOrders, type OrderUpdate, recordAfter, updateOrdersIfUnchanged } from './orders.ts';
 
-export type OrderSettle = SettleRequest<OrderRecord, OrderChange>;
-
 export function createSettle(options: {
   readonly database: Database;
   readonly system: System;
   readonly onCommitted: (events: readonly Event[]) => void;
-}): Flush<OrderSettle, SettleAnswer> {
+}): Flush<SettleRequest, SettleAnswer> {
   const { database, system, onCommitted } = options;
 
   return async (settles) => {
@@ -64,7 +62,7 @@ export function createSettle(options: {
     return answers;
   };
 
-  function collect(batch: Batch, { work, ending }: OrderSettle, record: OrderRecord, takeovers: number): void {
+  function collect(batch: Batch, { work, ending }: SettleRequest, record: OrderRecord, takeovers: number): void {
     const at = system.now();
     const change = ending.change(record, at);
     const state = change === 'obsolete' ? 'obsolete' : ending.state;
@@ -108,7 +106,7 @@ export function createSettle(options: {
   }
 
   function toDeadLetter(
-    { event, consumer, epoch, attempt }: OrderSettle['work'],
+    { event, consumer, epoch, attempt }: SettleRequest['work'],
     trouble: Trouble,
     at: Date,
   ): DeadLetterWrite {
@@ -127,7 +125,7 @@ export function createSettle(options: {
   }
 }
 
-const keyOfWork = ({ consumer, event }: OrderSettle['work']) => ({
+const keyOfWork = ({ consumer, event }: SettleRequest['work']) => ({
   consumer,
   subject: event.subject,
   version: event.version,

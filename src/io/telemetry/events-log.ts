@@ -117,7 +117,7 @@ function tellOrder(log: Log, event: Event): void {
   log.info({ ...idsOfEvent(event), type: event.type, status }, isEnd ? 'order ended' : 'order sent back to work');
 }
 
-function idsOf({ consumer, attempt, event }: Work<unknown>) {
+function idsOf({ consumer, attempt, event }: Work) {
   return { consumer, attempt, ...idsOfEvent(event) };
 }
 

@@ -9,12 +9,11 @@ import { isRefusal } from '../../../../src/domain/refusals.ts';
 import { nameOf } from '../../../../src/engine/envelope.ts';
 import type { CursorDeadLetter, CursorState, LoggedEvent } from '../../../../src/engine/event-log.ts';
 import { pass } from '../../../../src/engine/gaps.ts';
-import type { ClaimAnswer, Sought, System } from '../../../../src/engine/ports.ts';
-import type { OrderRecord, PlaceRequest } from '../../../../src/flow/ports.ts';
+import type { ClaimAnswer, ClaimRequest, Sought, System, Work } from '../../../../src/engine/ports.ts';
+import type { PlaceRequest } from '../../../../src/flow/ports.ts';
 import { type JobConsumer, subscriptions, typesOf } from '../../../../src/flow/subscriptions.ts';
 import { countEvents } from '../../../../src/io/postgres/analytics.ts';
 import { createAnalytics } from '../../../../src/io/postgres/analytics-reads.ts';
-import type { OrderClaim, OrderWork } from '../../../../src/io/postgres/claim.ts';
 import { createCleanup } from '../../../../src/io/postgres/cleanup.ts';
 import { carryAlong } from '../../../../src/io/postgres/cursors.ts';
 import type { Database } from '../../../../src/io/postgres/database.ts';
@@ -144,8 +143,8 @@ export function createOperations(options: {
   );
   const token = system.newToken();
   const requests: PlaceRequest[] = [];
-  const claims: OrderClaim[] = [];
-  let works: OrderWork[] = [];
+  const claims: ClaimRequest[] = [];
+  let works: Work[] = [];
   // Where each reader's cursor was when this worker last saw it, and what lay behind.
   const seen = new Map<string, { at: CursorState; events: readonly LoggedEvent[] }>();
 
@@ -172,7 +171,7 @@ export function createOperations(options: {
     return one;
   }
 
-  function claim(): OrderClaim {
+  function claim(): ClaimRequest {
     if (claims.length > 0 && draw.chance(0.15)) return draw.pick(claims);
     const event = draw.chance(0.05) ? undefined : draw.pick(recent(known.events));
     const consumer = readerOf(event?.type ?? 'OrderCreatedV1');
@@ -186,7 +185,7 @@ export function createOperations(options: {
     return made;
   }
 
-  function settle(work: OrderWork) {
+  function settle(work: Work) {
     const { doneWith, waitingFor, deadBy, endingOf } = store();
     if (work.exhausted !== null) return deadBy(work, work.exhausted);
     const how = draw.below(10);
@@ -214,7 +213,7 @@ export function createOperations(options: {
   // Ids of transactions are each server's own.
   const plainEvents = (events: readonly LoggedEvent[]) => events.map(({ position, event }) => ({ position, event }));
 
-  const keep = (answers: readonly (ClaimAnswer<OrderRecord> | 'locked')[]) => {
+  const keep = (answers: readonly (ClaimAnswer | 'locked')[]) => {
     for (const answer of answers) if (answer !== 'locked' && answer.answer === 'run') works.push(answer.work);
     return answers;
   };
