@@ -4,8 +4,15 @@
 // Promises: what was told last is what the row says in the end, however often the database is away meanwhile; a row
 // that a dead process left is deleted by the first success here. Bounded: one statement under way per dependency.
 
-import type { Dependencies, Log, System } from './ports.ts';
+import type { Log, System } from './ports.ts';
 import { createWakeup } from './wakeup.ts';
+
+// Since when a dependency is down, shared by all processes: jobs that wait for it are not touched meanwhile.
+export type Dependencies = {
+  // Repeating it keeps the first time.
+  readonly down: (name: string) => Promise<void>;
+  readonly up: (name: string) => Promise<void>;
+};
 
 // The database may be away together with the partner.
 const retryMs = 2_000;

@@ -245,10 +245,3 @@ export type Jobs = {
   // Extends the leases that still hold; answers the tokens that are lost.
   readonly renew: (held: readonly (JobKey & { readonly token: string })[]) => Promise<readonly string[]>;
 };
-
-// Since when a dependency is down, shared by all processes: jobs that wait for it are not touched meanwhile.
-export type Dependencies = {
-  // Repeating it keeps the first time.
-  readonly down: (name: string) => Promise<void>;
-  readonly up: (name: string) => Promise<void>;
-};

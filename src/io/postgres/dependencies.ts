@@ -3,7 +3,7 @@
 // Promises: the first process that finds it down sets the time, by the database's clock; the first success of
 // anybody deletes it. Repeating either is harmless.
 
-import type { Dependencies } from '../../engine/ports.ts';
+import type { Dependencies } from '../../engine/down-since.ts';
 import type { Database } from './database.ts';
 
 export function createDependencies(database: Database): Dependencies {
