@@ -49,11 +49,11 @@ export async function endProcess(life: Life, how: 'stop' | 'kill'): Promise<void
   // PostgreSQL's backends live in sessions of their own, and one that is busy would outlive its server.
   const children = how === 'kill' ? childrenOf(life.pid) : [];
   if (!isAlive(life)) return;
-  signal(life.pid, how === 'kill' ? 'SIGKILL' : life.stopSignal);
-  for (const pid of children) signal(pid, 'SIGKILL');
+  signalIfAlive(life.pid, how === 'kill' ? 'SIGKILL' : life.stopSignal);
+  for (const pid of children) signalIfAlive(pid, 'SIGKILL');
   const deadline = performance.now() + stopPatienceMs;
   while (isAlive(life)) {
-    if (performance.now() > deadline) signal(life.pid, 'SIGKILL');
+    if (performance.now() > deadline) signalIfAlive(life.pid, 'SIGKILL');
     await pause(pauseMs);
   }
 }
@@ -103,7 +103,8 @@ function bornOf(pid: number): string | null {
   }
 }
 
-function childrenOf(pid: number): number[] {
+// Where the system does not tell: none.
+export function childrenOf(pid: number): number[] {
   try {
     const list =
       process.platform === 'linux'
@@ -115,7 +116,7 @@ function childrenOf(pid: number): number[] {
   }
 }
 
-function signal(pid: number, name: NodeJS.Signals): void {
+export function signalIfAlive(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
   } catch (error) {

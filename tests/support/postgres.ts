@@ -10,12 +10,14 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { chmod, chown, mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
+import { childrenOf, signalIfAlive } from '../../services/process.ts';
+import { createGuardian } from './guardian.ts';
 import { identityOf, reachableBinaries } from './postgres-binaries.ts';
 
 export type Postgres = {
@@ -46,18 +48,6 @@ export type PostgresOptions = {
   readonly settings?: Readonly<Record<string, string>>;
 };
 
-// Reads process ids, one per line (0 = none runs), until its pipe closes; then ends the last one and
-// removes the directory. SIGQUIT is PostgreSQL's stop without a checkpoint: the data is thrown away.
-// A server that does not end within 5 s (100 × 0.05 s) is killed.
-const guardianScript = `
-while read -r line; do pid=$line; done
-if [ "\${pid:-0}" -gt 0 ]; then
-  kill -QUIT "$pid"; n=0
-  while kill -0 "$pid" && [ $n -lt 100 ]; do sleep 0.05; n=$((n + 1)); done
-  kill -KILL "$pid"
-fi 2>/dev/null
-rm -rf "$1" 2>/dev/null || { sleep 1; rm -rf "$1"; }`;
-
 // Below the ranges from which Linux and macOS take the ports of outgoing connections: a client that
 // retries while the server is away could otherwise be given the server's own port, and meet itself.
 const firstPort = 20_000;
@@ -79,7 +69,8 @@ export async function startPostgres(
   origin: Origin | null = null,
 ): Promise<Postgres> {
   const directory = await mkdtemp(join(await realpath(tmpdir()), 'orderly-postgres-'));
-  const guardian = createGuardian(directory);
+  // SIGQUIT is PostgreSQL's stop without a checkpoint: the data is thrown away.
+  const guardian = createGuardian(directory, 'QUIT');
 
   const password = origin?.password ?? randomBytes(16).toString('hex');
   const urlOf = (database: string) => `postgres://${user}:${password}@127.0.0.1:${port}/${database}`;
@@ -131,11 +122,11 @@ export async function startPostgres(
         hold(child, false);
         resolve(null);
       });
-      child.once('spawn', () => guardian.watch(child.pid ?? 0));
+      child.once('spawn', () => guardian.tell('+', child.pid ?? 0));
       child.once('error', reject);
       child.once('close', () => {
         if (server === child) server = null;
-        guardian.watch(0);
+        guardian.tell('-', child.pid ?? 0);
         resolve(said);
       });
     });
@@ -157,9 +148,9 @@ export async function startPostgres(
     const closed = once(server, 'close');
     hold(server, true);
     // A backend that is busy would end its statement, and commit it, long after its server's death.
-    const backends = withBackends ? await childrenOf(server.pid ?? 0) : [];
-    server?.kill(signal);
-    for (const pid of backends) killIfAlive(pid);
+    const backends = withBackends ? childrenOf(server.pid ?? 0) : [];
+    server.kill(signal);
+    for (const pid of backends) signalIfAlive(pid, 'SIGKILL');
     // The backends share the server's log, which closes when the last of them is gone.
     await closed;
   };
@@ -223,43 +214,4 @@ function hold(child: ChildProcess, isHeld: boolean): void {
     if (isHeld) handle?.ref();
     else handle?.unref();
   }
-}
-
-// Where the system does not tell, the backends end by themselves: each notices that the server is gone.
-async function childrenOf(pid: number): Promise<number[]> {
-  const list =
-    process.platform === 'linux'
-      ? readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
-      : run('pgrep', ['-P', String(pid)]).then(({ stdout }) => stdout);
-  return ((await list.catch(() => '')).match(/\d+/g) ?? []).map(Number);
-}
-
-function killIfAlive(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-  }
-}
-
-// A shell that outlives this process, whatever ends it, in a session of its own so that Ctrl-C passes by.
-function createGuardian(directory: string) {
-  const shell = spawn('/bin/sh', ['-c', guardianScript, 'orderly-postgres-guardian', directory], {
-    detached: true,
-    stdio: ['pipe', 'ignore', 'ignore'],
-  });
-  hold(shell, false);
-  const gone = once(shell, 'exit');
-  // A shell that somebody else killed cannot be told anything; the directory is then left behind.
-  shell.stdin.on('error', () => undefined);
-  return {
-    watch: (pid: number) => {
-      if (shell.stdin.writable) shell.stdin.write(`${pid}\n`);
-    },
-    end: async () => {
-      hold(shell, true);
-      shell.stdin.end();
-      await gone;
-    },
-  };
 }

@@ -14,6 +14,7 @@ import { mkdtempSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { createGuardian } from './guardian.ts';
 import { until } from './until.ts';
 
 export type Settings = Readonly<Record<string, string | number>>;
@@ -76,28 +77,13 @@ const readyMs = 40_000;
 const exitMs = 15_000;
 const runMs = 20_000;
 
-// Reads process ids: `+7` runs, `-7` has ended. When its pipe closes it kills what still runs, stopped
-// processes included, and removes the directory.
-const guardianScript = `
-pids=' '
-while read -r sign pid; do
-  case $sign in +) pids="$pids$pid " ;; *) pids="\${pids%% $pid *} \${pids#* $pid }" ;; esac
-done
-[ "$pids" = ' ' ] || kill -KILL $pids 2>/dev/null
-rm -rf "$1" 2>/dev/null || { sleep 1; rm -rf "$1"; }`;
-
 // Of this checkout, or of that of another release.
 export function createProcesses(checkout = root): Processes {
   const cli = join(checkout, 'src/main/cli.ts');
   // Roles start in little more than half the time from compiled code.
   const compiled = { NODE_COMPILE_CACHE: join(checkout, '.orderly/compiled') };
   const directory = mkdtempSync(join(tmpdir(), 'orderly-processes-'));
-  const guardian = spawn('/bin/sh', ['-c', guardianScript, 'orderly-processes-guardian', directory], {
-    detached: true,
-    stdio: ['pipe', 'ignore', 'ignore'],
-  });
-  // One that somebody else killed cannot be told anything; what it should remove is then left behind.
-  guardian.stdin.on('error', () => undefined);
+  const guardian = createGuardian(directory, 'KILL');
   const outputs: (() => string)[] = [];
   const secrets = new Set<string>();
   const alive = new Map<ChildProcess, Promise<Ended>>();
@@ -109,7 +95,7 @@ export function createProcesses(checkout = root): Processes {
       env: { PATH: process.env.PATH ?? '', ...compiled, ...Object.fromEntries(given) },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    guardian.stdin.write(`+ ${child.pid}\n`);
+    guardian.tell('+', child.pid ?? 0);
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
@@ -119,7 +105,7 @@ export function createProcesses(checkout = root): Processes {
     // `close` comes after the last output was read.
     const ended = once(child, 'close').then(([code]): Ended => {
       alive.delete(child);
-      guardian.stdin.write(`- ${child.pid}\n`);
+      guardian.tell('-', child.pid ?? 0);
       return { code: code as number | null, stdout, stderr };
     });
     alive.set(child, ended);
@@ -175,9 +161,7 @@ export function createProcesses(checkout = root): Processes {
     close: async () => {
       for (const child of alive.keys()) child.kill('SIGKILL');
       await Promise.all(alive.values());
-      const gone = once(guardian, 'exit');
-      guardian.stdin.end();
-      await gone;
+      await guardian.end();
       for (const said of outputs) assertDiscreet(said(), secrets);
     },
   };
