@@ -4,7 +4,7 @@
 //   --against REV   beside another commit of Orderly, instead of the peers
 //   --peer NAME     beside this one (may be repeated): pg-boss, graphile-worker, dbos, bullmq, floor
 //   --guard         only whether an order costs no more than it may: counts, and CPU as a ratio to the floor
-//   --only PART     a part of a round (may be repeated): idle, rest, sustained, burst, cost, embedded
+//   --only PART     a part of a round (may be repeated): idle, rest, sustained, open, burst, cost, embedded, kill
 //   --rounds N      how often everybody is measured
 //   --orders N      the orders of a burst; everything else grows and shrinks with them
 //
@@ -21,6 +21,7 @@ import { runRounds } from './rounds.ts';
 import { againstSizes, peerSizes, type Sizes, scaled } from './sizes.ts';
 import { formatTable } from './table.ts';
 
+const againstParts: readonly Part[] = ['idle', 'rest', 'sustained', 'burst', 'cost', 'embedded'];
 // What peers have as well.
 const peerParts: readonly Part[] = ['idle', 'sustained', 'burst', 'cost'];
 
@@ -107,7 +108,7 @@ function readOptions() {
       isGuard: values.guard,
       against: values.against,
       peers: (values.peer ?? peerNames) as readonly PeerName[],
-      only: (values.only ?? (isAgainst ? parts : peerParts)) as readonly Part[],
+      only: (values.only ?? (isAgainst ? againstParts : peerParts)) as readonly Part[],
       rounds: count('rounds') ?? (isAgainst ? 3 : 2),
       orders: count('orders'),
     };

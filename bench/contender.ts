@@ -21,7 +21,7 @@ export type Contender = {
   readonly readyPath: string;
   // The counter in its `/metrics` of orders that are finished, their notification recorded.
   readonly finished: string;
-  // One number: the orders that are processed, with exactly one authorization, booking and notification.
+  // A condition on `orders o`: processed, with exactly one authorization and one booking.
   readonly endedOnce: string;
 };
 
@@ -42,10 +42,9 @@ export function orderly(name: string, directory: string, settings: Readonly<Reco
     readyPath: '/readyz',
     // Its name has changed between releases, its labels have not.
     finished: '^orderly_\\w+_total\\{consumer="notification",end="done"\\} (\\d+)',
-    // That a mail was sent is an attempt of the notification that is done.
-    endedOnce: `SELECT count(*)::integer AS orders FROM orders o WHERE status = 'PROCESSED' AND (
-                  SELECT count(*) FILTER (WHERE type LIKE 'PaymentAuthorized%') = 1
-                     AND count(*) FILTER (WHERE type LIKE 'FulfillmentScheduled%') = 1
-                  FROM events e WHERE e.order_id = o.id)`,
+    endedOnce: `o.status = 'PROCESSED' AND (
+      SELECT count(*) FILTER (WHERE type LIKE 'PaymentAuthorized%') = 1
+         AND count(*) FILTER (WHERE type LIKE 'FulfillmentScheduled%') = 1
+      FROM events e WHERE e.order_id = o.id)`,
   };
 }

@@ -6,7 +6,7 @@
 // orders happen to meet in a batch. A change that makes it cheaper lowers them.
 
 import type { Contender } from './contender.ts';
-import { countCost } from './measurements.ts';
+import { countCost } from './cost.ts';
 import { type MetricKey, metrics, type Numbers } from './metrics.ts';
 import { formatNumber } from './table.ts';
 import { withTrial } from './trial.ts';

@@ -25,6 +25,8 @@ export type Kind =
       readonly connections: number;
       readonly unfinishedMax: number;
     }
+  // Closed loop until the connections break; nobody waits for what was accepted.
+  | { readonly kind: 'interrupted'; readonly connections: number }
   // Open loop: an order is due every 1 / perSecond, whatever became of those before.
   | { readonly kind: 'open'; readonly perSecond: number; readonly seconds: number; readonly connections: number };
 
@@ -40,7 +42,7 @@ export type LoadReport = {
   readonly postMs: Quantiles;
   // CPU of the load itself.
   readonly cpuMs: number;
-  // Open loop only: order id → when it was due, in milliseconds of the wall clock.
+  // Of the last two kinds: order id → when it was due, in milliseconds of the wall clock.
   readonly dueMs: Readonly<Record<string, number>>;
 };
 
@@ -54,23 +56,25 @@ if (import.meta.main) {
 }
 
 async function play(plan: Plan): Promise<LoadReport> {
-  const progress = await createProgress(plan.port, plan.progress);
+  // Asks the process, so it would end with it.
+  const progress = plan.kind === 'interrupted' ? null : await createProgress(plan.port, plan.progress);
   const orders = createOrders();
   const cpu = process.cpuUsage();
   const started = performance.now();
 
   const connections = await Promise.all(Array.from({ length: plan.connections }, () => connect(plan.port)));
   const ramp = plan.kind === 'sustained' ? plan.rampSeconds * 1000 : 0;
-  if (plan.kind === 'burst') await burst(plan, connections, orders);
+  if (progress === null) await untilBroken(connections, orders);
+  else if (plan.kind === 'burst') await burst(plan, connections, orders);
   else if (plan.kind === 'sustained') await sustained(plan, connections, orders, progress);
-  else await open(plan, connections, orders);
+  else if (plan.kind === 'open') await open(plan, connections, orders);
   for (const connection of connections) connection.close();
 
   const acceptedMs = performance.now() - started;
   const { user, system } = process.cpuUsage(cpu);
-  await progress.until(orders.accepted());
-  const finishedMs = progress.now().atMs;
-  await progress.stop();
+  await progress?.until(orders.accepted());
+  const finishedMs = progress?.now().atMs ?? Number.NaN;
+  await progress?.stop();
   const total = orders.accepted();
   const measured = orders.posts.filter(({ fromMs }) => fromMs - started >= ramp);
   return {
@@ -81,7 +85,7 @@ async function play(plan: Plan): Promise<LoadReport> {
     finishedPerSecond: (total / finishedMs) * 1000,
     postMs: quantiles(measured.map(({ tookMs }) => tookMs)),
     cpuMs: (user + system) / 1000,
-    dueMs: plan.kind === 'open' ? orders.dueMs : {},
+    dueMs: plan.kind === 'open' || plan.kind === 'interrupted' ? orders.dueMs : {},
   };
 }
 
@@ -114,6 +118,13 @@ async function sustained(
     }
   };
   await Promise.all(connections.map(one));
+}
+
+async function untilBroken(connections: readonly Connection[], orders: Orders): Promise<void> {
+  const one = async (connection: Connection) => {
+    for (;;) await orders.place(connection, performance.now());
+  };
+  await Promise.allSettled(connections.map(one));
 }
 
 async function open(plan: Plan & { kind: 'open' }, connections: readonly Connection[], orders: Orders): Promise<void> {

@@ -6,8 +6,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { until } from '../tests/support/until.ts';
 import type { Contender } from './contender.ts';
+import { countCost, settleMs } from './cost.ts';
+import { measureKill } from './kill.ts';
 import type { LoadReport } from './load.ts';
 import type { Numbers } from './metrics.ts';
+import { processedAfterMs, underOpenLoad } from './open-load.ts';
 import { quantiles } from './quantiles.ts';
 import type { Sizes } from './sizes.ts';
 import { type Trial, withTrial } from './trial.ts';
@@ -17,18 +20,18 @@ const connections = 64;
 // About a second of work of the fastest: enough that no worker runs dry between two looks of the load.
 const unfinishedMax = 2_000;
 const unfinishedMaxEmbedded = 500;
-// Search, analytics and the database's background get on with what they owe before anything is counted.
-const settleMs = 2_000;
 // What is read of a database that settles within this is a lag, what comes later is a loss.
 const patienceMs = 30_000;
 
-export type Part = 'idle' | 'rest' | 'sustained' | 'burst' | 'cost' | 'embedded';
-export const parts: readonly Part[] = ['idle', 'rest', 'sustained', 'burst', 'cost', 'embedded'];
+export const parts = ['idle', 'rest', 'sustained', 'open', 'burst', 'cost', 'embedded', 'kill'] as const;
+export type Part = (typeof parts)[number];
+// Those with a server and a process of their own.
+const apart: readonly Part[] = ['embedded', 'kill'];
 type Say = (text: string) => void;
 
 export async function measure(contender: Contender, sizes: Sizes, wanted: readonly Part[], say: Say): Promise<Numbers> {
   const numbers: Numbers = {};
-  if (wanted.some((part) => part !== 'embedded')) {
+  if (wanted.some((part) => !apart.includes(part))) {
     Object.assign(
       numbers,
       await withTrial(contender, 'server', (trial) => onServer(trial, contender, sizes, wanted, say)),
@@ -36,6 +39,10 @@ export async function measure(contender: Contender, sizes: Sizes, wanted: readon
   }
   if (wanted.includes('embedded') && contender.hasEmbedded) {
     Object.assign(numbers, await withTrial(contender, 'embedded', (trial) => onEmbedded(trial, sizes, say)));
+  }
+  if (wanted.includes('kill')) {
+    say('killed in the middle');
+    Object.assign(numbers, await withTrial(contender, 'server', (trial) => measureKill(trial, contender, sizes)));
   }
   return numbers;
 }
@@ -83,6 +90,11 @@ async function onServer(
       processCpu: (after.process - before.process) / report.accepted,
       postgresCpu: (after.postgres - before.postgres) / report.accepted,
     });
+  }
+  if (wanted.includes('open')) {
+    say('orders at a fixed pace');
+    const capacity = numbers.sustained ?? (await sustain(trial, sizes, null).then(count)).finishedPerSecond;
+    Object.assign(numbers, await underOpenLoad(trial, capacity, sizes.openSeconds, count));
   }
   if (wanted.includes('burst')) {
     say(`a burst of ${sizes.burst}`);
@@ -151,57 +163,11 @@ async function atRest(trial: Trial, seconds: number) {
   };
 }
 
-// From the moment at which an order was due until the row says PROCESSED, both by this machine's clock.
-export async function processedAfterMs({ sql }: Trial, { dueMs }: LoadReport): Promise<number[]> {
-  const rows = await sql(
-    `SELECT id::text, extract(epoch FROM updated_at)::float8 * 1000 AS at FROM orders WHERE id = ANY ($1::uuid[])`,
-    [Object.keys(dueMs)],
-  );
-  return rows.map(({ id, at }) => Number(at) - (dueMs[String(id)] ?? Number.NaN));
-}
-
-// Backends hand in their counts when they end, so what is counted stands between two stops.
-// `warmUp` is counted with `load`, but for CPU: a process that has just begun is still compiling itself.
-export async function countCost(
-  trial: Trial,
-  warmUp: () => Promise<LoadReport>,
-  load: () => Promise<LoadReport>,
-): Promise<Numbers> {
-  const { sql } = trial;
-  await trial.stop();
-  const [{ name } = { name: '' }] = await sql(`SELECT quote_ident(current_database()) AS name`);
-  await sql(`ALTER DATABASE ${name} SET "pg_stat_statements.track" = 'top'`);
-  await sql('CHECKPOINT');
-  await sql(`SELECT pg_stat_reset(), pg_stat_reset_shared('wal'), pg_stat_statements_reset()`);
-  await trial.start();
-  const { accepted: warm } = await warmUp();
-  const before = trial.cpu();
-  const { accepted } = await load();
-  await pause(settleMs);
-  const after = trial.cpu();
-  await trial.stop();
-  const [cost] = await sql(
-    `SELECT (SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables)::float8 AS rows,
-            (SELECT sum(calls) FROM pg_stat_statements
-             WHERE dbid = d.oid AND query !~* '^(begin|set|commit|rollback)')::float8 AS statements,
-            pg_stat_get_db_xact_commit(d.oid)::float8 AS commits, wal_bytes::float8 / 1000 AS wal
-     FROM pg_database d, pg_stat_wal WHERE datname = current_database()`,
-  );
-  const perOrder = (column: 'rows' | 'statements' | 'commits' | 'wal') => Number(cost?.[column]) / (warm + accepted);
-  return {
-    processCpu: (after.process - before.process) / accepted,
-    postgresCpu: (after.postgres - before.postgres) / accepted,
-    rows: perOrder('rows'),
-    statements: perOrder('statements'),
-    commits: perOrder('commits'),
-    wal: perOrder('wal'),
-  };
-}
-
-export async function assertEndedOnce({ sql }: Trial, { endedOnce }: Contender, accepted: number): Promise<void> {
+async function assertEndedOnce({ sql }: Trial, { endedOnce }: Contender, accepted: number): Promise<void> {
   let last = '';
   const look = async () => {
-    const [[all], [ended]] = [await sql('SELECT count(*)::integer AS orders FROM orders'), await sql(endedOnce)];
+    const [all] = await sql('SELECT count(*)::integer AS orders FROM orders');
+    const [ended] = await sql(`SELECT count(*)::integer AS orders FROM orders o WHERE ${endedOnce}`);
     last = `${all?.orders} are there and ${ended?.orders} of them have ended once`;
     return Number(all?.orders) === accepted && Number(ended?.orders) === accepted;
   };

@@ -15,13 +15,9 @@ import type { Contender } from './contender.ts';
 export const peerNames = ['pg-boss', 'graphile-worker', 'dbos', 'bullmq', 'floor'] as const;
 export type PeerName = (typeof peerNames)[number];
 
-const endedOnce = `
-  SELECT count(*)::integer AS orders FROM orders o
-  WHERE status = 'PROCESSED' AND notified AND (SELECT count(*) = 3 FROM effects e WHERE e.order_id = o.id)`;
-const floorEndedOnce = `
-  SELECT count(*)::integer AS orders FROM orders o
-  WHERE status = 'PROCESSED' AND (SELECT count(*) = 3 FROM events e WHERE e.order_id = o.id)
-    AND (SELECT count(*) = 1 FROM attempts a WHERE a.order_id = o.id)`;
+const endedOnce = `o.status = 'PROCESSED' AND o.notified AND (SELECT count(*) = 3 FROM effects e WHERE e.order_id = o.id)`;
+const floorEndedOnce = `o.status = 'PROCESSED' AND (SELECT count(*) = 3 FROM events e WHERE e.order_id = o.id)
+  AND (SELECT count(*) = 1 FROM attempts a WHERE a.order_id = o.id)`;
 const directory = join(import.meta.dirname, 'peers');
 const installMs = 600_000;
 

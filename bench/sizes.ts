@@ -7,6 +7,7 @@ export type Sizes = {
   readonly restSeconds: number;
   readonly sustainedSeconds: number;
   readonly rampSeconds: number;
+  readonly openSeconds: number;
   readonly cost: number;
   readonly embeddedWarmUp: number;
   readonly embedded: number;
@@ -20,6 +21,7 @@ export const againstSizes: Sizes = {
   restSeconds: 20,
   sustainedSeconds: 15,
   rampSeconds: 3,
+  openSeconds: 20,
   cost: 5_000,
   embeddedWarmUp: 1_000,
   embedded: 5_000,
@@ -33,6 +35,7 @@ export const peerSizes: Sizes = {
   restSeconds: 10,
   sustainedSeconds: 8,
   rampSeconds: 2,
+  openSeconds: 10,
   cost: 1_000,
 };
 
@@ -47,6 +50,7 @@ export function scaled(sizes: Sizes, burst: number): Sizes {
     restSeconds: of(sizes.restSeconds, 2),
     sustainedSeconds: of(sizes.sustainedSeconds, 2),
     rampSeconds: of(sizes.rampSeconds, 1),
+    openSeconds: of(sizes.openSeconds, 2),
     cost: of(sizes.cost, 200),
     embeddedWarmUp: of(sizes.embeddedWarmUp, 100),
     embedded: of(sizes.embedded, 200),

@@ -42,7 +42,8 @@ function cellOf(column: Column, key: MetricKey, first: Column | null): string {
   const values = column.rounds.flatMap((round) => round[key] ?? []);
   const spread = (Math.max(...values) - Math.min(...values)) / 2;
   const number = formatNumber(median(values)) + (values.length < 2 ? '' : ` ± ${formatNumber(spread)}`);
-  return first === null ? number : `${formatNumber(ratioOf(first, column, key))}×  ${number}`;
+  const ratio = first === null ? Number.NaN : ratioOf(first, column, key);
+  return Number.isFinite(ratio) && ratio > 0 ? `${formatNumber(ratio)}×  ${number}` : number;
 }
 
 export function formatNumber(value: number): string {
