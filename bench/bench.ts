@@ -1,29 +1,43 @@
 // `npm run bench`: measures Orderly over HTTP on this one machine, load and databases included, beside others,
-// in interleaved rounds, and prints one table with the ratios first.
+// in interleaved rounds, and prints one table with the ratios first. Ten minutes as it stands.
 //
-//   --against REV   beside another commit of Orderly, instead of the peers
-//   --peer NAME     beside this one (may be repeated): pg-boss, graphile-worker, dbos, bullmq, floor
+//   --peer NAME     beside this one alone (may be repeated): pg-boss, graphile-worker, dbos, bullmq, floor
+//   --against REV   beside another commit of Orderly instead
+//   --full          all parts, then the sustained load where something is in the way, and over each bus; an hour
+//   --soak          70 % of capacity for --minutes N (30): nothing may grow but what stays
 //   --guard         only whether an order costs no more than it may: counts, and CPU as a ratio to the floor
 //   --only PART     a part of a round (may be repeated): idle, rest, sustained, open, burst, cost, embedded, kill
 //   --rounds N      how often everybody is measured
 //   --orders N      the orders of a burst; everything else grows and shrinks with them
+//   --save          writes numbers, plots and table to docs/benchmarks
 //
-// Exit code 1 when a run failed, 2 when the options make no sense.
+// Exit code 1 when a run failed, a bound is broken or something grows; 2 when the options make no sense.
 
-import { parseArgs } from 'node:util';
 import { type Contender, orderly, root } from './contender.ts';
+import { save } from './document.ts';
 import { guard } from './guard.ts';
 import { describe, readMachine } from './machine.ts';
-import { type Part, parts } from './measurements.ts';
-import { openPeers, type PeerName, peerNames } from './peers.ts';
+import type { Part } from './measurements.ts';
+import { type Options, readOptions } from './options.ts';
+import { openPeers } from './peers.ts';
 import { checkOut } from './revision.ts';
 import { runRounds } from './rounds.ts';
+import { openBuses, situations } from './situations.ts';
 import { againstSizes, peerSizes, type Sizes, scaled } from './sizes.ts';
-import { formatTable } from './table.ts';
+import { judgeSoak, plotsOfSoak, soak } from './soak.ts';
+import { barsSvg } from './svg.ts';
+import { type Column, formatNumber, formatTable, markdownTable, medianOf, ratioOf } from './table.ts';
 
 const againstParts: readonly Part[] = ['idle', 'rest', 'sustained', 'burst', 'cost', 'embedded'];
-// What peers have as well.
 const peerParts: readonly Part[] = ['idle', 'sustained', 'burst', 'cost'];
+const fullParts: readonly Part[] = ['idle', 'rest', 'sustained', 'open', 'burst', 'cost', 'embedded', 'kill'];
+const situationParts: readonly Part[] = ['idle', 'sustained'];
+
+// What the machine itself takes now and then is below this.
+const busyCores = 0.25;
+
+const modes = { peers: besidePeers, against: besideRevision, guard: guarded, soak: soaked, full: everything };
+const command = ['npm run bench --', ...process.argv.slice(2)].join(' ').replace(/ --$/, '');
 
 process.exitCode = await main();
 
@@ -34,37 +48,68 @@ async function main(): Promise<number> {
     return 2;
   }
   try {
-    if (options.isGuard) return await runGuard();
-    if (options.against === undefined) await runBesidePeers(options);
-    else await runAgainst(options.against, options);
-    return 0;
+    return await modes[options.mode](options);
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     return 1;
   }
 }
 
-type Options = Exclude<ReturnType<typeof readOptions>, string>;
-
-async function runAgainst(name: string, options: Options): Promise<void> {
-  const revision = await checkOut(name, tell);
+async function besideRevision(options: Options): Promise<number> {
+  const revision = await checkOut(options.against, tell);
   try {
-    await run([orderly('this', root), orderly(name, revision.directory)], options, againstSizes);
+    const contenders = [orderly('this', root), orderly(options.against, revision.directory)];
+    await measured(contenders, options, againstSizes, 3, againstParts);
+    return 0;
   } finally {
     revision.close();
   }
 }
 
-async function runBesidePeers(options: Options): Promise<void> {
+async function besidePeers(options: Options): Promise<number> {
+  const machine = readMachine();
   const { contenders, close } = await openPeers(options.peers, {}, tell);
   try {
-    await run([orderly('Orderly', root), ...contenders], options, peerSizes);
+    const columns = await measured([orderly('Orderly', root), ...contenders], options, peerSizes, 2, peerParts);
+    if (options.isSaved) {
+      const results = { columns };
+      save({ name: 'peers', command, machine, results, text: markdownTable(columns), plots: plotsOf(columns) });
+    }
+    return 0;
   } finally {
     await close();
   }
 }
 
-async function runGuard(): Promise<number> {
+async function everything(options: Options): Promise<number> {
+  const peers = await openPeers(options.peers, {}, tell);
+  try {
+    await measured([orderly('Orderly', root), ...peers.contenders], options, peerSizes, 2, fullParts);
+  } finally {
+    await peers.close();
+  }
+  for (const { name, orderly: settings, peers: peerSettings, isSnapshotHeld } of situations) {
+    print(`\n${name}:`);
+    const { contenders, close } = await openPeers(peerSettings === null ? [] : options.peers, peerSettings ?? {}, tell);
+    try {
+      const met = [orderly('Orderly', root, settings), ...contenders].map((each) => ({ ...each, isSnapshotHeld }));
+      const all = peerSettings === null ? [...met, orderly('nothing in the way', root)] : met;
+      await measured(all, options, peerSizes, 1, situationParts);
+    } finally {
+      await close();
+    }
+  }
+  print('\nOver each bus, as one process:');
+  const buses = await openBuses();
+  try {
+    await measured([orderly('in memory', root), ...buses.contenders], options, peerSizes, 1, situationParts);
+  } finally {
+    await buses.close();
+  }
+  return 0;
+}
+
+async function guarded(): Promise<number> {
   const { contenders, close } = await openPeers(['floor'], {}, tell);
   try {
     const verdict = await guard(orderly('Orderly', root), contenders[0] as Contender, print);
@@ -74,47 +119,49 @@ async function runGuard(): Promise<number> {
   }
 }
 
-async function run(contenders: readonly Contender[], { rounds, orders, only }: Options, whole: Sizes): Promise<void> {
-  print(describe(readMachine()));
-  const sizes = scaled(whole, orders ?? whole.burst);
-  const columns = await runRounds(contenders, rounds, sizes, only);
-  print(`\n${formatTable(columns)}\n`);
-  print('A ratio above 1: the first one is better. Each order that was accepted has ended once.');
+async function soaked({ minutes, isSaved }: Options): Promise<number> {
+  const machine = readMachine();
+  print(describe(machine));
+  const results = await soak(orderly('Orderly', root), minutes, tell);
+  const { lines, isFlat } = judgeSoak(results);
+  const pace = `${formatNumber(results.orders)} orders, ${formatNumber(results.perSecond)} per second, first and last quarter:`;
+  const text = ['```', pace, ...lines, '```'].join('\n');
+  print(`\n${[pace, ...lines].join('\n')}`);
+  if (isSaved) save({ name: 'soak', command, machine, results, text, plots: plotsOfSoak(results) });
+  return isFlat ? 0 : 1;
 }
 
-function readOptions() {
-  try {
-    const { values } = parseArgs({
-      options: {
-        against: { type: 'string' },
-        guard: { type: 'boolean', default: false },
-        peer: { type: 'string', multiple: true },
-        only: { type: 'string', multiple: true },
-        rounds: { type: 'string' },
-        orders: { type: 'string' },
-      },
+async function measured(
+  contenders: readonly Contender[],
+  { rounds, orders, parts }: Options,
+  whole: Sizes,
+  usualRounds: number,
+  usualParts: readonly Part[],
+): Promise<readonly Column[]> {
+  print(describe(readMachine()));
+  const sizes = scaled(whole, orders ?? whole.burst);
+  const columns = await runRounds(contenders, rounds ?? usualRounds, sizes, parts ?? usualParts);
+  print(`\n${formatTable(columns)}\n`);
+  print('A ratio above 1: the first one is better. Each order that was accepted has ended once.');
+  const others = Math.max(...columns.flatMap((column) => column.rounds.map((round) => round.others ?? 0)));
+  if (others > busyCores)
+    print(`Others kept up to ${formatNumber(others)} cores busy meanwhile: do not trust the numbers.`);
+  return columns;
+}
+
+function plotsOf(columns: readonly Column[]): Readonly<Record<string, string>> {
+  const [first] = columns;
+  const bars = (key: 'sustained' | 'processCpu' | 'postgresCpu', unit: string) =>
+    columns.map((column) => {
+      const value = medianOf(column, key);
+      const ratio = first === column ? '' : `  (Orderly: ${formatNumber(ratioOf(first as Column, column, key))}×)`;
+      return { name: column.name, value, label: `${formatNumber(value)} ${unit}${ratio}` };
     });
-    const unknown = values.only?.find((name) => !(parts as readonly string[]).includes(name));
-    if (unknown !== undefined) return `--only ${unknown}: there is no such part; use ${parts.join(', ')}.`;
-    const stranger = values.peer?.find((name) => !(peerNames as readonly string[]).includes(name));
-    if (stranger !== undefined) return `--peer ${stranger}: there is no such peer; use ${peerNames.join(', ')}.`;
-    const count = (name: 'rounds' | 'orders') => (values[name] === undefined ? undefined : Number(values[name]));
-    for (const name of ['rounds', 'orders'] as const) {
-      const given = count(name) ?? 1;
-      if (!Number.isSafeInteger(given) || given < 1) return `--${name} must be a whole number above 0.`;
-    }
-    const isAgainst = values.against !== undefined;
-    return {
-      isGuard: values.guard,
-      against: values.against,
-      peers: (values.peer ?? peerNames) as readonly PeerName[],
-      only: (values.only ?? (isAgainst ? againstParts : peerParts)) as readonly Part[],
-      rounds: count('rounds') ?? (isAgainst ? 3 : 2),
-      orders: count('orders'),
-    };
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
+  return {
+    'peers-orders.svg': barsSvg('Orders per second, POST to finished, sustained', bars('sustained', '/s')),
+    'peers-process.svg': barsSvg('CPU of the process per order, ms', bars('processCpu', 'ms')),
+    'peers-postgres.svg': barsSvg('CPU of PostgreSQL per order, ms', bars('postgresCpu', 'ms')),
+  };
 }
 
 function tell(text: string): void {

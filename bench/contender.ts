@@ -16,6 +16,8 @@ export type Contender = {
   // Servers beside PostgreSQL: their processes, whose CPU counts as its own, and how they forget everything.
   readonly besides: readonly number[];
   readonly reset: (() => Promise<void>) | null;
+  // Another session keeps a snapshot of its database open all the time.
+  readonly isSnapshotHeld: boolean;
   // Works without DATABASE_URL.
   readonly hasEmbedded: boolean;
   readonly readyPath: string;
@@ -38,6 +40,7 @@ export function orderly(name: string, directory: string, settings: Readonly<Reco
     settings: { LOG_LEVEL: 'warn', SANDBOX_PORT: '0', ...settings },
     besides: [],
     reset: null,
+    isSnapshotHeld: false,
     hasEmbedded: true,
     readyPath: '/readyz',
     // Its name has changed between releases, its labels have not.

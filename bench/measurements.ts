@@ -163,7 +163,7 @@ async function atRest(trial: Trial, seconds: number) {
   };
 }
 
-async function assertEndedOnce({ sql }: Trial, { endedOnce }: Contender, accepted: number): Promise<void> {
+export async function assertEndedOnce({ sql }: Trial, { endedOnce }: Contender, accepted: number): Promise<void> {
   let last = '';
   const look = async () => {
     const [all] = await sql('SELECT count(*)::integer AS orders FROM orders');

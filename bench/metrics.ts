@@ -3,7 +3,8 @@
 export type Metric = {
   readonly name: string;
   readonly unit: string;
-  readonly better: 'more' | 'less';
+  // Null: it says how far the others can be trusted.
+  readonly better: 'more' | 'less' | null;
 };
 
 export const metrics = {
@@ -15,7 +16,7 @@ export const metrics = {
   peak: { name: 'resident memory of the process, highest', unit: 'MB', better: 'less' },
   postP50: { name: 'POST under the sustained load, p50', unit: 'ms', better: 'less' },
   postP99: { name: 'POST under the sustained load, p99', unit: 'ms', better: 'less' },
-  others: { name: 'work of others meanwhile', unit: 'cores', better: 'less' },
+  others: { name: 'work of others meanwhile', unit: 'cores', better: null },
   idleP50: { name: 'one order at a time, POST to PROCESSED, p50', unit: 'ms', better: 'less' },
   idleP99: { name: 'one order at a time, POST to PROCESSED, p99', unit: 'ms', better: 'less' },
   rows: { name: 'rows written per order', unit: '', better: 'less' },

@@ -26,7 +26,7 @@ export async function openPeers(
   settings: Readonly<Record<string, string>>,
   say: (text: string) => void,
 ): Promise<{ readonly contenders: readonly Contender[]; readonly close: () => Promise<void> }> {
-  await install(say);
+  if (names.length > 0) await install(say);
   const redis = names.includes('bullmq') ? await openRedis() : null;
   const contenders = names.map((name) => ({
     name,
@@ -36,6 +36,7 @@ export async function openPeers(
     settings: { ...settings, ...(name === 'bullmq' ? redis?.settings : {}) },
     besides: name === 'bullmq' ? (redis?.pids ?? []) : [],
     reset: name === 'bullmq' ? (redis?.wipe ?? null) : null,
+    isSnapshotHeld: false,
     hasEmbedded: false,
     readyPath: '/metrics',
     finished: '^orders_finished_total (\\d+)',

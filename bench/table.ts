@@ -10,6 +10,20 @@ import { median } from './quantiles.ts';
 export type Column = { readonly name: string; readonly rounds: readonly Numbers[] };
 
 export function formatTable(columns: readonly Column[]): string {
+  const all = cellsOf(columns);
+  const widths = all[0]?.map((_, at) => Math.max(...all.map((line) => line[at]?.length ?? 0))) ?? [];
+  const format = (line: readonly string[]) =>
+    line.map((cell, at) => (at === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[at] ?? 0))).join('   ');
+  return all.map(format).join('\n');
+}
+
+// The same for a document.
+export function markdownTable(columns: readonly Column[]): string {
+  const [header = [], ...lines] = cellsOf(columns).map((line) => `| ${line.join(' | ')} |`);
+  return [header, `|${'---|'.repeat(columns.length + 1)}`, ...lines].join('\n');
+}
+
+function cellsOf(columns: readonly Column[]): string[][] {
   const keys = (Object.keys(metrics) as MetricKey[]).filter((key) => columns.some((column) => isKnown(column, key)));
   const header = ['', ...columns.map(({ name }) => name)];
   const lines = keys.map((key) => {
@@ -17,10 +31,7 @@ export function formatTable(columns: readonly Column[]): string {
     const cells = columns.map((column, at) => cellOf(column, key, at === 0 ? null : (columns[0] ?? null)));
     return [unit === '' ? name : `${name}, ${unit}`, ...cells];
   });
-  const widths = header.map((_, at) => Math.max(...[header, ...lines].map((line) => line[at]?.length ?? 0)));
-  const format = (line: readonly string[]) =>
-    line.map((cell, at) => (at === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[at] ?? 0))).join('   ');
-  return [header, ...lines].map(format).join('\n');
+  return [header, ...lines];
 }
 
 export function medianOf({ rounds }: Column, key: MetricKey): number {
@@ -30,6 +41,7 @@ export function medianOf({ rounds }: Column, key: MetricKey): number {
 // How many times better the first is than the other.
 export function ratioOf(first: Column, other: Column, key: MetricKey): number {
   const [ours, theirs] = [medianOf(first, key), medianOf(other, key)];
+  if (metrics[key].better === null) return Number.NaN;
   return metrics[key].better === 'more' ? ours / theirs : theirs / ours;
 }
 

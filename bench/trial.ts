@@ -60,6 +60,7 @@ async function createTrial(contender: Contender, database: Database) {
   const directory = mkdtempSync(join(tmpdir(), 'orderly-bench-'));
   let postgres: Postgres | null = null;
   let client: Client | null = null;
+  let holder: Client | null = null;
   let postmaster = Number.NaN;
   let running: ChildProcess | null = null;
   let port = 0;
@@ -129,6 +130,7 @@ async function createTrial(contender: Contender, database: Database) {
     residentMb: () => residentMb(pid()),
     close: async () => {
       await end('SIGTERM');
+      await holder?.end();
       await client?.end();
       await postgres?.stop();
       rmSync(directory, { recursive: true, force: true });
@@ -150,6 +152,12 @@ async function createTrial(contender: Contender, database: Database) {
       await sql('CREATE EXTENSION pg_stat_statements');
       const [backend] = await sql('SELECT pg_backend_pid() AS pid');
       postmaster = parentIfAny(Number(backend?.pid));
+      if (contender.isSnapshotHeld) {
+        holder = new Client({ connectionString, application_name: 'bench-holder' });
+        await holder.connect();
+        await holder.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
+        await holder.query('SELECT 1');
+      }
     }
     return trial;
   } catch (error) {

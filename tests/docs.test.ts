@@ -36,6 +36,7 @@ const documents = [
     'CONTRIBUTING.md',
     'CHANGELOG.md',
     ...[
+      'docs/benchmarks.md',
       'docs/evidence.md',
       'docs/observability.md',
       'docs/operations.md',
