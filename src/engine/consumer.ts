@@ -4,28 +4,26 @@
 // made, so nothing is claimed that cannot start at once; what finds no slot stays a row in `jobs`, and the
 // poller comes to it. The state is the database's alone: what this file keeps in memory may be lost at any line.
 
+import { createAttempts } from './attempt.ts';
 import type { Breaker } from './breaker.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Leases } from './leases.ts';
 import type { Observer } from './observer.ts';
-import {
-  type ClaimAnswer,
-  type ClaimRequest,
-  type Ending,
-  type Hint,
-  type Jobs,
-  type Log,
-  OutsideError,
-  type SettleAnswer,
-  type SettleRequest,
-  type Sought,
-  type Step,
-  type Subject,
-  type System,
-  type Trouble,
-  type Work,
+import { abandon, createPermits } from './permits.ts';
+import type {
+  ClaimAnswer,
+  ClaimRequest,
+  Hint,
+  Jobs,
+  Log,
+  SettleAnswer,
+  SettleRequest,
+  Sought,
+  Step,
+  System,
+  Work,
 } from './ports.ts';
-import { cannotBeStored, defect, type RetryPolicy, unresolved, verdictOn } from './retry-policy.ts';
+import { cannotBeStored, type RetryPolicy } from './retry-policy.ts';
 import { settled } from './settled.ts';
 import type { Slots } from './slots.ts';
 
@@ -70,12 +68,14 @@ export function createConsumer(options: {
   const { step, claims, settles, jobs, slots, leases, breakers, policy, system, log, events } = options;
   const { consumer } = step;
   const types = new Set(step.types);
+  const permits = createPermits(breakers, system);
+  const attempts = createAttempts({ step, breakers, policy, system });
   let isStopping = false;
 
   function hint({ subject, version, type }: Hint): void {
     // A newer version is left to a release that knows it. While a dependency is away its jobs are not touched: the
     // one that has waited longest is the probe, and the poller knows which.
-    if (isStopping || !types.has(type) || mode() !== 'all') return;
+    if (isStopping || !types.has(type) || permits.mode() !== 'all') return;
     if (slots.tryAcquire()) void claimOne(subject, version);
     else events.left(consumer);
   }
@@ -94,14 +94,14 @@ export function createConsumer(options: {
   }
 
   async function claimDue(sought: Sought, signal: AbortSignal): Promise<Picked> {
-    const isProbe = sought === 'due' && mode() === 'probe';
+    const isProbe = sought === 'due' && permits.mode() === 'probe';
     const free = await slots.acquireUpTo(isProbe ? 1 : dueMax, signal);
     let running = 0;
     let probes: readonly Breaker[] = [];
     try {
       if (free === 0) return { count: 0, nextDueInMs: undefined };
       if (sought === 'due') {
-        const asked = askBreakers();
+        const asked = permits.ask();
         if (asked === null) return { count: 0, nextDueInMs: undefined };
         probes = asked;
       }
@@ -126,11 +126,11 @@ export function createConsumer(options: {
     const { signal, drop } = leases.hold(held);
     try {
       const startedMs = system.monotonicMs();
-      const outcome = await performed(work, signal, probes);
+      const outcome = await attempts.make(work, signal, probes);
       const durationMs = work.exhausted === null ? Math.round(system.monotonicMs() - startedMs) : null;
       const { ending, answer } = await settled(settles, work, { ...outcome, durationMs }, (refused) => {
         events.refused(work, refused);
-        return { ...dead(work, cannotBeStored), durationMs };
+        return { ...attempts.dead(work, cannotBeStored), durationMs };
       });
       events.settled(work, ending, answer);
       if (answer !== 'stale' && ending.state === 'waiting') events.dueIn(consumer, ending.dueInMs);
@@ -141,101 +141,12 @@ export function createConsumer(options: {
     }
   }
 
-  type Ended = Omit<Ending, 'durationMs'>;
-
-  async function performed(work: Work, signal: AbortSignal, probes: readonly Breaker[]): Promise<Ended> {
-    if (work.exhausted !== null) {
-      abandon(probes);
-      return dead(work, work.exhausted);
-    }
-    try {
-      const result = await step.perform(work, signal);
-      // Which of several dependencies was called, only the calls know; they tell it themselves.
-      if (breakers.length === 1) breakers[0]?.succeeded(system.monotonicMs());
-      else abandon(probes);
-      return {
-        state: 'done',
-        change: (subject, now) => step.decide(subject, work, result, now),
-        dueInMs: 0,
-        charged: true,
-        trouble: null,
-      };
-    } catch (error) {
-      return failed(work, error, signal, probes);
-    }
-  }
-
-  function failed(work: Work, error: unknown, signal: AbortSignal, probes: readonly Breaker[]): Ended {
-    const trouble = error instanceof OutsideError ? error.trouble : defect(error);
-    // Anything else than an adapter's own word was thrown before its call.
-    const isInDoubt = step.mayRepeat === false && error instanceof OutsideError && trouble.class === 'unknown';
-    if (signal.aborted) {
-      // Stopped or fenced in the middle of a call: it may have been done, and nobody is to blame.
-      abandon(probes);
-      if (isInDoubt) return dead(work, unresolved(trouble.message));
-      return waiting(work, { ...trouble, class: 'unknown', code: 'interrupted' }, 0, false);
-    }
-    const nowMs = system.monotonicMs();
-    const breaker = breakers[Math.max(0, step.dependencies.indexOf(trouble.dependency ?? ''))];
-    // Only a call that the dependency answered, or could not, tells its breaker anything; a probe of another goes back.
-    const answered = !trouble.dependencyDown && trouble.dependency && trouble.class !== 'unknown';
-    if (trouble.dependencyDown) {
-      breaker?.failed(nowMs, {
-        isProbe: probes.includes(breaker),
-        isLastAttempt: work.attempt > policy.maxRetries,
-        isPlain: trouble.class === 'retryable',
-        code: trouble.code,
-      });
-    } else if (answered) breaker?.succeeded(nowMs);
-    const wasTold = trouble.dependencyDown || answered;
-    abandon(probes.filter((probe) => !wasTold || probe !== breaker));
-    if (isInDoubt) return dead(work, unresolved(trouble.message));
-    const verdict = verdictOn(trouble, work, {
-      policy,
-      dependencyIsOut: breaker !== undefined && breaker.state(nowMs) !== 'closed',
-      probeInMs: breaker?.probeInMs(nowMs) ?? 0,
-      random: system.random(),
-    });
-    if (verdict.end === 'park') return dead(work, verdict.trouble);
-    return waiting(work, verdict.trouble, verdict.dueInMs, verdict.end === 'retry');
-  }
-
-  function waiting(work: Work, trouble: Trouble, dueInMs: number, charged: boolean): Ended {
-    const change = (subject: Subject, now: Date) => step.retried(subject, work, trouble, charged, now);
-    return { state: 'waiting', change, dueInMs, charged, trouble };
-  }
-
-  function dead(work: Work, trouble: Trouble): Ended {
-    const change = (subject: Subject, now: Date) => step.parked(subject, work, trouble, now);
-    return { state: 'dead', change, dueInMs: 0, charged: true, trouble };
-  }
-
-  function mode(): 'all' | 'probe' | 'none' {
-    const answers = breakers.map((breaker) => breaker.peek(system.monotonicMs()));
-    if (answers.includes('no')) return 'none';
-    return answers.includes('probe') ? 'probe' : 'all';
-  }
-
-  // The strictest answer counts: null = nothing may be tried. Probes that are not used are given back.
-  function askBreakers(): readonly Breaker[] | null {
-    const answers = breakers.map((breaker) => breaker.ask(system.monotonicMs()));
-    const probes = breakers.filter((_, index) => answers[index] === 'probe');
-    if (!answers.includes('no')) return probes;
-    abandon(probes);
-    return null;
-  }
-
-  // A probe that is never ended would keep its breaker half-open, and everybody's work waiting, for ever.
-  function abandon(probes: readonly Breaker[]): void {
-    for (const probe of probes) probe.abandoned();
-  }
-
   return {
     consumer,
     types: step.types,
     hint,
     claimDue,
-    mode,
+    mode: permits.mode,
     stop: async () => {
       isStopping = true;
       await slots.whenAllFree();
