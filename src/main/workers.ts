@@ -19,9 +19,10 @@ import type { Partners } from '../flow/ports.ts';
 import { boundPartners } from '../flow/steps/outside.ts';
 import { type Rehearsal, rehearse } from '../flow/steps/rehearsal.ts';
 import { type Dependency, subscriptions, toStep } from '../flow/subscriptions.ts';
-import { createClaim, createJobs } from '../io/postgres/claim.ts';
+import { createClaim } from '../io/postgres/claim.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { createDependencies } from '../io/postgres/dependencies.ts';
+import { createJobs } from '../io/postgres/due-jobs.ts';
 import { failureOf, isToldOf } from '../io/postgres/errors.ts';
 import { createSettle } from '../io/postgres/settle.ts';
 

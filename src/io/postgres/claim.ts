@@ -1,4 +1,5 @@
-// Claiming: the durable write before any work, for jobs that were hinted at and for those that are due.
+// Claiming: the durable write before any work. Jobs that were hinted at are claimed here, by key; those that are due in
+// due-jobs.ts, which picks them first.
 //
 // Promises: an answer is given only after its row is committed; a core claim's intent and its PROCESSING are
 // in the same transaction. Three statements: lock the orders, leaving out what somebody else has locked; read
@@ -6,12 +7,11 @@
 // Process dies after the commit: the lease ends, and the next claim counts a takeover, not an attempt.
 
 import type { OrderChange, OrderRecord } from '../../domain/order-record.ts';
-import { admit, unknownVersionPatienceMs } from '../../engine/admit.ts';
-import type { GroupCommit } from '../../engine/group-commit.ts';
-import type { ClaimAnswer, ClaimRequest, Flush, JobKey, Jobs, Sought, System } from '../../engine/ports.ts';
+import { admit } from '../../engine/admit.ts';
+import type { ClaimAnswer, ClaimRequest, Flush, JobKey, Sought, System } from '../../engine/ports.ts';
 import type { Database, Query } from './database.ts';
 import { type AttemptWrite, writeAttempts } from './dead-letters.ts';
-import { failureOf, GuardMissedError, ofOneEntry } from './errors.ts';
+import { GuardMissedError, ofOneEntry } from './errors.ts';
 import { toNewestEvent } from './events.ts';
 import {
   claimJobsIfUnchanged,
@@ -20,20 +20,14 @@ import {
   type JobEnd,
   type JobRow,
   keyOf,
-  lockOrdersOfDueJobs,
-  readFloor,
   readJobs,
-  readNextDue,
   toJob,
 } from './jobs.ts';
-import { renewLeases } from './leases.ts';
-import { lockOrdersById, type OrderUpdate, recordAfter, toRecord, updateOrdersIfUnchanged } from './orders.ts';
-
-type Step = ClaimRequest['step'];
+import { lockOrdersById, type OrderUpdate, recordAfter, updateOrdersIfUnchanged } from './orders.ts';
 
 const keyOfClaim = ({ step, subject, version }: ClaimRequest) => keyOf({ consumer: step.consumer, subject, version });
 
-type ClaimOptions = {
+export type ClaimOptions = {
   readonly database: Database;
   readonly system: System;
   readonly leaseMs: number;
@@ -54,72 +48,8 @@ export function createClaim({ database, ...options }: ClaimOptions): Flush<Claim
     });
 }
 
-// What the poller and the leases ask of the jobs.
-export function createJobs(
-  options: ClaimOptions & {
-    readonly claims: GroupCommit<ClaimRequest, ClaimAnswer>;
-    // True where nobody needs to know when the next job is due: others write jobs too, so it is looked for anyway.
-    readonly knowsAllWriters: boolean;
-  },
-): Jobs {
-  const { database, claims, system, leaseMs, maxWaitMs, knowsAllWriters } = options;
-  const floors = new Map<string, { readonly floor: Date; readonly readAtMs: number }>();
-
-  async function floorOf(consumer: string): Promise<Date> {
-    const known = floors.get(consumer);
-    const nowMs = system.monotonicMs();
-    if (known !== undefined && nowMs - known.readAtMs < floorLastsMs) return known.floor;
-    const floor = await readFloor(database.query, consumer);
-    floors.set(consumer, { floor, readAtMs: nowMs });
-    return floor;
-  }
-
-  return {
-    renew: (held) => renewLeases(database.query, held, leaseMs),
-
-    claimDue: async (step, limit, sought) => {
-      const floor = await floorOf(step.consumer);
-      const { consumer, types, dependencies } = step;
-      const patienceMs = sought === 'unknown-version' ? unknownVersionPatienceMs : maxWaitMs;
-      const poll = { consumer, types, dependencies, sought, patienceMs, floor, limit };
-      let picked: readonly ClaimRequest[] = [];
-      try {
-        const answers = await database.transaction(async (query) => {
-          const rows = await lockOrdersOfDueJobs(query, poll);
-          if (rows.length === 0) return [];
-          picked = rows.map((row) => toClaim(step, row.order_id, row.job_version, system));
-          const records = new Map(rows.map((row) => [row.order_id, toRecord(row)]));
-          const jobs = await readJobs(
-            query,
-            picked.map(({ subject, version }) => ({ consumer, subject, version })),
-          );
-          return answerAll(query, picked, records, jobs, { ...options, sought });
-        });
-        const isEnd = answers.length < limit && !answers.includes('locked');
-        const nextDueInMs = !isEnd ? undefined : knowsAllWriters ? await readNextDue(database.query, consumer) : null;
-        return { answers: answers.filter((answer) => answer !== 'locked'), nextDueInMs };
-      } catch (error) {
-        if (failureOf(error) !== 'lost' || picked.length === 0) throw error;
-        // It may have been committed: the same claims by their keys, which find their tokens.
-        const repeated = await Promise.allSettled(picked.map(claims.add));
-        const answers = repeated.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
-        return { answers, nextDueInMs: undefined };
-      }
-    },
-  };
-}
-
-// A full poll once in a while, by index; then every poll begins behind what was deleted before it.
-const floorLastsMs = 60_000;
-
-const toClaim = (step: Step, subject: string, version: number, system: System): ClaimRequest => ({
-  step,
-  subject,
-  version,
-  token: system.newToken(),
-});
-
-async function answerAll(
+// The answers to claims whose orders are locked, as far as they were to be had, and all that follows from them.
+export async function answerAll(
   query: Query,
   claims: readonly ClaimRequest[],
   records: ReadonlyMap<string, OrderRecord>,

@@ -1,0 +1,77 @@
+// What the poller and the leases ask of the jobs: claim what is due, keep what is held.
+//
+// Promises: the poll is the claim: its first statement locks the orders of what is due, oldest first, past those that
+// somebody else has locked. A claim whose answer was lost is repeated by key, and finds its own token.
+
+import { unknownVersionPatienceMs } from '../../engine/admit.ts';
+import type { GroupCommit } from '../../engine/group-commit.ts';
+import type { ClaimAnswer, ClaimRequest, Jobs, Step, System } from '../../engine/ports.ts';
+import { answerAll, type ClaimOptions } from './claim.ts';
+import { failureOf } from './errors.ts';
+import { lockOrdersOfDueJobs, readFloor, readJobs, readNextDue } from './jobs.ts';
+import { renewLeases } from './leases.ts';
+import { toRecord } from './orders.ts';
+
+// A full poll once in a while, by index; then every poll begins behind what was deleted before it.
+const floorLastsMs = 60_000;
+
+export function createJobs(
+  options: ClaimOptions & {
+    readonly claims: GroupCommit<ClaimRequest, ClaimAnswer>;
+    // True where nobody needs to know when the next job is due: others write jobs too, so it is looked for anyway.
+    readonly knowsAllWriters: boolean;
+  },
+): Jobs {
+  const { database, claims, system, leaseMs, maxWaitMs, knowsAllWriters } = options;
+  const floors = new Map<string, { readonly floor: Date; readonly readAtMs: number }>();
+
+  async function floorOf(consumer: string): Promise<Date> {
+    const known = floors.get(consumer);
+    const nowMs = system.monotonicMs();
+    if (known !== undefined && nowMs - known.readAtMs < floorLastsMs) return known.floor;
+    const floor = await readFloor(database.query, consumer);
+    floors.set(consumer, { floor, readAtMs: nowMs });
+    return floor;
+  }
+
+  return {
+    renew: (held) => renewLeases(database.query, held, leaseMs),
+
+    claimDue: async (step, limit, sought) => {
+      const floor = await floorOf(step.consumer);
+      const { consumer, types, dependencies } = step;
+      const patienceMs = sought === 'unknown-version' ? unknownVersionPatienceMs : maxWaitMs;
+      const poll = { consumer, types, dependencies, sought, patienceMs, floor, limit };
+      let picked: readonly ClaimRequest[] = [];
+      try {
+        const answers = await database.transaction(async (query) => {
+          const rows = await lockOrdersOfDueJobs(query, poll);
+          if (rows.length === 0) return [];
+          picked = rows.map((row) => toClaim(step, row.order_id, row.job_version, system));
+          const records = new Map(rows.map((row) => [row.order_id, toRecord(row)]));
+          const jobs = await readJobs(
+            query,
+            picked.map(({ subject, version }) => ({ consumer, subject, version })),
+          );
+          return answerAll(query, picked, records, jobs, { ...options, sought });
+        });
+        const isEnd = answers.length < limit && !answers.includes('locked');
+        const nextDueInMs = !isEnd ? undefined : knowsAllWriters ? await readNextDue(database.query, consumer) : null;
+        return { answers: answers.filter((answer) => answer !== 'locked'), nextDueInMs };
+      } catch (error) {
+        if (failureOf(error) !== 'lost' || picked.length === 0) throw error;
+        // It may have been committed: the same claims by their keys, which find their tokens.
+        const repeated = await Promise.allSettled(picked.map(claims.add));
+        const answers = repeated.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+        return { answers, nextDueInMs: undefined };
+      }
+    },
+  };
+}
+
+const toClaim = (step: Step, subject: string, version: number, system: System): ClaimRequest => ({
+  step,
+  subject,
+  version,
+  token: system.newToken(),
+});
