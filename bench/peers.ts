@@ -7,9 +7,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { createFleet } from '../services/fleet.ts';
-import { openBusServer } from '../tests/services/bus-server.ts';
-import { servicesDirectory } from '../tests/support/services.ts';
+import { openServer } from './bus-servers.ts';
 import type { Contender } from './contender.ts';
 
 export const peerNames = ['pg-boss', 'graphile-worker', 'dbos', 'bullmq', 'floor'] as const;
@@ -27,13 +25,13 @@ export async function openPeers(
   say: (text: string) => void,
 ): Promise<{ readonly contenders: readonly Contender[]; readonly close: () => Promise<void> }> {
   if (names.length > 0) await install(say);
-  const redis = names.includes('bullmq') ? await openRedis() : null;
+  const redis = names.includes('bullmq') ? await openServer('redis') : null;
   const contenders = names.map((name) => ({
     name,
     directory,
     prepare: null,
     start: ['--max-semi-space-size=8', `${name}.ts`],
-    settings: { ...settings, ...(name === 'bullmq' ? redis?.settings : {}) },
+    settings: { ...settings, ...(name === 'bullmq' ? { REDIS_URL: redis?.settings.REDIS_URL ?? '' } : {}) },
     besides: name === 'bullmq' ? (redis?.pids ?? []) : [],
     reset: name === 'bullmq' ? (redis?.wipe ?? null) : null,
     isSnapshotHeld: false,
@@ -43,25 +41,6 @@ export async function openPeers(
     endedOnce: name === 'floor' ? floorEndedOnce : endedOnce,
   }));
   return { contenders, close: async () => void (await redis?.close()) };
-}
-
-// The server of `npm run services`, with its append-only file synced each second; one that was not there before
-// is stopped afterwards.
-async function openRedis() {
-  const say = (name: string, text: string) => void process.stderr.write(`  ${name} ${text}\n`);
-  const fleet = createFleet({ directory: servicesDirectory, environment: process.env, say });
-  const { how } = await fleet.look('redis');
-  const bus = await openBusServer('redis');
-  const { pid } = await fleet.look('redis');
-  return {
-    settings: { REDIS_URL: String(bus.settings.REDIS_URL) },
-    pids: pid === null ? [] : [pid],
-    wipe: bus.wipe,
-    close: async () => {
-      await bus.close();
-      if (how === 'none') await fleet.stop('redis');
-    },
-  };
 }
 
 // What stands in the lock file is what npm has recorded as installed.

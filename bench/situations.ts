@@ -3,7 +3,8 @@
 // Promises: `settings` reach Orderly and the peers by names of their own. Where the peers cannot be made to meet the
 // same, Orderly is measured beside itself with nothing in the way.
 
-import { busKinds, openBusServer } from '../tests/services/bus-server.ts';
+import { busKinds } from '../tests/services/bus-server.ts';
+import { openServer } from './bus-servers.ts';
 import { type Contender, orderly, root } from './contender.ts';
 
 export type Situation = {
@@ -51,16 +52,13 @@ export async function openBuses(): Promise<{
   readonly contenders: readonly Contender[];
   readonly close: () => Promise<void>;
 }> {
-  const servers = await Promise.all(busKinds.map(async (kind) => ({ kind, server: await openBusServer(kind) })));
+  const servers = await Promise.all(busKinds.map(async (kind) => ({ kind, server: await openServer(kind) })));
   return {
     contenders: servers.map(({ kind, server }) => ({
-      ...orderly(`over ${kind}`, root, textOf(server.settings)),
+      ...orderly(`over ${kind}`, root, server.settings),
+      besides: server.pids,
       reset: server.wipe,
     })),
     close: async () => void (await Promise.all(servers.map(({ server }) => server.close()))),
   };
-}
-
-function textOf(settings: Readonly<Record<string, string | number>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, String(value)]));
 }
