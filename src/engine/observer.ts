@@ -5,7 +5,7 @@
 // repeated write finds done is not told again.
 
 import type { CursorDeadLetter } from './event-log.ts';
-import type { ClaimAnswer, Ending, Event, SettleAnswer, Work } from './ports.ts';
+import type { ClaimAnswer, Ending, Event, Flush, SettleAnswer, System, Work } from './ports.ts';
 
 export type Outcome = Pick<Ending, 'state' | 'dueInMs' | 'charged' | 'trouble' | 'durationMs'>;
 
@@ -28,6 +28,12 @@ export type Observer = {
   readonly published: (count: number) => void;
   // A reader of the event log has handled this many events; some became dead letters.
   readonly read: (consumer: string, handled: number, deadLetters: readonly CursorDeadLetter[]) => void;
+  // A partner was called: `answered`, or the class of what failed.
+  readonly called: (partner: string, outcome: string, ms: number) => void;
+  // One write carried so many entries.
+  readonly flushed: (write: string, entries: number, ms: number) => void;
+  // Whether this process is the one that relays. Told at every turn.
+  readonly relaying: (isOurs: boolean) => void;
   // `code` = of the failure that opened it.
   readonly breakerChanged: (dependency: string, state: 'open' | 'closed', code?: string) => void;
 };
@@ -43,9 +49,26 @@ export const silentObserver: Observer = {
   committed: nothing,
   published: nothing,
   read: nothing,
+  called: nothing,
+  flushed: nothing,
+  relaying: nothing,
   breakerChanged: nothing,
 };
 
 // How a claim or an attempt ended, in one word.
 export const endOf = (outcome: Pick<Outcome, 'state'>, answer: SettleAnswer): string =>
   answer === 'settled' ? outcome.state : answer;
+
+// The same write, and it is told how many entries it carried and how long it took.
+export function watched<Entry, Answer>(
+  write: string,
+  flush: Flush<Entry, Answer>,
+  { observer, system }: { readonly observer: Pick<Observer, 'flushed'>; readonly system: System },
+): Flush<Entry, Answer> {
+  return async (entries) => {
+    const beganMs = system.monotonicMs();
+    const answers = await flush(entries);
+    observer.flushed(write, entries.length, system.monotonicMs() - beganMs);
+    return answers;
+  };
+}

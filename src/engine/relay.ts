@@ -7,9 +7,10 @@
 // Process dies after publish: what was not stored is published again; readers dedupe.
 
 import { type CursorReader, createCursorReader } from './cursor.ts';
-import { createLeasedTurns } from './cursor-turns.ts';
+import { createLeasedTurns, type Turns } from './cursor-turns.ts';
 import { toMessage } from './envelope.ts';
 import type { Cursors } from './event-log.ts';
+import type { Observer } from './observer.ts';
 import type { Bus, Log, System } from './ports.ts';
 
 // A relay that died leaves its cursor for this long; the consumers' polls bridge the gap.
@@ -30,10 +31,10 @@ export function createRelay(options: {
   readonly streamOf: (type: string) => string;
   readonly system: System;
   readonly log: Log;
-  readonly onPublished?: (count: number) => void;
+  readonly observer?: Pick<Observer, 'published' | 'relaying'>;
   readonly isTold?: (error: unknown) => boolean;
 }): CursorReader {
-  const { cursors, bus, streamOf, system, log, onPublished = () => {}, isTold } = options;
+  const { cursors, bus, streamOf, system, log, observer, isTold } = options;
   const turns = createLeasedTurns({
     reader: 'relay',
     cursors,
@@ -45,9 +46,23 @@ export function createRelay(options: {
         events.map(({ event }) => toMessage(event, streamOf(event.type))),
         signal,
       );
-      onPublished(events.length);
+      observer?.published(events.length);
       return [];
     },
   });
-  return createCursorReader({ consumer: 'relay', turns, batchMax, pollMs, roundMs, system, log, isTold });
+  const take: Turns['take'] = async (...asked) => {
+    const step = await turns.take(...asked);
+    observer?.relaying(step !== null);
+    return step;
+  };
+  return createCursorReader({
+    consumer: 'relay',
+    turns: { ...turns, take },
+    batchMax,
+    pollMs,
+    roundMs,
+    system,
+    log,
+    isTold,
+  });
 }

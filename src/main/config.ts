@@ -83,7 +83,7 @@ function toConfig(values: Values, env: NodeJS.ProcessEnv) {
       allowedHosts: Object.freeze(values.ALLOWED_HOSTS),
       docs: values.API_DOCS,
     }),
-    // Null = no port for health and metrics of relay and workers.
+    // Null = by role; see worker-port.ts.
     workerPort: values.WORKER_PORT,
     database: Object.freeze({
       // Null = embedded, under `dataDir`.

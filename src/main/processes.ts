@@ -17,6 +17,7 @@ import { databaseName } from './database-name.ts';
 import { greet } from './greeting.ts';
 import { callsPartners } from './open-partners.ts';
 import { StartError } from './start-error.ts';
+import { portOf } from './worker-port.ts';
 
 type ProcessesOptions = {
   readonly config: Config;
@@ -92,16 +93,17 @@ function planPosts(config: Config, scale: ReadonlyMap<string, number>): readonly
   const api: Post = { name: 'api', args: ['api'], env, portSetting: 'PORT' };
   const others = ['relay', ...allConsumers]
     .flatMap((role) => copies(role).map((name) => ({ name, args: role === 'relay' ? [role] : ['worker', role] })))
-    .map((post, index) => ({ ...post, portSetting: 'WORKER_PORT', env: { ...env, ...own(config, post.name, index) } }));
+    .map((post) => ({ ...post, portSetting: 'WORKER_PORT', env: { ...env, ...own(config, post.name) } }));
   return [api, ...others];
 }
 
 // What two processes of one machine cannot share.
-function own(config: Config, name: string, index: number): Record<string, string> {
+function own(config: Config, name: string): Record<string, string> {
   const { workerPort } = config;
+  const [role = '', copy = '1'] = name.split('.');
   const { instanceId } = config.bus.kafka;
   return {
-    ...(workerPort ? { WORKER_PORT: String(workerPort + index) } : {}),
+    ...(workerPort ? { WORKER_PORT: String(portOf(role, workerPort, Number(copy) - 1)) } : {}),
     ...(instanceId ? { KAFKA_INSTANCE_ID: `${instanceId}-${name}` } : {}),
   };
 }

@@ -4,26 +4,36 @@
 // time; the next start goes on where this one stopped. Killed at any line, it loses nothing. What it does
 // not need it does not open: the API takes orders while the broker and the partners are away.
 
+import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import type { System } from '../engine/ports.ts';
+import manifest from '../../package.json' with { type: 'json' };
+import { eventTypes } from '../domain/events.ts';
+import type { Bus, System } from '../engine/ports.ts';
 import type { Partners } from '../flow/ports.ts';
 import type { Search } from '../flow/projections/search-ports.ts';
+import { subscriptions } from '../flow/subscriptions.ts';
 import { lockDirectory } from '../io/directory-lock.ts';
 import { createGate } from '../io/gate.ts';
 import { createHttpServer } from '../io/http/server.ts';
 import type { Database } from '../io/postgres/database.ts';
 import { isToldOf } from '../io/postgres/errors.ts';
-import { checkDatabase, readBacklog } from '../io/postgres/health.ts';
+import { readGauges } from '../io/postgres/gauges.ts';
+import { type Check, checkDatabase, wellChecked } from '../io/postgres/health.ts';
 import { both, createEventsLog } from '../io/telemetry/events-log.ts';
+import type { Sample } from '../io/telemetry/gauges.ts';
+import type { MetricsOf } from '../io/telemetry/instruments.ts';
 import { createMetrics } from '../io/telemetry/metrics.ts';
+import { allConsumers } from './arguments.ts';
 import type { Config } from './config.ts';
 import { databaseName } from './database-name.ts';
 import { openBus } from './open-bus.ts';
 import { openDatabase, readsMaxOf, subscribedTypes } from './open-database.ts';
 import { callsPartners, openPartners } from './open-partners.ts';
 import { openSearch } from './open-search.ts';
+import { createReadiness } from './readiness.ts';
 import { cannotListen } from './start-error.ts';
 import { createEngine } from './wire.ts';
+import { portsFor } from './worker-port.ts';
 
 export type Duties = {
   readonly api: boolean;
@@ -77,12 +87,11 @@ async function work(
   options: ServeOptions & { readonly database: Database; readonly partners: Partners; readonly search: Search },
 ): Promise<void> {
   const { duties, config, system, log, signal, database } = options;
-  const metrics = createMetrics(
-    () => readBacklog(database, ['relay', 'analytics', `search.${options.search.kind}`]),
-    async () => (await bus?.lag()) ?? new Map(),
-  );
+  const metrics = createMetrics(metricsOf(duties, database));
   const isUsed = duties.relay || duties.consumers.length > 0;
   const bus = isUsed ? await openBus(config.bus, { system, log }) : null;
+  // Over no bus there is no relay, and one process.
+  let isRelaying = bus === null && duties.relay;
   const engine = createEngine({
     database,
     bus,
@@ -96,7 +105,7 @@ async function work(
     retention: { keysHours: config.retention.idempotencyHours, rowsDays: config.retention.days },
     observer: both(
       createEventsLog({ log, system, maxRetries: config.worker.maxRetries, isTold: isToldOf, names: namesOf(config) }),
-      metrics.observer,
+      { ...metrics.observer, relaying: (isOurs) => (isRelaying = isOurs) },
     ),
     system,
     log,
@@ -108,31 +117,32 @@ async function work(
     system,
     log,
     metrics: metrics.scrape,
+    watch: metrics.http,
     isLeaving: () => isStopping,
     readsMax: readsMaxOf(config),
-    readiness: async () => {
-      const checks = (await checkDatabase(database, subscribedTypes)).map((check) =>
-        check.name === 'database' ? { ...check, detail: `${check.detail}: ${name}` } : check,
-      );
-      const detail = isStopping ? 'stopping' : 'running';
-      checks.push({ name: 'process', status: isStopping ? 'failed' : 'ok', detail });
-      return { status: checks.every((check) => check.status === 'ok') ? 'ok' : 'failed', checks };
-    },
+    readiness: createReadiness({
+      check: async () => (await checkDatabase(database, subscribedTypes)).map((check) => named(check, name)),
+      initial: wellChecked.map((check) => named(check, name)),
+      isStopping: () => isStopping,
+      system,
+    }),
     settings: { keyMode: config.idempotencyKeyMode, simulatedPartners: true, docs: config.http.docs },
     gate: createGate(config.http),
   });
-  const setting = duties.api ? 'PORT' : 'WORKER_PORT';
-  const port = duties.api ? config.http.port : config.workerPort;
-  const { host } = config.http;
-  const url =
-    port === null
-      ? null
-      : await server.listen({ host, port }).catch(async (error) => {
-          await bus?.close();
-          throw cannotListen(error, { host, port, setting });
-        });
+  const url = await listen(server, duties, config).catch(async (error) => {
+    await bus?.close();
+    throw error;
+  });
+  const ending = new AbortController();
+  const cursors = ['relay', 'analytics', `search.${options.search.kind}`];
+  const asked = { jobs: subscriptions.map(({ consumer }) => consumer), consumers: allConsumers, readers: cursors };
+  const kept: Promise<void>[] = [];
   try {
     await engine.start();
+    const source = { isOurs: () => isRelaying, isTold: isToldOf, system, log };
+    const read = () => readGauges(database, asked);
+    kept.push(metrics.gauges.keep({ ...source, what: 'database', read }, ending.signal));
+    if (bus !== null) kept.push(metrics.gauges.keep({ ...source, ...lagOf(bus) }, ending.signal));
     options.onReady(url);
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
   } finally {
@@ -143,8 +153,53 @@ async function work(
     if (drainMs > 0) await system.sleep(drainMs);
     // A share for finishing calls; the rest for releasing, settling and closing.
     const graceMs = (config.shutdownTimeoutMs - drainMs) / 2;
-    await Promise.all([server.close(), engine.stop(graceMs)]);
+    ending.abort();
+    await Promise.all([server.close(), engine.stop(graceMs), ...kept]);
   }
+}
+
+// Which database it is, for who runs several.
+const named = (check: Check, name: string) =>
+  check.name === 'database' ? { ...check, detail: `${check.detail}: ${name}` } : check;
+
+// A port that the settings do not name may be taken: then the next one of the role.
+async function listen(server: FastifyInstance, duties: Duties, config: Config): Promise<string> {
+  const { host } = config.http;
+  const setting = duties.api ? 'PORT' : 'WORKER_PORT';
+  const given = duties.api ? config.http.port : config.workerPort;
+  const ports = given === null ? portsFor(duties) : [given];
+  for (const port of ports) {
+    try {
+      return await server.listen({ host, port });
+    } catch (error) {
+      const isTaken = (error as { code?: unknown }).code === 'EADDRINUSE';
+      if (!isTaken || port === ports.at(-1)) throw cannotListen(error, { host, port, setting });
+    }
+  }
+  throw new Error('no port was tried');
+}
+
+// Whom the bus tells of is known to each process for itself.
+const lagOf = (bus: Bus) => ({
+  what: 'bus',
+  isOurs: () => true,
+  isTold: () => bus.isAway?.() === true,
+  read: async () => [...(await bus.lag())].map(([group, messages]): Sample => ['bus_lag', { group }, messages]),
+});
+
+function metricsOf({ api, relay, consumers, isAlone }: Duties, { usage }: Database): MetricsOf {
+  const role = isAlone ? 'start' : api ? 'api' : relay ? 'relay' : 'worker';
+  const rows = subscriptions.filter(({ consumer }) => consumers.includes(consumer));
+  return {
+    version: manifest.version,
+    role,
+    consumers,
+    dependencies: [
+      ...new Set([...rows.flatMap((row) => row.dependencies), ...(consumers.includes('search') ? ['search'] : [])]),
+    ],
+    eventTypes,
+    connections: usage ?? (() => ({ open: 0, idle: 0, waiting: 0 })),
+  };
 }
 
 // What the log calls the dependencies that have breakers.

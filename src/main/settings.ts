@@ -37,7 +37,7 @@ const http = {
     'further names by which it is addressed; see docs/security.md',
   ),
   API_DOCS: flag(true, 'whether /docs and /openapi.json are served'),
-  WORKER_PORT: whole(null, 0, 65_535, 'health and metrics of relay and workers; absent = off'),
+  WORKER_PORT: whole(null, 0, 65_535, 'health and metrics of relay and workers; absent = from 3001 on, by role'),
 };
 // The driver takes many and passes others on; a slip in one of these would send everything in the clear.
 const tlsParameters = ['ssl', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'sslnegotiation', 'sslpassword'];

@@ -7,7 +7,7 @@ import { eventTypes, streamOf } from '../domain/events.ts';
 import { nameOf } from '../engine/envelope.ts';
 import { createGroupCommit } from '../engine/group-commit.ts';
 import { createHintReader } from '../engine/hints.ts';
-import type { Observer } from '../engine/observer.ts';
+import { type Observer, watched } from '../engine/observer.ts';
 import type { Bus, Event, Hint, Log, Subscription, System } from '../engine/ports.ts';
 import { createRelay } from '../engine/relay.ts';
 import { createOrderDesk } from '../flow/orders/order-desk.ts';
@@ -76,7 +76,11 @@ export function createEngine(parts: {
   const shared = { failureOf, system, maxRows: flushRowsMax };
   const accepts = createGroupCommit<PlaceRequest, PlaceAnswer>({
     ...shared,
-    flush: createAccept(database, (placed) => committed(placed.map(toEvent))),
+    flush: watched(
+      'accept',
+      createAccept(database, (placed) => committed(placed.map(toEvent))),
+      parts,
+    ),
     capacity: acceptQueueMax,
     patienceMs: acceptPatienceMs,
     twins: { keyOf: (request) => request.key, isHeld: isHeldElsewhere },
@@ -93,7 +97,7 @@ export function createEngine(parts: {
     bus === null || !roles.relay
       ? null
       : createRelay({
-          ...{ cursors, bus, streamOf: streamOfAny, system, log, onPublished: observer.published },
+          ...{ cursors, bus, streamOf: streamOfAny, system, log, observer },
           isTold: (error) => isToldOf(error) || bus.isAway?.() === true,
         });
   const projected = { cursors, knowsAllWriters, system, log, observer };

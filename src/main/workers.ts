@@ -10,7 +10,7 @@ import { createConsumer } from '../engine/consumer.ts';
 import { createDownSince } from '../engine/down-since.ts';
 import { createGroupCommit } from '../engine/group-commit.ts';
 import { createLeases } from '../engine/leases.ts';
-import type { Observer } from '../engine/observer.ts';
+import { type Observer, watched } from '../engine/observer.ts';
 import { createPoller, type Poller } from '../engine/poller.ts';
 import type { ClaimAnswer, ClaimRequest, Event, Log, SettleAnswer, SettleRequest, System } from '../engine/ports.ts';
 import type { RetryPolicy } from '../engine/retry-policy.ts';
@@ -56,13 +56,13 @@ export function createWorkers(parts: {
   const turn = () => createBackpressure({ isCrowded, system });
   const claims = createGroupCommit<ClaimRequest, ClaimAnswer>({
     ...shared,
-    flush: createClaim({ database, system, leaseMs, maxWaitMs }),
+    flush: watched('claim', createClaim({ database, system, leaseMs, maxWaitMs }), parts),
     patienceMs: claimPatienceMs,
     turn: turn(),
   });
   const settles = createGroupCommit<SettleRequest, SettleAnswer>({
     ...shared,
-    flush: createSettle({ database, system, onCommitted: committed }),
+    flush: watched('settle', createSettle({ database, system, onCommitted: committed }), parts),
     patienceMs: leaseMs,
   });
   const jobs = createJobs({ database, claims, system, leaseMs, maxWaitMs, knowsAllWriters });
@@ -82,7 +82,7 @@ export function createWorkers(parts: {
     down[dependency].isUp();
     breakers[dependency].succeeded(system.monotonicMs());
   };
-  const partners = boundPartners(parts.partners, settings.timeoutMs, system, succeeded);
+  const partners = boundPartners(parts.partners, settings.timeoutMs, system, succeeded, observer.called);
 
   const workers = subscriptions
     .filter((row) => parts.consumers.includes(row.consumer))

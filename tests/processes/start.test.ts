@@ -231,6 +231,10 @@ describe('the command', slowestTest, () => {
     };
     const notified = 'orderly_jobs_total{consumer="notification",end="done"}';
     await until(async () => (await scrape()).get(notified) === 4, 'four customers who were told');
+    const parked = 'orderly_dead_letters_open{consumer="payment"}';
+    await until(async () => (await scrape()).get(parked) === 1, 'what the database is asked for now and then', {
+      patienceMs: 40_000,
+    });
     const samples = await scrape();
     const expected = {
       'orderly_jobs_total{consumer="payment",end="done"}': 3,
@@ -238,11 +242,28 @@ describe('the command', slowestTest, () => {
       'orderly_jobs_total{consumer="fulfillment",end="done"}': 2,
       // Within one process nothing is published.
       orderly_events_published_total: 0,
-      orderly_dead_letters_open: 1,
+      'orderly_dead_letters_open{consumer="fulfillment"}': 0,
+      orderly_orders_accepted_total: 4,
+      'orderly_order_duration_seconds_count{outcome="PROCESSED"}': 2,
+      'orderly_order_duration_seconds_count{outcome="CANCELED"}': 1,
+      'orderly_order_duration_seconds_count{outcome="FAILED"}': 1,
+      // 4 created, 2 paid, 2 scheduled, 1 declined and canceled, 1 failed.
+      'orderly_events_total{type="OrderCreatedV1"}': 4,
+      'orderly_events_total{type="PaymentFailedV1"}': 1,
+      'orderly_http_requests_total{method="POST",route="/orders",status="201"}': 4,
+      'orderly_http_requests_total{method="POST",route="/orders",status="503"}': 0,
+      'orderly_http_request_duration_seconds_count{method="POST",route="/orders"}': 4,
+      'orderly_partner_call_duration_seconds_count{partner="payments",outcome="non-retryable"}': 1,
+      'orderly_jobs_stalled{consumer="payment"}': 0,
     };
     for (const [name, value] of Object.entries(expected)) assert.equal(samples.get(name), value, name);
     for (const name of ['process_resident_memory_bytes', 'nodejs_eventloop_lag_seconds'])
       assert.ok(samples.has(name), name);
+    assert.ok(![...samples.values()].some(Number.isNaN), 'no number is NaN');
+    const headers = { accept: 'application/openmetrics-text;version=1.0.0' };
+    const open = await fetch(`${orderly.url}/metrics`, { headers });
+    assert.match(open.headers.get('content-type') ?? '', /^application\/openmetrics-text; version=1\.0\.0/);
+    assert.match(await open.text(), /\n# EOF\n$/);
     await orderly.kill9();
   });
 

@@ -24,17 +24,27 @@ export function boundPartners(
   timeoutMs: number,
   system: System,
   onAnswered: (dependency: keyof Partners) => void = () => {},
+  // Told of each call: `answered`, or the class of its trouble.
+  onCalled: (dependency: keyof Partners, outcome: string, ms: number) => void = () => {},
 ): Partners {
   const bound =
     <Q, A>(dependency: keyof Partners, answering: AnsweringCall | null, call: Call<Q, A>): Call<Q, A> =>
     async (request, signal) => {
-      const answer = await callWithin({ dependency, timeoutMs, system, signal }, async (inner) => {
-        const given = await call(request, inner);
-        if (answering !== null) assertAnswer(answering, given as { readonly outcome: string } | null);
-        return given;
-      });
-      onAnswered(dependency);
-      return answer;
+      const beganMs = system.monotonicMs();
+      const called = (outcome: string) => onCalled(dependency, outcome, system.monotonicMs() - beganMs);
+      try {
+        const answer = await callWithin({ dependency, timeoutMs, system, signal }, async (inner) => {
+          const given = await call(request, inner);
+          if (answering !== null) assertAnswer(answering, given as { readonly outcome: string } | null);
+          return given;
+        });
+        called('answered');
+        onAnswered(dependency);
+        return answer;
+      } catch (error) {
+        called(error instanceof OutsideError ? error.trouble.class : 'defect');
+        throw error;
+      }
     };
   const { payments, carrier, mail } = partners;
   const windowOf = ({ keyWindowMs }: { readonly keyWindowMs: number }) =>

@@ -20,8 +20,8 @@ const readinessSchema = Type.Object({
   ),
 });
 export type Readiness = Static<typeof readinessSchema>;
-// The text format of Prometheus.
-export type Metrics = { readonly contentType: string; readonly body: string };
+// The format that `accept` prefers; the text format of Prometheus where it says nothing.
+export type Scrape = (accept: string | undefined) => Promise<{ readonly contentType: string; readonly body: string }>;
 
 // Who asks while an answer is being found gets the same one: a crowd of probes costs the database one question.
 function shared<A>(ask: () => Promise<A>): () => Promise<A> {
@@ -34,9 +34,8 @@ function shared<A>(ask: () => Promise<A>): () => Promise<A> {
   };
 }
 
-export function addOperationRoutes(app: App, isReady: () => Promise<Readiness>, scrape: () => Promise<Metrics>): void {
+export function addOperationRoutes(app: App, isReady: () => Promise<Readiness>, scrape: Scrape): void {
   const readiness = shared(isReady);
-  const metrics = shared(scrape);
   app.get(
     '/healthz',
     {
@@ -80,15 +79,16 @@ export function addOperationRoutes(app: App, isReady: () => Promise<Readiness>, 
         operationId: 'metrics',
         summary: 'Metrics for Prometheus',
         tags: ['operations'],
-        produces: ['text/plain'],
+        description: 'In the text format of Prometheus, or in OpenMetrics where `Accept` prefers it.',
+        produces: ['text/plain', 'application/openmetrics-text'],
         response: {
-          200: described(Type.String(), 'The text format of Prometheus'),
+          200: described(Type.String(), 'Prometheus or OpenMetrics'),
           ...problemAnswers('invalid-parameter'),
         },
       },
     },
-    async (_request, reply) => {
-      const { contentType, body } = await metrics();
+    async (request, reply) => {
+      const { contentType, body } = await scrape(request.headers.accept);
       return reply.type(contentType).send(body);
     },
   );

@@ -25,7 +25,7 @@ import { answerClientError, answerExpectation, answerProblem, isRead, toProblem,
 import { framingMistake } from './framing.ts';
 import { correlationIdPattern, isCorrelationId, safeguards } from './headers.ts';
 import { toInvalid } from './mistakes.ts';
-import { addOperationRoutes, type Metrics, type Readiness } from './operations.ts';
+import { addOperationRoutes, type Readiness, type Scrape } from './operations.ts';
 import { addOrderRoutes } from './orders.ts';
 import { invalidParameter, ProblemError } from './problems.ts';
 import { patternTexts } from './requests.ts';
@@ -55,12 +55,19 @@ export type HttpDependencies = {
   // From then on an answer ends its connection, so that the next request comes to another process.
   readonly isLeaving?: () => boolean;
   readonly readiness: () => Promise<Readiness>;
-  readonly metrics: () => Promise<Metrics>;
+  readonly metrics: Scrape;
+  // Told of each route at the start, and of each answer.
+  readonly watch?: HttpWatch;
   readonly settings: HttpSettings;
   // Requests that may meet the database at once, each on one connection; placing orders is none of them.
   readonly readsMax: number;
   // Who may not even ask.
   readonly gate: Gate;
+};
+
+export type HttpWatch = {
+  readonly route: (method: string, route: string, statuses: readonly string[]) => void;
+  readonly answered: (method: string, route: string | undefined, status: number, seconds: number) => void;
 };
 
 export function createHttpServer({
@@ -70,6 +77,7 @@ export function createHttpServer({
   isLeaving = () => false,
   readiness,
   metrics,
+  watch,
   settings,
   readsMax,
   gate,
@@ -137,9 +145,14 @@ export function createHttpServer({
   });
   app.addHook('onResponse', (request, reply, done) => {
     const { method, id, routeOptions } = request;
+    watch?.answered(method, routeOptions.url, reply.statusCode, reply.elapsedTime / 1_000);
     const ms = Math.round(reply.elapsedTime);
     log.debug({ method, route: routeOptions.url, status: reply.statusCode, ms, correlationId: id }, 'answered');
     done();
+  });
+  app.addHook('onRoute', ({ method, url, schema }) => {
+    const statuses = Object.keys((schema?.response as object | undefined) ?? {}).filter((key) => /^\d{3}$/.test(key));
+    for (const one of [method].flat()) if (one !== 'HEAD') watch?.route(one, url, statuses);
   });
   app.setErrorHandler((error, request, reply) => answerProblem(toProblem(error, request, log), request, reply));
   // Reached from a plugin only; `admit` refuses what no route takes before its body is read.

@@ -28,6 +28,7 @@ export type Database = {
   ) => Promise<R[]>;
   // Statements that are started without awaiting each other travel in one round trip, in order.
   readonly transaction: <T>(work: (query: Query) => Promise<T>, options?: { durable: boolean }) => Promise<T>;
+  readonly usage?: () => { open: number; idle: number; waiting: number };
   readonly close: () => Promise<void>;
 };
 
@@ -143,7 +144,6 @@ async function assertWritable(client: pg.ClientBase): Promise<void> {
 export function createDatabase(options: {
   readonly pool: pg.Pool;
   readonly log: Log;
-  // Null = nobody tells of outages.
   readonly watch?: ServerWatch | null;
   // Null = a connection takes a statement before the former one is answered. Else statements are sent one
   // by one, each after this has resolved.
@@ -240,6 +240,7 @@ export function createDatabase(options: {
           throw error;
         }
       }),
+    usage: () => ({ open: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close: async () => {
       watch?.close();
       await pool.end();

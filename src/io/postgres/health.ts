@@ -1,7 +1,7 @@
-// What an operator's tools ask of the database: is it there, is it migrated, what is owed.
+// What an operator's tools ask of the database: is it there, is it migrated.
 //
-// Promises: every question is one short statement; the answers are for people and dashboards, nothing in
-// the flow depends on them.
+// Promises: every question is one short statement; the answers are for people and probes, nothing in the
+// flow depends on them.
 
 import type { Database } from './database.ts';
 import { isReadOnlyError } from './errors.ts';
@@ -10,13 +10,18 @@ import { rightsMistake, surroundingsMistake, type Use } from './surroundings.ts'
 
 export type Check = { readonly name: string; readonly status: 'ok' | 'failed'; readonly detail: string };
 
+// What a database that can be used answers.
+export const wellChecked: readonly Check[] = [
+  { name: 'database', status: 'ok', detail: 'reachable' },
+  { name: 'schema', status: 'ok', detail: 'as this release needs it' },
+];
+
 export async function checkDatabase(database: Database, subscribed: readonly Subscribed[]): Promise<Check[]> {
   try {
     const mistake = await schemaMistake(database, subscribed);
-    return [
-      { name: 'database', status: 'ok', detail: 'reachable' },
-      { name: 'schema', status: mistake === null ? 'ok' : 'failed', detail: mistake ?? 'as this release needs it' },
-    ];
+    return wellChecked.map((check) =>
+      check.name === 'schema' && mistake !== null ? { ...check, status: 'failed', detail: mistake } : check,
+    );
   } catch (error) {
     const detail = isReadOnlyError(error) ? 'takes no writes: a standby, or set to read only' : 'not reachable';
     return [{ name: 'database', status: 'failed', detail }];
@@ -56,26 +61,4 @@ export async function schemaMistake(
     );
   }
   return null;
-}
-
-// Of each reader of the event log, the age of the oldest event that it has not handled; 0 = it has handled all.
-export type Backlog = { readonly unreadSeconds: ReadonlyMap<string, number>; readonly openDeadLetters: number };
-
-export async function readBacklog(database: Database, readers: readonly string[]): Promise<Backlog> {
-  const rows = await database.query<{ reader: string; age: number; deadLetters: number }>(
-    `/* read-backlog */ SELECT c.reader, coalesce(extract(epoch FROM clock_timestamp() - (
-              SELECT min(oldest.time) FROM (
-                (SELECT e.time FROM events e WHERE e.position > c.read_to ORDER BY e.position LIMIT 1)
-                UNION ALL
-                (SELECT late.time FROM unnest(c.gaps) AS gap CROSS JOIN LATERAL (
-                   SELECT e.time FROM events e WHERE e.position >= lower(gap) AND e.position < upper(gap)
-                   ORDER BY e.position LIMIT 1) AS late LIMIT 1)) AS oldest)), 0)::float8 AS age,
-            (SELECT count(*)::integer FROM dead_letters WHERE closed_at IS NULL) AS "deadLetters"
-     FROM cursors c WHERE c.reader = ANY($1::text[])`,
-    [readers],
-  );
-  return {
-    unreadSeconds: new Map(rows.map(({ reader, age }) => [reader, Math.max(0, age)])),
-    openDeadLetters: rows[0]?.deadLetters ?? 0,
-  };
 }

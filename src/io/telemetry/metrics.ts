@@ -1,103 +1,81 @@
-// Metrics in Prometheus' text format: what is accepted, what ends how, what is owed, what is ill.
+// The metrics of a process, as Prometheus and OpenMetrics have them.
 //
-// Promises: names and labels are few and fixed (no id is ever a label); counting costs no I/O; what must be
-// asked of the database or the bus is asked only when somebody scrapes, and a scrape never fails because of it.
+// Promises: names and labels are few and fixed (no id is ever a label); what belongs to this process is there from its
+// start, at 0; counting costs no I/O, and neither does a scrape: what must be asked of others is asked meanwhile, see
+// gauges.ts, and is absent where nobody knows it.
 
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import { endOf, type Observer } from '../../engine/observer.ts';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import type { Observer } from '../../engine/observer.ts';
+import { createGaugeMetrics, type GaugeMetrics } from './gauges.ts';
+import { createHttpMetrics, type HttpMetrics } from './http-metrics.ts';
+import { instruments, type MetricsOf } from './instruments.ts';
+import { createWorkMetrics } from './work-metrics.ts';
 
+export type Scraped = { readonly contentType: string; readonly body: string };
 export type Metrics = {
   readonly observer: Partial<Observer>;
-  readonly scrape: () => Promise<{ readonly contentType: string; readonly body: string }>;
+  readonly http: HttpMetrics;
+  readonly gauges: GaugeMetrics;
+  // `accept` = the header of the request: OpenMetrics where it is preferred.
+  readonly scrape: (accept: string | undefined) => Promise<Scraped>;
 };
 
 // Gauges of the library with the ending of a counter, which linters refuse; each of them stands beside it, by type.
 const misnamed = ['nodejs_active_resources_total', 'nodejs_active_handles_total', 'nodejs_active_requests_total'];
 
-export function createMetrics(
-  // By reader of the event log, and dead letters.
-  backlog: () => Promise<{ unreadSeconds: ReadonlyMap<string, number>; openDeadLetters: number }>,
-  // By group; bounded in time by whoever answers.
-  lag: () => Promise<ReadonlyMap<string, number>> = async () => new Map(),
-): Metrics {
+export function createMetrics(of: MetricsOf): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   for (const name of misnamed) registry.removeSingleMetric(name);
-  const registers = [registry];
-  const published = new Counter({ name: 'orderly_events_published_total', help: 'Events that the bus has', registers });
-  const ended = new Counter({
-    name: 'orderly_jobs_total',
-    help: 'Answers to claims and ends of attempts, by consumer',
-    labelNames: ['consumer', 'end'],
-    registers,
+  const { gauge } = instruments(registry);
+  const { version, role } = of;
+  gauge('orderly_build_info', 'What runs: always 1', ['version', 'node', 'role']).set(
+    { version, node: process.version, role },
+    1,
+  );
+  const connections = gauge('orderly_database_connections', 'Connections to the database, by use', ['state'], () => {
+    const { open, idle } = of.connections();
+    connections.set({ state: 'busy' }, open - idle);
+    connections.set({ state: 'idle' }, idle);
   });
-  const dropped = new Counter({
-    name: 'orderly_hints_dropped_total',
-    help: 'Hints that found no slot; the poller comes to their jobs',
-    labelNames: ['consumer'],
-    registers,
-  });
-  const unreadable = new Counter({
-    name: 'orderly_messages_unreadable_total',
-    help: 'Messages of a bus that could not be read and were dropped, by group',
-    labelNames: ['group'],
-    registers,
-  });
-  const breaker = new Gauge({
-    name: 'orderly_breaker_open',
-    help: '1 while the dependency is considered away',
-    labelNames: ['dependency'],
-    registers,
-  });
-  const age = new Gauge({
-    name: 'orderly_unpublished_oldest_seconds',
-    help: 'Age of the oldest unpublished event',
-    registers,
-  });
-  const unread = new Gauge({
-    name: 'orderly_unread_oldest_seconds',
-    help: 'Age of the oldest event that this reader has not handled. The same from every process',
-    labelNames: ['reader'],
-    registers,
-  });
-  const deadLetters = new Gauge({
-    name: 'orderly_dead_letters_open',
-    help: 'Dead letters that wait for a person',
-    registers,
-  });
-  const waiting = new Gauge({
-    name: 'orderly_bus_lag',
-    help: 'Messages that wait for a group on the bus; absent while the bus does not say. The same from every process',
-    labelNames: ['group'],
-    registers,
+  const waiting = gauge('orderly_database_waiting', 'Requests that wait for a connection', [], () => {
+    waiting.set(of.connections().waiting);
   });
   return {
-    observer: {
-      published: (count) => published.inc(count),
-      claimed: (consumer, { answer }) => ended.inc({ consumer, end: answer }),
-      settled: ({ consumer }, outcome, answer) => ended.inc({ consumer, end: endOf(outcome, answer) }),
-      read: (consumer, handled, deadLetters) => {
-        ended.inc({ consumer, end: 'done' }, handled - deadLetters.length);
-        ended.inc({ consumer, end: 'dead' }, deadLetters.length);
-      },
-      hintDropped: (consumer) => dropped.inc({ consumer }),
-      unreadable: (group) => unreadable.inc({ group }),
-      breakerChanged: (dependency, state) => breaker.set({ dependency }, state === 'open' ? 1 : 0),
-    },
-    scrape: async () => {
-      const [now, lags] = await Promise.all([
-        backlog().catch(() => ({ unreadSeconds: new Map<string, number>(), openDeadLetters: Number.NaN })),
-        lag().catch(() => new Map<string, number>()),
-      ]);
-      waiting.reset();
-      for (const [group, messages] of lags) waiting.set({ group }, messages);
-      unread.reset();
-      for (const [reader, seconds] of now.unreadSeconds) {
-        if (reader !== 'relay') unread.set({ reader: reader.split('.')[0] ?? reader }, seconds);
-      }
-      age.set(now.unreadSeconds.get('relay') ?? Number.NaN);
-      deadLetters.set(now.openDeadLetters);
-      return { contentType: registry.contentType, body: await registry.metrics() };
+    observer: createWorkMetrics(registry, of),
+    http: createHttpMetrics(registry),
+    gauges: createGaugeMetrics(registry),
+    scrape: async (accept) => {
+      // The library's own lag of the event loop is no number before its first measurement.
+      const body = (await registry.metrics()).replaceAll(/^.* Nan\n/gm, '');
+      if (!prefersOpenMetrics(accept)) return { contentType: registry.contentType, body };
+      return { contentType: Registry.OPENMETRICS_CONTENT_TYPE, body: toOpenMetrics(body) };
     },
   };
+}
+
+// A counter's family has no ending there, only its sample; there are no empty lines, and an end.
+// Source: OpenMetrics 1.0.0. The library's own way renames its counters for good, also for the next scrape.
+export function toOpenMetrics(text: string): string {
+  const counters = new Set([...text.matchAll(/^# TYPE (\S+)_total counter$/gm)].map(([, name]) => name));
+  const lines = text.split('\n').filter((line) => line !== '');
+  const renamed = lines.map((line) =>
+    line.replace(/^# (HELP|TYPE) (\S+)_total /, (all, kind, name) => (counters.has(name) ? `# ${kind} ${name} ` : all)),
+  );
+  return `${renamed.join('\n')}\n# EOF\n`;
+}
+
+// Source: RFC 9110, 12.5.1. Where both are as welcome, the plain format.
+function prefersOpenMetrics(accept = ''): boolean {
+  const weightOf = (type: RegExp) =>
+    Math.max(
+      0,
+      ...accept
+        .toLowerCase()
+        .split(',')
+        .filter((one) => type.test(one))
+        .map((one) => Number(/;\s*q=([\d.]+)/.exec(one)?.[1] ?? 1) || 0),
+    );
+  const open = weightOf(/^\s*application\/openmetrics-text\s*(;\s*version=1\.0\.0|;\s*q=|;\s*charset|$)/);
+  return open > 0 && open >= weightOf(/^\s*(text\/(plain|\*)|\*\/\*)/);
 }
