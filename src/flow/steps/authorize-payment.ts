@@ -5,44 +5,39 @@
 // that it gets voided. Relies on the provider being idempotent by key within its window.
 // Process dies around the call: the intent is stored, the next attempt asks under the same key.
 
-import { keyOfEffect } from '../../domain/effects.ts';
 import { isUnderWay } from '../../domain/order-machine.ts';
 import type { OrderRecord } from '../../domain/order-record.ts';
-import { OutsideError, type System, type Work } from '../../engine/ports.ts';
+import type { System, Work } from '../../engine/ports.ts';
 import type { AuthorizeAnswer, OrderStep, Payments } from '../ports.ts';
-import { authorizeRequest, changeBy, intend, lookUpSpent, ownEffect, parkedCore, retriedCore } from './core-step.ts';
+import {
+  authorizeRequest,
+  callUnderKey,
+  changeBy,
+  effectOf,
+  intend,
+  ownEffect,
+  parkedCore,
+  retriedCore,
+} from './core-step.ts';
 
 export function authorizePayment(payments: Payments, system: Pick<System, 'now'>): OrderStep {
   return {
     admits: ({ order }) => isUnderWay(order.status),
     claimed: (record, _event, now) => intend(record, 'authorization', now),
-    perform: async (work, signal) => {
-      const { order, effects } = work.subject;
-      const effect = effects.authorization;
-      if (effect === undefined) throw new Error('an authorization is performed without its intent');
-      const ageMs = system.now().getTime() - effect.firstUsedAt.getTime();
-      const key = keyOfEffect(order.id, effect);
-      if (effect.state === 'unknown' && ageMs > payments.keyWindowMs) return lookUp(payments, key, signal);
-      const answer = await payments.authorize(authorizeRequest(work.subject, effect, work.epoch), signal);
-      if (answer.outcome !== 'spent') return answer;
-      return lookUpSpent(answer, () => payments.lookup(key, signal));
+    perform: (work, signal) => {
+      const effect = effectOf(work, 'authorization');
+      const request = authorizeRequest(work.subject, effect, work.epoch);
+      return callUnderKey<AuthorizeAnswer>({
+        ...{ effect, now: system.now(), keyWindowMs: payments.keyWindowMs },
+        send: () => payments.authorize(request, signal),
+        lookup: () => payments.lookup(request.key, signal),
+        doubt: 'the provider may have authorized this long ago',
+      });
     },
     decide: (record, work, result, now) => decide(record, work, result as AuthorizeAnswer, now),
     retried: retriedCore('authorization'),
     parked: parkedCore('authorization'),
   };
-}
-
-// The provider may have forgotten the key: sending it again could authorize twice. Silence proves nothing.
-async function lookUp(payments: Payments, key: string, signal: AbortSignal): Promise<AuthorizeAnswer> {
-  const found = await payments.lookup(key, signal);
-  if (found !== null) return found;
-  throw new OutsideError({
-    class: 'non-retryable',
-    code: 'outcome-unresolved',
-    message: 'the provider may have authorized this long ago and cannot tell any more; ask it before you go on',
-    dependencyDown: false,
-  });
 }
 
 function decide(record: OrderRecord, work: Work, answer: AuthorizeAnswer, now: Date) {

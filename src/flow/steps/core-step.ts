@@ -1,5 +1,5 @@
-// What the two core steps share: an effect with its intent, and what a retry or a dead letter of a core
-// step means for the order.
+// What the two core steps share: an effect with its intent, the call under its key, and what a retry or a dead letter
+// of a core step means for the order.
 //
 // Promises: the key of an effect is the same over retries and takeovers. An effect that may exist stays `unknown` until a partner's
 // definite answer under the same key: a later failure without effect does not make it certain. So `none` says
@@ -66,9 +66,32 @@ export function bookRequest({ order }: OrderRecord, effect: Effect): BookRequest
   return { key: keyOfEffect(id, effect), orderId: id, country, items };
 }
 
-// What became of a spent key. Nothing in the partner's books: a person sends the order back, which takes a new key.
-// While the partner does not say, the call that failed may have done it.
-export async function lookUpSpent<A>({ code }: Spent, lookup: () => Promise<A | null>): Promise<A> {
+// The call of a core step, under the key of its effect. Past the time for which the partner keeps keys, a doubtful key
+// is looked up and never sent again: sending it could act twice, and that nothing is found proves nothing.
+export async function callUnderKey<A>(call: {
+  readonly effect: Effect;
+  readonly now: Date;
+  readonly keyWindowMs: number;
+  readonly send: () => Promise<A | Spent>;
+  readonly lookup: () => Promise<A | null>;
+  // What may have been done, for the person who has to ask the partner.
+  readonly doubt: string;
+}): Promise<A> {
+  const { effect, now, keyWindowMs, send, lookup, doubt } = call;
+  if (effect.state === 'unknown' && now.getTime() - effect.firstUsedAt.getTime() > keyWindowMs) {
+    return (
+      (await lookup()) ?? giveUp('outcome-unresolved', `${doubt} and cannot tell any more; ask it before you go on`)
+    );
+  }
+  const answer = await send();
+  return isSpent(answer) ? lookUpSpent(answer, lookup) : answer;
+}
+
+const isSpent = (answer: unknown): answer is Spent => (answer as Spent).outcome === 'spent';
+
+// What became of a spent key. Nothing at the partner: a person sends the order back, which takes a new key. While the
+// partner does not say, the call that failed may have done it.
+async function lookUpSpent<A>({ code }: Spent, lookup: () => Promise<A | null>): Promise<A> {
   const found = await lookup().catch((error: unknown) => {
     if (!(error instanceof OutsideError)) throw error;
     throw new OutsideError({ ...error.trouble, class: 'unknown' }, { cause: error });
@@ -81,6 +104,18 @@ export async function lookUpSpent<A>({ code }: Spent, lookup: () => Promise<A | 
     dependencyDown: false,
     leavesNothing: true,
   });
+}
+
+// A person must see to it: no further call would help.
+export function giveUp(code: string, message: string): never {
+  throw new OutsideError({ class: 'non-retryable', code, message, dependencyDown: false });
+}
+
+// The effect whose intent the claim has written.
+export function effectOf({ subject }: Work, name: EffectName): Effect {
+  const effect = subject.effects[name];
+  if (effect === undefined) throw new Error(`the call for an ${name} is made without its intent`);
+  return effect;
 }
 
 function afterFailure(effect: Effect, trouble: Trouble): EffectState {
