@@ -79,9 +79,8 @@ export async function callUnderKey<A>(call: {
 }): Promise<A> {
   const { effect, now, keyWindowMs, send, lookup, doubt } = call;
   if (effect.state === 'unknown' && now.getTime() - effect.firstUsedAt.getTime() > keyWindowMs) {
-    return (
-      (await lookup()) ?? giveUp('outcome-unresolved', `${doubt} and cannot tell any more; ask it before you go on`)
-    );
+    const found = await lookup();
+    return found ?? giveUp('outcome-unresolved', `${doubt} and cannot tell any more; ask it before you go on`);
   }
   const answer = await send();
   return isSpent(answer) ? lookUpSpent(answer, lookup) : answer;
