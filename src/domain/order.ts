@@ -65,7 +65,3 @@ export function toFirstState(order: Order): Order {
     updatedAt: order.createdAt,
   };
 }
-
-export function isFinal(status: Status): boolean {
-  return status === 'PROCESSED' || status === 'CANCELED';
-}

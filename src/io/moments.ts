@@ -33,10 +33,6 @@ export function parseMoment(text: string): Date | null {
 const isClock = (hour: string, minute: string) => Number(hour) <= 23 && Number(minute) <= 59;
 const msOf = (hour: string, minute: string) => (Number(hour) * 60 + Number(minute)) * 60_000;
 
-export function isStorable(moment: Date): boolean {
-  return moment >= first && moment <= last;
-}
-
 // For whoever asks for a range: beyond the ends there is nothing.
 export function toStorable(moment: Date): Date {
   if (moment < first) return first;

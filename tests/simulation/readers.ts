@@ -2,13 +2,9 @@
 //
 // Promises: judges nothing: an event that was committed behind a cursor is told as such.
 
-import { projections } from '../../src/flow/subscriptions.ts';
 import type { OrderEvidence } from './evidence.ts';
 import { holds, toSpans } from './model/spans.ts';
 import type { CursorRow, EventColumns } from './rows.ts';
-
-// Who reads the log behind a cursor; the others have a job for each event.
-export const isOfReader = (consumer: string) => projections.some((one) => one.consumer === consumer);
 
 type Ref = { readonly order: OrderEvidence; readonly event: EventColumns };
 

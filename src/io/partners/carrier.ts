@@ -7,7 +7,7 @@
 // Relies on being called inside `ledger.inTurn`, one call after the other.
 
 import type { BookAnswer, Carrier, RecallAnswer } from '../../flow/ports.ts';
-import type { Entry, Ledger } from './ledger.ts';
+import { type Entry, type Ledger, tombstone } from './ledger.ts';
 import { assertSameUse, refused } from './troubles.ts';
 
 export const carrierKeyWindowMs = 24 * 3_600_000;
@@ -63,18 +63,8 @@ export function createCarrier(options: {
       const entry = ledger.find('carrier', request.key);
       if (entry === null) {
         if (!hasTombstones) throw refused('unknown-booking', 'There is no such booking.');
-        // The tombstone: a booking that is still on its way finds the key taken.
-        ledger.add({
-          partner: 'carrier',
-          key: request.key,
-          orderId: request.orderId,
-          state: 'closed',
-          reference: null,
-          code: null,
-          terms: null,
-          expiresAtMs: null,
-          createdAtMs: scene.now.getTime(),
-        });
+        // A booking that is still on its way finds the key taken.
+        ledger.add(tombstone('carrier', request, scene.now));
         return { outcome: 'nothing-booked' };
       }
       assertSameUse(entry, request.orderId, null);

@@ -31,6 +31,12 @@ export type Entry = {
 };
 export type NewEntry = Omit<Entry, 'position' | 'changedAtMs'>;
 
+// An undo that came first takes the key for good.
+export function tombstone(partner: PartnerName, of: Pick<Entry, 'key' | 'orderId'>, now: Date): NewEntry {
+  const nothing = { reference: null, code: null, terms: null, expiresAtMs: null };
+  return { partner, key: of.key, orderId: of.orderId, state: 'closed', ...nothing, createdAtMs: now.getTime() };
+}
+
 export type EntryFilter = { readonly orderId: string | null; readonly afterPosition: number; readonly limit: number };
 // By order instead: from one order to another, both included; null = no end on that side.
 export type OrderRange = {

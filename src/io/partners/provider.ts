@@ -7,7 +7,7 @@
 // Relies on being called inside `ledger.inTurn`, one call after the other.
 
 import type { AuthorizeAnswer, Payments, VoidAnswer } from '../../flow/ports.ts';
-import type { Entry, Ledger } from './ledger.ts';
+import { type Entry, type Ledger, tombstone } from './ledger.ts';
 import { assertSameUse, noAnswer, refused, withoutEffect } from './troubles.ts';
 
 // What card providers commonly keep a key for. The simulation forgets none, but its callers must look
@@ -93,18 +93,8 @@ export function createProvider(options: {
       const entry = ledger.find('payments', request.key);
       if (entry === null) {
         if (!hasTombstones) throw refused('unknown-authorization', 'There is no such authorization.');
-        // The tombstone: an authorization that is still on its way finds the key taken.
-        ledger.add({
-          partner: 'payments',
-          key: request.key,
-          orderId: request.orderId,
-          state: 'closed',
-          reference: null,
-          code: null,
-          terms: null,
-          expiresAtMs: null,
-          createdAtMs: now.getTime(),
-        });
+        // An authorization that is still on its way finds the key taken.
+        ledger.add(tombstone('payments', request, now));
         return { outcome: 'nothing-held' };
       }
       assertSameUse(entry, request.orderId, null);
