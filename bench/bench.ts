@@ -1,7 +1,7 @@
 // `npm run bench`: measures Orderly over HTTP on this one machine, load and databases included, beside others,
 // in interleaved rounds, and prints one table with the ratios first. Ten minutes as it stands.
 //
-//   --peer NAME     beside this one alone (may be repeated): pg-boss, graphile-worker, dbos, bullmq, floor
+//   --peer NAME     beside this one alone (may be repeated): pg-boss, graphile-worker, dbos, restate, bullmq, floor
 //   --against REV   beside another commit of Orderly instead
 //   --full          all parts, then the sustained load where something is in the way, and over each bus; an hour
 //   --soak          70 % of capacity for --minutes N (30): nothing may grow but what stays

@@ -16,7 +16,7 @@ export async function openServer(kind: BusKind) {
   const { pid } = await fleet.look(kind);
   return {
     settings: Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, String(value)])),
-    pids: pid === null ? [] : [pid],
+    pids: () => (pid === null ? [] : [pid]),
     wipe,
     close: async () => {
       await close();

@@ -14,7 +14,7 @@ export type Contender = {
   readonly start: readonly string[];
   readonly settings: Readonly<Record<string, string>>;
   // Servers beside PostgreSQL: their processes, whose CPU counts as its own, and how they forget everything.
-  readonly besides: readonly number[];
+  readonly besides: () => readonly number[];
   readonly reset: (() => Promise<void>) | null;
   // Another session keeps a snapshot of its database open all the time.
   readonly isSnapshotHeld: boolean;
@@ -38,7 +38,7 @@ export function orderly(name: string, directory: string, settings: Readonly<Reco
     prepare: [...node, 'src/main/cli.ts', 'migrate'],
     start: [...node, 'src/main/cli.ts', 'start'],
     settings: { LOG_LEVEL: 'warn', SANDBOX_PORT: '0', ...settings },
-    besides: [],
+    besides: () => [],
     reset: null,
     isSnapshotHeld: false,
     hasEmbedded: true,

@@ -9,8 +9,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { openServer } from './bus-servers.ts';
 import type { Contender } from './contender.ts';
+import { openRestate } from './restate-server.ts';
 
-export const peerNames = ['pg-boss', 'graphile-worker', 'dbos', 'bullmq', 'floor'] as const;
+export const peerNames = ['pg-boss', 'graphile-worker', 'dbos', 'restate', 'bullmq', 'floor'] as const;
 export type PeerName = (typeof peerNames)[number];
 
 const endedOnce = `o.status = 'PROCESSED' AND o.notified AND (SELECT count(*) = 3 FROM effects e WHERE e.order_id = o.id)`;
@@ -24,23 +25,26 @@ export async function openPeers(
   settings: Readonly<Record<string, string>>,
   say: (text: string) => void,
 ): Promise<{ readonly contenders: readonly Contender[]; readonly close: () => Promise<void> }> {
-  if (names.length > 0) await install(say);
+  // The floor and BullMQ need nothing that the product does not have.
+  if (names.some((name) => name !== 'floor' && name !== 'bullmq')) await install(say);
   const redis = names.includes('bullmq') ? await openServer('redis') : null;
+  const journal = names.includes('restate') ? await openRestate(join(directory, 'node_modules')) : null;
+  const serverOf = (name: PeerName) => ({ bullmq: redis, restate: journal })[name as string] ?? null;
   const contenders = names.map((name) => ({
     name,
     directory,
     prepare: null,
     start: ['--max-semi-space-size=8', `${name}.ts`],
-    settings: { ...settings, ...(name === 'bullmq' ? { REDIS_URL: redis?.settings.REDIS_URL ?? '' } : {}) },
-    besides: name === 'bullmq' ? (redis?.pids ?? []) : [],
-    reset: name === 'bullmq' ? (redis?.wipe ?? null) : null,
+    settings: { ...settings, ...serverOf(name)?.settings },
+    besides: serverOf(name)?.pids ?? (() => []),
+    reset: serverOf(name)?.wipe ?? null,
     isSnapshotHeld: false,
     hasEmbedded: false,
     readyPath: '/metrics',
     finished: '^orders_finished_total (\\d+)',
     endedOnce: name === 'floor' ? floorEndedOnce : endedOnce,
   }));
-  return { contenders, close: async () => void (await redis?.close()) };
+  return { contenders, close: async () => void (await Promise.all([redis?.close(), journal?.close()])) };
 }
 
 // What stands in the lock file is what npm has recorded as installed.

@@ -122,11 +122,11 @@ async function createTrial(contender: Contender, database: Database) {
     sql,
     // Since their start, in milliseconds.
     cpu: () => ({
-      process: [pid(), ...contender.besides].reduce((total, each) => total + cpuMs(each), 0),
+      process: [pid(), ...contender.besides()].reduce((total, each) => total + cpuMs(each), 0),
       postgres: cpuMs(postmaster),
       machine: machineCpuMs(),
     }),
-    peakMb: () => peakMb(pid()),
+    peakMb: () => [pid(), ...contender.besides()].reduce((total, each) => total + peakMb(each), 0),
     residentMb: () => residentMb(pid()),
     close: async () => {
       await end('SIGTERM');
