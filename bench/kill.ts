@@ -13,7 +13,7 @@ const connections = 64;
 // Time to compile itself, and to have a backlog.
 const killAfterMs = 2_500;
 // Beyond the 30 s after which the work of a dead process is taken over, and the longest period of looking for it.
-const patienceMs = 75_000;
+const patienceMs = 100_000;
 const lookEveryMs = 250;
 
 export async function measureKill(trial: Trial, { endedOnce }: Contender, sizes: Sizes): Promise<Numbers> {

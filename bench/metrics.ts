@@ -50,7 +50,7 @@ export const metrics = {
   embeddedRest: { name: 'embedded: CPU with nothing to do', unit: '% of a core', better: 'less' },
   killUnderWay: { name: 'killed: orders under way at that moment', unit: '', better: 'less' },
   killSeconds: { name: 'killed: all of them ended, from the restart', unit: 's', better: 'less' },
-  killLeft: { name: 'killed: not ended after 75 s', unit: '', better: 'less' },
+  killLeft: { name: 'killed: not ended after 100 s', unit: '', better: 'less' },
 } as const satisfies Readonly<Record<string, Metric>>;
 
 export type MetricKey = keyof typeof metrics;

@@ -17,7 +17,7 @@ export async function openRestate(packages: string) {
   const binary = join(packages, `@restatedev/restate-server-${process.platform}-${process.arch}/bin/restate-server`);
   if (!existsSync(binary)) throw new Error(`Restate has no server for ${process.platform} on ${process.arch}.`);
   const directory = mkdtempSync(join(tmpdir(), 'orderly-restate-'));
-  const [node, ingress, admin] = [await findPort(), await findPort(), await findPort()];
+  const [node, ingress, admin, service] = [await findPort(), await findPort(), await findPort(), await findPort()];
   const env = {
     RESTATE_DISABLE_TELEMETRY: 'true',
     RESTATE_BASE_DIR: join(directory, 'data'),
@@ -46,7 +46,12 @@ export async function openRestate(packages: string) {
     await until(isReady, 'the server of Restate to be ready', { patienceMs: readyMs });
   };
   return {
-    settings: { RESTATE_INGRESS: `http://127.0.0.1:${ingress}`, RESTATE_ADMIN: `http://127.0.0.1:${admin}` },
+    settings: {
+      RESTATE_INGRESS: `http://127.0.0.1:${ingress}`,
+      RESTATE_ADMIN: `http://127.0.0.1:${admin}`,
+      // Where the server finds the service again after a restart.
+      RESTATE_SERVICE_PORT: String(service),
+    },
     pids: () => (server?.pid === undefined ? [] : [server.pid]),
     // What it still has to do would go to the next contender's database.
     wipe: async () => {

@@ -40,7 +40,7 @@ const orders = restate.service({
     },
   },
 });
-const port = await restate.endpoint().bind(orders).listen(0);
+const port = await restate.endpoint().bind(orders).listen(Number(process.env.RESTATE_SERVICE_PORT));
 const registered = await fetch(`${admin}/deployments`, {
   method: 'POST',
   headers: json,
