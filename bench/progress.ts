@@ -11,7 +11,8 @@ export type ProgressSource = { readonly pattern: string };
 export type Seen = { readonly atMs: number; readonly finished: number };
 export type Progress = Awaited<ReturnType<typeof createProgress>>;
 
-const everyMs = 100;
+// A reading costs the process a millisecond or two: one in a hundred of what it has.
+const everyMs = 200;
 const patienceMs = 60_000;
 
 export async function createProgress(port: number, { pattern }: ProgressSource) {
