@@ -16,8 +16,8 @@ import type { ClaimAnswer, ClaimRequest, Event, Log, SettleAnswer, SettleRequest
 import type { RetryPolicy } from '../engine/retry-policy.ts';
 import { createSlots } from '../engine/slots.ts';
 import type { Partners } from '../flow/ports.ts';
+import { type FaultInjection, injectFaults } from '../flow/steps/fault-injection.ts';
 import { boundPartners } from '../flow/steps/outside.ts';
-import { type Rehearsal, rehearse } from '../flow/steps/rehearsal.ts';
 import { type Dependency, subscriptions, toStep } from '../flow/subscriptions.ts';
 import { createClaim } from '../io/postgres/claim.ts';
 import type { Database } from '../io/postgres/database.ts';
@@ -27,7 +27,7 @@ import { failureOf, isToldOf } from '../io/postgres/errors.ts';
 import { createSettle } from '../io/postgres/settle.ts';
 
 export type EngineSettings = RetryPolicy &
-  Rehearsal & { readonly timeoutMs: number; readonly leaseMs: number; readonly concurrency: number };
+  FaultInjection & { readonly timeoutMs: number; readonly leaseMs: number; readonly concurrency: number };
 
 // Entries per flush; larger batches win little and hold their locks longer. Measured with bench/.
 export const flushRowsMax = 256;
@@ -89,7 +89,7 @@ export function createWorkers(parts: {
     .map((row) => {
       const step = toStep(row, partners, system);
       const consumer = createConsumer({
-        step: row.isCore ? rehearse(step, settings, system) : step,
+        step: row.isCore ? injectFaults(step, settings, system) : step,
         claims,
         settles,
         jobs,

@@ -7,7 +7,7 @@ import { isRefusal } from '../../src/domain/refusals.ts';
 import { probeIntervalMs } from '../../src/engine/breaker.ts';
 import { storiesOnServer } from '../support/stories.ts';
 import { until } from '../support/until.ts';
-import { type PartnerCall, systemOfThePast, type World, type WorldEngine } from '../support/world.ts';
+import type { PartnerCall, World, WorldEngine } from '../support/world.ts';
 
 const test = storiesOnServer();
 
@@ -197,7 +197,6 @@ describe('a slow partner', () => {
   // Of more slots a part is kept for hints, and may stay free.
   const patient = { timeoutMs: 30_000, leaseMs: 60_000, concurrency: 1 };
   test('holds up neither accepting, nor canceling, nor mail', {
-    system: systemOfThePast(),
     settings: patient,
   }, async (world) => {
     world.stage.direct({ call: 'authorize', act: 'hang-before', times: 1 });

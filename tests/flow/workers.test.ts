@@ -10,7 +10,6 @@ import { createSystem } from '../../src/io/system.ts';
 import { createTestBus } from '../support/bus.ts';
 import { storiesOnServer } from '../support/stories.ts';
 import { until } from '../support/until.ts';
-import { systemOfThePast } from '../support/world.ts';
 
 const test = storiesOnServer();
 
@@ -81,7 +80,7 @@ describe('a worker that freezes past its lease', { concurrency: 4 }, () => {
           const { id } = await world.place();
           await sleeper.start();
           await until(() => frozen, 'a frozen worker');
-          const other = world.newEngine({ system: systemOfThePast() });
+          const other = world.newEngine();
           await other.start();
           await world.ended(id, 'PROCESSED');
           freezer.thaw();
@@ -197,10 +196,8 @@ describe('two engines on one database', { concurrency: 4 }, () => {
 });
 
 describe('an engine that is told to stop', { concurrency: 4 }, () => {
-  // What the first one was still to be given is found by the next one.
-  const system = systemOfThePast();
   const patient = { timeoutMs: 15_000, leaseMs: 60_000, concurrency: 16 };
-  test('releases what it holds uncharged, and the next one goes on', { system, settings: patient }, async (world) => {
+  test('releases what it holds uncharged, and the next one goes on', { settings: patient }, async (world) => {
     world.stage.direct({ call: 'authorize', act: 'hang-before', times: 4 });
     world.stage.direct({ call: 'authorize', act: 'hang-after', times: 4 });
     world.stage.direct({ call: 'book', act: 'hang-after', times: 3 });
@@ -228,7 +225,6 @@ describe('an engine that is told to stop', { concurrency: 4 }, () => {
 
   const endless = { timeoutMs: 15_000, leaseMs: 60_000 };
   test('releases also what it is given after it was told', {
-    system,
     start: false,
     settings: endless,
   }, async (world) => {
@@ -253,7 +249,6 @@ describe('an engine that is told to stop', { concurrency: 4 }, () => {
   });
 
   test('finishes what ends by itself within its grace', {
-    system,
     settings: { processingDelayMs: 300 },
   }, async (world) => {
     const placed = await Promise.all(Array.from({ length: 10 }, () => world.place()));
@@ -268,7 +263,6 @@ describe('an engine that is told to stop', { concurrency: 4 }, () => {
   });
 
   test('and is followed by another again and again loses nothing', {
-    system,
     start: false,
     settings: { processingDelayMs: 30 },
   }, async (world) => {

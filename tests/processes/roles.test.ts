@@ -62,7 +62,7 @@ describe('the roles as processes', slowestTest, () => {
       const relay = startRole('relay', { WORKER_PORT: 0 });
       const [api, worker] = await Promise.all([startRole('api'), startRole('worker', { WORKER_PORT: 0 })]);
       const { orderId } = await client.place();
-      // Each step is pulled some seconds after the event that starts it.
+      // The poll of each step finds its job.
       await until(async () => (await client.read(orderId)).status === 'PROCESSED', 'the end of the order', {
         patienceMs: 60_000,
       });

@@ -38,7 +38,7 @@ const exempt: Readonly<Record<string, string>> = {
 
 // After the lease, and after what a takeover needs.
 const restMs = leaseMs + 600;
-// The longest a statement without an answer is waited for, lanes, leases and a few rounds of all of that.
+// The longest a statement without an answer is waited for, leases and a few rounds of all of that.
 const boundMs = 90_000;
 
 // `forMs`: it happens again whenever the point is reached within this time.

@@ -32,7 +32,7 @@ export type RunOptions = {
 };
 
 // The longest thing that may still go on when the faults end: a statement whose answer never comes (15 s), a
-// lease, a lane's lease, an event that the bus forgot, a throttling, and a few rounds of all of that.
+// lease, a cursor's lease, an event that the bus forgot, a throttling, and a few rounds of all of that.
 const boundMs = 120_000;
 
 export async function runSeed(seed: number, options: RunOptions = {}): Promise<Outcome> {

@@ -161,8 +161,8 @@ async function empty(database: Database): Promise<void> {
   );
 }
 
-// The bus does not bring events that are this old, so the pull does: for tests where it must not wait.
-export function systemOfThePast(agoMs = 60_000): System {
+// Whose clock is behind.
+export function systemOfThePast(agoMs: number): System {
   const system = createSystem();
   return { ...system, now: () => new Date(system.now().getTime() - agoMs) };
 }

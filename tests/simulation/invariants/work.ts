@@ -156,7 +156,7 @@ export const work: readonly Invariant[] = [
       const end = endOf(order, index);
       const its = end ? callsOf(order, consumer, end.process, end.token, end.atMs, evidence) : [];
       // Of two runs in one process nobody can tell whose call it was: one that was not interrupted will do.
-      // Nor whether it was the attempt's own: one that failed before its call, as in a rehearsal or because it had
+      // Nor whether it was the attempt's own: one that failed before its call, by an injected fault or because it had
       // waited for too long, has the interrupted call of the run before it here, and another code than that call.
       const wasInterrupted =
         its.every(({ trouble }) => trouble?.isInterrupted) && its.some(({ trouble }) => trouble?.code === code);

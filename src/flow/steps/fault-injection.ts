@@ -1,15 +1,15 @@
-// Failure simulation by settings: every attempt of a core step may be slowed down and may fail.
+// Fault injection by settings: every attempt of a core step may be slowed down and may fail.
 //
-// Promises: a rehearsed failure is retryable, happens before the partner is called, and so is certainly
+// Promises: an injected failure is retryable, happens before the partner is called, and so is certainly
 // without effect; it never counts against a dependency. The delay is outside the call's timeout and ends
 // at once when the work is aborted. With both settings at zero the step is used as it is.
 
 import { OutsideError, type Step, type System } from '../../engine/ports.ts';
 
-export type Rehearsal = { readonly failureProbability: number; readonly processingDelayMs: number };
+export type FaultInjection = { readonly failureProbability: number; readonly processingDelayMs: number };
 
-export function rehearse(step: Step, rehearsal: Rehearsal, system: System): Step {
-  const { failureProbability, processingDelayMs } = rehearsal;
+export function injectFaults(step: Step, faults: FaultInjection, system: System): Step {
+  const { failureProbability, processingDelayMs } = faults;
   if (failureProbability === 0 && processingDelayMs === 0) return step;
   return {
     ...step,
