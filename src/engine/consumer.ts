@@ -10,21 +10,22 @@ import type { GroupCommit } from './group-commit.ts';
 import type { Leases } from './leases.ts';
 import type { Observer } from './observer.ts';
 import { abandon, createPermits } from './permits.ts';
-import type {
-  ClaimAnswer,
-  ClaimRequest,
-  Hint,
-  Jobs,
-  Log,
-  SettleAnswer,
-  SettleRequest,
-  Sought,
-  Step,
-  System,
-  Work,
+import {
+  type ClaimAnswer,
+  type ClaimRequest,
+  type Ending,
+  type Hint,
+  type Jobs,
+  type Log,
+  RefusedError,
+  type SettleAnswer,
+  type SettleRequest,
+  type Sought,
+  type Step,
+  type System,
+  type Work,
 } from './ports.ts';
 import { cannotBeStored, type RetryPolicy } from './retry-policy.ts';
-import { settled } from './settled.ts';
 import type { Slots } from './slots.ts';
 
 export type Consumer = {
@@ -126,18 +127,28 @@ export function createConsumer(options: {
     const { signal, drop } = leases.hold(held);
     try {
       const startedMs = system.monotonicMs();
-      const outcome = await attempts.make(work, signal, probes);
+      const ended = await attempts.make(work, signal, probes);
       const durationMs = work.exhausted === null ? Math.round(system.monotonicMs() - startedMs) : null;
-      const { ending, answer } = await settled(settles, work, { ...outcome, durationMs }, (refused) => {
-        events.refused(work, refused);
-        return { ...attempts.dead(work, cannotBeStored), durationMs };
-      });
+      const { ending, answer } = await settle(work, { ...ended, durationMs });
       events.settled(work, ending, answer);
       if (answer !== 'stale' && ending.state === 'waiting') events.dueIn(consumer, ending.dueInMs);
     } catch (error) {
       events.unsettled(work, error);
     } finally {
       drop();
+    }
+  }
+
+  // What the database refuses as data ends by its own name, at once: left to its lease it would be refused from every
+  // later worker, and in the end be called their death.
+  async function settle(work: Work, ending: Ending): Promise<{ ending: Ending; answer: SettleAnswer }> {
+    try {
+      return { ending, answer: await settles.add({ work, ending }) };
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+      events.refused(work, error);
+      const dead = { ...attempts.dead(work, cannotBeStored), durationMs: ending.durationMs };
+      return { ending: dead, answer: await settles.add({ work, ending: dead }) };
     }
   }
 
