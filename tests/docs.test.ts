@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, normalize } from 'node:path';
+import { basename, dirname, join, normalize } from 'node:path';
 import { describe, it } from 'node:test';
 import { Compile } from 'typebox/compile';
 import { makeDocuments } from '../scripts/event-documents.ts';
@@ -39,6 +39,7 @@ const documents = [
       'docs/benchmarks.md',
       'docs/evidence.md',
       'docs/observability.md',
+      'docs/runbook.md',
       'docs/operations.md',
       'docs/partners.md',
       'docs/processes.md',
@@ -225,6 +226,31 @@ describe('the published documents of the events', () => {
 describe('docs/settings.md', () => {
   it('is what the table of settings makes; `npm run documents` writes it anew', () => {
     assert.equal(textOf('docs/settings.md'), settingsPage());
+  });
+});
+
+describe('docs/runbook.md', () => {
+  const rules = textOf('deploy/prometheus/orderly.rules.yml').split('- alert: ').slice(1);
+
+  it('has a page for each alert, and each alert a panel that shows it', () => {
+    const pages = new Set(
+      [...textOf('docs/runbook.md').matchAll(/^## (.+)$/gm)].map(([, title = '']) =>
+        title.toLowerCase().replaceAll(' ', '-'),
+      ),
+    );
+    const panels = filesUnder('deploy/grafana').flatMap((file) => {
+      const { panels: shown } = JSON.parse(textOf(file)) as { panels: readonly { title: string }[] };
+      return shown.map(({ title }) => `${basename(file, '.json')} / ${title}`);
+    });
+    assert.ok(rules.length > 10);
+    for (const rule of rules) {
+      const [name = ''] = rule.split('\n');
+      const [, page = ''] = /runbook_url: docs\/runbook\.md#(\S+)/.exec(rule) ?? [];
+      const [, panel = ''] = /panel: (.+)/.exec(rule) ?? [];
+      assert.ok(pages.has(page), `${name} leads to the page ${page}, which is not there`);
+      assert.ok(panels.includes(panel), `${name} leads to the panel ${panel}, which is not there`);
+      assert.match(textOf('docs/runbook.md'), new RegExp(`\\*[^*]*\\b${name}\\b[^*]*\\.\\*`), name);
+    }
   });
 });
 

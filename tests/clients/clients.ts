@@ -1,7 +1,7 @@
 // `npm run test:clients`: what others' tools make of the OpenAPI document and of /metrics, on the running product.
 //
 //   npm run test:clients -- STEP...    only these: redocly, typescript-fetch, python, openapi-typescript, hey-api,
-//                                      schemathesis, promtool
+//                                      schemathesis, promtool, rules, prometheus
 //
 // Promises: fetches the tools by itself; each step is bounded in time, and one that fails is told with all that it
 // said. Clients are generated, compiled and led through a story (tests/clients/stories). schemathesis runs with a
@@ -80,7 +80,27 @@ const steps: Readonly<Record<string, Step>> = {
 
   promtool: async ({ url }) => {
     const metrics = await fetch(`${url}/metrics`);
-    return await run(await tools.promtool(), ['check', 'metrics'], { ...limits, input: await metrics.text() });
+    return await run(await tools.goCommand('promtool'), ['check', 'metrics'], {
+      ...limits,
+      input: await metrics.text(),
+    });
+  },
+
+  rules: async () => {
+    const promtool = await tools.goCommand('promtool');
+    const file = (name: string) => join(root, 'deploy/prometheus', name);
+    const checked = await run(promtool, ['check', 'config', file('prometheus.yml')], limits);
+    return checked.code === 0
+      ? await run(promtool, ['test', 'rules', file('orderly.rules.test.yml')], limits)
+      : checked;
+  },
+
+  prometheus: async () => {
+    const env = { PROMETHEUS: await tools.goCommand('prometheus') };
+    return await run(process.execPath, ['--test', join(import.meta.dirname, 'prometheus.tools.ts')], {
+      ...limits,
+      env,
+    });
   },
 };
 
@@ -96,7 +116,6 @@ async function main(wanted: readonly string[]): Promise<number> {
       PORT: 0,
       ORDERLY_DATA_DIR: join(processes.directory, 'data'),
       ORDER_WORKER_RETRY_DELAY_MS: 20,
-      LOG_LEVEL: 'warn',
     };
     const product = await processes.begin('start', settings, readyMs).ready;
     const document = join(processes.directory, 'openapi.json');

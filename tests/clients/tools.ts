@@ -1,5 +1,5 @@
 // The tools of others that judge what Orderly publishes, each from its own registry by its ordinary client, in
-// .orderly/clients: npm packages by a lock file, Python packages in an environment of their own, promtool by Go.
+// .orderly/clients: npm packages by a lock file, Python packages in an environment of their own, Prometheus and promtool by Go.
 //
 // Promises: a folder appears under its name only when it is complete; its name holds what it was made from, so that
 // a change of versions is a new folder. What the machine lacks is one sentence.
@@ -12,8 +12,8 @@ import { cp, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inTurn } from '../../services/turns.ts';
 
-const promtoolVersion = 'v0.316.0';
-// The Go sources of promtool are the largest: minutes on two cores.
+const prometheusVersion = 'v0.316.0';
+// The Go sources of Prometheus are the largest: minutes on two cores.
 const installTimeoutMs = 900_000;
 
 export class ToolError extends Error {}
@@ -108,15 +108,15 @@ export function createTools(downloads: string) {
     },
 
     // The command: the machine's own, or one made from its sources.
-    promtool: async () => {
-      const own = await run('promtool', ['--version'], { timeoutMs: 10_000 }).catch(() => null);
-      if (own?.code === 0) return 'promtool';
-      const made = await folder(join(downloads, `promtool-${promtoolVersion}`), async (target) => {
-        const module = `github.com/prometheus/prometheus/cmd/promtool@${promtoolVersion}`;
-        const advice = 'promtool cannot be had: install it (the Debian package prometheus), or Go to build it.';
+    goCommand: async (name: 'promtool' | 'prometheus') => {
+      const own = await run(name, ['--version'], { timeoutMs: 10_000 }).catch(() => null);
+      if (own?.code === 0) return name;
+      const made = await folder(join(downloads, `${name}-${prometheusVersion}`), async (target) => {
+        const module = `github.com/prometheus/prometheus/cmd/${name}@${prometheusVersion}`;
+        const advice = `${name} cannot be had: install it (the Debian package prometheus), or Go to build it.`;
         await succeed('go', ['install', module], { ...limits, env: { GOBIN: target, GOTOOLCHAIN: 'auto' } }, advice);
       });
-      return join(made, 'promtool');
+      return join(made, name);
     },
   };
 }
