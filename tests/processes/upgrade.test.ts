@@ -42,7 +42,9 @@ describe('a database of release 0.1', { ...slowestTest, skip }, () => {
       const former = createProcesses(checkOut(processes.directory));
       try {
         await former.run(['migrate'], settings);
-        let running = await former.start('start', settings);
+        // A call that hangs does so until its process is killed.
+        const patient = { ...settings, ORDER_WORKER_TIMEOUT_MS: 60_000, ORDER_WORKER_LEASE_MS: 90_000 };
+        let running = await former.start('start', patient);
         talkTo(running);
         const place = async (scenario?: 'outage' | 'failure') => {
           const key = `of-release-0.1-${client.sent.size}`;
