@@ -19,8 +19,8 @@ const unfinishedMax = 2_000;
 
 type Bounds = Partial<Record<MetricKey, number>>;
 // Rows hardly depend on anything. CPU is what it takes of the process and of PostgreSQL, in multiples of the floor.
-const bounds = { rows: 23, statements: 0.6, commits: 0.3, wal: 14 } as const satisfies Bounds;
-const cpuOfFloorMax = 8;
+const bounds = { rows: 22.5, statements: 0.6, commits: 0.3, wal: 13 } as const satisfies Bounds;
+const cpuOfFloorMax = 7;
 
 export async function guard(
   orderly: Contender,

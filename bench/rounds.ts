@@ -7,7 +7,7 @@ import type { Contender } from './contender.ts';
 import { measure, type Part } from './measurements.ts';
 import type { Numbers } from './metrics.ts';
 import type { Sizes } from './sizes.ts';
-import type { Column } from './table.ts';
+import { type Column, formatNumber } from './table.ts';
 
 export async function runRounds(
   contenders: readonly Contender[],
@@ -21,7 +21,14 @@ export async function runRounds(
     for (const at of round % 2 === 0 ? order : order.reverse()) {
       const contender = contenders[at] as Contender;
       const say = (text: string) => void process.stderr.write(`  round ${round + 1}, ${contender.name}: ${text}\n`);
-      columns[at]?.rounds.push(await measure(contender, sizes, parts, say));
+      const numbers = await measure(contender, sizes, parts, say);
+      // What is known stays known when the run is ended early.
+      say(
+        Object.entries(numbers)
+          .map(([key, value]) => `${key} ${formatNumber(value)}`)
+          .join(', '),
+      );
+      columns[at]?.rounds.push(numbers);
     }
   }
   return columns;
