@@ -9,10 +9,10 @@ const text = 'font-family="system-ui, sans-serif" font-size="13" fill="#64748b"'
 export type Bar = { readonly name: string; readonly value: number; readonly label: string };
 
 export function barsSvg(title: string, bars: readonly Bar[]): string {
-  const [left, top, step] = [150, 40, 28];
+  const [left, top, step, labelWidth] = [150, 40, 28, 220];
   const longest = Math.max(...bars.map(({ value }) => value));
   const rows = bars.map(({ name, value, label }, at) => {
-    const [y, length] = [top + at * step, ((width - left - 170) * value) / longest];
+    const [y, length] = [top + at * step, ((width - left - labelWidth) * value) / longest];
     return [
       `<text x="${left - 8}" y="${y + 14}" text-anchor="end" ${text}>${escaped(name)}</text>`,
       `<rect x="${left}" y="${y}" width="${length.toFixed(1)}" height="18" fill="${at === 0 ? colors[0] : colors[5]}"/>`,
