@@ -182,6 +182,8 @@ async function listen(server: FastifyInstance, duties: Duties, config: Config): 
 // Whom the bus tells of is known to each process for itself.
 const lagOf = (bus: Bus) => ({
   what: 'bus',
+  // Some brokers take money for an answer, or go through a queue for it.
+  everyMs: 15_000,
   isOurs: () => true,
   isTold: () => bus.isAway?.() === true,
   read: async () => [...(await bus.lag())].map(([group, messages]): Sample => ['bus_lag', { group }, messages]),
