@@ -11,16 +11,21 @@ export type Server = Awaited<ReturnType<typeof openServer>>;
 export async function openServer(kind: BusKind) {
   const say = (name: string, text: string) => void process.stderr.write(`  ${name} ${text}\n`);
   const fleet = createFleet({ directory: servicesDirectory, environment: process.env, say });
-  const { how } = await fleet.look(kind);
+  const before = await fleet.look(kind);
   const { settings, wipe, close } = await openBusServer(kind);
   const { pid } = await fleet.look(kind);
+  const isOurs = before.how !== 'environment' && before.pid === null && pid !== null;
+  // A run that is ended early has no time to stop it in order.
+  const kill = () => void (isOurs && process.kill(pid));
+  process.once('exit', kill);
   return {
     settings: Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, String(value)])),
     pids: () => (pid === null ? [] : [pid]),
     wipe,
     close: async () => {
+      process.removeListener('exit', kill);
       await close();
-      if (how === 'none') await fleet.stop(kind);
+      if (isOurs) await fleet.stop(kind);
     },
   };
 }

@@ -28,7 +28,10 @@ export async function openRestate(packages: string) {
     RESTATE_ADMIN__BIND_ADDRESS: `127.0.0.1:${admin}`,
   };
   let server: ChildProcess | null = null;
-  const kill = () => void server?.kill('SIGKILL');
+  const kill = () => {
+    server?.kill('SIGKILL');
+    rmSync(directory, { recursive: true, force: true });
+  };
   process.once('exit', kill);
 
   const end = async () => {

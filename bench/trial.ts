@@ -35,8 +35,10 @@ const endMs = 30_000;
 const saidLength = 8_000;
 
 const alive = new Set<ChildProcess>();
+const directories = new Set<string>();
 process.on('exit', () => {
   for (const child of alive) child.kill('SIGKILL');
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
 });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1));
 
@@ -58,6 +60,7 @@ export async function withTrial<T>(
 
 async function createTrial(contender: Contender, database: Database) {
   const directory = mkdtempSync(join(tmpdir(), 'orderly-bench-'));
+  directories.add(directory);
   let postgres: Postgres | null = null;
   let client: Client | null = null;
   let holder: Client | null = null;
@@ -134,6 +137,7 @@ async function createTrial(contender: Contender, database: Database) {
       await client?.end();
       await postgres?.stop();
       rmSync(directory, { recursive: true, force: true });
+      directories.delete(directory);
     },
   };
 
