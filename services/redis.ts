@@ -8,12 +8,12 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { Redis } from 'ioredis';
 import { StartError } from '../src/main/start-error.ts';
-import { CommandError, runCommand } from './command.ts';
+import { CommandError } from './command.ts';
+import { unpackDebian } from './debian.ts';
 import type { Launch, Place, Server } from './server.ts';
 import { inTurn } from './turns.ts';
 
 const requestTimeoutMs = 3_000;
-const fetchTimeoutMs = 300_000;
 const rules = ['--appendonly', 'yes', '--appendfsync', 'everysec', '--save', '', '--maxmemory-policy', 'noeviction'];
 
 export const redis: Server = {
@@ -81,21 +81,8 @@ async function fromDebian(place: Place): Promise<Binary> {
     place.say('fetches the package redis-server with apt-get, about 2 MB');
     const unfinished = `${directory}.unfinished`;
     await rm(unfinished, { recursive: true, force: true });
-    await mkdir(join(unfinished, 'packages/partial'), { recursive: true });
-    const archives = join(unfinished, 'packages');
-    const places = ['-o', `Dir::Cache::archives=${archives}`, '-o', 'Debug::NoLocking=true'];
-    const fetch = ['install', '--yes', '--download-only', '--no-install-recommends', ...places, 'redis-server'];
-    const isRoot = process.getuid?.() === 0;
     try {
-      await runCommand('apt-get', fetch, { timeoutMs: fetchTimeoutMs }).catch(async (error: unknown) => {
-        if (!isRoot || (error instanceof CommandError && error.isMissing)) throw error;
-        // A bare machine has no list of packages yet.
-        await runCommand('apt-get', ['update'], { timeoutMs: fetchTimeoutMs });
-        await runCommand('apt-get', fetch, { timeoutMs: fetchTimeoutMs });
-      });
-      for (const name of (await readdir(archives)).filter((file) => file.endsWith('.deb'))) {
-        await runCommand('dpkg', ['-x', join(archives, name), unfinished], { timeoutMs: fetchTimeoutMs });
-      }
+      await unpackDebian('redis-server', unfinished, { isAlone: false });
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
       const tried = error.isMissing ? 'there is no apt-get to fetch it' : `it could not be fetched (${error.message})`;
@@ -108,7 +95,6 @@ async function fromDebian(place: Place): Promise<Binary> {
         'Redis is missing: its package is installed and redis-server is not on the PATH: add its folder there.',
       );
     }
-    await rm(archives, { recursive: true });
     await rename(unfinished, directory);
   });
   const libraries = join(directory, 'usr/lib');

@@ -80,14 +80,14 @@ const steps: Readonly<Record<string, Step>> = {
 
   promtool: async ({ url }) => {
     const metrics = await fetch(`${url}/metrics`);
-    return await run(await tools.goCommand('promtool'), ['check', 'metrics'], {
+    return await run(await tools.prometheus('promtool'), ['check', 'metrics'], {
       ...limits,
       input: await metrics.text(),
     });
   },
 
   rules: async () => {
-    const promtool = await tools.goCommand('promtool');
+    const promtool = await tools.prometheus('promtool');
     const file = (name: string) => join(root, 'deploy/prometheus', name);
     const checked = await run(promtool, ['check', 'config', file('prometheus.yml')], limits);
     return checked.code === 0
@@ -96,7 +96,7 @@ const steps: Readonly<Record<string, Step>> = {
   },
 
   prometheus: async () => {
-    const env = { PROMETHEUS: await tools.goCommand('prometheus') };
+    const env = { PROMETHEUS: await tools.prometheus('prometheus') };
     return await run(process.execPath, ['--test', join(import.meta.dirname, 'prometheus.tools.ts')], {
       ...limits,
       env,

@@ -1,5 +1,6 @@
 // The tools of others that judge what Orderly publishes, each from its own registry by its ordinary client, in
-// .orderly/clients: npm packages by a lock file, Python packages in an environment of their own, Prometheus and promtool by Go.
+// .orderly/clients: npm packages by a lock file, Python packages in an environment of their own, Prometheus and promtool
+// as a package of Debian, or built with Go.
 //
 // Promises: a folder appears under its name only when it is complete; its name holds what it was made from, so that
 // a change of versions is a new folder. What the machine lacks is one sentence.
@@ -10,6 +11,8 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { cp, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { CommandError } from '../../services/command.ts';
+import { unpackDebian } from '../../services/debian.ts';
 import { inTurn } from '../../services/turns.ts';
 
 const prometheusVersion = 'v0.316.0';
@@ -107,10 +110,17 @@ export function createTools(downloads: string) {
       return join(environment, 'bin');
     },
 
-    // The command: the machine's own, or one made from its sources.
-    goCommand: async (name: 'promtool' | 'prometheus') => {
+    // The command: the machine's own, one of Debian's package, or one made from its sources, which takes minutes.
+    prometheus: async (name: 'promtool' | 'prometheus') => {
       const own = await run(name, ['--version'], { timeoutMs: 10_000 }).catch(() => null);
       if (own?.code === 0) return name;
+      const unpacked = await folder(join(downloads, 'prometheus-debian'), async (target) =>
+        unpackDebian('prometheus', target, { isAlone: true }),
+      ).catch((error) => {
+        if (error instanceof CommandError) return null;
+        throw error;
+      });
+      if (unpacked !== null) return join(unpacked, 'usr/bin', name);
       const made = await folder(join(downloads, `${name}-${prometheusVersion}`), async (target) => {
         const module = `github.com/prometheus/prometheus/cmd/${name}@${prometheusVersion}`;
         const advice = `${name} cannot be had: install it (the Debian package prometheus), or Go to build it.`;
