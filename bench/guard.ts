@@ -20,7 +20,7 @@ const unfinishedMax = 2_000;
 type Bounds = Partial<Record<MetricKey, number>>;
 // Rows hardly depend on anything. CPU is what it takes of the process and of PostgreSQL, in multiples of the floor.
 const bounds = { rows: 22.5, statements: 0.6, commits: 0.3, wal: 13 } as const satisfies Bounds;
-const cpuOfFloorMax = 7;
+const cpuOfFloorMax = 8;
 
 export async function guard(
   orderly: Contender,
