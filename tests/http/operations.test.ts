@@ -121,6 +121,19 @@ describe('the OpenAPI document', async () => {
     );
   });
 
+  it('links only to operations that it has', () => {
+    const known = new Set(operations.map(({ operation }) => operation.operationId));
+    type Linking = { readonly links?: Readonly<Record<string, { readonly operationId: string }>> };
+    const links = operations
+      .flatMap(({ operation }) => Object.values<Linking>(operation.responses))
+      .flatMap((answer) => Object.values(answer.links ?? {}).map((link) => link.operationId));
+    assert.ok(links.length > 0);
+    assert.deepEqual(
+      links.filter((name) => !known.has(name)),
+      [],
+    );
+  });
+
   it('tells of every refusal there is, each at the routes that may answer it', () => {
     // Of no operation: an address that is none, and what no request can ask of an order.
     const elsewhere = ['not-found', 'method-not-allowed', 'order-exists', 'order-failed', 'order-in-progress'];

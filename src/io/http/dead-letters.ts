@@ -43,7 +43,7 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
       links: {
         200: {
           reprocessOrder: { operationId: 'reprocessOrder', parameters: { orderId: '$response.body#/items/0/orderId' } },
-          reprocessLetter: { operationId: 'reprocessDeadLetter', parameters: { id: '$response.body#/items/0/id' } },
+          reprocessLetter: { operationId: 'reprocessLetter', parameters: { id: '$response.body#/items/0/id' } },
           nextPage: { operationId: 'listDeadLetters', parameters: { cursor: '$response.body#/nextCursor' } },
         },
       },
