@@ -55,9 +55,16 @@ async function crowded(test: TestContext, system: System = createSystem()) {
 
 describe('a crowd of readers', { timeout: 30_000 }, () => {
   it('is served in a few slots, in the order of its coming, until all are served', async (test) => {
-    const { ask, seen, release } = await crowded(test);
+    let asked = 0;
+    // Nobody loses patience.
+    const after = () => {
+      asked += 1;
+      return { cancel: () => {} };
+    };
+    const { ask, seen, release } = await crowded(test, { ...createSystem(), after });
     const readers = Array.from({ length: 20 }, () => ask(get));
-    await until(() => seen.calls === slotsMax, 'the slots to be taken');
+    await until(() => asked === 20, 'all of them to ask for a slot');
+    await until(() => seen.calls >= slotsMax, 'the slots to be taken');
     release();
     for (const reader of readers) assert.deepEqual(await reader.answered(1), [200]);
     assert.deepEqual(seen, { calls: 20, mostAtOnce: slotsMax });
