@@ -22,9 +22,12 @@ const { values, positionals } = parseArgs({
   options: {
     simulation: { type: 'boolean', default: false },
     cores: { type: 'string', default: String(Math.min(2, availableParallelism())) },
+    // `2/3` = every third patch, beginning with the second.
+    part: { type: 'string', default: '1/1' },
   },
 });
-const patches = await readPatches(positionals);
+const [nth = 1, parts = 1] = values.part.split('/').map(Number);
+const patches = (await readPatches(positionals)).filter((_, index) => index % parts === nth - 1);
 const cores = Math.max(1, Number(values.cores) || 1);
 if (patches.length === 0) {
   process.stderr.write(`No patch in tests/mutants matches ${positionals.join(' ')}.\n`);
