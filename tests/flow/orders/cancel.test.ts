@@ -458,7 +458,8 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
       let nth = 0;
       const unsure: typeof real.payments.void = async (request, signal) => {
         nth += 1;
-        if (nth > 1) return real.payments.void(request, signal);
+        // Until the undo gives up.
+        if (nth > 4) return real.payments.void(request, signal);
         throw new OutsideError({
           class: 'unknown',
           code: 'connection-lost',
@@ -469,12 +470,16 @@ describe('canceling while money is held', { concurrency: 6 }, () => {
       return { ...real, payments: { ...real.payments, void: unsure } };
     },
   }, async (world) => {
-    world.stage.direct({ call: 'void', act: 'refuse' });
     const id = await authorizedByHand(world);
     await canceled(world, id);
     await world.engine.start();
     await until(async () => (await world.openDeadLetters()).length > 0, 'the dead letter of the undo');
-    assert.equal((await world.openDeadLetters())[0]?.code, 'void-refused');
+    assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'unknown', 'none']);
+
+    world.stage.direct({ call: 'void', act: 'refuse' });
+    assert.ok(!isRefusal(await world.desk.reprocess(id, 'test-again')));
+    const isRefused = async () => (await world.openDeadLetters())[0]?.code === 'void-refused';
+    await until(isRefused, 'the dead letter of the refusal');
     assert.deepEqual(await summaryOf(world, id), ['CANCELED', 'authorized', 'none']);
     assert.deepEqual(statesOf(world, id, 'payments'), ['authorized']);
 
