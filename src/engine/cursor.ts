@@ -177,8 +177,7 @@ export function createCursorReader(options: {
     if (count === 0) await wakeup.sleep(Math.min(pollMs, turns.storesInMs()), signal);
     const restMs = roundMs - (system.monotonicMs() - beganMs);
     if (count > 0 && restMs > 0) await system.sleep(restMs, signal);
-    if (gatherMs > 0)
-      await system.sleep(Math.max(gatherMs, Math.min(gatherMsMax, gatherMs + count * gatherMsPerEvent)), signal);
+    if (gatherMs > 0) await system.sleep(Math.min(gatherMsMax, gatherMs + count * gatherMsPerEvent), signal);
   }
 
   return {

@@ -68,9 +68,9 @@ export function createEngine(parts: {
     observer.committed(events);
     for (const [, reader] of reading) reader.wake();
     if (relay !== null) return relay.wake();
-    if (bus === null) {
-      for (const { consumer } of workers) for (const hint of [...events, ...again]) consumer.hint(hint);
-    }
+    if (bus !== null) return;
+    const hints = [...events, ...again];
+    for (const { consumer } of workers) for (const hint of hints) consumer.hint(hint);
   }
 
   const shared = { failureOf, system, maxRows: flushRowsMax };

@@ -26,21 +26,49 @@ const system = { now: () => now, newId };
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const patient = () => new AbortController().signal;
 
+async function overHttp(ledger: Ledger, stage: Stage, hasTombstones = true): Promise<Opened> {
+  const server = createSandboxServer({ ledger, stage, system, log: silent, gate: () => null, hasTombstones });
+  const partners = createHttpPartners({ url: await server.listen({ host: '127.0.0.1', port: 0 }) });
+  const close = async () => {
+    partners.close();
+    await server.close();
+  };
+  return { partners, close };
+}
+
 const ways: Record<string, Way> = {
   'in process': async (ledger, stage) => ({
     partners: createLocalPartners({ ledger, stage, system }),
     close: async () => {},
   }),
-  'over HTTP': async (ledger, stage) => {
-    const server = createSandboxServer({ ledger, stage, system, log: silent, gate: () => null });
-    const partners = createHttpPartners({ url: await server.listen({ host: '127.0.0.1', port: 0 }) });
-    const close = async () => {
-      partners.close();
-      await server.close();
-    };
-    return { partners, close };
-  },
+  'over HTTP': (ledger, stage) => overHttp(ledger, stage),
 };
+
+// Partners over a ledger of their own, for the tests of the `describe` that calls this.
+function openedFor(open: Way) {
+  const directory = mkdtempSync(join(tmpdir(), 'orderly-partners-'));
+  const stage = createStage();
+  let ledger: Ledger;
+  let opened: Opened;
+  before(async () => {
+    ledger = openLedger({ directory });
+    opened = await open(ledger, stage);
+  });
+  after(async () => {
+    await opened.close();
+    ledger.close();
+    rmSync(directory, { recursive: true });
+  });
+  return {
+    stage,
+    get ledger() {
+      return ledger;
+    },
+    get partners() {
+      return opened.partners;
+    },
+  };
+}
 
 async function troubleOf(call: Promise<unknown>) {
   try {
@@ -57,20 +85,8 @@ const timeout = (dependencyDown: boolean) => ({ class: 'unknown', code: 'timeout
 
 for (const [name, open] of Object.entries(ways)) {
   describe(`partners ${name}`, () => {
-    const directory = mkdtempSync(join(tmpdir(), 'orderly-partners-'));
-    const stage = createStage();
-    let ledger: Ledger;
-    let opened: Opened;
-
-    before(async () => {
-      ledger = openLedger({ directory });
-      opened = await open(ledger, stage);
-    });
-    after(async () => {
-      await opened.close();
-      ledger.close();
-      rmSync(directory, { recursive: true });
-    });
+    const opened = openedFor(open);
+    const { stage } = opened;
 
     const newOrder = () => newId() as OrderId;
     const payment = (orderId: OrderId, scenario: PaymentScenario = 'success', epoch = 0) => ({
@@ -97,7 +113,7 @@ for (const [name, open] of Object.entries(ways)) {
     });
     const authorize = (request: ReturnType<typeof payment>, signal = patient()) =>
       opened.partners.payments.authorize(request, signal);
-    const entriesOf = (orderId: OrderId) => ledger.entries({ orderId, afterPosition: 0, limit: 10 });
+    const entriesOf = (orderId: OrderId) => opened.ledger.entries({ orderId, afterPosition: 0, limit: 10 });
     const statesOf = (orderId: OrderId) => entriesOf(orderId).map((entry) => entry.state);
 
     // Starts a call that hangs, gives it up once it does, and answers its trouble.
@@ -437,7 +453,7 @@ for (const [name, open] of Object.entries(ways)) {
         assert.deepEqual(await troubleOf(authorize(payment(order, 'flaky'))), retryable);
         assert.deepEqual(await troubleOf(authorize(payment(order, 'flaky'))), retryable);
         assert.deepEqual(
-          ledger.callsOf(order).map((each) => ({ ...each })),
+          opened.ledger.callsOf(order).map((each) => ({ ...each })),
           [{ call: 'authorize', calls: 2 }],
         );
       });
@@ -476,7 +492,7 @@ for (const [name, open] of Object.entries(ways)) {
         const order = newOrder();
         const trouble = await troubleOf(authorize(payment(order), AbortSignal.abort()));
         assert.deepEqual(trouble, { class: 'retryable', code: 'not-sent', dependencyDown: false });
-        assert.deepEqual(ledger.callsOf(order), []);
+        assert.deepEqual(opened.ledger.callsOf(order), []);
       });
     });
   });
@@ -489,33 +505,17 @@ const withoutTombstones: typeof ways = {
     close: async () => {},
   }),
   'over HTTP': async (ledger, stage) => {
-    const server = createSandboxServer({ ledger, stage, system, log: silent, gate: () => null, hasTombstones: false });
-    const partners = createHttpPartners({ url: await server.listen({ host: '127.0.0.1', port: 0 }) });
-    const close = async () => {
-      partners.close();
-      await server.close();
-    };
+    const { partners, close } = await overHttp(ledger, stage, false);
     return { partners: undoingByRepetition(partners), close };
   },
 };
 
 for (const [name, open] of Object.entries(withoutTombstones)) {
   describe(`partners ${name} that undo by their own id alone`, () => {
-    const directory = mkdtempSync(join(tmpdir(), 'orderly-partners-'));
-    const stage = createStage();
-    let ledger: Ledger;
-    let opened: Opened;
-    before(async () => {
-      ledger = openLedger({ directory });
-      opened = await open(ledger, stage);
-    });
-    after(async () => {
-      await opened.close();
-      ledger.close();
-      rmSync(directory, { recursive: true });
-    });
+    const opened = openedFor(open);
+    const { stage } = opened;
     const statesOf = (orderId: OrderId) =>
-      ledger.entries({ orderId, afterPosition: 0, limit: 10 }).map((entry) => entry.state);
+      opened.ledger.entries({ orderId, afterPosition: 0, limit: 10 }).map((entry) => entry.state);
     const paymentOf = (orderId: OrderId) => {
       const request = { amount: 1_999, currency: 'USD', scenario: 'success', epoch: 0 } as const;
       return { ...request, key: `${orderId}:authorization:0`, orderId };

@@ -53,17 +53,22 @@ async function crowded(test: TestContext, system: System = createSystem()) {
   return { app, ask, seen, release };
 }
 
+// Nobody loses patience. Who asks for a slot asks for a timer.
+function withoutTimers() {
+  let count = 0;
+  const after = () => {
+    count += 1;
+    return { cancel: () => {} };
+  };
+  return { system: { ...createSystem(), after }, asked: () => count };
+}
+
 describe('a crowd of readers', { timeout: 30_000 }, () => {
   it('is served in a few slots, in the order of its coming, until all are served', async (test) => {
-    let asked = 0;
-    // Nobody loses patience.
-    const after = () => {
-      asked += 1;
-      return { cancel: () => {} };
-    };
-    const { ask, seen, release } = await crowded(test, { ...createSystem(), after });
+    const { system, asked } = withoutTimers();
+    const { ask, seen, release } = await crowded(test, system);
     const readers = Array.from({ length: 20 }, () => ask(get));
-    await until(() => asked === 20, 'all of them to ask for a slot');
+    await until(() => asked() === 20, 'all of them to ask for a slot');
     await until(() => seen.calls >= slotsMax, 'the slots to be taken');
     release();
     for (const reader of readers) assert.deepEqual(await reader.answered(1), [200]);
@@ -78,15 +83,10 @@ describe('a crowd of readers', { timeout: 30_000 }, () => {
   });
 
   it('is told to come back when it is larger than what may wait', async (test) => {
-    let waits = 0;
-    // Nobody loses patience.
-    const after = () => {
-      waits += 1;
-      return { cancel: () => {} };
-    };
-    const { app, seen, release } = await crowded(test, { ...createSystem(), after });
+    const { system, asked } = withoutTimers();
+    const { app, seen, release } = await crowded(test, system);
     const readers = Array.from({ length: slotsMax + 2_048 }, () => app.inject('/orders'));
-    await until(() => waits === readers.length, 'all of them to wait');
+    await until(() => asked() === readers.length, 'all of them to wait');
     const late = await app.inject('/orders');
     assert.deepEqual([late.statusCode, late.headers['retry-after'], late.json().code], [503, '1', 'unavailable']);
     release();

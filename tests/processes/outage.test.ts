@@ -101,7 +101,7 @@ describe('a process whose surroundings go away', { timeout: slowestTest.timeout 
       await load.stop();
       const isReady = async () => {
         const answer = await fetch(`${url}/readyz`);
-        // A probe may meet a connection of before the kill; the next one has a new one.
+        // Where the database takes its time, a probe gets the answer of a moment ago: it was away.
         if (answer.status !== 200) throw new Error(await answer.text());
         return true;
       };

@@ -173,6 +173,15 @@ export const described = <S extends TSchema>(schema: S, description: string, hea
   ),
 });
 
+// What the body and the parameters of a request may be refused for.
+export const bodyProblems = [
+  'invalid-body',
+  'invalid-json',
+  'invalid-parameter',
+  'body-too-large',
+  'unsupported-media-type',
+] as const satisfies readonly ProblemCode[];
+
 // The error answers of a route, by status, for its page in the document.
 export function problemAnswers(...codes: ProblemCode[]): Record<number, object> {
   const answers: Record<number, object> = {};

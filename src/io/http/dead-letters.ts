@@ -6,7 +6,16 @@
 
 import { Type } from 'typebox';
 import type { DeadLetterFilter, OrderDesk } from '../../flow/ports.ts';
-import { deadLetterRef, described, orderRef, page, problemAnswers, toDeadLetterBody, toOrderBody } from './answers.ts';
+import {
+  bodyProblems,
+  deadLetterRef,
+  described,
+  orderRef,
+  page,
+  problemAnswers,
+  toDeadLetterBody,
+  toOrderBody,
+} from './answers.ts';
 import type { App } from './app.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { readLimit } from './pages.ts';
@@ -134,17 +143,7 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
         body: discardBody,
         response: {
           200: described(Type.Object({ order: orderRef }), 'The order of the dead letter, unchanged'),
-          ...problemAnswers(
-            'invalid-body',
-            'invalid-json',
-            'invalid-parameter',
-            'no-dead-letter',
-            'order-needs-cancel',
-            'body-too-large',
-            'unsupported-media-type',
-            'unavailable',
-            'outcome-unknown',
-          ),
+          ...problemAnswers(...bodyProblems, 'no-dead-letter', 'order-needs-cancel', 'unavailable', 'outcome-unknown'),
         },
       },
     },

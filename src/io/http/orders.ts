@@ -6,7 +6,15 @@
 
 import { Type } from 'typebox';
 import type { OrderDesk } from '../../flow/ports.ts';
-import { described, orderRef, problemAnswers, timelineEntryRef, toOrderBody, toTimelineBody } from './answers.ts';
+import {
+  bodyProblems,
+  described,
+  orderRef,
+  problemAnswers,
+  timelineEntryRef,
+  toOrderBody,
+  toTimelineBody,
+} from './answers.ts';
 import type { App, HttpSettings } from './app.ts';
 import { parseIdempotencyKey, parseTraceparent } from './headers.ts';
 import { orThrow } from './problems.ts';
@@ -47,16 +55,7 @@ export function addOrderRoutes(app: App, desk: OrderDesk, settings: HttpSettings
             Location: 'The address of the order',
             'Idempotent-Replayed': 'true on the second and every later answer to one key',
           }),
-          ...problemAnswers(
-            'invalid-body',
-            'invalid-json',
-            'invalid-parameter',
-            'body-too-large',
-            'unsupported-media-type',
-            'idempotency-key-reused',
-            'unavailable',
-            'outcome-unknown',
-          ),
+          ...problemAnswers(...bodyProblems, 'idempotency-key-reused', 'unavailable', 'outcome-unknown'),
         },
       },
     },
@@ -130,13 +129,9 @@ export function addOrderRoutes(app: App, desk: OrderDesk, settings: HttpSettings
         response: {
           200: described(orderRef, 'The order, CANCELED; canceling it again changes nothing'),
           ...problemAnswers(
-            'invalid-body',
-            'invalid-json',
-            'invalid-parameter',
+            ...bodyProblems,
             'order-not-found',
             'order-already-processed',
-            'body-too-large',
-            'unsupported-media-type',
             'unavailable',
             'outcome-unknown',
           ),

@@ -35,13 +35,13 @@ const walkRows = 10_000;
 
 // The step of the reader of the events: in its transaction, what cannot be written fails all of it.
 export async function indexEvents(query: Query, events: readonly LoggedEvent[]): Promise<readonly Refused[]> {
-  const documents = documentsOf(events, await readStored(query, ordersOf(events)));
+  const documents = documentsOf(events, await readLatest(query, ordersOf(events)));
   if (documents.length > 0) await writeDocuments(query, documents, '<');
   return [];
 }
 
 // An order is read as it stands, so most documents are there when the order's later events come by.
-async function readStored(query: Query, ids: readonly OrderId[]): Promise<(OrderHistory & { isStored: boolean })[]> {
+async function readLatest(query: Query, ids: readonly OrderId[]): Promise<(OrderHistory & { isStored: boolean })[]> {
   const rows = await query<HistoryRow & { is_stored: boolean }>(
     `/* read-undocumented */ SELECT ${latestColumns}, coalesce(d.version >= o.version, false) AS is_stored
      FROM orders o LEFT JOIN order_documents d ON d.order_id = o.id WHERE o.id = ANY($1::uuid[])`,

@@ -95,17 +95,15 @@ async function readCursorGauges({ query }: Database, { readers }: GaugeOptions):
 
 // Transactions of other users are seen where this one is a member of pg_monitor.
 async function readServerGauges({ query }: Database): Promise<Sample[]> {
-  const [tables, [server]] = await Promise.all([
-    query<{ name: string; dead: number }>(
-      `/* gauge-tables */ SELECT relname AS name, n_dead_tup::float8 AS dead FROM pg_stat_user_tables
-       WHERE schemaname = current_schema()`,
-    ),
-    query<{ oldest: number; bytes: number }>(
-      `/* gauge-server */ SELECT coalesce(extract(epoch FROM clock_timestamp() - min(xact_start)), 0)::float8 AS oldest,
-              pg_database_size(current_database())::float8 AS bytes
-       FROM pg_stat_activity WHERE backend_type = 'client backend'`,
-    ),
-  ]);
+  const tables = await query<{ name: string; dead: number }>(
+    `/* gauge-tables */ SELECT relname AS name, n_dead_tup::float8 AS dead FROM pg_stat_user_tables
+     WHERE schemaname = current_schema()`,
+  );
+  const [server] = await query<{ oldest: number; bytes: number }>(
+    `/* gauge-server */ SELECT coalesce(extract(epoch FROM clock_timestamp() - min(xact_start)), 0)::float8 AS oldest,
+            pg_database_size(current_database())::float8 AS bytes
+     FROM pg_stat_activity WHERE backend_type = 'client backend'`,
+  );
   return [
     ...tables.map(({ name, dead }): Sample => ['database_dead_rows', { table: name }, dead]),
     ['database_oldest_transaction_seconds', {}, server?.oldest ?? 0],
