@@ -128,6 +128,7 @@ async function work(
     }),
     settings: { keyMode: config.idempotencyKeyMode, simulatedPartners: true, docs: config.http.docs },
     gate: createGate(config.http),
+    operators: config.http.operators,
   });
   const url = await listen(server, duties, config).catch(async (error) => {
     await bus?.close();

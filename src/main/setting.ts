@@ -53,6 +53,25 @@ export function secret(meaning: string): Setting<string | null> {
   return { initial: null, meaning, read: (given) => ({ value: given }), shown: () => '***' };
 }
 
+// One, of the operator `operator`, or several with names, separated by commas; never quoted.
+type Token = { readonly name: string; readonly token: string };
+export function tokens(meaning: string): Setting<readonly Token[] | null> {
+  const rule =
+    'must be one token, or name=token separated by commas: names of at most 32 letters, digits, - and _, each once; ' +
+    'tokens of 16 to 512 visible characters without commas';
+  const read = (given: string) => {
+    const value = given.split(',').map((one) => {
+      const [, name = 'operator', token = ''] = /^(?:([\w-]{1,32})=)?([!-+\--~]{16,512})$/.exec(one.trim()) ?? [];
+      return { name, token };
+    });
+    const isRight =
+      value.every(({ token }) => token !== '') && new Set(value.map(({ name }) => name)).size === value.length;
+    return isRight ? { value } : { rule, shown: '(not shown)' };
+  };
+  const shown = (value: unknown) => (value as Token[]).map(({ name }) => `${name}=***`).join(',');
+  return { initial: null, meaning, read, shown };
+}
+
 export function flag(initial: boolean, meaning: string): Setting<boolean> {
   const { read } = oneOf(null, ['true', 'false'], meaning);
   return {

@@ -16,6 +16,7 @@ import {
   share,
   text,
   timerMaxMs,
+  tokens,
   url,
   whole,
 } from './setting.ts';
@@ -36,6 +37,7 @@ const http = {
     'host names without ports, several separated by commas',
     'further names by which it is addressed; see docs/security.md',
   ),
+  OPERATOR_TOKEN: tokens('what operators show: a token, or name=token,…; absent = nobody is asked'),
   API_DOCS: flag(true, 'whether /docs and /openapi.json are served'),
   WORKER_PORT: whole(null, 0, 65_535, 'health and metrics of relay and workers; absent = from 3001 on, by role'),
 };

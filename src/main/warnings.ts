@@ -14,9 +14,13 @@ export function warningsOf(config: Config, run: Run): string[] {
   const found: string[] = [];
   const { host } = config.http;
   if (serving.includes(run) && !isLoopback(host)) {
+    const isAsked = run === 'sandbox' || config.http.operators.length > 0;
     found.push(
-      `HOST=${host}: whoever reaches this port may read customers' addresses, cancel orders and send back dead letters, ` +
-        'for nobody is asked who they are: put a gateway in front, see docs/security.md',
+      isAsked
+        ? `HOST=${host}: whoever reaches this port may read and cancel orders: put a gateway in front, see docs/security.md`
+        : `HOST=${host}: whoever reaches this port may do what operators do, such as reading customers' addresses and ` +
+            'sending back dead letters, for nobody is asked who they are: set OPERATOR_TOKEN, and put a gateway in front, ' +
+            'see docs/security.md',
     );
   }
   if (run === 'sandbox' || run === 'show') return found;

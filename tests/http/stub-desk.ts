@@ -188,6 +188,7 @@ export function createTestServer(
     settings: full,
     readsMax: 4,
     gate: () => null,
+    operators: [],
     ...overrides,
   });
   return { app, logged, ...stub };

@@ -7,7 +7,7 @@ import { settingGroups } from '../../src/main/settings.ts';
 describe('the settings', () => {
   it('have a default each, so that an empty environment starts', () => {
     const config = read({});
-    assert.deepEqual(config.http, { host: '127.0.0.1', port: 3000, allowedHosts: [], docs: true });
+    assert.deepEqual(config.http, { host: '127.0.0.1', port: 3000, allowedHosts: [], docs: true, operators: [] });
     assert.equal(config.workerPort, null);
     assert.equal(config.database.url, null);
     assert.equal(config.dataDir, '.orderly/data');
@@ -216,6 +216,28 @@ describe('a mistake in the settings', () => {
     assert.doesNotMatch(mistakes({ ORDERLY_PASSWORD: 'hunter2' }).join(), /hunter2/);
     const alone = mistakes({ MIGRATE_DATABASE_URL: 'postgres://orderly:hunter2@host/orderly' });
     assert.match(alone.join(), /^MIGRATE_DATABASE_URL=postgres:\/\/\*\*\*@host\/orderly: needs DATABASE_URL/);
+  });
+
+  it('names what is wrong with the tokens of the operators, and shows none', () => {
+    const operators = (OPERATOR_TOKEN: string) => {
+      const reading = readConfig({ OPERATOR_TOKEN }, 'start');
+      assert.ok(reading.ok);
+      assert.doesNotMatch(JSON.stringify(reading.shown), /hunter2/);
+      return reading.config.http.operators;
+    };
+    const [one, two] = ['hunter2-hunter2-1', 'hunter2-hunter2-2'];
+    assert.deepEqual(operators(one), [{ name: 'operator', token: one }]);
+    assert.deepEqual(operators('aHVudGVyMmh1bnRlcjI=='), [{ name: 'operator', token: 'aHVudGVyMmh1bnRlcjI==' }]);
+    assert.deepEqual(operators(`ann=${one}, bob=${two}`), [
+      { name: 'ann', token: one },
+      { name: 'bob', token: two },
+    ]);
+    for (const given of ['hunter2', `ann=hunter2`, `ann=${one},ann=${two}`, `${one},${two}`, `ann=${one},`]) {
+      const [line = '', ...more] = mistakes({ OPERATOR_TOKEN: given });
+      assert.deepEqual(more, []);
+      assert.match(line, /^OPERATOR_TOKEN=\(not shown\): must be one token/);
+      assert.doesNotMatch(line, /hunter2/);
+    }
   });
 
   it('may lie between two settings: a call must end before its lease', () => {

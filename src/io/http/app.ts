@@ -21,6 +21,13 @@ export type App = FastifyInstance<
   TypeBoxTypeProvider
 >;
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    // Who asks, by the name of the token; null where nobody is asked.
+    operator: string | null;
+  }
+}
+
 export type HttpSettings = {
   // `required`: placing an order without Idempotency-Key is refused.
   readonly keyMode: 'optional' | 'required';

@@ -12,6 +12,8 @@ import { ProblemError } from './problems.ts';
 import { parseStrictly } from './strict-json.ts';
 
 const json = 'application/json';
+// What a form of a page sends; one route takes it.
+export const formType = 'application/x-www-form-urlencoded';
 const jsonWithParameters = /^application\/json\s*(?:;|$)/i;
 const foreignCharset = /;\s*charset\s*=(?!\s*"?utf-?8"?\s*(?:;|$))/i;
 
@@ -19,7 +21,7 @@ const foreignCharset = /;\s*charset\s*=(?!\s*"?utf-?8"?\s*(?:;|$))/i;
 // an odd header with 415 even where there is no body to have a type.
 export function settleContentType(headers: IncomingHttpHeaders): void {
   const given = headers['content-type'];
-  if (given === json || given === undefined) return;
+  if (given === json || given === formType || given === undefined) return;
   if (jsonWithParameters.test(given) && !foreignCharset.test(given)) headers['content-type'] = json;
   else delete headers['content-type'];
 }

@@ -17,7 +17,8 @@ const contentSecurityPolicy =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
   "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-export function addDocument(app: FastifyInstance): void {
+// `asks` = operators have to show a token.
+export function addDocument(app: FastifyInstance, asks: boolean): void {
   app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -32,6 +33,7 @@ export function addDocument(app: FastifyInstance): void {
       // Wherever the document was read.
       servers: [{ url: '/' }],
       security: [],
+      ...(asks ? { components: { securitySchemes: { operator: { type: 'http', scheme: 'bearer' } } } } : {}),
       tags: [
         { name: 'orders', description: 'Place, read, follow and cancel' },
         { name: 'dead letters', description: 'What gave up, and the way back' },
@@ -40,7 +42,7 @@ export function addDocument(app: FastifyInstance): void {
       ],
     },
     refResolver: { buildLocalReference: (schema, _base, _fragment, index) => String(schema.$id ?? `schema-${index}`) },
-    transformObject: published,
+    transformObject: (made) => published(made, asks),
   });
   app.register(swaggerUi, {
     routePrefix: '/docs',

@@ -4,6 +4,7 @@
 // Promises: nothing is refused of which the document does not speak; what it leaves out (an alias, a time where a
 // day is asked for) is taken, and told in words. Relies on the document that @fastify/swagger has made.
 
+import { isPublic } from './guard.ts';
 import { type ProblemCode, problemMediaType, titleOf } from './problems.ts';
 import { orderExamples } from './requests.ts';
 
@@ -13,6 +14,7 @@ type Operation = {
   operationId: string;
   requestBody?: { required: boolean; content: { 'application/json': Media } };
   responses: Record<string, object>;
+  security?: object[];
 };
 type Document = { paths: Record<string, Record<string, Operation>>; components: { schemas: Record<string, Schema> } };
 
@@ -28,23 +30,34 @@ const everywhere: readonly ProblemCode[] = [
   'not-implemented',
   'unavailable',
 ];
+// Of operators' routes, where they have to show a token.
+const whereAsked: readonly ProblemCode[] = ['unauthorized', 'too-many-attempts'];
 
-export function published(made: object): object {
+export function published(made: object, asks: boolean): object {
   const { openapiObject } = made as { openapiObject: Document };
-  for (const operation of Object.values(openapiObject.paths).flatMap((methods) => Object.values(methods))) {
-    const { operationId, requestBody, responses } = operation;
-    responses.default = {
-      description: `Any other refusal: ${everywhere.map((code) => `\`${code}\` (${titleOf(code)})`).join(', ')}`,
-      content: { [problemMediaType]: { schema: { $ref: '#/components/schemas/Problem' } } },
-    };
-    const media = requestBody?.content['application/json'];
-    if (requestBody === undefined || media === undefined) continue;
-    // The plugin calls every body required; one whose schema admits null may be left out.
-    requestBody.required = !Array.isArray(media.schema.type);
-    if (operationId === 'placeOrder') describeOrder(media);
+  for (const [path, methods] of Object.entries(openapiObject.paths)) {
+    const isForOperators = !isPublic(path);
+    for (const operation of Object.values(methods)) {
+      describe(operation, isForOperators);
+      if (asks && isForOperators) operation.security = [{ operator: [] }];
+    }
   }
   splitNull(openapiObject);
   return openapiObject;
+}
+
+function describe(operation: Operation, isForOperators: boolean): void {
+  const { operationId, requestBody, responses } = operation;
+  const codes = isForOperators ? [...everywhere, ...whereAsked] : everywhere;
+  responses.default = {
+    description: `Any other refusal: ${codes.map((code) => `\`${code}\` (${titleOf(code)})`).join(', ')}`,
+    content: { [problemMediaType]: { schema: { $ref: '#/components/schemas/Problem' } } },
+  };
+  const media = requestBody?.content['application/json'];
+  if (requestBody === undefined || media === undefined) return;
+  // The plugin calls every body required; one whose schema admits null may be left out.
+  requestBody.required = !Array.isArray(media.schema.type);
+  if (operationId === 'placeOrder') describeOrder(media);
 }
 
 // Generators name a member in their own language's style: with the alias beside it there would be two of one name.

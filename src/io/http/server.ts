@@ -23,7 +23,9 @@ import { addDeadLetterRoutes } from './dead-letters.ts';
 import { addDocument, addDocumentRoutes } from './document.ts';
 import { answerClientError, answerExpectation, answerProblem, isRead, toProblem, toRefusal } from './failures.ts';
 import { framingMistake } from './framing.ts';
+import { createGuard, type Operator } from './guard.ts';
 import { correlationIdPattern, isCorrelationId, safeguards } from './headers.ts';
+import { addLoginRoutes, askOperator } from './login.ts';
 import { toInvalid } from './mistakes.ts';
 import { addOperationRoutes, type Readiness, type Scrape } from './operations.ts';
 import { addOrderRoutes } from './orders.ts';
@@ -63,6 +65,8 @@ export type HttpDependencies = {
   readonly readsMax: number;
   // Who may not even ask.
   readonly gate: Gate;
+  // Who may ask for what is not public; none = anybody.
+  readonly operators: readonly Operator[];
 };
 
 export type HttpWatch = {
@@ -81,9 +85,11 @@ export function createHttpServer({
   settings,
   readsMax,
   gate,
+  operators,
 }: HttpDependencies): FastifyInstance {
   let closing = false;
   const bulkhead = createBulkhead({ slotsMax: readsMax, system });
+  const guard = createGuard({ operators, system, log });
   const correlationIdOf = (request: IncomingMessage) => {
     const given = request.headers['x-correlation-id'];
     return isCorrelationId(given) ? given : system.newId();
@@ -137,6 +143,8 @@ export function createHttpServer({
     reply.headers({ ...safeguards, 'x-correlation-id': request.id });
     done(bulkhead.count(request, reply) ?? admit(request));
   });
+  app.decorateRequest('operator', null);
+  if (guard.asks) app.addHook('onRequest', askOperator(guard, desk !== null));
   // Closing waits for every connection; one that is kept alive after an answer would end only with its client.
   // What was taken in before it on the same connection is answered too.
   app.addHook('onSend', ({ raw }, reply, payload, done) => {
@@ -200,8 +208,9 @@ export function createHttpServer({
 
   for (const schema of sharedSchemas) app.addSchema(schema);
   readJsonBodies(app);
-  if (desk !== null && settings.docs) addDocument(app);
+  if (desk !== null && settings.docs) addDocument(app, guard.asks);
   if (desk !== null) {
+    app.register(async (routes) => addLoginRoutes(routes.withTypeProvider<TypeBoxTypeProvider>(), guard));
     if (settings.docs)
       app.register(async (routes) => addDocumentRoutes(routes.withTypeProvider<TypeBoxTypeProvider>()));
     app.register(async (routes) => {
