@@ -12,7 +12,9 @@ export const refusalCodes = [
   'order-in-progress',
   'order-exists',
   'no-dead-letter',
+  'earlier-letter-open',
   'order-needs-cancel',
+  'not-correctable',
   'idempotency-key-reused',
   'invalid-order',
 ] as const;

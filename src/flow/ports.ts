@@ -11,6 +11,7 @@ import type { Item, Order, OrderId, PaymentScenario } from '../domain/order.ts';
 import type { OrderChange, OrderRecord } from '../domain/order-record.ts';
 import type { Refusal } from '../domain/refusals.ts';
 import type { Step } from '../engine/ports.ts';
+import type { DeadLetterClosing, DeadLetterFilter, DeadLetterPage } from './dead-letters.ts';
 import type { TimelineEntry } from './orders/sentences.ts';
 import type { Analytics } from './projections/analytics.ts';
 import type { OrderPlace, OrderQuery, Search } from './projections/search-ports.ts';
@@ -120,21 +121,6 @@ export type PlaceAnswer =
   | { readonly answer: 'replayed'; readonly order: Order }
   | { readonly answer: 'key-reused' };
 
-export type DeadLetter = {
-  readonly id: string;
-  readonly orderId: string;
-  readonly consumer: string;
-  readonly eventId: string;
-  readonly eventType: string;
-  readonly failureClass: string;
-  readonly code: string;
-  readonly message: string;
-  readonly attempts: number;
-  readonly retryCount: number;
-  readonly failedAt: Date;
-  readonly order: { readonly status: Order['status']; readonly amount: number; readonly currency: string };
-};
-
 // One request to place an order, already of the right shape (the HTTP schema saw to that).
 export type PlaceCommand = {
   readonly customerEmail?: string;
@@ -165,11 +151,26 @@ export type OrderDesk = {
   // Newest first; `next` is null on the last page.
   readonly find: (query: OrderQuery) => Promise<{ readonly items: readonly Order[]; readonly next: OrderPlace | null }>;
   readonly count: Search['count'];
-  readonly cancel: (id: OrderId, reason: string | null, correlationId: string) => Promise<Order | Refusal>;
+  // `by` = the operator who asks; absent or null where nobody is asked.
+  readonly cancel: (id: OrderId, reason: string | null, correlationId: string, by?: By) => Promise<Order | Refusal>;
   readonly deadLetters: (filter: DeadLetterFilter) => Promise<DeadLetterPage>;
-  readonly reprocess: (id: OrderId, correlationId: string) => Promise<Order | Refusal>;
-  readonly reprocessDeadLetter: (deadLetterId: string, correlationId: string) => Promise<Order | Refusal>;
-  readonly discardDeadLetter: (deadLetterId: string, reason: string, correlationId: string) => Promise<Order | Refusal>;
+  readonly reprocess: (id: OrderId, correlationId: string, by?: By) => Promise<Order | Refusal>;
+  readonly reprocessDeadLetter: (deadLetterId: string, correlationId: string, by?: By) => Promise<Order | Refusal>;
+  readonly discardDeadLetter: (
+    deadLetterId: string,
+    reason: string,
+    correlationId: string,
+    by?: By,
+    // A core step's is ended by canceling its order.
+    cancelsOrder?: boolean,
+  ) => Promise<Order | Refusal>;
+  // The address of the customer, for a mail that could not go there; sends the dead letter back.
+  readonly correctDeadLetter: (
+    deadLetterId: string,
+    correction: Correction,
+    correlationId: string,
+    by?: By,
+  ) => Promise<Order | Refusal>;
   readonly analytics: Analytics;
 };
 // Of the job that ended in it.
@@ -183,7 +184,8 @@ export type OpenDeadLetter = {
   readonly epoch: number;
 };
 
-export type DeadLetterClosing = 'reprocessed' | 'canceled' | 'discarded';
+export type By = string | null;
+export type Correction = { readonly customerEmail: string; readonly reason: string };
 
 // What a person's request changes, written in one transaction with a row of the audit log.
 export type DeskChange = OrderChange & {
@@ -192,9 +194,10 @@ export type DeskChange = OrderChange & {
   // Open dead letters that end here, and how; `reprocessed` creates their jobs again, in a new epoch.
   readonly closes: readonly string[];
   readonly closing: DeadLetterClosing;
-  readonly action: 'canceled' | 'reprocessed' | 'letter-reprocessed' | 'letter-discarded';
+  readonly action: 'canceled' | 'reprocessed' | 'letter-reprocessed' | 'letter-discarded' | 'letter-corrected';
   readonly detail: object;
   readonly correlationId: string;
+  readonly by?: By | undefined;
 };
 
 export type OrderStore = {
@@ -213,18 +216,6 @@ export type OrderStore = {
     decide: (record: OrderRecord, deadLetters: readonly OpenDeadLetter[], now: Date) => DeskChange | Refusal | null,
   ) => Promise<Order | Refusal>;
   readonly analytics: Analytics;
-};
-
-export type DeadLetterFilter = {
-  readonly limit: number;
-  readonly after: { readonly failedAt: Date; readonly id: string } | null;
-  readonly consumer: string | null;
-  readonly code: string | null;
-};
-// `next` is null on the last page.
-export type DeadLetterPage = {
-  readonly items: readonly DeadLetter[];
-  readonly next: { readonly failedAt: Date; readonly id: string } | null;
 };
 
 // What a row of the subscriptions' table does with an event; see Step in engine/ports.ts.

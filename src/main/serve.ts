@@ -114,6 +114,7 @@ async function work(
   const name = databaseName({ ...config.database, dataDir: config.dataDir });
   const server = createHttpServer({
     desk: duties.api ? engine.desk : null,
+    operators: duties.api ? engine.operators : null,
     system,
     log,
     metrics: metrics.scrape,
@@ -128,7 +129,7 @@ async function work(
     }),
     settings: { keyMode: config.idempotencyKeyMode, simulatedPartners: true, docs: config.http.docs },
     gate: createGate(config.http),
-    operators: config.http.operators,
+    tokens: config.http.operators,
   });
   const url = await listen(server, duties, config).catch(async (error) => {
     await bus?.close();

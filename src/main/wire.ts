@@ -10,6 +10,7 @@ import { createHintReader } from '../engine/hints.ts';
 import { type Observer, watched } from '../engine/observer.ts';
 import type { Bus, Event, Hint, Log, Subscription, System } from '../engine/ports.ts';
 import { createRelay } from '../engine/relay.ts';
+import type { OperatorDesk } from '../flow/operators/ports.ts';
 import { createOrderDesk } from '../flow/orders/order-desk.ts';
 import type { OrderDesk, Partners, PlaceAnswer, PlaceRequest } from '../flow/ports.ts';
 import type { Search } from '../flow/projections/search-ports.ts';
@@ -21,6 +22,7 @@ import type { Database } from '../io/postgres/database.ts';
 import { createOrderStore } from '../io/postgres/desk.ts';
 import { failureOf, isHeldElsewhere, isToldOf } from '../io/postgres/errors.ts';
 import { createReadHistories } from '../io/postgres/histories.ts';
+import { createOperatorDesk } from '../io/postgres/operators.ts';
 import { createAnalyticsReader, createSearchReader } from './projections.ts';
 import { createWorkers, type EngineSettings, flushRowsMax } from './workers.ts';
 
@@ -39,6 +41,7 @@ export const allRoles: Roles = { relay: true, consumers: consumerNames };
 
 export type Engine = {
   readonly desk: OrderDesk;
+  readonly operators: OperatorDesk;
   readonly start: () => Promise<void>;
   // Work that does not finish within `graceMs` is released, uncharged. The database stays open: requests
   // that came before may still need it.
@@ -166,6 +169,7 @@ export function createEngine(parts: {
 
   return {
     desk,
+    operators: createOperatorDesk({ database, system }),
     start: async () => {
       if (bus !== null) subscribed = await subscribe(bus);
       const takers = [...workers.map(({ poller }) => poller), ...reading.map(([, reader]) => reader)];

@@ -199,7 +199,7 @@ export function deskContract(open: () => Store): void {
       const others = await desk.deadLetters({ limit: 100, after: null, consumer: 'fulfillment', code });
       assert.deepEqual(others.items, []);
       const [deadLetter] = (await desk.deadLetters({ limit: 1, after: null, consumer: 'payment', code })).items;
-      assert.deepEqual(deadLetter?.order, { status: 'FAILED', amount: 2_500, currency: 'EUR' });
+      assert.deepEqual(deadLetter?.order, { status: 'FAILED', amount: 2_500, currency: 'EUR', country: 'US' });
     });
   });
 }

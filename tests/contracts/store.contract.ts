@@ -8,6 +8,7 @@ import { claimContract } from './store-claim.contract.ts';
 import { cursorContract } from './store-cursors.contract.ts';
 import { deskContract } from './store-desk.contract.ts';
 import { jobsContract } from './store-jobs.contract.ts';
+import { lettersContract } from './store-letters.contract.ts';
 import { retentionContract } from './store-retention.contract.ts';
 import { constraintContract, guardContract } from './store-rows.contract.ts';
 import { settleContract } from './store-settle.contract.ts';
@@ -26,6 +27,7 @@ export function storeContract(name: string, open: () => Promise<Opened>): void {
     claimContract(get);
     settleContract(get);
     deskContract(get);
+    lettersContract(get);
     analyticsContract(get);
     cursorContract(get);
     jobsContract(get);

@@ -36,7 +36,11 @@ describe('the dead-letter list', () => {
           attempts: 4,
           retryCount: 3,
           failedAt: '2026-11-21T06:59:59.000Z',
-          order: { status: 'FAILED', amount: 2500, currency: 'EUR' },
+          partner: 'payments',
+          times: 1,
+          closedAt: null,
+          closedHow: null,
+          order: { status: 'FAILED', amount: 2500, currency: 'EUR', country: 'US' },
         },
       ],
       nextCursor: null,
@@ -65,12 +69,35 @@ describe('the dead-letter list', () => {
     await app.inject('/dlq?consumer=payment&code=provider-unavailable&limit=100');
     await app.inject('/dlq');
     assert.deepEqual(
-      calls.map(({ args }) => args[0]),
+      calls.map(({ args }) => JSON.parse(JSON.stringify(args[0]))),
       [
-        { limit: 100, after: null, consumer: 'payment', code: 'provider-unavailable' },
-        { limit: 20, after: null, consumer: null, code: null },
+        {
+          consumer: 'payment',
+          code: 'provider-unavailable',
+          from: null,
+          to: null,
+          limit: 100,
+          after: null,
+          isClosed: false,
+        },
+        { from: null, to: null, limit: 20, after: null, isClosed: false },
       ],
     );
+  });
+
+  it('takes every part of the filter, and calls no partner by an empty name', async () => {
+    const amounts = 'amountMin=0&amountMax=9007199254740991&currency=EUR&country=DE';
+    const times = 'from=2026-11-21T07:00:00Z&to=2026-11-21T09:00:00%2B01:00';
+    const orderId = '01993B1E-7C3A-7D4E-8000-00000000000E';
+    const answer = await app.inject(
+      `/dlq?state=closed&partner=none&text=is%20away&${amounts}&${times}&orderId=${orderId}`,
+    );
+    assert.equal(answer.statusCode, 200);
+    assert.deepEqual(calls[0]?.args[0], {
+      ...{ country: 'DE', currency: 'EUR', amountMin: 0, amountMax: 9_007_199_254_740_991, text: 'is away' },
+      ...{ orderId: orderId.toLowerCase(), partner: '', limit: 20, after: null, isClosed: true },
+      ...{ from: new Date('2026-11-21T07:00:00Z'), to: new Date('2026-11-21T08:00:00Z') },
+    });
   });
 
   const refused: [query: string, places: string[]][] = [

@@ -102,6 +102,7 @@ describe('a refusal', () => {
         reprocess: no,
         reprocessDeadLetter: no,
         discardDeadLetter: no,
+        correctDeadLetter: no,
       };
       const refusing = createTestServer({}, { desk });
       for (const ask of asks.filter(({ url }) => url !== '/dlq')) {

@@ -17,7 +17,7 @@ function setUp(operators = [ann, bob]) {
     now: () => new Date(1_795_000_000_000 + elapsedMs),
     monotonicMs: () => elapsedMs,
   };
-  const server = createTestServer({}, { operators, system });
+  const server = createTestServer({}, { tokens: operators, system });
   const pass = (ms: number) => {
     elapsedMs += ms;
   };
@@ -79,7 +79,7 @@ describe('the guard of the operators’ routes', () => {
   });
 
   it('asks for it on the port of a worker too', async () => {
-    const { app } = createTestServer({}, { desk: null, operators: [ann] });
+    const { app } = createTestServer({}, { desk: null, operators: null, tokens: [ann] });
     assert.equal((await app.inject({ url: '/metrics', headers: { accept: 'text/html' } })).statusCode, 401);
     assert.equal((await app.inject({ url: '/metrics', headers: bearer(ann.token) })).statusCode, 200);
     assert.equal((await app.inject({ url: '/readyz' })).statusCode, 200);

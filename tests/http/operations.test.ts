@@ -82,13 +82,17 @@ describe('the OpenAPI document', async () => {
       'get /analytics/orders/durations',
       'get /analytics/orders/reasons',
       'get /dlq',
+      'get /dlq/groups',
+      'get /dlq/letters/{id}',
       'get /healthz',
       'get /metrics',
       'get /openapi.json',
+      'get /operations/audit',
       'get /orders',
       'get /orders/{id}',
       'get /orders/{id}/timeline',
       'get /readyz',
+      'post /dlq/letters/{id}/correct',
       'post /dlq/letters/{id}/discard',
       'post /dlq/letters/{id}/reprocess',
       'post /dlq/{orderId}/reprocess',
@@ -177,9 +181,9 @@ describe('the OpenAPI document', async () => {
     );
   });
 
-  it('requires a body of a new order and of a discard, and of nothing else', () => {
+  it('requires a body of a new order, and where a reason is asked for, and of nothing else', () => {
     const required = operations.filter(({ operation }) => operation.requestBody?.required).map(({ path }) => path);
-    assert.deepEqual(required.sort(), ['/dlq/letters/{id}/discard', '/orders']);
+    assert.deepEqual(required.sort(), ['/dlq/letters/{id}/correct', '/dlq/letters/{id}/discard', '/orders']);
   });
 
   it('shows an example of each answer, of its shape', () => {

@@ -4,9 +4,11 @@
 import { type Order, type OrderId, toFirstState } from '../../src/domain/order.ts';
 import { isRefusal, refuse } from '../../src/domain/refusals.ts';
 import type { Log } from '../../src/engine/ports.ts';
+import type { DeadLetter, DeadLetterFilter } from '../../src/flow/dead-letters.ts';
+import type { OperatorDesk } from '../../src/flow/operators/ports.ts';
 import { fingerprintOf, toOrder } from '../../src/flow/orders/place-order.ts';
 import type { TimelineEntry } from '../../src/flow/orders/sentences.ts';
-import type { DeadLetter, DeadLetterFilter, OrderDesk, PlaceInput } from '../../src/flow/ports.ts';
+import type { OrderDesk, PlaceInput } from '../../src/flow/ports.ts';
 import type { Analytics } from '../../src/flow/projections/analytics.ts';
 import type { HttpSettings } from '../../src/io/http/app.ts';
 import { createHttpServer, type HttpDependencies } from '../../src/io/http/server.ts';
@@ -147,6 +149,10 @@ export function createStubDesk(simulatedPartners = true) {
       if (deadLetter.consumer === 'payment') return refuse('order-needs-cancel', 'Cancel the order.');
       return orders.get(deadLetter.orderId) as Order;
     },
+    correctDeadLetter: async (deadLetterId, correction, correlationId) => {
+      called('correctDeadLetter', deadLetterId, correction, correlationId);
+      return refuse('no-dead-letter', 'There is no such open dead letter.');
+    },
   };
   // What the desk was last asked to place.
   const lastPlaced = (): PlaceInput => calls.findLast(({ name }) => name === 'place')?.args[0] as PlaceInput;
@@ -166,9 +172,20 @@ export function deadLetterNumber(n: number, orderId = '01993b1e-7c3a-7d4e-8000-0
     attempts: 4,
     retryCount: 3,
     failedAt: new Date(start.getTime() - n * 1_000),
-    order: { status: 'FAILED', amount: 2500, currency: 'EUR' },
+    partner: 'payments',
+    times: 1,
+    closedAt: null,
+    closedHow: null,
+    order: { status: 'FAILED', amount: 2500, currency: 'EUR', country: 'US' },
   };
 }
+
+// Nothing waits, and nobody has done anything.
+const stubOperators: OperatorDesk = {
+  deadLetterGroups: async () => ({ items: [], total: { count: 0, isAtLeast: false }, lookedBackTo: null }),
+  deadLetter: async () => refuse('no-dead-letter', 'There is no such dead letter.'),
+  audit: async () => ({ items: [], next: null }),
+};
 
 export function createTestServer(
   settings: Partial<HttpSettings> = {},
@@ -188,7 +205,8 @@ export function createTestServer(
     settings: full,
     readsMax: 4,
     gate: () => null,
-    operators: [],
+    tokens: [],
+    operators: stubOperators,
     ...overrides,
   });
   return { app, logged, ...stub };

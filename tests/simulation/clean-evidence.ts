@@ -289,7 +289,7 @@ export function tellStories() {
         code: 'partner-failed',
         message: 'no',
       },
-      ...{ attempts, closed_at: null, closed_how: null },
+      ...{ attempts, closed_at: null, closed_how: null, partner: '' },
       ...deadLetter,
     };
     const row = {

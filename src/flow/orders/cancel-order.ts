@@ -8,13 +8,13 @@ import type { Effect } from '../../domain/effects.ts';
 import { record as recordEvents } from '../../domain/order-machine.ts';
 import type { OrderRecord } from '../../domain/order-record.ts';
 import { isRefusal, type Refusal } from '../../domain/refusals.ts';
-import type { DeskChange, OpenDeadLetter } from '../ports.ts';
+import type { By, DeskChange, OpenDeadLetter } from '../ports.ts';
 import { coreConsumers } from '../subscriptions.ts';
 
 export function cancelOrder(
   record: OrderRecord,
   deadLetters: readonly OpenDeadLetter[],
-  request: { readonly reason: string | null; readonly correlationId: string },
+  request: { readonly reason: string | null; readonly correlationId: string; readonly by?: By | undefined },
   now: Date,
 ): DeskChange | Refusal | null {
   const { order, effects } = record;
@@ -39,6 +39,7 @@ export function cancelOrder(
     action: 'canceled',
     detail: { from: order.status },
     correlationId: request.correlationId,
+    by: request.by,
   };
 }
 

@@ -10,6 +10,7 @@ import type { System } from '../../engine/ports.ts';
 import type { OrderDesk, OrderStore } from '../ports.ts';
 import type { Search } from '../projections/search-ports.ts';
 import { cancelOrder } from './cancel-order.ts';
+import { correctDeadLetter } from './correct-dead-letter.ts';
 import { discardDeadLetter } from './discard-dead-letter.ts';
 import { fingerprintOf, toOrder } from './place-order.ts';
 import { reprocessOrder } from './reprocess-order.ts';
@@ -21,6 +22,13 @@ export function createOrderDesk(options: {
   readonly simulatedPartners: boolean;
 }): OrderDesk {
   const { store, search, system, simulatedPartners } = options;
+
+  async function changeOwner(deadLetterId: string, decide: Parameters<OrderStore['change']>[1]) {
+    const orderId = await store.orderOfDeadLetter(deadLetterId);
+    if (orderId === null) return refuse('no-dead-letter', `there is no open dead letter ${deadLetterId}`);
+    return store.change(orderId, decide);
+  }
+
   return {
     place: async (input) => {
       const order = toOrder(input, { now: system.now(), id: system.newId() as OrderId, simulatedPartners });
@@ -56,16 +64,18 @@ export function createOrderDesk(options: {
 
     count: search.count,
 
-    cancel: (id, reason, correlationId) =>
-      store.change(id, (record, deadLetters, now) => cancelOrder(record, deadLetters, { reason, correlationId }, now)),
+    cancel: (id, reason, correlationId, by) =>
+      store.change(id, (record, deadLetters, now) =>
+        cancelOrder(record, deadLetters, { reason, correlationId, by }, now),
+      ),
 
     deadLetters: store.deadLetters,
 
     analytics: store.analytics,
 
-    reprocess: async (id, correlationId) => {
+    reprocess: async (id, correlationId, by) => {
       const changed = await store.change(id, (record, deadLetters, now) =>
-        reprocessOrder(record, deadLetters, { deadLetterId: null, correlationId }, now),
+        reprocessOrder(record, deadLetters, { deadLetterId: null, correlationId, by }, now),
       );
       // Asked about dead letters, so an unknown order is one without dead letters.
       if (isRefusal(changed) && changed.refused === 'order-not-found') {
@@ -74,20 +84,19 @@ export function createOrderDesk(options: {
       return changed;
     },
 
-    reprocessDeadLetter: async (deadLetterId, correlationId) => {
-      const orderId = await store.orderOfDeadLetter(deadLetterId);
-      if (orderId === null) return refuse('no-dead-letter', `there is no open dead letter ${deadLetterId}`);
-      return store.change(orderId, (record, deadLetters, now) =>
-        reprocessOrder(record, deadLetters, { deadLetterId, correlationId }, now),
-      );
-    },
+    reprocessDeadLetter: (deadLetterId, correlationId, by) =>
+      changeOwner(deadLetterId, (record, deadLetters, now) =>
+        reprocessOrder(record, deadLetters, { deadLetterId, correlationId, by }, now),
+      ),
 
-    discardDeadLetter: async (deadLetterId, reason, correlationId) => {
-      const orderId = await store.orderOfDeadLetter(deadLetterId);
-      if (orderId === null) return refuse('no-dead-letter', `there is no open dead letter ${deadLetterId}`);
-      return store.change(orderId, (record, deadLetters) =>
-        discardDeadLetter(record, deadLetters, { deadLetterId, reason, correlationId }),
-      );
-    },
+    discardDeadLetter: (deadLetterId, reason, correlationId, by, cancelsOrder) =>
+      changeOwner(deadLetterId, (record, deadLetters, now) =>
+        discardDeadLetter(record, deadLetters, { deadLetterId, reason, correlationId, by, cancelsOrder }, now),
+      ),
+
+    correctDeadLetter: (deadLetterId, correction, correlationId, by) =>
+      changeOwner(deadLetterId, (record, deadLetters, now) =>
+        correctDeadLetter(record, deadLetters, { deadLetterId, correction, correlationId, by }, now),
+      ),
   };
 }

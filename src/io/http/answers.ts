@@ -6,20 +6,20 @@
 
 import { type Static, type TSchema, Type } from 'typebox';
 import { fulfillmentStates, type Order, paymentStates, statuses } from '../../domain/order.ts';
+import type { DeadLetter } from '../../flow/dead-letters.ts';
 import type { TimelineEntry } from '../../flow/orders/sentences.ts';
-import type { DeadLetter } from '../../flow/ports.ts';
 import { countMax } from '../../flow/projections/search-ports.ts';
 import { deadLetterExample, orderExample, problemExample, timelineEntryExample } from './examples.ts';
 import { type ProblemCode, problemMediaType, statusOf, titleOf } from './problems.ts';
 
 const text = (description?: string) => Type.String(description === undefined ? {} : { description });
-const id = (description?: string) =>
+export const id = (description?: string) =>
   Type.String({ format: 'uuid', ...(description === undefined ? {} : { description }) });
-const integer = (description?: string) => Type.Integer(description === undefined ? {} : { description });
-const oneOf = <V extends string>(values: readonly V[]) => Type.Enum<V[]>([...values], { type: 'string' });
+export const integer = (description?: string) => Type.Integer(description === undefined ? {} : { description });
+export const oneOf = <V extends string>(values: readonly V[]) => Type.Enum<V[]>([...values], { type: 'string' });
 // A two-type schema instead of a union: the compiled serializer tells null by a comparison, where a
 // union would be validated branch by branch.
-const orNull = <S extends TSchema & { type: string }>(schema: S) =>
+export const orNull = <S extends TSchema & { type: string }>(schema: S) =>
   Type.Unsafe<Static<S> | null>({ ...schema, type: [schema.type, 'null'] });
 // Dates are written as text by the mapping below.
 const time = Type.String({ format: 'date-time' });
@@ -94,12 +94,20 @@ export const deadLetterSchema = Type.Object(
     attempts: integer(),
     retryCount: integer(),
     failedAt: time,
-    order: Type.Object({ status: oneOf(statuses), amount: integer(), currency: text() }),
+    partner: orNull(text('Whose call failed; null where no partner was called')),
+    times: integer('How many dead letters this work has had, this one included'),
+    closedAt: orNull(time),
+    closedHow: orNull(text('reprocessed, canceled or discarded; null = it is open')),
+    order: Type.Object({ status: oneOf(statuses), amount: integer(), currency: text(), country: text() }),
   },
   { $id: 'DeadLetter', examples: [deadLetterExample] },
 );
 export function toDeadLetterBody(deadLetter: DeadLetter): Static<typeof deadLetterSchema> {
-  return { ...deadLetter, failedAt: deadLetter.failedAt.toISOString() };
+  return {
+    ...deadLetter,
+    failedAt: deadLetter.failedAt.toISOString(),
+    closedAt: deadLetter.closedAt?.toISOString() ?? null,
+  };
 }
 
 export const timelineEntrySchema = Type.Object(
@@ -157,6 +165,13 @@ const reference = <S extends TSchema>(schema: S & { $id?: string }) =>
 export const orderRef = reference(orderSchema);
 export const deadLetterRef = reference(deadLetterSchema);
 export const timelineEntryRef = reference(timelineEntrySchema);
+
+export const countSchema = {
+  count: integer(),
+  isAtLeast: Type.Boolean({ description: 'True = that many, or more' }),
+};
+// Dates as they are written; for answers that are nothing but data.
+export const written = (answer: object): unknown => JSON.parse(JSON.stringify(answer));
 
 export const page = <S extends TSchema>(entry: S) =>
   Type.Object({ items: Type.Array(entry), nextCursor: orNull(text('Null on the last page')) });

@@ -5,7 +5,8 @@
 // dead letters of an order at once.
 
 import { Type } from 'typebox';
-import type { DeadLetterFilter, OrderDesk } from '../../flow/ports.ts';
+import type { DeadLetterFilter } from '../../flow/dead-letters.ts';
+import type { OrderDesk } from '../../flow/ports.ts';
 import {
   bodyProblems,
   deadLetterRef,
@@ -17,26 +18,39 @@ import {
   toOrderBody,
 } from './answers.ts';
 import type { App } from './app.ts';
-import { decodeCursor, encodeCursor } from './cursor.ts';
-import { readLimit } from './pages.ts';
+import { cursorPattern, decodeCursor, encodeCursor } from './cursor.ts';
+import { letterFilter, toSelection } from './letter-filter.ts';
+import { readNumbers } from './pages.ts';
 import { orThrow } from './problems.ts';
 import {
+  correctBody,
   deadLetterParams,
-  deadLettersQuery,
   discardBody,
   emptyBody,
   noQuery,
   orderOfDeadLettersParams,
+  pageSize,
   pageSizeDefault,
   requestHeaders,
   toOrderId,
 } from './requests.ts';
+
+const deadLettersQuery = Type.Object(
+  {
+    ...letterFilter,
+    state: Type.Optional(Type.Enum(['open', 'closed'], { type: 'string', default: 'open' })),
+    limit: Type.Optional(pageSize),
+    cursor: Type.Optional(Type.String({ pattern: cursorPattern, description: 'The nextCursor of the page before' })),
+  },
+  { additionalProperties: false },
+);
 
 const refusedReprocess = problemAnswers(
   'invalid-body',
   'invalid-json',
   'invalid-parameter',
   'no-dead-letter',
+  'earlier-letter-open',
   'order-already-processed',
   'order-already-canceled',
   'order-not-failed',
@@ -48,7 +62,7 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
   app.get(
     '/dlq',
     {
-      preValidation: readLimit,
+      preValidation: readNumbers('limit', 'amountMin', 'amountMax'),
       links: {
         200: {
           reprocessOrder: { operationId: 'reprocessOrder', parameters: { orderId: '$response.body#/items/0/orderId' } },
@@ -58,7 +72,9 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
       },
       schema: {
         operationId: 'listDeadLetters',
-        summary: 'Open dead letters, newest first',
+        summary: 'Dead letters, newest first',
+        description:
+          'A page may be shorter than its limit, even empty, where few of many are selected: `nextCursor` goes on.',
         tags: ['dead letters'],
         headers: requestHeaders,
         querystring: deadLettersQuery,
@@ -69,12 +85,12 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
       },
     },
     async (request) => {
-      const { limit, cursor, consumer, code } = request.query;
+      const { limit = pageSizeDefault, cursor, state, ...filter } = request.query;
       const { items, next } = await desk.deadLetters({
-        limit: limit ?? pageSizeDefault,
+        ...toSelection(filter),
+        limit,
         after: cursor === undefined ? null : toAfter(cursor),
-        consumer: consumer ?? null,
-        code: code ?? null,
+        isClosed: state === 'closed',
       });
       return {
         items: items.map(toDeadLetterBody),
@@ -99,7 +115,9 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
     },
     async (request, reply) => {
       reply.code(202);
-      return toOrderBody(orThrow(await desk.reprocess(toOrderId(request.params.orderId), request.id)));
+      return toOrderBody(
+        orThrow(await desk.reprocess(toOrderId(request.params.orderId), request.id, request.operator)),
+      );
     },
   );
 
@@ -124,7 +142,9 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
       },
     },
     async (request, reply) => {
-      const order = orThrow(await desk.reprocessDeadLetter(request.params.id.toLowerCase(), request.id));
+      const order = orThrow(
+        await desk.reprocessDeadLetter(request.params.id.toLowerCase(), request.id, request.operator),
+      );
       reply.code(202);
       return { order: toOrderBody(order) };
     },
@@ -142,14 +162,53 @@ export function addDeadLetterRoutes(app: App, desk: OrderDesk): void {
         querystring: noQuery,
         body: discardBody,
         response: {
-          200: described(Type.Object({ order: orderRef }), 'The order of the dead letter, unchanged'),
-          ...problemAnswers(...bodyProblems, 'no-dead-letter', 'order-needs-cancel', 'unavailable', 'outcome-unknown'),
+          200: described(Type.Object({ order: orderRef }), 'The order of the dead letter'),
+          ...problemAnswers(
+            ...bodyProblems,
+            'no-dead-letter',
+            'order-needs-cancel',
+            'order-already-processed',
+            'unavailable',
+            'outcome-unknown',
+          ),
         },
       },
     },
     async (request) => {
-      const { id } = request.params;
-      const order = orThrow(await desk.discardDeadLetter(id.toLowerCase(), request.body.reason, request.id));
+      const { params, body, id: correlationId, operator } = request;
+      const asked = [params.id.toLowerCase(), body.reason, correlationId, operator, body.cancelOrder] as const;
+      return { order: toOrderBody(orThrow(await desk.discardDeadLetter(...asked))) };
+    },
+  );
+
+  app.post(
+    '/dlq/letters/:id/correct',
+    {
+      schema: {
+        operationId: 'correctLetter',
+        summary: 'Correct the address of a mail that could not be sent, and send its dead letter back to work',
+        tags: ['dead letters'],
+        headers: requestHeaders,
+        params: deadLetterParams,
+        querystring: noQuery,
+        body: correctBody,
+        response: {
+          202: described(Type.Object({ order: orderRef }), 'The order of the dead letter, with the address'),
+          ...problemAnswers(
+            ...bodyProblems,
+            'no-dead-letter',
+            'earlier-letter-open',
+            'not-correctable',
+            'unavailable',
+            'outcome-unknown',
+          ),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { params, body, id: correlationId, operator } = request;
+      const order = orThrow(await desk.correctDeadLetter(params.id.toLowerCase(), body, correlationId, operator));
+      reply.code(202);
       return { order: toOrderBody(order) };
     },
   );

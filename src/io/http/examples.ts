@@ -37,7 +37,11 @@ export const deadLetterExample = {
   attempts: 4,
   retryCount: 3,
   failedAt: '2026-11-21T07:00:08.400Z',
-  order: { status: 'FAILED', amount: 2500, currency: 'EUR' },
+  partner: 'payments',
+  times: 1,
+  closedAt: null,
+  closedHow: null,
+  order: { status: 'FAILED', amount: 2500, currency: 'EUR', country: 'US' },
 };
 
 export const timelineEntryExample = {

@@ -140,7 +140,9 @@ export function addOrderRoutes(app: App, desk: OrderDesk, settings: HttpSettings
     },
     async (request) => {
       const { id } = request.params;
-      return toOrderBody(orThrow(await desk.cancel(toOrderId(id), request.body?.reason ?? null, request.id)));
+      return toOrderBody(
+        orThrow(await desk.cancel(toOrderId(id), request.body?.reason ?? null, request.id, request.operator)),
+      );
     },
   );
 }

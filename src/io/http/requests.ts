@@ -10,7 +10,6 @@ import { type Static, type TSchema, Type } from 'typebox';
 import { countryCodes, currencyCodes, type ProductType, priceList } from '../../domain/money.ts';
 import { type OrderId, paymentScenarios, statuses } from '../../domain/order.ts';
 import { questionWordsMax } from '../../flow/projections/search-words.ts';
-import { subscriptions } from '../../flow/subscriptions.ts';
 import { cursorPattern } from './cursor.ts';
 import { dayOrMoment, moment } from './dates.ts';
 import { correlationIdPattern, idempotencyKeyPattern } from './headers.ts';
@@ -23,9 +22,9 @@ const textPattern = `^[^\\s\\ufeff${control}](?:[^${control}]*[^\\s\\ufeff${cont
 // RFC 5321, 4.5.3.1: the local part has at most 64 octets; RFC 1035, 2.3.4: a label has at most 63. The format
 // admits ASCII alone.
 const emailPattern = '^[^@]{1,64}@(?:[^.@]{1,63}\\.)+[^.@]{1,63}$';
-const namePattern = '^[A-Za-z0-9-]{1,64}$';
-const currencyPattern = `^(?:${currencyCodes.join('|')})$`;
-const countryPattern = `^(?:${countryCodes.join('|')})$`;
+export const namePattern = '^[A-Za-z0-9-]{1,64}$';
+export const currencyPattern = `^(?:${currencyCodes.join('|')})$`;
+export const countryPattern = `^(?:${countryCodes.join('|')})$`;
 
 // What each pattern asks for, in words: a regular expression is no help to whoever got a 400.
 export const patternTexts: Readonly<Record<string, string>> = {
@@ -45,9 +44,9 @@ export const patternTexts: Readonly<Record<string, string>> = {
 export const entriesMax = 100;
 
 const strict = { additionalProperties: false } as const;
-const email = (description: string) =>
+export const email = (description: string) =>
   Type.String({ format: 'email', pattern: emailPattern, maxLength: 254, description });
-const text = (maxLength: number, description: string) =>
+export const text = (maxLength: number, description: string) =>
   Type.String({ minLength: 1, maxLength, pattern: textPattern, description });
 
 const item = Type.Object(
@@ -126,8 +125,20 @@ export const cancelBody = optional(
   ),
 );
 export const discardBody = Type.Object(
-  { reason: text(500, 'Why its work is not wanted any more; it is kept in the audit log') },
+  {
+    reason: text(500, 'Why its work is not wanted any more; it is kept in the audit log'),
+    cancelOrder: Type.Optional(
+      Type.Boolean({ default: false, description: 'A core step’s is ended by canceling its order; true = do so' }),
+    ),
+  },
   { ...strict, examples: [{ reason: 'the customer was called' }] },
+);
+export const correctBody = Type.Object(
+  {
+    customerEmail: email('The address of the customer, from now on'),
+    reason: text(500, 'Where it comes from; it is kept in the audit log'),
+  },
+  { ...strict, examples: [{ customerEmail: 'user@example.com', reason: 'the customer called' }] },
 );
 export const emptyBody = optional(Type.Object({}, strict));
 
@@ -152,7 +163,7 @@ export const placeHeaders = {
   required: Type.Object({ 'Idempotency-Key': idempotencyKey, ...correlationHeader }),
 };
 
-const uuid = (description: string) => Type.String({ format: 'uuid', pattern: uuidPattern, description });
+export const uuid = (description: string) => Type.String({ format: 'uuid', pattern: uuidPattern, description });
 export const orderParams = Type.Object({ id: uuid('The id of the order') });
 export const orderOfDeadLettersParams = Type.Object({ orderId: uuid('The id of the order') });
 export const deadLetterParams = Type.Object({ id: uuid('The id of the dead letter') });
@@ -169,26 +180,12 @@ export const rangeQuery = Type.Object(
   strict,
 );
 export const pageSizeDefault = 20;
-const pageSize = Type.Integer({
+export const pageSize = Type.Integer({
   minimum: 1,
   maximum: 100,
   default: pageSizeDefault,
   description: 'Entries per page',
 });
-export const deadLettersQuery = Type.Object(
-  {
-    limit: Type.Optional(pageSize),
-    cursor: Type.Optional(Type.String({ pattern: cursorPattern, description: 'The nextCursor of the page before' })),
-    consumer: Type.Optional(
-      Type.Enum(
-        subscriptions.map((row) => row.consumer),
-        { type: 'string', description: 'Only dead letters of this consumer' },
-      ),
-    ),
-    code: Type.Optional(Type.String({ pattern: namePattern, description: 'Only dead letters with this code' })),
-  },
-  strict,
-);
 export const ordersQuery = Type.Object(
   {
     q: Type.Optional(

@@ -11,6 +11,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Log, System } from '../../engine/ports.ts';
+import type { OperatorDesk } from '../../flow/operators/ports.ts';
 import type { OrderDesk } from '../../flow/ports.ts';
 import type { Gate } from '../gate.ts';
 import { addAnalyticsRoutes } from './analytics.ts';
@@ -25,6 +26,7 @@ import { answerClientError, answerExpectation, answerProblem, isRead, toProblem,
 import { framingMistake } from './framing.ts';
 import { createGuard, type Operator } from './guard.ts';
 import { correlationIdPattern, isCorrelationId, safeguards } from './headers.ts';
+import { addLetterRoutes } from './letters.ts';
 import { addLoginRoutes, askOperator } from './login.ts';
 import { toInvalid } from './mistakes.ts';
 import { addOperationRoutes, type Readiness, type Scrape } from './operations.ts';
@@ -52,6 +54,8 @@ const nothingButHealth = 'There is nothing at this address; this process has /he
 export type HttpDependencies = {
   // Null = the process takes no orders: health and metrics alone are served.
   readonly desk: OrderDesk | null;
+  // There where the desk is.
+  readonly operators: OperatorDesk | null;
   readonly system: System;
   readonly log: Log;
   // From then on an answer ends its connection, so that the next request comes to another process.
@@ -66,7 +70,7 @@ export type HttpDependencies = {
   // Who may not even ask.
   readonly gate: Gate;
   // Who may ask for what is not public; none = anybody.
-  readonly operators: readonly Operator[];
+  readonly tokens: readonly Operator[];
 };
 
 export type HttpWatch = {
@@ -85,11 +89,12 @@ export function createHttpServer({
   settings,
   readsMax,
   gate,
+  tokens,
   operators,
 }: HttpDependencies): FastifyInstance {
   let closing = false;
   const bulkhead = createBulkhead({ slotsMax: readsMax, system });
-  const guard = createGuard({ operators, system, log });
+  const guard = createGuard({ operators: tokens, system, log });
   const correlationIdOf = (request: IncomingMessage) => {
     const given = request.headers['x-correlation-id'];
     return isCorrelationId(given) ? given : system.newId();
@@ -226,6 +231,7 @@ export function createHttpServer({
       addOrderRoutes(typed, desk, settings);
       addSearchRoutes(typed, desk);
       addDeadLetterRoutes(typed, desk);
+      if (operators !== null) addLetterRoutes(typed, operators);
       addAnalyticsRoutes(typed, desk.analytics);
     });
   }

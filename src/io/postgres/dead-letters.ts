@@ -3,13 +3,8 @@
 // Promises: one open dead letter per job; dead letters are closed, never deleted before their retention.
 
 import type { JobKey, Trouble } from '../../engine/ports.ts';
-import type {
-  DeadLetter,
-  DeadLetterClosing,
-  DeadLetterFilter,
-  DeadLetterPage,
-  OpenDeadLetter,
-} from '../../flow/ports.ts';
+import type { DeadLetterClosing } from '../../flow/dead-letters.ts';
+import type { OpenDeadLetter } from '../../flow/ports.ts';
 import { plainArray, type Query } from './database.ts';
 
 export type DeadLetterWrite = JobKey & {
@@ -26,9 +21,9 @@ export async function writeDeadLetters(query: Query, deadLetters: readonly DeadL
   if (deadLetters.length === 0) return;
   await query(
     `/* write-dead-letters */ INSERT INTO dead_letters (id, order_id, version, consumer, event_id, event_type, epoch, failure_class, code,
-                               message, attempts, failed_at)
+                               message, attempts, failed_at, partner)
      SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::text[], $5::uuid[], $6::text[], $7::integer[], $8::text[],
-                          $9::text[], $10::text[], $11::integer[], $12::timestamptz[])`,
+                          $9::text[], $10::text[], $11::integer[], $12::timestamptz[], $13::text[])`,
     [
       plainArray(deadLetters.map((l) => l.id)),
       plainArray(deadLetters.map((l) => l.subject)),
@@ -42,6 +37,7 @@ export async function writeDeadLetters(query: Query, deadLetters: readonly DeadL
       deadLetters.map((l) => textOf(l.trouble.message)),
       plainArray(deadLetters.map((l) => l.attempts)),
       plainArray(deadLetters.map((l) => l.failedAt)),
+      deadLetters.map((l) => l.trouble.dependency ?? ''),
     ],
   );
 }
@@ -90,55 +86,12 @@ export function textOf(message: string): string {
 
 type DeadLetterRow = {
   id: string;
-  order_id: string;
   version: number;
   consumer: string;
   event_id: string;
   event_type: string;
   epoch: number;
-  failure_class: string;
-  code: string;
-  message: string;
-  attempts: number;
-  failed_at: Date;
-  status: DeadLetter['order']['status'];
-  amount: number;
-  currency: string;
 };
-
-function toDeadLetter(row: DeadLetterRow): DeadLetter {
-  return {
-    id: row.id,
-    orderId: row.order_id,
-    consumer: row.consumer,
-    eventId: row.event_id,
-    eventType: row.event_type,
-    failureClass: row.failure_class,
-    code: row.code,
-    message: row.message,
-    attempts: row.attempts,
-    retryCount: Math.max(0, row.attempts - 1),
-    failedAt: row.failed_at,
-    order: { status: row.status, amount: row.amount, currency: row.currency },
-  };
-}
-
-export async function readOpenDeadLetters(query: Query, filter: DeadLetterFilter): Promise<DeadLetterPage> {
-  // One more than asked for tells whether there is a next page.
-  const rows = await query<DeadLetterRow>(
-    `/* list-dead-letters */ SELECT l.id, l.order_id, l.consumer, l.event_id, l.event_type, l.failure_class, l.code, l.message,
-            l.attempts, l.failed_at, o.status, o.amount, o.currency
-     FROM dead_letters l JOIN orders o ON o.id = l.order_id
-     WHERE l.closed_at IS NULL
-       AND ($2::timestamptz IS NULL OR (l.failed_at, l.id) < ($2::timestamptz, $3::uuid))
-       AND ($4::text IS NULL OR l.consumer = $4) AND ($5::text IS NULL OR l.code = $5)
-     ORDER BY l.failed_at DESC, l.id DESC LIMIT $1 + 1`,
-    [filter.limit, filter.after?.failedAt ?? null, filter.after?.id ?? null, filter.consumer, filter.code],
-  );
-  const items = rows.slice(0, filter.limit).map(toDeadLetter);
-  const last = items.at(-1);
-  return { items, next: rows.length > filter.limit && last ? { failedAt: last.failedAt, id: last.id } : null };
-}
 
 const openColumns = 'id, version, consumer, event_id, event_type, epoch';
 const toOpenDeadLetter = (row: DeadLetterRow): OpenDeadLetter => ({

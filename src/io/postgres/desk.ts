@@ -5,15 +5,17 @@
 // chosen before the first try: a request whose commit got no answer finds it and is done.
 // Process dies before the commit: nothing happened; after it: the client repeats and sees the result.
 
-import type { OrderId } from '../../domain/order.ts';
+import type { Order, OrderId } from '../../domain/order.ts';
 import type { OrderRecord } from '../../domain/order-record.ts';
 import { isRefusal, refuse } from '../../domain/refusals.ts';
 import type { Event, Hint, System } from '../../engine/ports.ts';
-import type { DeadLetterClosing, DeskChange, OrderStore } from '../../flow/ports.ts';
+import type { DeadLetterClosing } from '../../flow/dead-letters.ts';
+import type { DeskChange, OrderStore } from '../../flow/ports.ts';
 import { createAnalytics } from './analytics-reads.ts';
 import { reopenEvents } from './cursors.ts';
 import type { Database, Query } from './database.ts';
-import { closeDeadLettersIfOpen, readDeadLettersOfOrder, readOpenDeadLetters } from './dead-letters.ts';
+import { readDeadLetters } from './dead-letter-list.ts';
+import { closeDeadLettersIfOpen, readDeadLettersOfOrder } from './dead-letters.ts';
 import { failureOf, GuardMissedError, unavailable } from './errors.ts';
 import { appendEvents } from './events.ts';
 import { recreateJobs } from './jobs.ts';
@@ -74,9 +76,10 @@ export function createOrderStore(options: {
       const updated = await updateOrdersIfUnchanged(query, [{ from, to: recordAfter(from, change, null) }]);
       if (updated !== 1) throw new GuardMissedError('updateOrdersIfUnchanged');
     }
+    if (change.order.customerEmail !== from.order.customerEmail) await correctEmail(query, change.order);
     await appendEvents(query, events);
     const again = await endDeadLetters(query, id, change.closes, change.closing, at);
-    await audit(query, auditId, change.action, id, change.detail, change.correlationId, at);
+    await audit(query, { ...change, id: auditId, orderId: id, at });
     return { events, again };
   }
 
@@ -98,7 +101,7 @@ export function createOrderStore(options: {
     read: (id) => reading((query) => readOrder(query, id)),
     readAll: (ids) => reading((query) => readOrders(query, ids)),
     timeline: (id) => reading((query) => readTimeline(query, id, system.now())),
-    deadLetters: (filter) => reading((query) => readOpenDeadLetters(query, filter)),
+    deadLetters: (filter) => reading((query) => readDeadLetters(query, filter)),
     orderOfDeadLetter: (deadLetterId) => reading((query) => readOwner(query, deadLetterId)),
 
     change: async (id, decide) => {
@@ -128,17 +131,28 @@ async function readOwner(query: Query, deadLetterId: string): Promise<OrderId | 
   return rows[0]?.order_id ?? null;
 }
 
-async function audit(
+// Under the order's lock. The first answer to its key shows it from then on, too.
+async function correctEmail(query: Query, { id, customerEmail, updatedAt }: Order): Promise<void> {
+  await query('/* correct-email */ UPDATE orders SET customer_email = $2, updated_at = $3 WHERE id = $1', [
+    id,
+    customerEmail,
+    updatedAt,
+  ]);
+}
+
+export async function audit(
   query: Query,
-  id: string,
-  action: string,
-  orderId: string | null,
-  detail: object,
-  correlationId: string,
-  at: Date,
+  entry: Pick<DeskChange, 'detail' | 'correlationId' | 'by'> & {
+    readonly id: string;
+    readonly at: Date;
+    readonly action: string;
+    readonly orderId: string | null;
+  },
 ): Promise<void> {
+  const { id, at, action, orderId, detail, correlationId, by } = entry;
   await query(
-    `/* write-audit */ INSERT INTO audit_log (id, at, action, order_id, detail, correlation_id) VALUES ($1, $2, $3, $4, $5, $6)`,
-    [id, at, action, orderId, JSON.stringify(detail), correlationId],
+    `/* write-audit */ INSERT INTO audit_log (id, at, action, order_id, detail, correlation_id, operator)
+     VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+    [id, at, action, orderId, JSON.stringify(detail), correlationId, by ?? null],
   );
 }

@@ -105,6 +105,7 @@ export type DeadLetterRow = {
   readonly failed_at: Date;
   readonly closed_at: Date | null;
   readonly closed_how: string | null;
+  readonly partner: string;
 };
 export type AttemptRow = {
   readonly order_id: string;
@@ -126,6 +127,7 @@ export type AuditRow = {
   readonly order_id: string | null;
   readonly detail: unknown;
   readonly correlation_id: string;
+  readonly operator: string | null;
 };
 export type AnalyticsRow = {
   readonly day: string;

@@ -69,7 +69,7 @@ function* parkEvents({ tables, tx }: Ask, values: readonly unknown[]) {
       ...{ id, order_id: orders[i] as string, version: versions[i] as number, consumer: consumers[i] as string },
       ...{ event_id: events[i] as string, event_type: types[i] as string, epoch: 0 },
       ...{ failure_class: classes[i] as string, code: codes[i] as string, message: messages[i] as string },
-      ...{ attempts: 1, failed_at: failedAt, closed_at: null, closed_how: null },
+      ...{ attempts: 1, failed_at: failedAt, closed_at: null, closed_how: null, partner: '' },
     };
     yield* tables.deadLetters.insert(tx, row, 'open');
   }

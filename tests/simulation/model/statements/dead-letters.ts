@@ -18,13 +18,14 @@ function* writeDeadLetters({ tables, tx }: Ask, values: readonly unknown[]) {
   ];
   const [eventIds, types, epochs] = [uuids(values[4]), texts(values[5]), integers(values[6])];
   const [classes, codes, messages] = [texts(values[7]), texts(values[8]), texts(values[9])];
-  const [attempts, moments] = [integers(values[10]), times(values[11])];
+  const [attempts, moments, partners] = [integers(values[10]), times(values[11]), texts(values[12])];
   for (const [i, id] of ids.entries()) {
     yield* tables.deadLetters.insert(tx, {
       ...{ id, order_id: orders[i] as string, version: versions[i] as number, consumer: consumers[i] as string },
       ...{ event_id: eventIds[i] as string, event_type: types[i] as string, epoch: epochs[i] as number },
       ...{ failure_class: classes[i] as string, code: codes[i] as string, message: messages[i] as string },
       ...{ attempts: attempts[i] as number, failed_at: moments[i] as Date, closed_at: null, closed_how: null },
+      partner: partners[i] as string,
     });
   }
   return [];
@@ -63,9 +64,16 @@ const listDeadLetters: Statement = ({ tables, tx }, [limit, afterTime, afterId, 
     .filter((l) => isOpen(l) && isBehind(l))
     .filter((l) => (consumer === null || l.consumer === consumer) && (code === null || l.code === code));
   deadLetters.sort((one, other) => Number(other.failed_at) - Number(one.failed_at) || compare(other.id, one.id));
-  return deadLetters.slice(0, integer(limit) + 1).flatMap(({ version, epoch, closed_at, closed_how, ...l }) => {
+  return deadLetters.slice(0, integer(limit) + 1).flatMap(({ version, epoch, ...l }) => {
     const order = tables.orders.get(tx, l.order_id);
-    return order === null ? [] : [{ ...l, status: order.status, amount: order.amount, currency: order.currency }];
+    if (order === null) return [];
+    const { status, amount, currency, country } = order;
+    const isEarlier = (one: DeadLetterRow) =>
+      one.failed_at <= l.failed_at && (one.failed_at < l.failed_at || one.id <= l.id);
+    const times = tables.deadLetters
+      .findAll(tx, 'order', l.order_id)
+      .filter(({ row }) => row.version === version && row.consumer === l.consumer && isEarlier(row)).length;
+    return [{ ...l, times, status, amount, currency, country }];
   });
 };
 

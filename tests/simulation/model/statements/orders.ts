@@ -230,7 +230,7 @@ export const orderStatements: Readonly<Record<string, Statement>> = {
 
   'update-orders': updateOrders,
 
-  'write-audit': function* ({ tables, tx }, [id, at, action, orderId, detail, correlationId]) {
+  'write-audit': function* ({ tables, tx }, [id, at, action, orderId, detail, correlationId, operator]) {
     yield* tables.auditLog.insert(tx, {
       id: uuid(id),
       at: times([at])[0] as Date,
@@ -238,6 +238,7 @@ export const orderStatements: Readonly<Record<string, Statement>> = {
       order_id: uuid(orderId) as string | null,
       detail: jsons([detail])[0]?.value ?? null,
       correlation_id: text(correlationId),
+      operator: text(operator),
     });
     return [];
   },
