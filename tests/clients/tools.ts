@@ -1,6 +1,6 @@
-// The tools of others that judge what Orderly publishes, each from its own registry by its ordinary client, in
-// .orderly/clients: npm packages by a lock file, Python packages in an environment of their own, Prometheus and promtool
-// as a package of Debian, or built with Go.
+// The tools of others that judge what Orderly publishes, each from its own registry by its ordinary client, in a folder
+// of .orderly: npm packages by a lock file, Python packages in an environment of their own, Prometheus and promtool as a
+// package of Debian, others built with Go.
 //
 // Promises: a folder appears under its name only when it is complete; its name holds what it was made from, so that
 // a change of versions is a new folder. What the machine lacks is one sentence.
@@ -8,7 +8,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { cp, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CommandError } from '../../services/command.ts';
@@ -80,12 +80,30 @@ async function folder(directory: string, make: (unfinished: string) => Promise<v
   );
 }
 
-export function createTools(downloads: string) {
-  const npm = join(import.meta.dirname, 'npm');
-  const requirements = join(import.meta.dirname, 'requirements.txt');
+// `lists`: the folder that says which packages of npm (npm/package.json) and Python (requirements.txt).
+export function createTools(downloads: string, lists = import.meta.dirname) {
+  const npm = join(lists, 'npm');
+  const requirements = join(lists, 'requirements.txt');
   const limits = { timeoutMs: installTimeoutMs };
+  const goInstall = async (
+    name: string,
+    version: string,
+    args: readonly string[],
+    cwd: string | null,
+    advice: string,
+  ) =>
+    await folder(join(downloads, `${name}-${version}`), async (target) => {
+      const env = { GOBIN: target, GOTOOLCHAIN: 'auto' };
+      await succeed('go', ['install', ...args], { ...limits, env, ...(cwd === null ? {} : { cwd }) }, advice);
+    });
 
   return {
+    // The folder of the command that a folder of ours with a go.mod is; it has the name of the module's last part.
+    goFolder: (name: string, directory: string) => {
+      const files = readdirSync(directory).map((file) => join(directory, file));
+      return goInstall(name, versionOf(...files), ['.'], directory, `${name} cannot be built: Go is needed.`);
+    },
+
     // The folder whose node_modules has the packages.
     npm: () =>
       folder(
@@ -121,12 +139,9 @@ export function createTools(downloads: string) {
         throw error;
       });
       if (unpacked !== null) return join(unpacked, 'usr/bin', name);
-      const made = await folder(join(downloads, `${name}-${prometheusVersion}`), async (target) => {
-        const module = `github.com/prometheus/prometheus/cmd/${name}@${prometheusVersion}`;
-        const advice = `${name} cannot be had: install it (the Debian package prometheus), or Go to build it.`;
-        await succeed('go', ['install', module], { ...limits, env: { GOBIN: target, GOTOOLCHAIN: 'auto' } }, advice);
-      });
-      return join(made, name);
+      const module = `github.com/prometheus/prometheus/cmd/${name}@${prometheusVersion}`;
+      const advice = `${name} cannot be had: install it (the Debian package prometheus), or Go to build it.`;
+      return join(await goInstall(name, prometheusVersion, [module], null, advice), name);
     },
   };
 }

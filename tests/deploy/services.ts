@@ -1,0 +1,32 @@
+// What deploy/docker-compose.yml says, read as compose does: anchors merged, ${NAME:-default} replaced by what the
+// shell has not set. Values stay as they are written.
+
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parse } from 'yaml';
+
+export type Service = {
+  readonly image: string;
+  readonly build?: object;
+  readonly command?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly ports?: readonly string[];
+  readonly volumes?: readonly string[];
+  readonly [key: string]: unknown;
+};
+
+export const root = dirname(dirname(import.meta.dirname));
+export const textOf = (file: string) => readFileSync(join(root, file), 'utf8');
+
+export function readCompose(env: Readonly<Record<string, string>> = {}): Readonly<Record<string, Service>> {
+  const text = textOf('deploy/docker-compose.yml').replaceAll(
+    /\$\{(\w+):-([^}]*)\}/g,
+    (_, name: string, otherwise: string) => env[name] ?? otherwise,
+  );
+  return (parse(text, { merge: true }) as { services: Record<string, Service> }).services;
+}
+
+// The services that run a role of ours, in any order.
+export function rolesOf(services: Readonly<Record<string, Service>>): readonly (readonly [string, Service])[] {
+  return Object.entries(services).filter(([, { build }]) => build !== undefined);
+}

@@ -1,0 +1,48 @@
+// What the suites of this folder share: the tools, fetched into .orderly/deploy, and a copy of a file or folder with a
+// mistake in it, which the tool must find, or it proves nothing.
+
+import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { createTools, type Ran, run } from '../clients/tools.ts';
+import { root } from './services.ts';
+
+export const tools = createTools(join(root, '.orderly/deploy'), import.meta.dirname);
+export const limits = { timeoutMs: 300_000 };
+
+export function assertPasses({ code, output }: Ran): void {
+  assert.equal(code, 0, output);
+}
+
+export function assertFinds({ code, output }: Ran, told: RegExp): void {
+  assert.notEqual(code, 0, output);
+  assert.match(output, told);
+}
+
+// Calls with the path of a copy in which one text is another.
+export async function withMistake(
+  original: string,
+  { file, from, to }: { readonly file?: string; readonly from: string; readonly to: string },
+  call: (copy: string) => Promise<void>,
+): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'orderly-deploy-'));
+  try {
+    const copy = join(directory, basename(original));
+    cpSync(join(root, original), copy, { recursive: true });
+    const changed = file === undefined ? copy : join(copy, file);
+    const text = readFileSync(changed, 'utf8');
+    assert.ok(text.includes(from), `${original} has no ${from}`);
+    writeFileSync(changed, text.replace(from, to));
+    await call(copy);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+export async function checkov(path: string, framework: string): Promise<Ran> {
+  const command = join(await tools.python(), 'checkov');
+  const where = path.endsWith('Dockerfile') ? '--file' : '--directory';
+  const config = ['--config-file', join(import.meta.dirname, 'checkov.yml')];
+  return await run(command, [...config, '--framework', framework, where, path], limits);
+}
