@@ -18,4 +18,6 @@ export type OrderChange = {
   readonly events: readonly Happened[];
   // Each as a whole. A claim takes them for its token; a settle must still hold them by it.
   readonly effects: readonly Omit<Effect, 'token'>[];
+  // Of the span that the events belong to (W3C Trace Context); absent = that of the order.
+  readonly traceparent?: string | null;
 };

@@ -8,7 +8,7 @@ import { createAttempts } from './attempt.ts';
 import type { Breaker } from './breaker.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Leases } from './leases.ts';
-import type { Observer } from './observer.ts';
+import { endOf, type Observer } from './observer.ts';
 import { abandon, createPermits } from './permits.ts';
 import {
   type ClaimAnswer,
@@ -27,6 +27,7 @@ import {
 } from './ports.ts';
 import { cannotBeStored, type RetryPolicy } from './retry-policy.ts';
 import type { Slots } from './slots.ts';
+import { createCreation, startProcess, startReceive, startSettle, type Tracer } from './tracer.ts';
 
 export type Consumer = {
   readonly consumer: string;
@@ -62,31 +63,36 @@ export function createConsumer(options: {
   readonly leases: Leases;
   readonly breakers: readonly Breaker[];
   readonly policy: RetryPolicy;
+  readonly tracer: Tracer;
   readonly system: System;
   readonly log: Log;
   readonly events: ConsumerEvents;
 }): Consumer {
-  const { step, claims, settles, jobs, slots, leases, breakers, policy, system, log, events } = options;
+  const { step, claims, settles, jobs, slots, leases, breakers, policy, tracer, system, log, events } = options;
   const { consumer } = step;
   const types = new Set(step.types);
   const permits = createPermits(breakers, system);
   const attempts = createAttempts({ step, breakers, policy, system });
   let isStopping = false;
 
-  function hint({ subject, version, type }: Hint): void {
+  function hint(hint: Hint): void {
     // A newer version is left to a release that knows it. While a dependency is away its jobs are not touched: the
     // one that has waited longest is the probe, and the poller knows which.
-    if (isStopping || !types.has(type) || permits.mode() !== 'all') return;
-    if (slots.tryAcquire()) void claimOne(subject, version);
+    if (isStopping || !types.has(hint.type) || permits.mode() !== 'all') return;
+    if (slots.tryAcquire()) void claimOne(hint);
     else events.left(consumer);
   }
 
   // Never rejects. Process dies after the claim: the lease ends, another worker takes over.
-  async function claimOne(subject: string, version: number): Promise<void> {
+  async function claimOne(hint: Hint): Promise<void> {
+    const { subject, version } = hint;
+    const receiving = startReceive(tracer, step, hint);
     try {
       const answered = await claims.add({ step, subject, version, token: system.newToken() });
       events.claimed(consumer, answered);
-      if (answered.answer === 'run') await run(answered.work, []);
+      if (answered.answer !== 'run') return;
+      receiving.end();
+      await run(answered.work, []);
     } catch (error) {
       log.debug({ consumer, subject, version, error: String(error) }, 'a hint could not be claimed; the poller will');
     } finally {
@@ -122,17 +128,21 @@ export function createConsumer(options: {
   }
 
   // Never rejects: what cannot be settled is left to its lease.
-  async function run(work: Work, probes: readonly Breaker[]): Promise<void> {
+  async function run(claimed: Work, probes: readonly Breaker[]): Promise<void> {
+    const span = startProcess(tracer, claimed);
+    const work = { ...claimed, traceparent: span.traceparent };
     const held = { consumer, subject: work.event.subject, version: work.event.version, token: work.token };
     const { signal, drop } = leases.hold(held);
     try {
       const startedMs = system.monotonicMs();
-      const ended = await attempts.make(work, signal, probes);
+      const ended = await tracer.within(span, () => attempts.make(work, signal, probes));
       const durationMs = work.exhausted === null ? Math.round(system.monotonicMs() - startedMs) : null;
       const { ending, answer } = await settle(work, { ...ended, durationMs });
+      span.end({ 'orderly.outcome': endOf(ending, answer) }, ending.trouble?.code);
       events.settled(work, ending, answer);
       if (answer !== 'stale' && ending.state === 'waiting') events.dueIn(consumer, ending.dueInMs);
     } catch (error) {
+      span.end({}, 'unsettled');
       events.unsettled(work, error);
     } finally {
       drop();
@@ -143,13 +153,26 @@ export function createConsumer(options: {
   // later worker, and in the end be called their death.
   async function settle(work: Work, ending: Ending): Promise<{ ending: Ending; answer: SettleAnswer }> {
     try {
-      return { ending, answer: await settles.add({ work, ending }) };
+      return { ending, answer: await store(work, ending) };
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error;
       events.refused(work, error);
       const dead = { ...attempts.dead(work, cannotBeStored), durationMs: ending.durationMs };
-      return { ending: dead, answer: await settles.add({ work, ending: dead }) };
+      return { ending: dead, answer: await store(work, dead) };
     }
+  }
+
+  async function store(work: Work, ending: Ending): Promise<SettleAnswer> {
+    const span = startSettle(tracer, work, work.traceparent ?? null);
+    const creation = createCreation(tracer, () => span.traceparent);
+    const change: Ending['change'] = (subject, now) => {
+      const made = ending.change(subject, now);
+      return made === null || made === 'obsolete' ? made : creation.mark(made);
+    };
+    const answer = await settles.add({ work, ending: { ...ending, change } });
+    if (answer === 'settled') creation.stored();
+    span.end();
+    return answer;
   }
 
   return {

@@ -45,13 +45,13 @@ export function readHint(body: Buffer): Hint | Unreadable {
   }
   const value = parse(body);
   if (typeof value !== 'object' || value === null) return unreadable('the message is not a JSON object');
-  const { specversion, subject, sequence, type } = value as Record<string, unknown>;
+  const { specversion, subject, sequence, type, traceparent } = value as Record<string, unknown>;
   if (specversion !== '1.0') return unreadable('the message is not a CloudEvent of version 1.0');
   if (typeof subject !== 'string' || !uuid.test(subject)) return unreadable('the subject of the message is not a UUID');
   if (typeof type !== 'string' || type === '') return unreadable('the message has no type');
   const version = typeof sequence === 'string' && /^\d{10}$/.test(sequence) ? Number(sequence) : 0;
   if (version < 1 || version > versionMax) return unreadable('the sequence of the message is not a version');
-  return { subject, version, type };
+  return { subject, version, type, ...(typeof traceparent === 'string' ? { traceparent } : {}) };
 }
 
 export function isUnreadable(read: Hint | Unreadable): read is Unreadable {

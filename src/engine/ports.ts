@@ -133,7 +133,7 @@ export class UnavailableError extends Error {
 }
 
 // There may be work: an event of this type was written. The id of the event is its subject and version.
-export type Hint = { readonly subject: string; readonly version: number; readonly type: string };
+export type Hint = Pick<Event, 'subject' | 'version' | 'type'> & Partial<Pick<Event, 'traceparent'>>;
 
 // One step of one consumer. `perform` meets the outside world and may run more than once for one event;
 // the rest is pure and runs inside the store's transaction, on the subject as it stands there.
@@ -189,6 +189,8 @@ export type Work = {
   readonly takenOver: boolean;
   // Set when the claim itself found that the job must end: nothing is performed.
   readonly exhausted: Trouble | null;
+  // Of the attempt; absent before it has begun.
+  readonly traceparent?: string | null;
 };
 
 // This consumer still has to handle this event.

@@ -12,6 +12,7 @@ import { toMessage } from './envelope.ts';
 import type { Cursors } from './event-log.ts';
 import type { Observer } from './observer.ts';
 import type { Bus, Log, System } from './ports.ts';
+import { inBatch, silentTracer, type Tracer } from './tracer.ts';
 
 // A relay that died leaves its cursor for this long; the consumers' polls bridge the gap.
 const leaseMs = 5_000;
@@ -32,9 +33,10 @@ export function createRelay(options: {
   readonly system: System;
   readonly log: Log;
   readonly observer?: Pick<Observer, 'published' | 'relaying'>;
+  readonly tracer?: Tracer;
   readonly isTold?: (error: unknown) => boolean;
 }): CursorReader {
-  const { cursors, bus, streamOf, system, log, observer, isTold } = options;
+  const { cursors, bus, streamOf, system, log, observer, tracer = silentTracer, isTold } = options;
   const turns = createLeasedTurns({
     reader: 'relay',
     cursors,
@@ -42,10 +44,9 @@ export function createRelay(options: {
     storeEveryMs,
     system,
     handle: async (events, signal) => {
-      await bus.publish(
-        events.map(({ event }) => toMessage(event, streamOf(event.type))),
-        signal,
-      );
+      const messages = events.map(({ event }) => toMessage(event, streamOf(event.type)));
+      const traceparents = events.map(({ event }) => event.traceparent);
+      await inBatch(tracer, { operation: 'send', reader: 'events' }, traceparents, () => bus.publish(messages, signal));
       observer?.published(events.length);
       return [];
     },

@@ -44,7 +44,7 @@ export function readConfig(env: NodeJS.ProcessEnv, run: Run): ConfigReading {
   const mistakes: string[] = unknownNames(env);
   const values: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries<Setting<unknown>>(settings)) {
-    const given = isInjected(name, env[name]) ? undefined : env[name]?.trim();
+    const given = isInjected(name, env[name]) || isUnset(name, env[name]) ? undefined : env[name]?.trim();
     const reading = given === undefined ? { value: setting.initial } : given === '' ? empty : setting.read(given);
     if ('value' in reading) values[name] = reading.value;
     else mistakes.push(`${name}=${reading.shown ?? quote(given ?? '')}: ${reading.rule}`);
@@ -74,6 +74,9 @@ function isInjected(name: string, value = ''): boolean {
   if (/_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/.test(name)) return true;
   return name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\/[\da-f.:[\]]+$/i.test(value);
 }
+
+// To OpenTelemetry a name that is set to nothing is not set; others' injectors rely on that.
+const isUnset = (name: string, value = '') => name.startsWith('OTEL_') && value.trim() === '';
 
 function toConfig(values: Values, env: NodeJS.ProcessEnv) {
   return Object.freeze({
@@ -132,11 +135,28 @@ function toConfig(values: Values, env: NodeJS.ProcessEnv) {
       concurrency: values.ORDER_WORKER_CONCURRENCY,
       leaseMs: values.ORDER_WORKER_LEASE_MS,
     }),
+    tracing: toTracing(values),
     idempotencyKeyMode: values.IDEMPOTENCY_KEY_MODE,
     retention: Object.freeze({ idempotencyHours: values.IDEMPOTENCY_RETENTION_HOURS, days: values.RETENTION_DAYS }),
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT_MS,
     drainMs: values.SHUTDOWN_DRAIN_MS,
     logLevel: values.LOG_LEVEL,
+  });
+}
+
+// Null = nothing is traced. What describes the process, and headers, timeout and compression of requests, the SDK reads.
+function toTracing(values: Values) {
+  const endpoint = values.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? values.OTEL_EXPORTER_OTLP_ENDPOINT;
+  if (endpoint === null || values.OTEL_SDK_DISABLED || values.OTEL_TRACES_EXPORTER === 'none') return null;
+  return Object.freeze({
+    endpoint,
+    protocol: values.OTEL_EXPORTER_OTLP_PROTOCOL,
+    sampler: values.OTEL_TRACES_SAMPLER,
+    ratio: values.OTEL_TRACES_SAMPLER_ARG,
+    everyMs: values.OTEL_BSP_SCHEDULE_DELAY,
+    timeoutMs: values.OTEL_BSP_EXPORT_TIMEOUT,
+    waitingMax: values.OTEL_BSP_MAX_QUEUE_SIZE,
+    batchMax: values.OTEL_BSP_MAX_EXPORT_BATCH_SIZE,
   });
 }
 

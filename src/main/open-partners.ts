@@ -7,6 +7,7 @@
 
 import { join } from 'node:path';
 import type { System } from '../engine/ports.ts';
+import type { Tracer } from '../engine/tracer.ts';
 import type { Partners } from '../flow/ports.ts';
 import { subscriptions } from '../flow/subscriptions.ts';
 import { createHttpPartners } from '../io/partners/http.ts';
@@ -29,9 +30,9 @@ export function callsPartners(consumer: string): boolean {
 export async function openPartners(
   config: Config,
   duties: { readonly consumers: readonly string[]; readonly isAlone: boolean },
-  system: System,
+  { system, tracer }: { readonly system: System; readonly tracer: Tracer },
 ): Promise<OpenPartners> {
-  const partners = openSimulated(config, duties, system);
+  const partners = openSimulated(config, duties, { system, tracer });
   if (config.smtp === null) return partners;
   const { createSmtpMail } = await import('../io/partners/smtp.ts');
   const mail = createSmtpMail({ ...config.smtp, system });
@@ -45,7 +46,7 @@ export async function openPartners(
 function openSimulated(
   config: Config,
   { consumers, isAlone }: { readonly consumers: readonly string[]; readonly isAlone: boolean },
-  system: System,
+  { system, tracer }: { readonly system: System; readonly tracer: Tracer },
 ): OpenPartners {
   const calling = consumers
     .filter(callsPartners)
@@ -53,7 +54,7 @@ function openSimulated(
     .filter((consumer) => config.smtp === null || consumer !== 'notification');
   if (calling.length === 0) return { port: nobody, close: () => {} };
   if (config.partners.url !== null) {
-    const port = createHttpPartners({ url: config.partners.url });
+    const port = createHttpPartners({ url: config.partners.url, traceparent: tracer.current });
     return { port, close: port.close };
   }
   if (!isAlone) {

@@ -4,10 +4,11 @@
 // documents elsewhere under a lease on it.
 
 import { type CursorReader, createCursorReader } from '../engine/cursor.ts';
-import { createLeasedTurns, createLockedTurns, type Turns } from '../engine/cursor-turns.ts';
-import type { Cursors } from '../engine/event-log.ts';
+import { createLeasedTurns, createLockedTurns, type Turns, type View } from '../engine/cursor-turns.ts';
+import type { Cursors, LoggedEvent } from '../engine/event-log.ts';
 import type { Observer } from '../engine/observer.ts';
 import { type Log, OutsideError, type System, type Trouble } from '../engine/ports.ts';
+import { inBatch, silentTracer, type Tracer } from '../engine/tracer.ts';
 import { createIndexing, silentCode, UntoldError } from '../flow/projections/index-orders.ts';
 import type { ReadHistories, Search } from '../flow/projections/search-ports.ts';
 import { knownTypes, type ProjectionName, projections } from '../flow/subscriptions.ts';
@@ -33,6 +34,7 @@ type Surroundings = {
   readonly system: System;
   readonly log: Log;
   readonly observer?: Pick<Observer, 'read'>;
+  readonly tracer?: Tracer;
 };
 
 export function createAnalyticsReader(parts: Surroundings): CursorReader {
@@ -70,12 +72,16 @@ const known = new Set(knownTypes);
 function readerOf(
   consumer: ProjectionName,
   turns: Turns,
-  { knowsAllWriters = false, system, log, observer }: Surroundings,
+  { knowsAllWriters = false, system, log, observer, tracer = silentTracer }: Surroundings,
 ): CursorReader {
-  const take: Turns['take'] = async (...asked) => {
-    const step = await turns.take(...asked);
+  const take: Turns['take'] = async (work, ...asked) => {
+    const step = await turns.take((view) => work({ ...view, handle: (events) => traced(view, events) }), ...asked);
     if (step !== null && step.passed > 0) observer?.read(consumer, step.passed, step.deadLetters);
     return step;
+  };
+  const traced = (view: View, events: readonly LoggedEvent[]) => {
+    const traceparents = events.map(({ event }) => event.traceparent);
+    return inBatch(tracer, { operation: 'process', reader: consumer }, traceparents, () => view.handle(events));
   };
   return createCursorReader({
     consumer,

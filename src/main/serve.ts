@@ -9,6 +9,7 @@ import type { Logger } from 'pino';
 import manifest from '../../package.json' with { type: 'json' };
 import { eventTypes } from '../domain/events.ts';
 import type { Bus, System } from '../engine/ports.ts';
+import { silentTracer, type Tracer } from '../engine/tracer.ts';
 import type { Partners } from '../flow/ports.ts';
 import type { Search } from '../flow/projections/search-ports.ts';
 import { subscriptions } from '../flow/subscriptions.ts';
@@ -60,13 +61,14 @@ export async function serve(options: ServeOptions): Promise<void> {
   const unlock = config.database.url === null || hasLedger ? lockDirectory(config.dataDir) : () => {};
   try {
     // First what may be in use by somebody else: an open database would have to be closed again.
-    const partners = await openPartners(config, duties, system);
+    const { tracer, flush } = await openTracer(options);
+    const partners = await openPartners(config, duties, { system, tracer });
     try {
       const database = await openDatabase(config, { system, log });
       try {
         const { search, close } = await openSearch(config, database, { system, log });
         try {
-          await work({ ...options, database, partners: partners.port, search });
+          await work({ ...options, database, partners: partners.port, search, tracer });
         } finally {
           await close();
         }
@@ -75,6 +77,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       }
     } finally {
       partners.close();
+      await flush();
     }
     log.info({}, 'stopped');
   } finally {
@@ -84,9 +87,14 @@ export async function serve(options: ServeOptions): Promise<void> {
 
 // From listening to the last answer. What is opened before it is its caller's to close.
 async function work(
-  options: ServeOptions & { readonly database: Database; readonly partners: Partners; readonly search: Search },
+  options: ServeOptions & {
+    readonly database: Database;
+    readonly partners: Partners;
+    readonly search: Search;
+    readonly tracer: Tracer;
+  },
 ): Promise<void> {
-  const { duties, config, system, log, signal, database } = options;
+  const { duties, config, system, log, signal, database, tracer } = options;
   const metrics = createMetrics(metricsOf(duties, database));
   const isUsed = duties.relay || duties.consumers.length > 0;
   const bus = isUsed ? await openBus(config.bus, { system, log }) : null;
@@ -107,6 +115,7 @@ async function work(
       createEventsLog({ log, system, maxRetries: config.worker.maxRetries, isTold: isToldOf, names: namesOf(config) }),
       { ...metrics.observer, relaying: (isOurs) => (isRelaying = isOurs) },
     ),
+    tracer,
     system,
     log,
   });
@@ -119,6 +128,7 @@ async function work(
     log,
     metrics: metrics.scrape,
     watch: metrics.http,
+    tracer,
     isLeaving: () => isStopping,
     readsMax: readsMaxOf(config),
     readiness: createReadiness({
@@ -160,6 +170,16 @@ async function work(
   }
 }
 
+// Without traces nothing of their SDK is loaded.
+async function openTracer({ config: { tracing }, duties, system, log }: ServeOptions) {
+  if (tracing === null) return { tracer: silentTracer, flush: async () => {} };
+  const { createTracer } = await import('../io/telemetry/tracer.ts');
+  const tracer = await createTracer({ tracing, role: roleOf(duties), version: manifest.version, system, log });
+  return { tracer, flush: tracer.close };
+}
+
+const roleOf = ({ api, relay, isAlone }: Duties) => (isAlone ? 'start' : api ? 'api' : relay ? 'relay' : 'worker');
+
 // Which database it is, for who runs several.
 const named = (check: Check, name: string) =>
   check.name === 'database' ? { ...check, detail: `${check.detail}: ${name}` } : check;
@@ -191,12 +211,12 @@ const lagOf = (bus: Bus) => ({
   read: async () => [...(await bus.lag())].map(([group, messages]): Sample => ['bus_lag', { group }, messages]),
 });
 
-function metricsOf({ api, relay, consumers, isAlone }: Duties, { usage }: Database): MetricsOf {
-  const role = isAlone ? 'start' : api ? 'api' : relay ? 'relay' : 'worker';
+function metricsOf(duties: Duties, { usage }: Database): MetricsOf {
+  const { consumers } = duties;
   const rows = subscriptions.filter(({ consumer }) => consumers.includes(consumer));
   return {
     version: manifest.version,
-    role,
+    role: roleOf(duties),
     consumers,
     dependencies: [
       ...new Set([...rows.flatMap((row) => row.dependencies), ...(consumers.includes('search') ? ['search'] : [])]),

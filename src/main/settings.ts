@@ -144,6 +144,34 @@ const keeping = {
   IDEMPOTENCY_RETENTION_HOURS: whole(168, 1, 87_600, 'how long a key is remembered'),
   RETENTION_DAYS: whole(30, 1, 3_650, 'how long attempts and closed dead letters are kept'),
 };
+const otlpUrl = { schemes: ['http', 'https'], example: 'http://host:4318', parameters: noParameters };
+const samplers = /^(parentbased_)?(always_on|always_off|traceidratio)$/;
+const samplerNames = 'always_on, always_off or traceidratio, each also with parentbased_ before it';
+const pairs = /^[^=,]+=[^,]*(,[^=,]+=[^,]*)*$/;
+// Names and defaults of OpenTelemetry; what is not here its exporter reads itself, such as certificates.
+const tracing = {
+  OTEL_EXPORTER_OTLP_ENDPOINT: url(null, otlpUrl, 'where traces go, over OTLP; absent = nothing is traced'),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: url(null, otlpUrl, 'the same with its whole path'),
+  OTEL_EXPORTER_OTLP_PROTOCOL: oneOf('http/protobuf', ['http/protobuf', 'http/json'], 'in which form'),
+  OTEL_EXPORTER_OTLP_HEADERS: secret('headers of a request, such as api-key=…,tenant=…'),
+  OTEL_EXPORTER_OTLP_TIMEOUT: whole(10_000, 1, timerMaxMs, 'ms for one request'),
+  OTEL_EXPORTER_OTLP_COMPRESSION: oneOf('none', ['none', 'gzip'], 'of a request'),
+  OTEL_TRACES_EXPORTER: oneOf('otlp', ['otlp', 'none'], 'who takes traces'),
+  OTEL_SDK_DISABLED: flag(false, 'nothing is traced, whatever else is set'),
+  OTEL_SERVICE_NAME: text(null, /./, 'a name', 'absent = by role: orderly, orderly-api, orderly-worker'),
+  OTEL_RESOURCE_ATTRIBUTES: text(
+    null,
+    pairs,
+    'name=value, several separated by commas',
+    'what all spans have: name=value',
+  ),
+  OTEL_TRACES_SAMPLER: text('parentbased_always_on', samplers, samplerNames, 'which traces are kept'),
+  OTEL_TRACES_SAMPLER_ARG: share(1, 'of all traces, with a sampler by ratio'),
+  OTEL_BSP_SCHEDULE_DELAY: whole(5_000, 1, timerMaxMs, 'ms between two requests'),
+  OTEL_BSP_EXPORT_TIMEOUT: whole(30_000, 1, timerMaxMs, 'ms for one request with its retries'),
+  OTEL_BSP_MAX_QUEUE_SIZE: whole(2_048, 1, 1_000_000, 'spans that may wait; more are dropped'),
+  OTEL_BSP_MAX_EXPORT_BATCH_SIZE: whole(512, 1, 100_000, 'spans per request'),
+};
 const running = {
   SHUTDOWN_TIMEOUT_MS: whole(10_000, 1, timerMaxMs, 'a process told to stop has ended after this'),
   SHUTDOWN_DRAIN_MS: whole(0, 0, timerMaxMs, 'of that, the API answers on while /readyz says that it leaves'),
@@ -162,6 +190,7 @@ export const settings = {
   ...mail,
   ...worker,
   ...keeping,
+  ...tracing,
   ...running,
 };
 type Name = keyof typeof settings;
@@ -179,5 +208,6 @@ export const settingGroups: Readonly<Record<string, Readonly<Record<string, Sett
   Mail: mail,
   'Work on orders': worker,
   'What is kept': keeping,
+  'Traces (OpenTelemetry)': tracing,
   'The process': running,
 };

@@ -10,8 +10,10 @@ import { createHintReader } from '../engine/hints.ts';
 import { type Observer, watched } from '../engine/observer.ts';
 import type { Bus, Event, Hint, Log, Subscription, System } from '../engine/ports.ts';
 import { createRelay } from '../engine/relay.ts';
+import { silentTracer, type Tracer } from '../engine/tracer.ts';
 import type { OperatorDesk } from '../flow/operators/ports.ts';
 import { createOrderDesk } from '../flow/orders/order-desk.ts';
+import { traceStore } from '../flow/orders/traced-store.ts';
 import type { OrderDesk, Partners, PlaceAnswer, PlaceRequest } from '../flow/ports.ts';
 import type { Search } from '../flow/projections/search-ports.ts';
 import { consumerNames, knownTypes } from '../flow/subscriptions.ts';
@@ -61,10 +63,11 @@ export function createEngine(parts: {
   readonly roles: Roles;
   readonly retention: Retention;
   readonly observer: Observer;
+  readonly tracer?: Tracer;
   readonly system: System;
   readonly log: Log;
 }): Engine {
-  const { database, bus, knowsAllWriters, settings, roles, observer, system, log } = parts;
+  const { database, bus, knowsAllWriters, settings, roles, observer, tracer = silentTracer, system, log } = parts;
 
   // What was committed here: whom to tell at once. A process that dies before it leaves that to the polls.
   function committed(events: readonly Event[], again: readonly Hint[] = []): void {
@@ -89,7 +92,7 @@ export function createEngine(parts: {
     twins: { keyOf: (request) => request.key, isHeld: isHeldElsewhere },
   });
   const { workers, leases, down, breakers, succeeded } = createWorkers({
-    ...{ database, knowsAllWriters, settings, observer, system, log, committed },
+    ...{ database, knowsAllWriters, settings, observer, tracer, system, log, committed },
     consumers: roles.consumers,
     partners: parts.partners,
     isCrowded: () => accepts.pending() >= crowd,
@@ -100,10 +103,10 @@ export function createEngine(parts: {
     bus === null || !roles.relay
       ? null
       : createRelay({
-          ...{ cursors, bus, streamOf: streamOfAny, system, log, observer },
+          ...{ cursors, bus, streamOf: streamOfAny, system, log, observer, tracer },
           isTold: (error) => isToldOf(error) || bus.isAway?.() === true,
         });
-  const projected = { cursors, knowsAllWriters, system, log, observer };
+  const projected = { cursors, knowsAllWriters, system, log, observer, tracer };
   const readers = {
     analytics: createAnalyticsReader(projected),
     search: createSearchReader({
@@ -124,7 +127,7 @@ export function createEngine(parts: {
 
   const store = createOrderStore({ database, system, onCommitted: committed });
   const desk = createOrderDesk({
-    store: { ...store, place: accepts.add },
+    store: traceStore({ ...store, place: accepts.add }, tracer),
     search: parts.search,
     system,
     simulatedPartners: parts.simulatedPartners,

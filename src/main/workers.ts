@@ -15,6 +15,7 @@ import { createPoller, type Poller } from '../engine/poller.ts';
 import type { ClaimAnswer, ClaimRequest, Event, Log, SettleAnswer, SettleRequest, System } from '../engine/ports.ts';
 import type { RetryPolicy } from '../engine/retry-policy.ts';
 import { createSlots } from '../engine/slots.ts';
+import type { Tracer } from '../engine/tracer.ts';
 import type { Partners } from '../flow/ports.ts';
 import { type FaultInjection, injectFaults } from '../flow/steps/fault-injection.ts';
 import { boundPartners } from '../flow/steps/outside.ts';
@@ -47,10 +48,11 @@ export function createWorkers(parts: {
   // Told of what a settle has committed.
   readonly committed: (events: readonly Event[]) => void;
   readonly observer: Observer;
+  readonly tracer: Tracer;
   readonly system: System;
   readonly log: Log;
 }) {
-  const { database, knowsAllWriters, settings, isCrowded, committed, observer, system, log } = parts;
+  const { database, knowsAllWriters, settings, isCrowded, committed, observer, tracer, system, log } = parts;
   const { leaseMs, maxWaitMs } = settings;
   const shared = { failureOf, system, maxRows: flushRowsMax, capacity: workQueueMax };
   const turn = () => createBackpressure({ isCrowded, system });
@@ -82,7 +84,7 @@ export function createWorkers(parts: {
     down[dependency].isUp();
     breakers[dependency].succeeded(system.monotonicMs());
   };
-  const partners = boundPartners(parts.partners, settings.timeoutMs, system, succeeded, observer.called);
+  const partners = boundPartners(parts.partners, settings.timeoutMs, system, succeeded, observer.called, tracer);
 
   const workers = subscriptions
     .filter((row) => parts.consumers.includes(row.consumer))
@@ -97,6 +99,7 @@ export function createWorkers(parts: {
         leases,
         breakers: row.dependencies.map((dependency) => breakers[dependency]),
         policy: settings,
+        tracer,
         system,
         log,
         events: {

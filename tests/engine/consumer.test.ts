@@ -20,6 +20,7 @@ import {
   type Work,
 } from '../../src/engine/ports.ts';
 import { createSlots } from '../../src/engine/slots.ts';
+import { silentTracer } from '../../src/engine/tracer.ts';
 import { orderWith } from '../support/orders.ts';
 import { createMemoryLog } from '../support/silent-log.ts';
 import { createVirtualSystem } from '../support/virtual-system.ts';
@@ -128,6 +129,7 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
     leases,
     breakers: dependencies.map((name) => breakers[name] as Breaker),
     policy: { maxRetries: 3, retryDelayMs: 1_000, retryDelayMsMax: 60_000, maxWaitMs: 86_400_000 },
+    tracer: silentTracer,
     system,
     log,
     events: {

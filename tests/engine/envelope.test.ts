@@ -76,7 +76,8 @@ describe('the envelope', () => {
         fc.json(),
         (subject, version, type, json) => {
           const message = toMessage({ ...event, subject, version, type, data: { json } }, 'orders.events.v1');
-          assert.deepEqual(readHint(message.body), { subject, version, type });
+          const { traceparent } = event;
+          assert.deepEqual(readHint(message.body), { subject, version, type, traceparent });
         },
       ),
     );

@@ -7,6 +7,7 @@
 // Relies on the adapters to throw OutsideError, and on answers.ts for what an answer may hold.
 
 import { OutsideError, type System, type Trouble } from '../../engine/ports.ts';
+import { silentTracer, type Tracer } from '../../engine/tracer.ts';
 import type { Partners } from '../ports.ts';
 import { type AnsweringCall, assertAnswer, tidied } from './answers.ts';
 
@@ -26,15 +27,22 @@ export function boundPartners(
   onAnswered: (dependency: keyof Partners) => void = () => {},
   // Told of each call: `answered`, or the class of its trouble.
   onCalled: (dependency: keyof Partners, outcome: string, ms: number) => void = () => {},
+  tracer: Tracer = silentTracer,
 ): Partners {
   const bound =
     <Q, A>(dependency: keyof Partners, answering: AnsweringCall | null, call: Call<Q, A>): Call<Q, A> =>
     async (request, signal) => {
       const beganMs = system.monotonicMs();
-      const called = (outcome: string) => onCalled(dependency, outcome, system.monotonicMs() - beganMs);
+      const name = `${dependency} ${answering ?? 'send'}`;
+      const attributes = () => ({ 'peer.service': dependency });
+      const span = tracer.start({ name, kind: 'client', parent: tracer.current(), attributes });
+      const called = (outcome: string, code?: string) => {
+        span.end({ 'orderly.outcome': outcome }, code);
+        onCalled(dependency, outcome, system.monotonicMs() - beganMs);
+      };
       try {
         const answer = await callWithin({ dependency, timeoutMs, system, signal }, async (inner) => {
-          const given = await call(request, inner);
+          const given = await tracer.within(span, () => call(request, inner));
           if (answering !== null) assertAnswer(answering, given as { readonly outcome: string } | null);
           return given;
         });
@@ -42,7 +50,8 @@ export function boundPartners(
         onAnswered(dependency);
         return answer;
       } catch (error) {
-        called(error instanceof OutsideError ? error.trouble.class : 'defect');
+        if (error instanceof OutsideError) called(error.trouble.class, error.trouble.code);
+        else called('defect', 'defect');
         throw error;
       }
     };

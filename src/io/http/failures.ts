@@ -10,7 +10,7 @@ import type { Duplex } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Log, UnavailableError } from '../../engine/ports.ts';
 import type { TurnedAway } from '../gate.ts';
-import { parseTraceparent, safeguards } from './headers.ts';
+import { safeguards } from './headers.ts';
 import {
   invalidParameter,
   type ProblemCode,
@@ -20,6 +20,7 @@ import {
   toDocument,
   unavailable,
 } from './problems.ts';
+import { idsOf, traceIdOf } from './traced.ts';
 
 // What fastify itself refuses, in our words.
 const foreseen: ReadonlyMap<unknown, readonly [code: ProblemCode, detail: string]> = new Map([
@@ -32,7 +33,7 @@ export function toProblem(error: unknown, request: FastifyRequest, log: Log): Pr
   if (error instanceof ProblemError) return error;
   if (error instanceof UnavailableError) {
     const stored = isRead(request) ? 'read' : error.stored;
-    if (stored === 'unknown') log.warn({ err: error, correlationId: request.id }, 'outcome unknown');
+    if (stored === 'unknown') log.warn({ err: error, ...idsOf(request) }, 'outcome unknown');
     return unavailable(stored, error.retryAfterMs, repetition(request));
   }
   const { code, statusCode } = (error ?? {}) as { code?: unknown; statusCode?: unknown };
@@ -44,7 +45,7 @@ export function toProblem(error: unknown, request: FastifyRequest, log: Log): Pr
     return new ProblemError('bad-request', 'The request cannot be read.');
   }
   const { method, routeOptions } = request;
-  log.error({ err: error, method, route: routeOptions.url, correlationId: request.id }, 'request failed unexpectedly');
+  log.error({ err: error, method, route: routeOptions.url, ...idsOf(request) }, 'request failed unexpectedly');
   return new ProblemError('internal-error', 'The error is recorded under the correlation id of this answer.');
 }
 
@@ -66,7 +67,6 @@ function repetition({ routeOptions, headers }: FastifyRequest): string {
 }
 
 export function answerProblem(problem: ProblemError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const traceId = parseTraceparent(request.headers.traceparent)?.traceId ?? null;
   return (
     reply
       .code(statusOf(problem.code))
@@ -74,7 +74,7 @@ export function answerProblem(problem: ProblemError, request: FastifyRequest, re
       .header('x-correlation-id', request.id)
       .header('content-type', problemMediaType)
       // As bytes: to text fastify would add a charset, which this media type does not have.
-      .send(Buffer.from(toDocument(problem, request.id, traceId)))
+      .send(Buffer.from(toDocument(problem, request.id, traceIdOf(request))))
   );
 }
 

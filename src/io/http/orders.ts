@@ -16,7 +16,7 @@ import {
   toTimelineBody,
 } from './answers.ts';
 import type { App, HttpSettings } from './app.ts';
-import { parseIdempotencyKey, parseTraceparent } from './headers.ts';
+import { parseIdempotencyKey } from './headers.ts';
 import { orThrow } from './problems.ts';
 import {
   cancelBody,
@@ -28,6 +28,7 @@ import {
   simulatedOrder,
   toOrderId,
 } from './requests.ts';
+import { traceparentOf } from './traced.ts';
 
 // Where the answer to a new order has its id, for whoever follows the links of the document.
 const placed = '$response.body#/id';
@@ -66,7 +67,7 @@ export function addOrderRoutes(app: App, desk: OrderDesk, settings: HttpSettings
           received: request.body,
           key: parseIdempotencyKey(request.headers['idempotency-key']),
           correlationId: request.id,
-          traceparent: parseTraceparent(request.headers.traceparent)?.traceparent ?? null,
+          traceparent: traceparentOf(request),
         }),
       );
       reply.code(201).header('location', `/orders/${order.id}`);

@@ -11,6 +11,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Log, System } from '../../engine/ports.ts';
+import { silentTracer, type Tracer } from '../../engine/tracer.ts';
 import type { OperatorDesk } from '../../flow/operators/ports.ts';
 import type { OrderDesk } from '../../flow/ports.ts';
 import type { Gate } from '../gate.ts';
@@ -34,6 +35,7 @@ import { addOrderRoutes } from './orders.ts';
 import { invalidParameter, ProblemError } from './problems.ts';
 import { patternTexts } from './requests.ts';
 import { addSearchRoutes } from './search.ts';
+import { idsOf, traceRequests } from './traced.ts';
 
 // 64 KiB hold an order of 100 lines many times over; parsing that much costs under a millisecond.
 const bodyLimitBytes = 65_536;
@@ -64,6 +66,7 @@ export type HttpDependencies = {
   readonly metrics: Scrape;
   // Told of each route at the start, and of each answer.
   readonly watch?: HttpWatch;
+  readonly tracer?: Tracer;
   readonly settings: HttpSettings;
   // Requests that may meet the database at once, each on one connection; placing orders is none of them.
   readonly readsMax: number;
@@ -86,6 +89,7 @@ export function createHttpServer({
   readiness,
   metrics,
   watch,
+  tracer = silentTracer,
   settings,
   readsMax,
   gate,
@@ -157,10 +161,10 @@ export function createHttpServer({
     done(null, payload);
   });
   app.addHook('onResponse', (request, reply, done) => {
-    const { method, id, routeOptions } = request;
+    const { method, routeOptions } = request;
     watch?.answered(method, routeOptions.url, reply.statusCode, reply.elapsedTime / 1_000);
     const ms = Math.round(reply.elapsedTime);
-    log.debug({ method, route: routeOptions.url, status: reply.statusCode, ms, correlationId: id }, 'answered');
+    log.debug({ method, route: routeOptions.url, status: reply.statusCode, ms, ...idsOf(request) }, 'answered');
     done();
   });
   app.addHook('onRoute', ({ method, url, schema }) => {
@@ -228,6 +232,7 @@ export function createHttpServer({
         route.handler = isPlacing ? bulkhead.ifAttended(route.handler) : bulkhead.inSlot(route.handler);
         bounded.add(route.handler);
       });
+      traceRequests(routes, tracer);
       addOrderRoutes(typed, desk, settings);
       addSearchRoutes(typed, desk);
       addDeadLetterRoutes(typed, desk);

@@ -59,14 +59,26 @@ function toTrouble({ status, retryAfter, body }: Reply): Error {
   return broken('malformed-answer', `The partner answered with status ${status}, which is not understood.`);
 }
 
-export function createHttpPartners({ url }: { url: string }): Partners & { readonly close: () => void } {
+export function createHttpPartners({
+  url,
+  traceparent = () => null,
+}: {
+  readonly url: string;
+  // Of the call that is being made (W3C Trace Context).
+  readonly traceparent?: () => string | null;
+}): Partners & { readonly close: () => void } {
   const base = new URL(url.endsWith('/') ? url : `${url}/`);
   const secure = base.protocol === 'https:';
   const agent = secure ? new SecureAgent({ keepAlive: true }) : new Agent({ keepAlive: true });
 
   function exchange(target: ReturnType<typeof urlToHttpOptions>, payload: string, signal: AbortSignal): Promise<Reply> {
     const { promise, resolve, reject } = Promise.withResolvers<Reply>();
-    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) };
+    const trace = traceparent();
+    const headers = {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(payload),
+      ...(trace === null ? {} : { traceparent: trace }),
+    };
     const call = (secure ? openHttps : openHttp)({ ...target, method: 'POST', agent, signal, headers });
 
     // Until there is a connection the request has certainly not left this machine.

@@ -148,7 +148,7 @@ function assertHeld({ order, effects }: OrderRecord, change: OrderChange, token:
 
 // Each event is caused by the one before it, the first by what the change answers to.
 export function toEvents(
-  change: Pick<OrderChange, 'order' | 'events'>,
+  change: Pick<OrderChange, 'order' | 'events' | 'traceparent'>,
   context: { readonly system: Pick<System, 'newId'>; readonly at: Date; readonly causationId: string | null },
 ): Event[] {
   let causationId = context.causationId;
@@ -161,7 +161,7 @@ export function toEvents(
       time: context.at,
       correlationId: change.order.correlationId,
       causationId,
-      traceparent: change.order.traceparent,
+      traceparent: change.traceparent ?? change.order.traceparent,
       data: happened.data,
     };
     causationId = event.id;

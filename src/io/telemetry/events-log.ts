@@ -117,8 +117,9 @@ function tellOrder(log: Log, event: Event): void {
   log.info({ ...idsOfEvent(event), type: event.type, status }, isEnd ? 'order ended' : 'order sent back to work');
 }
 
-function idsOf({ consumer, attempt, event }: Work) {
-  return { consumer, attempt, ...idsOfEvent(event) };
+// The trace of the attempt, which is the event's where it is the first one.
+function idsOf({ consumer, attempt, event, traceparent = event.traceparent }: Work) {
+  return { consumer, attempt, ...idsOfEvent({ ...event, traceparent }) };
 }
 
 function idsOfEvent({ id, subject, correlationId, traceparent }: Event) {
