@@ -15,6 +15,8 @@ export const refusalCodes = [
   'earlier-letter-open',
   'order-needs-cancel',
   'not-correctable',
+  'no-replay',
+  'replay-over',
   'idempotency-key-reused',
   'invalid-order',
 ] as const;

@@ -52,3 +52,6 @@ export type DeadLetterPage = {
   readonly items: readonly DeadLetter[];
   readonly next: DeadLetterPlace | null;
 };
+
+// `isAtLeast` = that many, or more.
+export type BoundedCount = { readonly count: number; readonly isAtLeast: boolean };

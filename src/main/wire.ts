@@ -10,7 +10,11 @@ import { createHintReader } from '../engine/hints.ts';
 import { type Observer, watched } from '../engine/observer.ts';
 import type { Bus, Event, Hint, Log, Subscription, System } from '../engine/ports.ts';
 import { createRelay } from '../engine/relay.ts';
+
 import { silentTracer, type Tracer } from '../engine/tracer.ts';
+
+import { createReplayDriver } from '../flow/operators/drive-replays.ts';
+
 import type { OperatorDesk } from '../flow/operators/ports.ts';
 import { createOrderDesk } from '../flow/orders/order-desk.ts';
 import { traceStore } from '../flow/orders/traced-store.ts';
@@ -25,6 +29,8 @@ import { createOrderStore } from '../io/postgres/desk.ts';
 import { failureOf, isHeldElsewhere, isToldOf } from '../io/postgres/errors.ts';
 import { createReadHistories } from '../io/postgres/histories.ts';
 import { createOperatorDesk } from '../io/postgres/operators.ts';
+import { createReplaySteps } from '../io/postgres/replay-steps.ts';
+import { createReplays } from '../io/postgres/replays.ts';
 import { createAnalyticsReader, createSearchReader } from './projections.ts';
 import { createWorkers, type EngineSettings, flushRowsMax } from './workers.ts';
 
@@ -38,7 +44,12 @@ const crowd = 32;
 const carryMs = 5_000;
 
 // What of the whole runs in this process; its desk is always there to be asked.
-export type Roles = { readonly relay: boolean; readonly consumers: readonly string[] };
+export type Roles = {
+  readonly relay: boolean;
+  readonly consumers: readonly string[];
+  // Where the relay runs, unless this says no.
+  readonly replays?: boolean;
+};
 export const allRoles: Roles = { relay: true, consumers: consumerNames };
 
 export type Engine = {
@@ -132,6 +143,11 @@ export function createEngine(parts: {
     system,
     simulatedPartners: parts.simulatedPartners,
   });
+  const driver = createReplayDriver({
+    store: createReplaySteps({ database, change: store.change, system }),
+    ...{ knowsAllWriters, system, log, isTold: isToldOf },
+  });
+  const replays = createReplays({ database, system, onRunning: driver.wake });
   const cleanup = createCleanup({ database, system, retention: parts.retention, log });
   const read = createHintReader({ log, onUnreadable: observer.unreadable, nowMs: system.monotonicMs });
 
@@ -172,7 +188,7 @@ export function createEngine(parts: {
 
   return {
     desk,
-    operators: createOperatorDesk({ database, system }),
+    operators: { ...createOperatorDesk({ database, system }), replays },
     start: async () => {
       if (bus !== null) subscribed = await subscribe(bus);
       const takers = [...workers.map(({ poller }) => poller), ...reading.map(([, reader]) => reader)];
@@ -181,6 +197,7 @@ export function createEngine(parts: {
       const telling = Object.values(down).map((one) => one.run(background.signal));
       const cleaning = roles.relay ? [cleanup.run(background.signal)] : [];
       if (roles.relay && bus === null) cleaning.push(carryRelay(background.signal));
+      if (roles.relay && roles.replays !== false) cleaning.push(driver.run(intake.signal));
       running = Promise.all([leases.run(background.signal), relay?.run(background.signal), ...telling, ...cleaning]);
     },
     stop: async (graceMs) => {

@@ -83,6 +83,7 @@ describe('a refusal', () => {
   const statuses: Record<string, number> = {
     'order-not-found': 404,
     'no-dead-letter': 404,
+    'no-replay': 404,
     'idempotency-key-reused': 422,
     'invalid-order': 400,
   };

@@ -84,6 +84,8 @@ describe('the OpenAPI document', async () => {
       'get /dlq',
       'get /dlq/groups',
       'get /dlq/letters/{id}',
+      'get /dlq/replays',
+      'get /dlq/replays/{id}',
       'get /healthz',
       'get /metrics',
       'get /openapi.json',
@@ -95,6 +97,10 @@ describe('the OpenAPI document', async () => {
       'post /dlq/letters/{id}/correct',
       'post /dlq/letters/{id}/discard',
       'post /dlq/letters/{id}/reprocess',
+      'post /dlq/replays',
+      'post /dlq/replays/{id}/cancel',
+      'post /dlq/replays/{id}/pause',
+      'post /dlq/replays/{id}/resume',
       'post /dlq/{orderId}/reprocess',
       'post /orders',
       'post /orders/{id}/cancel',
@@ -183,7 +189,12 @@ describe('the OpenAPI document', async () => {
 
   it('requires a body of a new order, and where a reason is asked for, and of nothing else', () => {
     const required = operations.filter(({ operation }) => operation.requestBody?.required).map(({ path }) => path);
-    assert.deepEqual(required.sort(), ['/dlq/letters/{id}/correct', '/dlq/letters/{id}/discard', '/orders']);
+    assert.deepEqual(required.sort(), [
+      '/dlq/letters/{id}/correct',
+      '/dlq/letters/{id}/discard',
+      '/dlq/replays',
+      '/orders',
+    ]);
   });
 
   it('shows an example of each answer, of its shape', () => {

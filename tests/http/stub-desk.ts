@@ -3,7 +3,7 @@
 
 import { type Order, type OrderId, toFirstState } from '../../src/domain/order.ts';
 import { isRefusal, refuse } from '../../src/domain/refusals.ts';
-import type { Log } from '../../src/engine/ports.ts';
+import { type Log, UnavailableError } from '../../src/engine/ports.ts';
 import type { DeadLetter, DeadLetterFilter } from '../../src/flow/dead-letters.ts';
 import type { OperatorDesk } from '../../src/flow/operators/ports.ts';
 import { fingerprintOf, toOrder } from '../../src/flow/orders/place-order.ts';
@@ -180,11 +180,21 @@ export function deadLetterNumber(n: number, orderId = '01993b1e-7c3a-7d4e-8000-0
   };
 }
 
+const noReplay = refuse('no-replay', 'There is no such replay.');
 // Nothing waits, and nobody has done anything.
 const stubOperators: OperatorDesk = {
   deadLetterGroups: async () => ({ items: [], total: { count: 0, isAtLeast: false }, lookedBackTo: null }),
   deadLetter: async () => refuse('no-dead-letter', 'There is no such dead letter.'),
   audit: async () => ({ items: [], next: null }),
+  replays: {
+    dryRun: async () => ({ count: 0, isAtLeast: false, orders: 0, samples: [] }),
+    start: async () => Promise.reject(new UnavailableError('nothing', 'this desk replays nothing')),
+    read: async () => noReplay,
+    list: async () => ({ items: [], next: null }),
+    pause: async () => noReplay,
+    resume: async () => noReplay,
+    cancel: async () => noReplay,
+  },
 };
 
 export function createTestServer(

@@ -6,12 +6,11 @@
 import type { Order } from '../../domain/order.ts';
 import type { Refusal } from '../../domain/refusals.ts';
 import type { Event } from '../../engine/ports.ts';
-import type { DeadLetter, DeadLetterSelection } from '../dead-letters.ts';
+import type { BoundedCount, DeadLetter, DeadLetterSelection } from '../dead-letters.ts';
 import type { TimelineEntry } from '../orders/sentences.ts';
 import type { By } from '../ports.ts';
 
-// `isAtLeast` = that many, or more.
-export type BoundedCount = { readonly count: number; readonly isAtLeast: boolean };
+import type { Replays } from './replays.ts';
 
 export const groupKeys = ['consumer', 'code', 'partner', 'country', 'currency', 'amount', 'hour', 'day'] as const;
 export type GroupKey = (typeof groupKeys)[number];
@@ -76,6 +75,7 @@ export type AuditPage = {
 };
 
 export type OperatorDesk = {
+  readonly replays: Replays;
   readonly deadLetterGroups: (by: readonly GroupKey[], selection: DeadLetterSelection) => Promise<DeadLetterGroups>;
   readonly deadLetter: (id: string) => Promise<DeadLetterStory | Refusal>;
   // Newest first.

@@ -28,6 +28,7 @@ import { moment, readDate } from './dates.ts';
 import { letterFilter, toSelection } from './letter-filter.ts';
 import { readLimit, readNumbers } from './pages.ts';
 import { orThrow } from './problems.ts';
+import { addReplayRoutes } from './replays.ts';
 import { deadLetterParams, namePattern, noQuery, pageSize, pageSizeDefault, requestHeaders, uuid } from './requests.ts';
 
 const word = Type.String();
@@ -121,6 +122,7 @@ const auditEntry = Type.Object({
 });
 
 export function addLetterRoutes(app: App, operators: OperatorDesk): void {
+  addReplayRoutes(app, operators.replays);
   app.get(
     '/dlq/groups',
     {

@@ -54,6 +54,19 @@ export function createCleanup(options: {
         [rowsBefore],
         signal,
       ),
+      replayLetters: await repeat(
+        `/* remove-old-replay-letters */ DELETE FROM replay_letters WHERE ctid IN (
+           SELECT l.ctid FROM replays r JOIN replay_letters l ON l.replay_id = r.id WHERE r.ended_at < $1 LIMIT $2) RETURNING 1`,
+        [rowsBefore],
+        signal,
+      ),
+      replays: await repeat(
+        `/* remove-old-replays */ DELETE FROM replays WHERE id IN (
+           SELECT id FROM replays r WHERE r.ended_at < $1
+             AND NOT EXISTS (SELECT FROM replay_letters l WHERE l.replay_id = r.id) LIMIT $2) RETURNING 1`,
+        [rowsBefore],
+        signal,
+      ),
     };
   }
 

@@ -7,9 +7,9 @@
 import type { DeadLetterSelection } from '../../flow/dead-letters.ts';
 import type { DeadLetterGroup, DeadLetterGroups, GroupKey } from '../../flow/operators/ports.ts';
 import type { Query } from './database.ts';
-import { bounded, countMax, groupStatements, readEndOfLook } from './dead-letter-list.ts';
+import { bounded, countMax, readEndOfLook, selecting } from './dead-letter-list.ts';
 
-const { looked, isLookedThrough, indexedValues, lookedValues, looksThrough } = groupStatements;
+const { looked, isLookedThrough, indexedValues, lookedValues, looksThrough } = selecting;
 
 // More causes than anybody reads; each costs a count.
 const causesMax = 100;

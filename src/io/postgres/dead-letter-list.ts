@@ -6,6 +6,7 @@
 // Relies on the planner to see the values: a condition whose value is null is none.
 
 import type {
+  BoundedCount,
   DeadLetter,
   DeadLetterFilter,
   DeadLetterPage,
@@ -67,15 +68,21 @@ const columns = `l.id, l.order_id, l.consumer, l.event_id, l.event_type, l.failu
             o.status, o.amount, o.currency, o.country`;
 
 // Selected by an index, or by a part of one. $1 to $5 are the limit, the place and what the simulation knows.
-const isIndexed = `(($6::boolean AND l.closed_at IS NOT NULL) OR (NOT $6::boolean AND l.closed_at IS NULL))
-       AND ($2::timestamptz IS NULL OR (l.failed_at, l.id) < ($2::timestamptz, $3::uuid))
+const isIndexedIn = (
+  way: Way,
+) => `(($6::boolean AND l.closed_at IS NOT NULL) OR (NOT $6::boolean AND l.closed_at IS NULL))
+       AND ($2::timestamptz IS NULL OR (l.failed_at, l.id) ${way === 'DESC' ? '<' : '>'} ($2::timestamptz, $3::uuid))
        AND ($4::text IS NULL OR l.consumer = $4) AND ($5::text IS NULL OR l.code = $5)
        AND ($7::text IS NULL OR l.partner = $7) AND ($8::uuid IS NULL OR l.order_id = $8)
        AND ($9::timestamptz IS NULL OR l.failed_at >= $9) AND ($10::timestamptz IS NULL OR l.failed_at < $10)`;
 const isLookedThrough = `($11::text IS NULL OR o.country = $11) AND ($12::text IS NULL OR o.currency = $12)
        AND ($13::bigint IS NULL OR o.amount >= $13) AND ($14::bigint IS NULL OR o.amount <= $14)
        AND ($15::text IS NULL OR position(lower($15) IN lower(l.message)) > 0)`;
-const looked = `SELECT l.* FROM dead_letters l WHERE ${isIndexed} ORDER BY l.failed_at DESC, l.id DESC LIMIT ${lookMax}`;
+// Newest first, or oldest first.
+export type Way = 'DESC' | 'ASC';
+const lookedIn = (way: Way) =>
+  `SELECT l.* FROM dead_letters l WHERE ${isIndexedIn(way)} ORDER BY l.failed_at ${way}, l.id ${way} LIMIT ${lookMax}`;
+const looked = lookedIn('DESC');
 
 type Asked = DeadLetterSelection & { readonly after?: DeadLetterPlace | null; readonly isClosed?: boolean };
 
@@ -104,16 +111,15 @@ export async function readDeadLetters(query: Query, filter: DeadLetterFilter): P
 }
 
 // Where a look that was cut ended; null where everything was looked at.
-export async function readEndOfLook(query: Query, asked: Asked): Promise<DeadLetterPlace | null> {
+export async function readEndOfLook(query: Query, asked: Asked, way: Way = 'DESC'): Promise<DeadLetterPlace | null> {
   const rows = await query<{ failed_at: Date; id: string }>(
-    `/* find-end-of-look */ SELECT l.failed_at, l.id FROM dead_letters l WHERE ${isIndexed}
-     ORDER BY l.failed_at DESC, l.id DESC LIMIT 1 OFFSET $1`,
+    `/* find-end-of-look */ SELECT l.failed_at, l.id FROM dead_letters l WHERE ${isIndexedIn(way)}
+     ORDER BY l.failed_at ${way}, l.id ${way} LIMIT 1 OFFSET $1`,
     indexedValues(lookMax - 1, asked),
   );
   return rows[0] === undefined ? null : { failedAt: rows[0].failed_at, id: rows[0].id };
 }
 
-export type BoundedCount = { readonly count: number; readonly isAtLeast: boolean };
 export const bounded = (count: number, isCut = false): BoundedCount => ({
   count: Math.min(count, countMax),
   isAtLeast: isCut || count > countMax,
@@ -153,4 +159,5 @@ export async function readDeadLettersEverOf(query: Query, orderId: string): Prom
   return rows.map(toDeadLetter);
 }
 
-export const groupStatements = { looked, isLookedThrough, indexedValues, lookedValues, looksThrough };
+// For questions of their own over what is selected; the limit is $1, the last of the values $15.
+export const selecting = { looked, lookedIn, isLookedThrough, indexedValues, lookedValues, looksThrough };

@@ -27,6 +27,11 @@ import { readTimeline } from './timeline.ts';
 const triesMax = 3;
 const pauseMs = 100;
 
+// `also` writes in the same transaction, after the change; what it throws takes everything back.
+export type ChangeOrder = (
+  ...asked: [...Parameters<OrderStore['change']>, also?: (query: Query, change: DeskChange) => Promise<void>]
+) => ReturnType<OrderStore['change']>;
+
 type Written = { readonly events: readonly Event[]; readonly again: readonly Hint[] };
 
 export function createOrderStore(options: {
@@ -34,7 +39,7 @@ export function createOrderStore(options: {
   readonly system: System;
   // Events that are new, and jobs that are there again.
   readonly onCommitted: (events: readonly Event[], again: readonly Hint[]) => void;
-}): Omit<OrderStore, 'place'> {
+}): Omit<OrderStore, 'place' | 'change'> & { readonly change: ChangeOrder } {
   const { database, system, onCommitted } = options;
 
   async function reading<T>(read: (query: Query) => Promise<T>): Promise<T> {
@@ -104,7 +109,7 @@ export function createOrderStore(options: {
     deadLetters: (filter) => reading((query) => readDeadLetters(query, filter)),
     orderOfDeadLetter: (deadLetterId) => reading((query) => readOwner(query, deadLetterId)),
 
-    change: async (id, decide) => {
+    change: async (id, decide, also) => {
       const auditId = system.newId();
       return changing(async (query, written) => {
         const record = await lockOrder(query, id);
@@ -115,6 +120,7 @@ export function createOrderStore(options: {
         if (isRefusal(change)) return change;
         if (change === null) return record.order;
         Object.assign(written, await write(query, record, change, auditId));
+        await also?.(query, change);
         return change.order;
       });
     },

@@ -18,7 +18,7 @@ import { readTimeline } from './timeline.ts';
 export function createOperatorDesk(options: {
   readonly database: Database;
   readonly system: Pick<System, 'now'>;
-}): OperatorDesk {
+}): Omit<OperatorDesk, 'replays'> {
   const { database, system } = options;
 
   async function reading<T>(read: (query: Query) => Promise<T>): Promise<T> {
