@@ -104,6 +104,15 @@ export function createTools(downloads: string, lists = import.meta.dirname) {
       return goInstall(name, versionOf(...files), ['.'], directory, `${name} cannot be built: Go is needed.`);
     },
 
+    // The machine's own.
+    terraform: async () => {
+      for (const name of ['terraform', 'tofu']) {
+        const own = await run(name, ['version'], { timeoutMs: 10_000 }).catch(() => null);
+        if (own?.code === 0) return name;
+      }
+      throw new ToolError('There is neither Terraform nor OpenTofu: install one of them, 1.11 or newer.');
+    },
+
     // The folder whose node_modules has the packages.
     npm: () =>
       folder(

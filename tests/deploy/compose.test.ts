@@ -16,7 +16,7 @@ import { defaultAlias, mappings } from '../../src/io/search/index-shape.ts';
 import { readCommand } from '../../src/main/arguments.ts';
 import { readConfig } from '../../src/main/config.ts';
 import { settings } from '../../src/main/settings.ts';
-import { readCompose, rolesOf, root, type Service, textOf } from './services.ts';
+import { imageEnvironment, readCompose, rolesOf, root, type Service, textOf } from './services.ts';
 
 // Names in a container's environment that are no settings of ours, and who reads them.
 const readers: Readonly<Record<string, string>> = {
@@ -27,11 +27,6 @@ const readers: Readonly<Record<string, string>> = {
 };
 const buses = ['kafka', 'redis', 'sqs'];
 const dockerfile = textOf('Dockerfile');
-const imageEnvironment = Object.fromEntries(
-  [...dockerfile.matchAll(/^ENV (.+)$/gm)].flatMap(([, line = '']) =>
-    line.split(' ').map((pair) => pair.split('=', 2)),
-  ),
-) as Record<string, string>;
 
 describe('the compose file', () => {
   const services = readCompose();

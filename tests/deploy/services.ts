@@ -30,3 +30,10 @@ export function readCompose(env: Readonly<Record<string, string>> = {}): Readonl
 export function rolesOf(services: Readonly<Record<string, Service>>): readonly (readonly [string, Service])[] {
   return Object.entries(services).filter(([, { build }]) => build !== undefined);
 }
+
+// What the image sets before any of them.
+export const imageEnvironment = Object.fromEntries(
+  [...textOf('Dockerfile').matchAll(/^ENV (.+)$/gm)].flatMap(([, line = '']) =>
+    line.split(' ').map((pair) => pair.split('=', 2)),
+  ),
+) as Record<string, string>;

@@ -23,7 +23,7 @@ export function assertFinds({ code, output }: Ran, told: RegExp): void {
 // Calls with the path of a copy in which one text is another.
 export async function withMistake(
   original: string,
-  { file, from, to }: { readonly file?: string; readonly from: string; readonly to: string },
+  { file, from, to }: { readonly file?: string; readonly from: string | RegExp; readonly to: string },
   call: (copy: string) => Promise<void>,
 ): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'orderly-deploy-'));
@@ -32,8 +32,9 @@ export async function withMistake(
     cpSync(join(root, original), copy, { recursive: true });
     const changed = file === undefined ? copy : join(copy, file);
     const text = readFileSync(changed, 'utf8');
-    assert.ok(text.includes(from), `${original} has no ${from}`);
-    writeFileSync(changed, text.replace(from, to));
+    const mistaken = text.replace(from, to);
+    assert.notEqual(mistaken, text, `${original} has no ${from}`);
+    writeFileSync(changed, mistaken);
     await call(copy);
   } finally {
     rmSync(directory, { recursive: true, force: true });
