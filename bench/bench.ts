@@ -6,6 +6,7 @@
 //   --full          all parts, then the sustained load where something is in the way, and over each bus; an hour
 //   --soak          70 % of capacity for --minutes N (30): nothing may grow but what stays
 //   --guard         only whether an order costs no more than it may: counts, and CPU as a ratio to the floor
+//   --telemetry     silent, with logs and metrics, and traced: what each costs, against its bound
 //   --only PART     a part of a round (may be repeated): idle, rest, sustained, open, burst, cost, embedded, kill
 //   --rounds N      how often everybody is measured
 //   --orders N      the orders of a burst; everything else grows and shrinks with them
@@ -27,16 +28,25 @@ import { againstSizes, peerSizes, type Sizes, scaled } from './sizes.ts';
 import { judgeSoak, plotsOfSoak, soak } from './soak.ts';
 import { barsSvg } from './svg.ts';
 import { type Column, formatNumber, formatTable, markdownTable, medianOf, ratioOf } from './table.ts';
+import { judgeTold, openTold } from './telemetry.ts';
 
 const againstParts: readonly Part[] = ['idle', 'rest', 'sustained', 'burst', 'cost', 'embedded'];
 const peerParts: readonly Part[] = ['idle', 'sustained', 'burst', 'cost'];
 const fullParts: readonly Part[] = ['idle', 'rest', 'sustained', 'open', 'burst', 'cost', 'embedded', 'kill'];
+const toldParts: readonly Part[] = ['sustained', 'cost'];
 const situationParts: readonly Part[] = ['idle', 'sustained'];
 
 // What the machine itself takes now and then is below this.
 const busyCores = 0.25;
 
-const modes = { peers: besidePeers, against: besideRevision, guard: guarded, soak: soaked, full: everything };
+const modes = {
+  peers: besidePeers,
+  against: besideRevision,
+  guard: guarded,
+  soak: soaked,
+  full: everything,
+  telemetry: toldOf,
+};
 const command = ['npm run bench --', ...process.argv.slice(2)].join(' ').replace(/ --$/, '');
 
 process.exitCode = await main();
@@ -114,6 +124,17 @@ async function guarded(): Promise<number> {
   try {
     const verdict = await guard(orderly('Orderly', root), contenders[0] as Contender, print);
     return verdict === 'kept' ? 0 : 1;
+  } finally {
+    await close();
+  }
+}
+
+async function toldOf(options: Options): Promise<number> {
+  const { contenders, close } = await openTold();
+  try {
+    const { lines, isKept } = judgeTold(await measured(contenders, options, peerSizes, 3, toldParts));
+    for (const line of lines) print(line);
+    return isKept ? 0 : 1;
   } finally {
     await close();
   }

@@ -7,7 +7,7 @@ import { type Part, parts } from './measurements.ts';
 import { type PeerName, peerNames } from './peers.ts';
 
 export type Options = {
-  readonly mode: 'peers' | 'against' | 'guard' | 'soak' | 'full';
+  readonly mode: 'peers' | 'against' | 'guard' | 'soak' | 'full' | 'telemetry';
   readonly against: string;
   readonly peers: readonly PeerName[];
   // Null: those of the mode.
@@ -28,6 +28,7 @@ export function readOptions(): Options | string {
         full: { type: 'boolean' },
         guard: { type: 'boolean' },
         soak: { type: 'boolean' },
+        telemetry: { type: 'boolean' },
         peer: { type: 'string', multiple: true },
         only: { type: 'string', multiple: true },
         rounds: { type: 'string' },
@@ -36,7 +37,9 @@ export function readOptions(): Options | string {
         save: { type: 'boolean', default: false },
       },
     });
-    const modes = (['against', 'full', 'guard', 'soak'] as const).filter((name) => values[name] !== undefined);
+    const modes = (['against', 'full', 'guard', 'soak', 'telemetry'] as const).filter(
+      (name) => values[name] !== undefined,
+    );
     if (modes.length > 1) return `--${modes.join(' and --')} cannot be had together: choose one.`;
     const mode = modes[0] ?? 'peers';
     if (values.save && !['peers', 'soak'].includes(mode)) return `--save is for the peers and for --soak.`;

