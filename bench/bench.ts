@@ -4,13 +4,14 @@
 //   --peer NAME     beside this one alone (may be repeated): pg-boss, graphile-worker, dbos, restate, bullmq, floor
 //   --against REV   beside another commit of Orderly instead
 //   --full          all parts, then the sustained load where something is in the way, and over each bus; an hour
+//   --model         the model of docs/scale.md beside what it says of this machine; two minutes
 //   --soak          70 % of capacity for --minutes N (30): nothing may grow but what stays
 //   --guard         only whether an order costs no more than it may: counts, and CPU as a ratio to the floor
 //   --telemetry     silent, with logs and metrics, and traced: what each costs, against its bound
 //   --only PART     a part of a round (may be repeated): idle, rest, sustained, open, burst, cost, embedded, kill
 //   --rounds N      how often everybody is measured
 //   --orders N      the orders of a burst; everything else grows and shrinks with them
-//   --save          writes numbers, plots and table to docs/benchmarks
+//   --save          writes numbers, plots and table to docs/benchmarks, or docs/scale.md
 //
 // Exit code 1 when a run failed, a bound is broken or something grows; 2 when the options make no sense.
 
@@ -19,6 +20,7 @@ import { save } from './document.ts';
 import { guard } from './guard.ts';
 import { describe, readMachine } from './machine.ts';
 import type { Part } from './measurements.ts';
+import { model, modelTables } from './model.ts';
 import { type Options, readOptions } from './options.ts';
 import { openPeers } from './peers.ts';
 import { checkOut } from './revision.ts';
@@ -46,6 +48,7 @@ const modes = {
   soak: soaked,
   full: everything,
   telemetry: toldOf,
+  model: modeled,
 };
 const command = ['npm run bench --', ...process.argv.slice(2)].join(' ').replace(/ --$/, '');
 
@@ -83,7 +86,15 @@ async function besidePeers(options: Options): Promise<number> {
     const columns = await measured([orderly('Orderly', root), ...contenders], options, peerSizes, 2, peerParts);
     if (options.isSaved) {
       const results = { columns };
-      save({ name: 'peers', command, machine, results, text: markdownTable(columns), plots: plotsOf(columns) });
+      save({
+        name: 'peers',
+        document: 'benchmarks.md',
+        command,
+        machine,
+        results,
+        text: markdownTable(columns),
+        plots: plotsOf(columns),
+      });
     }
     return 0;
   } finally {
@@ -148,8 +159,19 @@ async function soaked({ minutes, isSaved }: Options): Promise<number> {
   const pace = `${formatNumber(results.orders)} orders, ${formatNumber(results.perSecond)} per second, first and last quarter:`;
   const text = ['```', pace, ...lines, '```'].join('\n');
   print(`\n${[pace, ...lines].join('\n')}`);
-  if (isSaved) save({ name: 'soak', command, machine, results, text, plots: plotsOfSoak(results) });
+  if (isSaved)
+    save({ name: 'soak', document: 'benchmarks.md', command, machine, results, text, plots: plotsOfSoak(results) });
   return isFlat ? 0 : 1;
+}
+
+async function modeled({ isSaved }: Options): Promise<number> {
+  const machine = readMachine();
+  print(describe(machine));
+  const results = await model(machine.cores, tell);
+  const text = modelTables(results);
+  print(`\n${text}`);
+  if (isSaved) save({ name: 'model', document: 'scale.md', command, machine, results, text, plots: {} });
+  return 0;
 }
 
 async function measured(

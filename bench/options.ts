@@ -7,7 +7,7 @@ import { type Part, parts } from './measurements.ts';
 import { type PeerName, peerNames } from './peers.ts';
 
 export type Options = {
-  readonly mode: 'peers' | 'against' | 'guard' | 'soak' | 'full' | 'telemetry';
+  readonly mode: 'peers' | 'against' | 'guard' | 'soak' | 'full' | 'telemetry' | 'model';
   readonly against: string;
   readonly peers: readonly PeerName[];
   // Null: those of the mode.
@@ -27,6 +27,7 @@ export function readOptions(): Options | string {
         against: { type: 'string' },
         full: { type: 'boolean' },
         guard: { type: 'boolean' },
+        model: { type: 'boolean' },
         soak: { type: 'boolean' },
         telemetry: { type: 'boolean' },
         peer: { type: 'string', multiple: true },
@@ -37,12 +38,13 @@ export function readOptions(): Options | string {
         save: { type: 'boolean', default: false },
       },
     });
-    const modes = (['against', 'full', 'guard', 'soak', 'telemetry'] as const).filter(
+    const modes = (['against', 'full', 'guard', 'model', 'soak', 'telemetry'] as const).filter(
       (name) => values[name] !== undefined,
     );
     if (modes.length > 1) return `--${modes.join(' and --')} cannot be had together: choose one.`;
     const mode = modes[0] ?? 'peers';
-    if (values.save && !['peers', 'soak'].includes(mode)) return `--save is for the peers and for --soak.`;
+    if (values.save && !['peers', 'soak', 'model'].includes(mode))
+      return `--save is for the peers, --soak and --model.`;
     for (const name of ['rounds', 'orders', 'minutes'] as const) {
       const given = values[name];
       if (given !== undefined && !/^[1-9]\d{0,8}$/.test(given))

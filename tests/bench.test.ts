@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { type Inputs, ordersPerSecond, ordersPerSecondOfPartners } from '../bench/model.ts';
 import { median, quantiles } from '../bench/quantiles.ts';
 import { judgeSoak } from '../bench/soak.ts';
 import { formatTable, ratioOf } from '../bench/table.ts';
@@ -69,5 +70,23 @@ describe('the soak', () => {
     const { isFlat, lines } = judgeSoak(soakOf((minute) => 20 + minute));
     assert.equal(isFlat, false);
     assert.match(lines.join('\n'), /POST, p99, ms .* GROWS/);
+  });
+});
+
+describe('the model', () => {
+  const inputs: Inputs = {
+    ...{ cores: 2, processCpu: 0.5, postgresCpu: 0.4, loadCpu: 0.1 },
+    ...{ rows: 21, statements: 0.4, commits: 0.2, wal: 10, kept: 4 },
+  };
+
+  it('lets through what the cores of the machine do, and no more than one core does for a process', () => {
+    assert.equal(ordersPerSecond(inputs), 2_000);
+    assert.equal(ordersPerSecond({ ...inputs, cores: 1 }), 1_000);
+    assert.equal(ordersPerSecond({ ...inputs, cores: 64 }), 2_000);
+  });
+
+  it('lets slow partners through what fits into the calls that a backlog is given', () => {
+    assert.equal(ordersPerSecondOfPartners(64, 1_000), 48);
+    assert.equal(ordersPerSecondOfPartners(256, 500), 384);
   });
 });

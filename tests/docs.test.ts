@@ -43,6 +43,7 @@ const documents = [
       'docs/operations.md',
       'docs/partners.md',
       'docs/processes.md',
+      'docs/scale.md',
       'docs/security.md',
     ],
     ...['docs/settings.md', 'docs/try-it.md', 'SECURITY.md'],

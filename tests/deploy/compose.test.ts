@@ -23,7 +23,6 @@ const readers: Readonly<Record<string, string>> = {
   AWS_ACCESS_KEY_ID: 'the client of AWS',
   AWS_SECRET_ACCESS_KEY: 'the client of AWS',
   NODE_ENV: 'the packages',
-  OTEL_EXPORTER_OTLP_ENDPOINT: 'OpenTelemetry',
 };
 const buses = ['kafka', 'redis', 'sqs'];
 const dockerfile = textOf('Dockerfile');
