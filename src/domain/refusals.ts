@@ -17,6 +17,7 @@ export const refusalCodes = [
   'not-correctable',
   'no-replay',
   'replay-over',
+  'too-many-pauses',
   'idempotency-key-reused',
   'invalid-order',
 ] as const;

@@ -67,11 +67,14 @@ export function createConsumer(options: {
   readonly system: System;
   readonly log: Log;
   readonly events: ConsumerEvents;
+  // What people hold back: all of it, or subjects one by one.
+  readonly pauses?: { readonly isPaused: () => boolean; readonly subjects: () => readonly string[] };
 }): Consumer {
   const { step, claims, settles, jobs, slots, leases, breakers, policy, tracer, system, log, events } = options;
   const { consumer } = step;
   const types = new Set(step.types);
-  const permits = createPermits(breakers, system);
+  const { isPaused = () => false, subjects: paused = () => [] } = options.pauses ?? {};
+  const permits = createPermits(breakers, system, isPaused);
   const attempts = createAttempts({ step, breakers, policy, system });
   let isStopping = false;
 
@@ -79,6 +82,7 @@ export function createConsumer(options: {
     // A newer version is left to a release that knows it. While a dependency is away its jobs are not touched: the
     // one that has waited longest is the probe, and the poller knows which.
     if (isStopping || !types.has(hint.type) || permits.mode() !== 'all') return;
+    if (paused().includes(hint.subject)) return;
     if (slots.tryAcquire()) void claimOne(hint);
     else events.left(consumer);
   }
@@ -106,13 +110,13 @@ export function createConsumer(options: {
     let running = 0;
     let probes: readonly Breaker[] = [];
     try {
-      if (free === 0) return { count: 0, nextDueInMs: undefined };
+      if (free === 0 || isPaused()) return { count: 0, nextDueInMs: undefined };
       if (sought === 'due') {
         const asked = permits.ask();
         if (asked === null) return { count: 0, nextDueInMs: undefined };
         probes = asked;
       }
-      const { answers, nextDueInMs } = await jobs.claimDue(step, probes.length > 0 ? 1 : free, sought);
+      const { answers, nextDueInMs } = await jobs.claimDue(step, probes.length > 0 ? 1 : free, sought, paused());
       for (const answered of answers) {
         events.claimed(consumer, answered);
         if (answered.answer !== 'run') continue;

@@ -16,6 +16,8 @@ export type Leases = {
   // Aborts everything held, and what is held from now on: the process stops.
   readonly abortAll: () => void;
   readonly held: () => number;
+  // All that is held, and for how long.
+  readonly all: () => readonly (Held & { readonly forMs: number })[];
   readonly run: (signal: AbortSignal) => Promise<void>;
   // One renewal; `run` repeats it.
   readonly runOnce: () => Promise<void>;
@@ -81,6 +83,11 @@ export function createLeases(options: {
       for (const entry of entries.values()) stop(entry.controller);
     },
     held: () => entries.size,
+    all: () =>
+      [...entries.values()].map(({ controller: _, sinceMs, ...held }) => ({
+        ...held,
+        forMs: system.monotonicMs() - sinceMs,
+      })),
     runOnce,
     run: async (signal) => {
       while (!signal.aborted) {

@@ -13,14 +13,21 @@ export type Permits = {
   readonly ask: () => readonly Breaker[] | null;
 };
 
-export function createPermits(breakers: readonly Breaker[], system: Pick<System, 'monotonicMs'>): Permits {
+// What a person holds back is taken as little as what an open breaker does.
+export function createPermits(
+  breakers: readonly Breaker[],
+  system: Pick<System, 'monotonicMs'>,
+  isPaused: () => boolean = () => false,
+): Permits {
   return {
     mode: () => {
+      if (isPaused()) return 'none';
       const answers = breakers.map((breaker) => breaker.peek(system.monotonicMs()));
       if (answers.includes('no')) return 'none';
       return answers.includes('probe') ? 'probe' : 'all';
     },
     ask: () => {
+      if (isPaused()) return null;
       const answers = breakers.map((breaker) => breaker.ask(system.monotonicMs()));
       const probes = breakers.filter((_, index) => answers[index] === 'probe');
       if (!answers.includes('no')) return probes;

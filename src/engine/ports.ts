@@ -237,12 +237,13 @@ export type Flush<Entry, Answer> = (entries: readonly Entry[]) => Promise<readon
 export type Sought = 'due' | 'waited-too-long' | 'unknown-version';
 
 export type Jobs = {
-  // Claims up to `limit` jobs, longest due first, past those that somebody else has locked. Answers those that it
-  // picked; `nextDueInMs` is set where it has seen the end: when the next one is due, or null if none waits.
+  // Claims up to `limit` jobs, longest due first, past those that somebody else has locked, none of `except`. Answers
+  // those that it picked; `nextDueInMs` is set where it has seen the end: when the next is due, or null if none waits.
   readonly claimDue: (
     step: Step,
     limit: number,
     sought: Sought,
+    except?: readonly string[],
   ) => Promise<{ readonly answers: readonly ClaimAnswer[]; readonly nextDueInMs: number | null | undefined }>;
   // Extends the leases that still hold; answers the tokens that are lost.
   readonly renew: (held: readonly (JobKey & { readonly token: string })[]) => Promise<readonly string[]>;

@@ -35,6 +35,8 @@ type Surroundings = {
   readonly log: Log;
   readonly observer?: Pick<Observer, 'read'>;
   readonly tracer?: Tracer;
+  // What people hold back: then it stands by.
+  readonly isPaused?: (consumer: ProjectionName) => boolean;
 };
 
 export function createAnalyticsReader(parts: Surroundings): CursorReader {
@@ -72,9 +74,10 @@ const known = new Set(knownTypes);
 function readerOf(
   consumer: ProjectionName,
   turns: Turns,
-  { knowsAllWriters = false, system, log, observer, tracer = silentTracer }: Surroundings,
+  { knowsAllWriters = false, system, log, observer, tracer = silentTracer, isPaused = () => false }: Surroundings,
 ): CursorReader {
   const take: Turns['take'] = async (work, ...asked) => {
+    if (isPaused(consumer)) return null;
     const step = await turns.take((view) => work({ ...view, handle: (events) => traced(view, events) }), ...asked);
     if (step !== null && step.passed > 0) observer?.read(consumer, step.passed, step.deadLetters);
     return step;

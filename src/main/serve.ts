@@ -109,7 +109,7 @@ async function work(
     search: options.search,
     simulatedPartners: true,
     settings: { ...config.worker, retryDelayMsMax: config.worker.retryDelayMaxMs },
-    roles: duties,
+    roles: { ...duties, name: roleOf(duties) },
     retention: { keysHours: config.retention.idempotencyHours, rowsDays: config.retention.days },
     observer: both(
       createEventsLog({ log, system, maxRetries: config.worker.maxRetries, isTold: isToldOf, names: namesOf(config) }),

@@ -13,14 +13,14 @@ import { createRelay } from '../engine/relay.ts';
 
 import { silentTracer, type Tracer } from '../engine/tracer.ts';
 
-import { createReplayDriver } from '../flow/operators/drive-replays.ts';
+import type { Pauses } from '../flow/operators/pauses.ts';
 
 import type { OperatorDesk } from '../flow/operators/ports.ts';
 import { createOrderDesk } from '../flow/orders/order-desk.ts';
 import { traceStore } from '../flow/orders/traced-store.ts';
 import type { OrderDesk, Partners, PlaceAnswer, PlaceRequest } from '../flow/ports.ts';
 import type { Search } from '../flow/projections/search-ports.ts';
-import { consumerNames, knownTypes } from '../flow/subscriptions.ts';
+import { consumerNames, knownTypes, type ProjectionName } from '../flow/subscriptions.ts';
 import { createAccept } from '../io/postgres/accept.ts';
 import { createCleanup, type Retention } from '../io/postgres/cleanup.ts';
 import { carryAlong, createCursors } from '../io/postgres/cursors.ts';
@@ -28,9 +28,7 @@ import type { Database } from '../io/postgres/database.ts';
 import { createOrderStore } from '../io/postgres/desk.ts';
 import { failureOf, isHeldElsewhere, isToldOf } from '../io/postgres/errors.ts';
 import { createReadHistories } from '../io/postgres/histories.ts';
-import { createOperatorDesk } from '../io/postgres/operators.ts';
-import { createReplaySteps } from '../io/postgres/replay-steps.ts';
-import { createReplays } from '../io/postgres/replays.ts';
+import { createOperators, createProcessPauses, toldBreakers } from './operators.ts';
 import { createAnalyticsReader, createSearchReader } from './projections.ts';
 import { createWorkers, type EngineSettings, flushRowsMax } from './workers.ts';
 
@@ -47,14 +45,18 @@ const carryMs = 5_000;
 export type Roles = {
   readonly relay: boolean;
   readonly consumers: readonly string[];
-  // Where the relay runs, unless this says no.
-  readonly replays?: boolean;
+  // What it is called, for operators.
+  readonly name?: string;
+  // Whether what operators ask for runs here too: replays where the relay is, pauses, and what it tells of itself.
+  readonly operators?: boolean;
 };
 export const allRoles: Roles = { relay: true, consumers: consumerNames };
 
 export type Engine = {
   readonly desk: OrderDesk;
   readonly operators: OperatorDesk;
+  // What this process holds back now.
+  readonly pauses: Pauses['all'];
   readonly start: () => Promise<void>;
   // Work that does not finish within `graceMs` is released, uncharged. The database stays open: requests
   // that came before may still need it.
@@ -102,8 +104,16 @@ export function createEngine(parts: {
     patienceMs: acceptPatienceMs,
     twins: { keyOf: (request) => request.key, isHeld: isHeldElsewhere },
   });
+  const pauses = createProcessPauses({
+    ...{ database, knowsAllWriters, system, log },
+    onResumed: () => {
+      for (const { poller } of workers) poller.wake();
+      for (const [, reader] of reading) reader.wake();
+    },
+  });
+  const watching = toldBreakers(observer, () => operators.presence);
   const { workers, leases, down, breakers, succeeded } = createWorkers({
-    ...{ database, knowsAllWriters, settings, observer, tracer, system, log, committed },
+    ...{ database, knowsAllWriters, settings, observer: watching, pauses, tracer, system, log, committed },
     consumers: roles.consumers,
     partners: parts.partners,
     isCrowded: () => accepts.pending() >= crowd,
@@ -117,7 +127,9 @@ export function createEngine(parts: {
           ...{ cursors, bus, streamOf: streamOfAny, system, log, observer, tracer },
           isTold: (error) => isToldOf(error) || bus.isAway?.() === true,
         });
-  const projected = { cursors, knowsAllWriters, system, log, observer, tracer };
+  const isPaused = (consumer: ProjectionName) =>
+    pauses.isPaused('consumer', consumer) || (consumer === 'search' && pauses.isPaused('partner', 'search'));
+  const projected = { cursors, knowsAllWriters, system, log, observer, tracer, isPaused };
   const readers = {
     analytics: createAnalyticsReader(projected),
     search: createSearchReader({
@@ -139,15 +151,12 @@ export function createEngine(parts: {
   const store = createOrderStore({ database, system, onCommitted: committed });
   const desk = createOrderDesk({
     store: traceStore({ ...store, place: accepts.add }, tracer),
-    search: parts.search,
-    system,
-    simulatedPartners: parts.simulatedPartners,
+    ...{ search: parts.search, system, simulatedPartners: parts.simulatedPartners },
   });
-  const driver = createReplayDriver({
-    store: createReplaySteps({ database, change: store.change, system }),
-    ...{ knowsAllWriters, system, log, isTold: isToldOf },
+  const operators = createOperators({
+    ...{ database, knowsAllWriters, system, log, pauses, leases, breakers, change: store.change },
+    ...{ role: roles.name ?? 'start', consumers: roles.consumers },
   });
-  const replays = createReplays({ database, system, onRunning: driver.wake });
   const cleanup = createCleanup({ database, system, retention: parts.retention, log });
   const read = createHintReader({ log, onUnreadable: observer.unreadable, nowMs: system.monotonicMs });
 
@@ -188,8 +197,11 @@ export function createEngine(parts: {
 
   return {
     desk,
-    operators: { ...createOperatorDesk({ database, system }), replays },
+    operators: operators.desk,
+    pauses: pauses.all,
     start: async () => {
+      // Nothing is taken that a person holds back.
+      if (roles.operators !== false) await pauses.refresh();
       if (bus !== null) subscribed = await subscribe(bus);
       const takers = [...workers.map(({ poller }) => poller), ...reading.map(([, reader]) => reader)];
       taking = Promise.all(takers.map((one) => one.run(intake.signal)));
@@ -197,7 +209,10 @@ export function createEngine(parts: {
       const telling = Object.values(down).map((one) => one.run(background.signal));
       const cleaning = roles.relay ? [cleanup.run(background.signal)] : [];
       if (roles.relay && bus === null) cleaning.push(carryRelay(background.signal));
-      if (roles.relay && roles.replays !== false) cleaning.push(driver.run(intake.signal));
+      if (roles.operators !== false) {
+        cleaning.push(pauses.run(background.signal), operators.presence.run(background.signal));
+        if (roles.relay) cleaning.push(operators.drive(intake.signal));
+      }
       running = Promise.all([leases.run(background.signal), relay?.run(background.signal), ...telling, ...cleaning]);
     },
     stop: async (graceMs) => {

@@ -16,6 +16,7 @@ import type { ClaimAnswer, ClaimRequest, Event, Log, SettleAnswer, SettleRequest
 import type { RetryPolicy } from '../engine/retry-policy.ts';
 import { createSlots } from '../engine/slots.ts';
 import type { Tracer } from '../engine/tracer.ts';
+import type { Pauses } from '../flow/operators/pauses.ts';
 import type { Partners } from '../flow/ports.ts';
 import { type FaultInjection, injectFaults } from '../flow/steps/fault-injection.ts';
 import { boundPartners } from '../flow/steps/outside.ts';
@@ -48,11 +49,12 @@ export function createWorkers(parts: {
   // Told of what a settle has committed.
   readonly committed: (events: readonly Event[]) => void;
   readonly observer: Observer;
+  readonly pauses: Pick<Pauses, 'isPaused' | 'orders'>;
   readonly tracer: Tracer;
   readonly system: System;
   readonly log: Log;
 }) {
-  const { database, knowsAllWriters, settings, isCrowded, committed, observer, tracer, system, log } = parts;
+  const { database, knowsAllWriters, settings, isCrowded, committed, observer, pauses, tracer, system, log } = parts;
   const { leaseMs, maxWaitMs } = settings;
   const shared = { failureOf, system, maxRows: flushRowsMax, capacity: workQueueMax };
   const turn = () => createBackpressure({ isCrowded, system });
@@ -86,6 +88,9 @@ export function createWorkers(parts: {
   };
   const partners = boundPartners(parts.partners, settings.timeoutMs, system, succeeded, observer.called, tracer);
 
+  const isRowPaused = ({ consumer, dependencies }: (typeof subscriptions)[number]) =>
+    pauses.isPaused('consumer', consumer) || dependencies.some((name) => pauses.isPaused('partner', name));
+
   const workers = subscriptions
     .filter((row) => parts.consumers.includes(row.consumer))
     .map((row) => {
@@ -99,6 +104,7 @@ export function createWorkers(parts: {
         leases,
         breakers: row.dependencies.map((dependency) => breakers[dependency]),
         policy: settings,
+        pauses: { isPaused: () => isRowPaused(row), subjects: pauses.orders },
         tracer,
         system,
         log,

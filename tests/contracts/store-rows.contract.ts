@@ -285,6 +285,32 @@ const tables: Record<string, Table> = {
     row: { order_id: id(1), version: 1, created_at: at, words: "'phone'" },
     refuses: { order_documents_pkey: [{}], order_documents_version_check: [{ version: 0 }] },
   },
+  replays: {
+    row: {
+      ...{ id: id(1), filter: '{}', created_at: at, reason: 'c', correlation_id: 'c-1', rate: null, canary: true },
+      ...{ stop_share: 0.1, total: 1, total_is_at_least: false, state: 'done', stage: 0, stage_since: at, next_at: at },
+    },
+    refuses: {
+      replays_pkey: [{}],
+      replays_rate_check: [{ id: id(2), rate: 0 }],
+      replays_stop_share_check: [{ id: id(2), stop_share: 1.1 }],
+      replays_state_check: [{ id: id(2), state: 'lost' }],
+      replays_stage_check: [{ id: id(2), stage: -1 }],
+    },
+  },
+  replay_letters: {
+    row: { replay_id: id(1), order_id: id(1), version: 1, consumer: 'c', letter_id: id(1), sent_at: at },
+    refuses: {
+      replay_letters_pkey: [{ letter_id: id(2) }],
+      replay_letters_outcome_check: [{ version: 2, outcome: 'luck' }],
+    },
+  },
+  pauses: {
+    // Its time is over: it holds back nothing.
+    row: { kind: 'consumer', name: 'c', reason: 'c', at, until: at },
+    refuses: { pauses_pkey: [{}], pauses_kind_check: [{ kind: 'customer' }] },
+  },
+  processes: { row: { id: id(1), started_at: at, seen_at: at, state: '{}' }, refuses: { processes_pkey: [{}] } },
   audit_log: {
     row: { id: id(1), at, action: 'canceled', detail: '{}', correlation_id: 'c-1' },
     refuses: { audit_log_pkey: [{}] },
@@ -306,13 +332,14 @@ export function constraintContract(open: () => Store): void {
   describe('the schema', () => {
     after(async () => {
       const { sql } = open();
-      for (const table of ['orders', 'events', 'dead_letters', 'audit_log']) {
+      for (const table of ['orders', 'events', 'dead_letters', 'audit_log', 'replays', 'processes']) {
         await sql(`DELETE FROM ${table} WHERE id = $1`, [id(1)]);
       }
-      for (const table of ['jobs', 'attempts', 'idempotency_keys', 'order_documents']) {
+      for (const table of ['jobs', 'attempts', 'idempotency_keys', 'order_documents', 'replay_letters']) {
         await sql(`DELETE FROM ${table} WHERE order_id = $1`, [id(1)]);
       }
       await sql(`DELETE FROM subscriptions WHERE consumer = 'c'`);
+      await sql(`DELETE FROM pauses WHERE name = 'c'`);
       await sql(`DELETE FROM dependencies WHERE name = 'c'`);
       await sql(`DELETE FROM cursors WHERE reader = 'c'`);
       await sql(`DELETE FROM search_rebuilds WHERE kind = 'c'`);

@@ -90,6 +90,9 @@ describe('the OpenAPI document', async () => {
       'get /metrics',
       'get /openapi.json',
       'get /operations/audit',
+      'get /operations/jobs',
+      'get /operations/overview',
+      'get /operations/pauses',
       'get /orders',
       'get /orders/{id}',
       'get /orders/{id}/timeline',
@@ -102,6 +105,8 @@ describe('the OpenAPI document', async () => {
       'post /dlq/replays/{id}/pause',
       'post /dlq/replays/{id}/resume',
       'post /dlq/{orderId}/reprocess',
+      'post /operations/pauses',
+      'post /operations/pauses/{kind}/{name}/resume',
       'post /orders',
       'post /orders/{id}/cancel',
     ]);
@@ -193,6 +198,7 @@ describe('the OpenAPI document', async () => {
       '/dlq/letters/{id}/correct',
       '/dlq/letters/{id}/discard',
       '/dlq/replays',
+      '/operations/pauses',
       '/orders',
     ]);
   });

@@ -186,6 +186,11 @@ const stubOperators: OperatorDesk = {
   deadLetterGroups: async () => ({ items: [], total: { count: 0, isAtLeast: false }, lookedBackTo: null }),
   deadLetter: async () => refuse('no-dead-letter', 'There is no such dead letter.'),
   audit: async () => ({ items: [], next: null }),
+  overview: async () => ({ jobs: [], deadLetters: [], down: [], cursors: [], processes: [], pauses: [] }),
+  jobs: async () => [],
+  pauses: async () => [],
+  pause: async (asked) => ({ ...asked, by: null, at: start, endsInMs: null }),
+  resume: async () => [],
   replays: {
     dryRun: async () => ({ count: 0, isAtLeast: false, orders: 0, samples: [] }),
     start: async () => Promise.reject(new UnavailableError('nothing', 'this desk replays nothing')),

@@ -102,7 +102,7 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
       ...createOutside(parts, born, system),
       simulatedPartners: true,
       settings,
-      roles: { relay: plan.relay, consumers: consumersOfRelease(), replays: false },
+      roles: { relay: plan.relay, consumers: consumersOfRelease(), operators: false },
       retention,
       observer: {
         ...silentObserver,

@@ -24,6 +24,8 @@ const exemptFiles: Readonly<Record<string, string>> = {
   'surroundings.ts': 'only looks',
   'analytics-reads.ts': 'only looks',
   'operators.ts': 'only looks',
+  'waiting.ts': 'only looks, and tells operators of a process',
+  'pauses.ts': 'nobody there pauses anything; tests/contracts/pauses.test.ts',
   'replays.ts': 'what people ask of a replay, each in one transaction; tests/contracts/replays.test.ts',
   'replay-steps.ts':
     'no engine of the simulation replays; killed at every statement in tests/contracts/replays.test.ts',

@@ -16,6 +16,8 @@ import { isRefusal, type Refusal } from '../../src/domain/refusals.ts';
 import { endOf, silentObserver } from '../../src/engine/observer.ts';
 import type { Bus, Log, Message, SettleAnswer, System, Work } from '../../src/engine/ports.ts';
 import type { DeadLetter } from '../../src/flow/dead-letters.ts';
+import type { Pause } from '../../src/flow/operators/pauses.ts';
+import type { OperatorDesk } from '../../src/flow/operators/ports.ts';
 import type { OrderDesk, Partners, PlaceCommand } from '../../src/flow/ports.ts';
 import { type ConsumerName, type JobConsumer, subscriptions, toStep } from '../../src/flow/subscriptions.ts';
 import { type Entry, type Ledger, openLedger } from '../../src/io/partners/ledger.ts';
@@ -45,6 +47,9 @@ export type BreakerChange = { readonly dependency: string; readonly state: 'open
 
 export type WorldEngine = {
   readonly desk: OrderDesk;
+  readonly operators: OperatorDesk;
+  // What it holds back now.
+  readonly pauses: () => readonly Pause[];
   readonly start: () => Promise<void>;
   readonly stop: (graceMs?: number) => Promise<void>;
   // How many claims were answered, and attempts ended, this way.
@@ -364,6 +369,8 @@ function buildEngine(database: Database, { settings, system, partners, bus, said
   let stopped: Promise<void> | null = null;
   return {
     desk: engine.desk,
+    operators: engine.operators,
+    pauses: engine.pauses,
     start: engine.start,
     stop: (graceMs = 0) => {
       stopped ??= engine.stop(graceMs);

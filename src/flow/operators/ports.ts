@@ -10,7 +10,9 @@ import type { BoundedCount, DeadLetter, DeadLetterSelection } from '../dead-lett
 import type { TimelineEntry } from '../orders/sentences.ts';
 import type { By } from '../ports.ts';
 
-import type { Replays } from './replays.ts';
+import type { Pause } from './pauses.ts';
+import type { Asking, Replays } from './replays.ts';
+import type { JobFilter, JobWait, Overview, WaitingJob } from './waiting.ts';
 
 export const groupKeys = ['consumer', 'code', 'partner', 'country', 'currency', 'amount', 'hour', 'day'] as const;
 export type GroupKey = (typeof groupKeys)[number];
@@ -76,6 +78,17 @@ export type AuditPage = {
 
 export type OperatorDesk = {
   readonly replays: Replays;
+  readonly overview: () => Promise<Overview>;
+  // Longest due first.
+  readonly jobs: (filter: JobFilter) => Promise<readonly (WaitingJob & JobWait)[]>;
+  readonly pauses: () => Promise<readonly Pause[]>;
+  // Replaces an earlier one of the same.
+  readonly pause: (
+    asked: Pick<Pause, 'kind' | 'name' | 'reason' | 'until'>,
+    asking: Asking,
+  ) => Promise<Pause | Refusal>;
+  // Answers what is still paused.
+  readonly resume: (asked: Pick<Pause, 'kind' | 'name'>, asking: Asking) => Promise<readonly Pause[]>;
   readonly deadLetterGroups: (by: readonly GroupKey[], selection: DeadLetterSelection) => Promise<DeadLetterGroups>;
   readonly deadLetter: (id: string) => Promise<DeadLetterStory | Refusal>;
   // Newest first.

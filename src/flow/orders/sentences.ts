@@ -89,6 +89,8 @@ function causeOf(detail: TimelineRow['detail']): string {
 
 function auditSentence(action: string, detail: TimelineRow['detail']): string {
   if (action === 'letter-discarded') return `A dead letter was discarded: ${String(detail.reason).replace(/\.$/, '')}.`;
+  if (action === 'paused') return `A person paused the order: ${String(detail.reason).replace(/\.$/, '')}.`;
+  if (action === 'resumed') return 'A person resumed the order.';
   if (action === 'letter-corrected')
     return 'The address was corrected, and a reprocess of its dead letter was requested.';
   if (action === 'canceled') return 'A cancel was requested.';

@@ -30,6 +30,7 @@ import { readLimit, readNumbers } from './pages.ts';
 import { orThrow } from './problems.ts';
 import { addReplayRoutes } from './replays.ts';
 import { deadLetterParams, namePattern, noQuery, pageSize, pageSizeDefault, requestHeaders, uuid } from './requests.ts';
+import { addWaitingRoutes } from './waiting.ts';
 
 const word = Type.String();
 const time = Type.String({ format: 'date-time' });
@@ -121,8 +122,10 @@ const auditEntry = Type.Object({
   correlationId: word,
 });
 
-export function addLetterRoutes(app: App, operators: OperatorDesk): void {
+// All that is for operators, these and those of the files beside this one.
+export function addOperatorRoutes(app: App, operators: OperatorDesk, now: () => Date): void {
   addReplayRoutes(app, operators.replays);
+  addWaitingRoutes(app, operators, now);
   app.get(
     '/dlq/groups',
     {

@@ -24,6 +24,7 @@ const problems = {
   'order-already-canceled': [409, 'The order is canceled already'],
   'earlier-letter-open': [409, 'An earlier dead letter comes first'],
   'order-needs-cancel': [409, 'The order has to be canceled instead'],
+  'too-many-pauses': [409, 'Too much is paused already'],
   'replay-over': [409, 'The replay is over'],
   'not-correctable': [409, 'There is nothing to correct here'],
   'order-not-failed': [409, 'The order has not failed'],

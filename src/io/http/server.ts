@@ -27,7 +27,7 @@ import { answerClientError, answerExpectation, answerProblem, isRead, toProblem,
 import { framingMistake } from './framing.ts';
 import { createGuard, type Operator } from './guard.ts';
 import { correlationIdPattern, isCorrelationId, safeguards } from './headers.ts';
-import { addLetterRoutes } from './letters.ts';
+import { addOperatorRoutes } from './letters.ts';
 import { addLoginRoutes, askOperator } from './login.ts';
 import { toInvalid } from './mistakes.ts';
 import { addOperationRoutes, type Readiness, type Scrape } from './operations.ts';
@@ -236,7 +236,7 @@ export function createHttpServer({
       addOrderRoutes(typed, desk, settings);
       addSearchRoutes(typed, desk);
       addDeadLetterRoutes(typed, desk);
-      if (operators !== null) addLetterRoutes(typed, operators);
+      if (operators !== null) addOperatorRoutes(typed, operators, system.now);
       addAnalyticsRoutes(typed, desk.analytics);
     });
   }

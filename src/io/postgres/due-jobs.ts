@@ -37,11 +37,11 @@ export function createJobs(
   return {
     renew: (held) => renewLeases(database.query, held, leaseMs),
 
-    claimDue: async (step, limit, sought) => {
+    claimDue: async (step, limit, sought, except = []) => {
       const floor = await floorOf(step.consumer);
       const { consumer, types, dependencies } = step;
       const patienceMs = sought === 'unknown-version' ? unknownVersionPatienceMs : maxWaitMs;
-      const poll = { consumer, types, dependencies, sought, patienceMs, floor, limit };
+      const poll = { consumer, types, dependencies, sought, patienceMs, floor, limit, except };
       let picked: readonly ClaimRequest[] = [];
       try {
         const answers = await database.transaction(async (query) => {

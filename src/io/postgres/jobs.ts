@@ -205,6 +205,8 @@ export type Poll = {
   readonly patienceMs: number;
   readonly floor: Date;
   readonly limit: number;
+  // Orders that a person holds back.
+  readonly except?: readonly string[];
 };
 
 const isSought: Readonly<Record<Sought, string>> = {
@@ -218,17 +220,19 @@ const isSought: Readonly<Record<Sought, string>> = {
 
 // Locks the orders of what is due, past those that somebody else has locked; two jobs of one order come as two rows.
 export async function lockOrdersOfDueJobs(query: Query, poll: Poll): Promise<(RecordRow & DueRow)[]> {
-  const { consumer, types, dependencies, sought, patienceMs, floor, limit } = poll;
+  const { consumer, types, dependencies, sought, patienceMs, floor, limit, except = [] } = poll;
+  const values: unknown[] = [consumer, floor, limit, types];
+  if (sought !== 'due') values.push(patienceMs);
+  if (sought === 'waited-too-long') values.push(dependencies);
+  const isExcepted = except.length === 0 ? '' : `AND j.order_id <> ALL($${values.push(plainArray(except))}::uuid[])`;
   // `now()`, which the index can be searched by; it is the begin of this transaction.
   return query<RecordRow & DueRow>(
     `/* lock-orders-of-due-jobs */ SELECT j.version AS job_version, ${recordColumns}
      FROM jobs j JOIN orders o ON o.id = j.order_id
      WHERE j.consumer = $1 AND j.due_at >= $2 AND j.due_at <= now() AND (j.lease_until IS NULL OR j.lease_until <= now())
-       AND ${isSought[sought]}
+       AND ${isSought[sought]} ${isExcepted}
      ORDER BY j.due_at LIMIT $3 FOR NO KEY UPDATE OF o SKIP LOCKED`,
-    sought === 'due'
-      ? [consumer, floor, limit, types]
-      : [consumer, floor, limit, types, patienceMs, ...(sought === 'waited-too-long' ? [dependencies] : [])],
+    values,
   );
 }
 export type DueRow = { job_version: number };

@@ -18,7 +18,7 @@ import { readTimeline } from './timeline.ts';
 export function createOperatorDesk(options: {
   readonly database: Database;
   readonly system: Pick<System, 'now'>;
-}): Omit<OperatorDesk, 'replays'> {
+}): Pick<OperatorDesk, 'deadLetterGroups' | 'deadLetter' | 'audit'> {
   const { database, system } = options;
 
   async function reading<T>(read: (query: Query) => Promise<T>): Promise<T> {
