@@ -27,3 +27,18 @@ if [ "$code" != 0 ]; then
 fi
 
 terraform apply -input=false -auto-approve "$@"
+
+# Steady is also what the circuit breaker has taken back: what runs must be what was asked for.
+services=$(terraform output -json services)
+names() { python3 -c "import json, sys; print(*json.load(sys.stdin))" <<<"$services"; }
+# shellcheck disable=SC2046
+aws ecs wait services-stable --cluster "$cluster" --services $(names)
+for service in $(names); do
+  wanted=$(python3 -c "import json, sys; print(json.load(sys.stdin)['$service'])" <<<"$services")
+  runs=$(aws ecs describe-services --cluster "$cluster" --services "$service" --query 'services[0].taskDefinition' --output text)
+  if [ "$runs" != "$wanted" ]; then
+    echo "$service did not come up and was taken back to $runs; its log is /$cluster/$service." >&2
+    exit 1
+  fi
+done
+echo "The release runs."

@@ -18,3 +18,8 @@ output "migration" {
     log_group       = aws_cloudwatch_log_group.migrate.name
   }
 }
+
+# What each service is to run.
+output "services" {
+  value = { for name, definition in aws_ecs_task_definition.service : name => definition.arn }
+}
