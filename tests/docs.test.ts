@@ -37,6 +37,7 @@ const documents = [
     'CHANGELOG.md',
     ...[
       'docs/benchmarks.md',
+      'docs/console.md',
       'docs/evidence.md',
       'docs/observability.md',
       'docs/runbook.md',
@@ -266,7 +267,7 @@ describe('docs/security.md', () => {
     );
     const rows = tablesOf(textOf('docs/security.md')).find(({ header }) => header[0] === 'method')?.rows ?? [];
     const listed = rows.map(([method, path = '']) => `${method} ${path.replaceAll('`', '')}`);
-    assert.deepEqual(listed.sort(), [...served, 'GET /docs'].sort());
+    assert.deepEqual(listed.sort(), [...served, 'GET /docs', 'GET /console'].sort());
   });
 });
 

@@ -85,6 +85,7 @@ function toConfig(values: Values, env: NodeJS.ProcessEnv) {
       port: values.PORT,
       allowedHosts: Object.freeze(values.ALLOWED_HOSTS),
       docs: values.API_DOCS,
+      console: values.CONSOLE,
       operators: Object.freeze(values.OPERATOR_TOKEN ?? []),
     }),
     // Null = by role; see worker-port.ts.

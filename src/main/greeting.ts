@@ -5,7 +5,12 @@
 
 import type { Log } from '../engine/ports.ts';
 
-type Greeted = { readonly url: string; readonly database: string; readonly docs: boolean };
+type Greeted = {
+  readonly url: string;
+  readonly database: string;
+  readonly docs: boolean;
+  readonly console: boolean;
+};
 
 export type Greeter = {
   // Version and settings, for the log.
@@ -15,20 +20,27 @@ export type Greeter = {
   readonly log: Log;
 };
 
-export function greet({ url, database, docs }: Greeted, { effective, isTerminal, say, log }: Greeter): void {
-  if (isTerminal) say(greeting({ url, database, docs }));
+export function greet(greeted: Greeted, { effective, isTerminal, say, log }: Greeter): void {
+  const { url, database } = greeted;
+  if (isTerminal) say(greeting(greeted));
   else
     log.info(
-      { ...effective, url, database, docs: docs ? `${url}/docs` : null },
+      { ...effective, url, database, docs: docsOf(greeted), console: consoleOf(greeted) },
       `Orderly is running at ${url} on ${database}`,
     );
 }
 
-function greeting({ url, database, docs }: Greeted): string {
-  return `
-  Orderly is running at ${url}${docs ? `   (API documentation: ${url}/docs)` : ''}
-  on ${database}
+const docsOf = ({ url, docs }: Greeted) => (docs ? `${url}/docs` : null);
+const consoleOf = ({ url, console }: Greeted) => (console ? `${url}/console` : null);
 
+function greeting(greeted: Greeted): string {
+  const { url, database } = greeted;
+  const docs = docsOf(greeted);
+  const console = consoleOf(greeted);
+  return `
+  Orderly is running at ${url}${docs ? `   (API documentation: ${docs})` : ''}
+  on ${database}
+${console ? `\n  Watch it and help it at ${console}\n` : ''}
   Place an order:
 
     curl -s ${url}/orders -H 'content-type: application/json' -H 'Idempotency-Key: my-first-order' \\

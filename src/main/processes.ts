@@ -51,7 +51,7 @@ export async function runProcesses(options: ProcessesOptions): Promise<void> {
   });
   const started = startAll(supervisor, posts, config).then((url) => {
     const database = databaseName({ ...config.database, dataDir: config.dataDir });
-    greet({ url, database, docs: config.http.docs }, options);
+    greet({ url, database, docs: config.http.docs, console: config.http.console }, options);
   });
   try {
     await Promise.race([stopped, started]);

@@ -137,7 +137,10 @@ async function work(
       isStopping: () => isStopping,
       system,
     }),
-    settings: { keyMode: config.idempotencyKeyMode, simulatedPartners: true, docs: config.http.docs },
+    settings: {
+      ...{ keyMode: config.idempotencyKeyMode, simulatedPartners: true },
+      ...{ docs: config.http.docs, console: config.http.console },
+    },
     gate: createGate(config.http),
     tokens: config.http.operators,
   });

@@ -39,6 +39,7 @@ const http = {
   ),
   OPERATOR_TOKEN: tokens('what operators show: a token, or name=token,…; absent = nobody is asked'),
   API_DOCS: flag(true, 'whether /docs and /openapi.json are served'),
+  CONSOLE: flag(true, 'whether /console, the page for operators, is served'),
   WORKER_PORT: whole(null, 0, 65_535, 'health and metrics of relay and workers; absent = from 3001 on, by role'),
 };
 // The driver takes many and passes others on; a slip in one of these would send everything in the clear.

@@ -17,7 +17,12 @@ const nothing = { api: false, relay: false, consumers: [], isAlone: false };
 export async function runStart(options: StartOptions): Promise<void> {
   const onReady = (url: string | null) => {
     const { database, dataDir, http } = options.config;
-    const named = { url: url ?? '', database: databaseName({ ...database, dataDir }), docs: http.docs };
+    const named = {
+      url: url ?? '',
+      database: databaseName({ ...database, dataDir }),
+      docs: http.docs,
+      console: http.console,
+    };
     greet(named, options);
     options.onReady(url);
   };

@@ -1,7 +1,7 @@
 // `npm run test:clients`: what others' tools make of the OpenAPI document and of /metrics, on the running product.
 //
 //   npm run test:clients -- STEP...    only these: redocly, typescript-fetch, python, openapi-typescript, hey-api,
-//                                      schemathesis, promtool, rules, prometheus
+//                                      schemathesis, promtool, rules, prometheus, console
 //
 // Promises: fetches the tools by itself; each step is bounded in time, and one that fails is told with all that it
 // said. Clients are generated, compiled and led through a story (tests/clients/stories). schemathesis runs with a
@@ -96,12 +96,10 @@ const steps: Readonly<Record<string, Step>> = {
   },
 
   prometheus: async () => {
-    const env = { PROMETHEUS: await tools.prometheus('prometheus') };
-    return await run(process.execPath, ['--test', join(import.meta.dirname, 'prometheus.tools.ts')], {
-      ...limits,
-      env,
-    });
+    return await testFile('prometheus.tools.ts', { PROMETHEUS: await tools.prometheus('prometheus') });
   },
+
+  console: async () => await testFile('console.tools.ts', { CHROMIUM: await tools.chromium() }),
 };
 
 process.exit(await main(process.argv.slice(2)));
@@ -139,6 +137,10 @@ async function main(wanted: readonly string[]): Promise<number> {
 function complain(text: string, code: number): number {
   process.stderr.write(`${text}\n`);
   return code;
+}
+
+async function testFile(name: string, env: NodeJS.ProcessEnv): Promise<Ran> {
+  return await run(process.execPath, ['--test', join(import.meta.dirname, name)], { ...limits, env });
 }
 
 // A tool that is an npm package.

@@ -9,7 +9,7 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { cp, mkdir, rename, rm } from 'node:fs/promises';
+import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CommandError } from '../../services/command.ts';
 import { unpackDebian } from '../../services/debian.ts';
@@ -57,6 +57,14 @@ async function succeed(command: string, args: readonly string[], options: Parame
   }));
   if (code !== 0) throw new ToolError(`${advice}\n${command} ${args.join(' ')}\n${output}`);
 }
+
+// Libraries and the list of fonts are looked for where the packages were unpacked.
+const chromiumScript = `#!/bin/sh
+here=$(dirname "$(readlink -f "$0")")
+export LD_LIBRARY_PATH="$(echo "$here"/usr/lib/*-linux-gnu | tr ' ' :):$here/usr/lib/chromium"
+[ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_PATH="$here/etc/fonts"
+exec "$here/usr/lib/chromium/chromium" "$@"
+`;
 
 const versionOf = (...files: string[]) => {
   const hash = createHash('sha256');
@@ -135,6 +143,22 @@ export function createTools(downloads: string, lists = import.meta.dirname) {
         await succeed(join(environment, 'bin/pip'), install, limits, advice);
       });
       return join(environment, 'bin');
+    },
+
+    // The command: the machine's own browser, or that of Debian's package with the libraries that the machine lacks.
+    chromium: async () => {
+      for (const name of ['chromium', 'chromium-browser', 'google-chrome']) {
+        const place = await run('which', [name], { timeoutMs: 10_000 }).catch(() => null);
+        if (place?.code === 0) return place.output.trim();
+      }
+      const unpacked = await folder(join(downloads, 'chromium-debian'), async (target) => {
+        await unpackDebian('chromium', target, { isAlone: false });
+        await writeFile(join(target, 'chromium.sh'), chromiumScript, { mode: 0o755 });
+      }).catch((error) => {
+        if (!(error instanceof CommandError)) throw error;
+        throw new ToolError(`There is no browser: install Chromium (the Debian package chromium). ${error.message}`);
+      });
+      return join(unpacked, 'chromium.sh');
     },
 
     // The command: the machine's own, one of Debian's package, or one made from its sources, which takes minutes.

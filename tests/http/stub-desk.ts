@@ -206,7 +206,7 @@ export function createTestServer(
   settings: Partial<HttpSettings> = {},
   overrides: Partial<Omit<HttpDependencies, 'settings'>> = {},
 ) {
-  const full: HttpSettings = { keyMode: 'optional', simulatedPartners: true, docs: true, ...settings };
+  const full: HttpSettings = { keyMode: 'optional', simulatedPartners: true, docs: true, console: true, ...settings };
   const stub = createStubDesk(full.simulatedPartners);
   const logged: { level: string; fields: object; message: string }[] = [];
   const write = (level: string) => (fields: object, message: string) => void logged.push({ level, fields, message });

@@ -7,7 +7,14 @@ import { settingGroups } from '../../src/main/settings.ts';
 describe('the settings', () => {
   it('have a default each, so that an empty environment starts', () => {
     const config = read({});
-    assert.deepEqual(config.http, { host: '127.0.0.1', port: 3000, allowedHosts: [], docs: true, operators: [] });
+    assert.deepEqual(config.http, {
+      host: '127.0.0.1',
+      port: 3000,
+      allowedHosts: [],
+      docs: true,
+      console: true,
+      operators: [],
+    });
     assert.equal(config.workerPort, null);
     assert.equal(config.database.url, null);
     assert.equal(config.dataDir, '.orderly/data');

@@ -35,4 +35,6 @@ export type HttpSettings = {
   readonly simulatedPartners: boolean;
   // Whether the page of the document is served, and the document itself.
   readonly docs: boolean;
+  // Whether the page for operators is served.
+  readonly console: boolean;
 };

@@ -20,6 +20,7 @@ import { sharedSchemas } from './answers.ts';
 import type { HttpSettings } from './app.ts';
 import { readJsonBodies, settleContentType } from './bodies.ts';
 import { createBulkhead } from './bulkhead.ts';
+import { addConsoleRoutes } from './console.ts';
 import { dateFormats } from './dates.ts';
 import { addDeadLetterRoutes } from './dead-letters.ts';
 import { addDocument, addDocumentRoutes } from './document.ts';
@@ -219,9 +220,11 @@ export function createHttpServer({
   readJsonBodies(app);
   if (desk !== null && settings.docs) addDocument(app, guard.asks);
   if (desk !== null) {
-    app.register(async (routes) => addLoginRoutes(routes.withTypeProvider<TypeBoxTypeProvider>(), guard));
-    if (settings.docs)
-      app.register(async (routes) => addDocumentRoutes(routes.withTypeProvider<TypeBoxTypeProvider>()));
+    app.register(async (routes) => {
+      addLoginRoutes(routes.withTypeProvider<TypeBoxTypeProvider>(), guard);
+      if (settings.console) addConsoleRoutes(routes);
+      if (settings.docs) addDocumentRoutes(routes.withTypeProvider<TypeBoxTypeProvider>());
+    });
     app.register(async (routes) => {
       const typed = routes.withTypeProvider<TypeBoxTypeProvider>();
       // Fastify makes HEAD of GET, with the handler as it is by then.
