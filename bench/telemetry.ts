@@ -61,8 +61,10 @@ export function judgeTold(columns: readonly Column[]): { readonly lines: readonl
   };
   const judged = bounds.map(({ column, of, least }) => {
     const throughput = share(column, of, 'sustained');
-    const isKept = least === null || throughput >= least;
-    const bound = least === null ? 'no bound' : `at least ${least}: ${isKept ? 'kept' : 'BROKEN'}`;
+    // Without that part of a round there is nothing to judge.
+    const isKept = least === null || !(throughput < least);
+    const verdict = Number.isNaN(throughput) ? 'not measured' : isKept ? 'kept' : 'BROKEN';
+    const bound = least === null ? 'no bound' : `at least ${least}: ${verdict}`;
     const cpu = formatNumber(share(column, of, 'processCpu'));
     const text = `${column.padEnd(14)} ${formatNumber(throughput)} of the throughput of ${of} (${bound}); CPU of the process × ${cpu}`;
     return { text, isKept };

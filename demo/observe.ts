@@ -4,7 +4,7 @@
 // Promises: what is printed was seen before: every process is scraped, the trace of an order is there with its retry.
 // Exit code 0 = so it was; 1 = something differed; 2 = something cannot be had, in a sentence. Nothing is left behind.
 
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -15,6 +15,7 @@ import { onStopSignal } from '../src/io/signals.ts';
 import { createSystem } from '../src/io/system.ts';
 import { StartError } from '../src/main/start-error.ts';
 import { createClient, type Scenario, startLoad } from '../tests/support/client.ts';
+import { createGuardian } from '../tests/support/guardian.ts';
 import { startPostgres } from '../tests/support/postgres.ts';
 import { createProcesses, findPort, type Settings } from '../tests/support/process.ts';
 import { until } from '../tests/support/until.ts';
@@ -66,7 +67,9 @@ async function show(onClose: (close: () => Promise<unknown>) => void): Promise<v
   const prometheusFrom = await fetchPrometheus(place);
   const zipkinFrom = await fetchZipkin(place);
   const directory = await mkdtemp(join(tmpdir(), 'orderly-observe-'));
-  onClose(() => rm(directory, { recursive: true, force: true }));
+  // Whatever ends this process, these end with it.
+  const guardian = createGuardian(directory, 'KILL');
+  onClose(guardian.end);
 
   say('starts PostgreSQL, Redis, Zipkin and every role of Orderly, each a process of its own');
   const fleet = createFleet({ directory: services, environment: process.env, say: (_, text) => say(text) });
@@ -75,7 +78,7 @@ async function show(onClose: (close: () => Promise<unknown>) => void): Promise<v
   if (why !== null) onClose(() => fleet.stop('redis'));
   const postgres = await startPostgres();
   onClose(postgres.stop);
-  const zipkin = await startZipkin(zipkinFrom, await findPort());
+  const zipkin = await startZipkin(zipkinFrom, await findPort(), guardian);
   onClose(zipkin.close);
   const taken: TakenSpan[] = [];
   const receiver = await takeSpans((spans) => {
@@ -98,7 +101,13 @@ async function show(onClose: (close: () => Promise<unknown>) => void): Promise<v
   if (migrated.code !== 0) throw new Error(`the schema could not be made:\n${migrated.stderr}`);
   const orderly = await processes.start('start --processes', settings);
   const targets = [apiPort, ...Array.from({ length: rolesMax }, (_, nth) => workerPort + nth)];
-  const prometheus = await startPrometheus({ from: prometheusFrom, directory, port: await findPort(), targets });
+  const prometheus = await startPrometheus({
+    from: prometheusFrom,
+    directory,
+    port: await findPort(),
+    targets,
+    guardian,
+  });
   onClose(prometheus.close);
 
   const client = createClient(() => orderly.url);

@@ -9,6 +9,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unpackDebian } from '../../services/debian.ts';
 import type { Downloads } from '../../services/server.ts';
+import type { Guardian } from '../../tests/support/guardian.ts';
 import { until } from '../../tests/support/until.ts';
 import { toConsole } from './console.ts';
 
@@ -48,8 +49,9 @@ export async function startPrometheus(options: {
   readonly port: number;
   // Ports of 127.0.0.1 with metrics.
   readonly targets: readonly number[];
+  readonly guardian: Guardian;
 }): Promise<Page> {
-  const { from, directory, port, targets } = options;
+  const { from, directory, port, targets, guardian } = options;
   const consoles = join(directory, 'consoles');
   await mkdir(consoles, { recursive: true });
   const read = async (name: string) => JSON.parse(await readFile(join(deploy, 'grafana', `${name}.json`), 'utf8'));
@@ -72,17 +74,20 @@ scrape_configs: [{ job_name: orderly, static_configs: [{ targets: ${addresses} }
     ],
     { stdio: 'ignore' },
   );
+  guardian.tell('+', child.pid ?? 0);
   const url = `http://127.0.0.1:${port}`;
   await answers(`${url}/-/ready`, 'Prometheus', readyMs);
-  return { url, close: () => endChild(child) };
+  return { url, close: () => endChild(child, guardian) };
 }
 
 export const answers = (url: string, what: string, patienceMs: number) =>
   until(async () => (await fetch(url)).ok, `${what} to answer`, { patienceMs });
 
-export async function endChild(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, 'exit');
-  child.kill('SIGTERM');
-  await ended;
+export async function endChild(child: ChildProcess, guardian: Guardian): Promise<void> {
+  if (child.exitCode === null && child.signalCode === null) {
+    const ended = once(child, 'exit');
+    child.kill('SIGTERM');
+    await ended;
+  }
+  guardian.tell('-', child.pid ?? 0);
 }

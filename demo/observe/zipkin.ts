@@ -9,6 +9,7 @@ import { findJava } from '../../services/java.ts';
 import { fetchJars } from '../../services/maven.ts';
 import type { TakenSpan } from '../../services/otlp.ts';
 import type { Downloads } from '../../services/server.ts';
+import type { Guardian } from '../../tests/support/guardian.ts';
 import { answers, endChild, type Page } from './prometheus.ts';
 
 const version = '3.6.1';
@@ -27,9 +28,11 @@ export async function fetchZipkin(place: Downloads): Promise<{ readonly java: st
 export async function startZipkin(
   { java, jar }: Awaited<ReturnType<typeof fetchZipkin>>,
   port: number,
+  guardian: Guardian,
 ): Promise<Page & { readonly take: (spans: readonly TakenSpan[]) => void }> {
   const env = { ...process.env, QUERY_PORT: String(port), MEM_MAX_SPANS: '200000', SELF_TRACING_ENABLED: 'false' };
   const child = spawn(java, ['-Xmx384m', '-XX:TieredStopAtLevel=1', '-jar', jar], { env, stdio: 'ignore' });
+  guardian.tell('+', child.pid ?? 0);
   const url = `http://127.0.0.1:${port}`;
   await answers(`${url}/health`, title, readyMs);
   const headers = { 'content-type': 'application/json' };
@@ -40,7 +43,7 @@ export async function startZipkin(
       const body = JSON.stringify(spans.map(toZipkin));
       fetch(`${url}/api/v2/spans`, { method: 'POST', headers, body }).catch(() => undefined);
     },
-    close: () => endChild(child),
+    close: () => endChild(child, guardian),
   };
 }
 

@@ -43,6 +43,33 @@ describe('readiness', () => {
     assert.deepEqual(await ask(), { status: 'failed', detail: 'has not answered for 11 s', isAtOnce: true });
   });
 
+  it('has an answer that came too late ready for the next one who asks, the end of an outage above all', async () => {
+    const { system, world, ask } = setUp();
+    const slowly = (checks: readonly Check[]) => async () => {
+      await system.sleep(80);
+      return checks;
+    };
+    world.check = slowly([{ name: 'database', status: 'failed', detail: 'not reachable' }]);
+    assert.equal((await ask()).status, 'ok', 'as it was');
+    assert.equal((await ask()).status, 'failed');
+    world.check = slowly(well);
+    await system.advance(1_200);
+    assert.equal((await ask()).status, 'ok');
+    for (let probe = 0; probe < 4; probe += 1) {
+      await system.advance(9_900);
+      assert.equal((await ask()).status, 'ok', 'slow, and there');
+    }
+  });
+
+  it('asks nobody where nobody asks', async () => {
+    const { system, world, ask } = setUp();
+    await ask();
+    await system.advance(60_000);
+    const { asked } = world;
+    await system.advance(600_000);
+    assert.equal(world.asked, asked);
+  });
+
   it('fails at once where the database says so, and is back as soon as it is', async () => {
     const { world, ask } = setUp();
     world.check = async () => [{ name: 'database', status: 'failed', detail: 'not reachable' }];
