@@ -6,6 +6,7 @@
 
 import { createAttempts } from './attempt.ts';
 import type { Breaker } from './breaker.ts';
+import type { EarlyClaimer, EarlyClaims } from './early-claims.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Leases } from './leases.ts';
 import { endOf, type Observer } from './observer.ts';
@@ -29,7 +30,7 @@ import { cannotBeStored, type RetryPolicy } from './retry-policy.ts';
 import type { Slots } from './slots.ts';
 import { createCreation, startProcess, startReceive, startSettle, type Tracer } from './tracer.ts';
 
-export type Consumer = {
+export type Consumer = EarlyClaimer & {
   readonly consumer: string;
   readonly types: readonly string[];
   // Claims the job if a slot is free. Returns at once and never throws.
@@ -51,13 +52,21 @@ export type ConsumerEvents = Pick<Observer, 'claimed' | 'settled' | 'refused' | 
   readonly dueIn: (consumer: string, ms: number) => void;
 };
 
-// Per poll: enough for all slots; a batch of a few milliseconds.
+// What a claim by key needs to know.
+type Known = Pick<Hint, 'subject' | 'version' | 'traceparent'>;
+
+// Per poll: a batch of a few milliseconds. A poll holds its slots while it asks, so it asks for twice of what the last
+// one found: the others stay free for what comes new.
 const dueMax = 256;
+const dueMin = 8;
+// Begun without a hint that may still come: more than a bus keeps under way, a quarter of a megabyte.
+const begunMax = 4_096;
 
 export function createConsumer(options: {
   readonly step: Step;
   readonly claims: GroupCommit<ClaimRequest, ClaimAnswer>;
   readonly settles: GroupCommit<SettleRequest, SettleAnswer>;
+  readonly early: Pick<EarlyClaims, 'during'>;
   readonly jobs: Pick<Jobs, 'claimDue'>;
   readonly slots: Slots;
   readonly leases: Leases;
@@ -70,29 +79,35 @@ export function createConsumer(options: {
   // What people hold back: all of it, or subjects one by one.
   readonly pauses?: { readonly isPaused: () => boolean; readonly subjects: () => readonly string[] };
 }): Consumer {
-  const { step, claims, settles, jobs, slots, leases, breakers, policy, tracer, system, log, events } = options;
+  const { step, claims, settles, early, jobs, slots, leases, breakers, policy, tracer, system, log, events } = options;
   const { consumer } = step;
   const types = new Set(step.types);
   const { isPaused = () => false, subjects: paused = () => [] } = options.pauses ?? {};
   const permits = createPermits(breakers, system, isPaused);
   const attempts = createAttempts({ step, breakers, policy, system });
+  // Keys of jobs that were claimed early, whose hints say nothing new. Forgotten ones cost a look each.
+  const begun = new Set<string>();
   let isStopping = false;
+  let dueNext = dueMin;
+
+  // A newer version is left to a release that knows it. While a dependency is away its jobs are not touched: the one
+  // that has waited longest is the probe, and the poller knows which.
+  const takes = (subject: string, type: string) =>
+    !isStopping && types.has(type) && permits.mode() === 'all' && !paused().includes(subject);
 
   function hint(hint: Hint): void {
-    // A newer version is left to a release that knows it. While a dependency is away its jobs are not touched: the
-    // one that has waited longest is the probe, and the poller knows which.
-    if (isStopping || !types.has(hint.type) || permits.mode() !== 'all') return;
-    if (paused().includes(hint.subject)) return;
+    const { subject, version, type } = hint;
+    if (begun.delete(`${subject} ${version}`) || !takes(subject, type)) return;
     if (slots.tryAcquire()) void claimOne(hint);
     else events.left(consumer);
   }
 
   // Never rejects. Process dies after the claim: the lease ends, another worker takes over.
-  async function claimOne(hint: Hint): Promise<void> {
+  async function claimOne(hint: Known, token = system.newToken()): Promise<void> {
     const { subject, version } = hint;
     const receiving = startReceive(tracer, step, hint);
     try {
-      const answered = await claims.add({ step, subject, version, token: system.newToken() });
+      const answered = await claims.add({ step, subject, version, token });
       events.claimed(consumer, answered);
       if (answered.answer !== 'run') return;
       receiving.end();
@@ -104,9 +119,21 @@ export function createConsumer(options: {
     }
   }
 
+  const reserve: Consumer['reserve'] = ({ subject, type }) => {
+    if (!takes(subject, type) || !slots.tryAcquire()) return null;
+    return { step, token: system.newToken() };
+  };
+
+  function begin(work: Work): void {
+    begun.add(`${work.event.subject} ${work.event.version}`);
+    if (begun.size > begunMax) for (const oldest of begun.values().take(1)) begun.delete(oldest);
+    events.claimed(consumer, { answer: 'run', work });
+    void run(work, []).finally(() => slots.release('hint'));
+  }
+
   async function claimDue(sought: Sought, signal: AbortSignal): Promise<Picked> {
     const isProbe = sought === 'due' && permits.mode() === 'probe';
-    const free = await slots.acquireUpTo(isProbe ? 1 : dueMax, signal);
+    const free = await slots.acquireUpTo(isProbe ? 1 : dueNext, signal);
     let running = 0;
     let probes: readonly Breaker[] = [];
     try {
@@ -124,6 +151,7 @@ export function createConsumer(options: {
         void run(answered.work, probes).finally(() => slots.release('poller'));
         probes = [];
       }
+      dueNext = Math.min(dueMax, Math.max(dueMin, 2 * answers.length));
       return { count: answers.length, nextDueInMs };
     } finally {
       abandon(probes);
@@ -173,7 +201,7 @@ export function createConsumer(options: {
       const made = ending.change(subject, now);
       return made === null || made === 'obsolete' ? made : creation.mark(made);
     };
-    const answer = await settles.add({ work, ending: { ...ending, change } });
+    const answer = await early.during((claim) => settles.add({ work, ending: { ...ending, change }, claim }));
     if (answer === 'settled') creation.stored();
     span.end();
     return answer;
@@ -183,6 +211,10 @@ export function createConsumer(options: {
     consumer,
     types: step.types,
     hint,
+    reserve,
+    begin,
+    claim: (subject, version, token) => void claimOne({ subject, version }, token),
+    free: () => slots.release('hint'),
     claimDue,
     mode: permits.mode,
     stop: async () => {

@@ -5,7 +5,8 @@
 // never as an exception. A reader takes from the envelope which job to look at, and nothing else: everything
 // else it reads from the database.
 
-import type { Event, Hint, Message } from './ports.ts';
+import type { Message } from './bus.ts';
+import type { Event, Hint } from './ports.ts';
 
 // The largest message that every supported broker takes with room for its own headers.
 export const envelopeBytesMax = 65_536;

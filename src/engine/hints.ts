@@ -3,8 +3,9 @@
 // Promises: never throws and keeps nothing; a message that cannot be read is counted, logged with where it lies, and
 // dropped: the truth is in the database, so nothing is lost with it.
 
+import type { Received } from './bus.ts';
 import { isUnreadable, readHint } from './envelope.ts';
-import type { Hint, Log, Received } from './ports.ts';
+import type { Hint, Log } from './ports.ts';
 
 // Somebody who writes junk to a topic writes a lot of it: the first of each second are logged, all are counted.
 const loggedPerSecond = 5;

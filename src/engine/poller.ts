@@ -31,7 +31,7 @@ export type Poller = {
 };
 
 export function createPoller(options: {
-  readonly consumer: Consumer;
+  readonly consumer: Pick<Consumer, 'consumer' | 'claimDue' | 'mode'>;
   // True where no other process writes jobs.
   readonly knowsAllWriters: boolean;
   // Resolves when work that can wait may go on (see backpressure.ts).

@@ -1,4 +1,4 @@
-// What the engine asks of the world: a clock, a bus, and jobs in a database. The engine looks into no order: it hands
+// What the engine asks of the world: a clock, and jobs in a database; the bus is in bus.ts. The engine looks into no order: it hands
 // the subject that events are about, and changes of it, from the store to a step and back.
 //
 // Promises written at each function: what may be repeated, what is thrown, what silence means.
@@ -45,44 +45,6 @@ export type Event = {
   readonly traceparent: string | null;
   readonly data: Readonly<Record<string, unknown>>;
 };
-
-// What travels: opaque bytes with the keys that a broker needs to route and order them.
-export type Message = {
-  readonly id: string;
-  readonly key: string;
-  readonly type: string;
-  readonly stream: string;
-  // CloudEvents 1.0, structured JSON.
-  readonly body: Buffer;
-};
-
-// What a bus hands over: the bytes, and where they lay (topic, partition, offset, or a message's id).
-export type Received = { readonly body: Buffer; readonly at: string };
-
-// Who reads which types: a group shares its messages among its members, and every group gets them all.
-export type ReaderGroup = { readonly group: string; readonly types: readonly string[] };
-
-// A bus between processes. A message on it is a hint: losing one costs a fraction of a second, for the truth
-// is in the database.
-export type Bus = {
-  // Resolves when the bus has every message. May be repeated. Throws when any of them may be missing; then all
-  // are published again.
-  readonly publish: (messages: readonly Message[], signal: AbortSignal) => Promise<void>;
-  // Hands over what comes, and acknowledges what it has handed over: `receive` returns at once and never throws.
-  readonly subscribe: (
-    group: string,
-    types: readonly string[],
-    receive: (batch: readonly Received[]) => void,
-  ) => Promise<Subscription>;
-  // How many messages wait unacknowledged for each group that this bus knows. Rejects when the server does
-  // not answer in time.
-  readonly lag: () => Promise<ReadonlyMap<string, number>>;
-  // Whether it is away, and has told the log so. Absent = it tells of nothing.
-  readonly isAway?: () => boolean;
-  readonly close: () => Promise<void>;
-};
-// Resolves when `receive` will not be called any more.
-export type Subscription = { readonly close: () => Promise<void> };
 
 // How the outside failed. `unknown` = it may have been done; every unclassified error is that.
 export type FailureClass = 'retryable' | 'throttled' | 'non-retryable' | 'unknown';
@@ -222,7 +184,17 @@ export type Ending = {
   // How long the attempt took, in ms; null where none was made.
   readonly durationMs: number | null;
 };
-export type SettleRequest = { readonly work: Work; readonly ending: Ending };
+export type SettleRequest = {
+  readonly work: Work;
+  readonly ending: Ending;
+  // Absent = its events' jobs wait for a claim of their own.
+  readonly claim?: ClaimEarly;
+};
+
+// Who in this process handles an event that is about to be written, at once: its job is written as claimed under this
+// token. Answers the same for the same event.
+export type EarlyClaim = { readonly step: Step; readonly token: string };
+export type ClaimEarly = (event: Pick<Event, 'subject' | 'version' | 'type'>) => readonly EarlyClaim[];
 
 // `gone` = the job is not there any more, or waits: nothing is left to write, and nothing follows from it (an
 // earlier try of this settle may have committed). `stale` = somebody else has claimed it: nothing was written.

@@ -6,12 +6,13 @@
 // somebody else has published before it.
 // Process dies after publish: what was not stored is published again; readers dedupe.
 
+import type { Bus } from './bus.ts';
 import { type CursorReader, createCursorReader } from './cursor.ts';
 import { createLeasedTurns, type Turns } from './cursor-turns.ts';
 import { toMessage } from './envelope.ts';
 import type { Cursors } from './event-log.ts';
 import type { Observer } from './observer.ts';
-import type { Bus, Log, System } from './ports.ts';
+import type { Log, System } from './ports.ts';
 import { inBatch, silentTracer, type Tracer } from './tracer.ts';
 
 // A relay that died leaves its cursor for this long; the consumers' polls bridge the gap.

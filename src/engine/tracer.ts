@@ -52,7 +52,11 @@ const messaging = (operation: string, destination: string): Attributes => ({
 });
 
 // From a hint to the answer to its claim; ended only where there was something to do.
-export function startReceive(tracer: Tracer, { consumer }: Step, { subject, traceparent }: Hint): Span {
+export function startReceive(
+  tracer: Tracer,
+  { consumer }: Step,
+  { subject, traceparent }: Pick<Hint, 'subject' | 'traceparent'>,
+): Span {
   const attributes = () => ({ ...messaging('receive', consumer), 'orderly.order.id': subject });
   return tracer.start({ name: `receive ${consumer}`, kind: 'client', parent: traceparent ?? null, attributes });
 }

@@ -10,7 +10,7 @@ import type { ProductType } from '../domain/money.ts';
 import type { Item, Order, OrderId, PaymentScenario } from '../domain/order.ts';
 import type { OrderChange, OrderRecord } from '../domain/order-record.ts';
 import type { Refusal } from '../domain/refusals.ts';
-import type { Step } from '../engine/ports.ts';
+import type { ClaimEarly, Step } from '../engine/ports.ts';
 import type { DeadLetterClosing, DeadLetterFilter, DeadLetterPage } from './dead-letters.ts';
 import type { TimelineEntry } from './orders/sentences.ts';
 import type { Analytics } from './projections/analytics.ts';
@@ -115,6 +115,8 @@ export type PlaceRequest = {
   readonly key: string | null;
   // SHA-256 of the canonical payload; compared, never parsed.
   readonly fingerprint: Buffer;
+  // Absent = the first event's jobs wait for a claim of their own.
+  readonly claim?: ClaimEarly;
 };
 export type PlaceAnswer =
   | { readonly answer: 'placed'; readonly order: Order }

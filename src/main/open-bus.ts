@@ -6,7 +6,8 @@
 // a queue of its own, who publishes must know who reads.
 
 import { eventTypes } from '../domain/events.ts';
-import type { Bus, Log, ReaderGroup, System } from '../engine/ports.ts';
+import type { Bus, ReaderGroup } from '../engine/bus.ts';
+import type { Log, System } from '../engine/ports.ts';
 import { readers } from '../flow/subscriptions.ts';
 import type { Config } from './config.ts';
 import { groupOf, streamOfAny } from './wire.ts';

@@ -4,21 +4,19 @@
 // opposite one: intake, then what runs, then the relay. The database is its caller's to close.
 
 import { eventTypes, streamOf } from '../domain/events.ts';
+import type { Bus, Subscription } from '../engine/bus.ts';
 import { nameOf } from '../engine/envelope.ts';
 import { createGroupCommit } from '../engine/group-commit.ts';
 import { createHintReader } from '../engine/hints.ts';
 import { type Observer, watched } from '../engine/observer.ts';
-import type { Bus, Event, Hint, Log, Subscription, System } from '../engine/ports.ts';
+import type { Event, Hint, Log, System } from '../engine/ports.ts';
 import { createRelay } from '../engine/relay.ts';
-
 import { silentTracer, type Tracer } from '../engine/tracer.ts';
-
 import type { Pauses } from '../flow/operators/pauses.ts';
-
 import type { OperatorDesk } from '../flow/operators/ports.ts';
 import { createOrderDesk } from '../flow/orders/order-desk.ts';
 import { traceStore } from '../flow/orders/traced-store.ts';
-import type { OrderDesk, Partners, PlaceAnswer, PlaceRequest } from '../flow/ports.ts';
+import type { OrderDesk, OrderStore, Partners, PlaceAnswer, PlaceRequest } from '../flow/ports.ts';
 import type { Search } from '../flow/projections/search-ports.ts';
 import { consumerNames, knownTypes, type ProjectionName } from '../flow/subscriptions.ts';
 import { createAccept } from '../io/postgres/accept.ts';
@@ -97,7 +95,10 @@ export function createEngine(parts: {
     ...shared,
     flush: watched(
       'accept',
-      createAccept(database, (placed) => committed(placed.map(toEvent))),
+      createAccept({
+        ...{ database, system, leaseMs: settings.leaseMs },
+        onCommitted: (events, works) => onCommitted(events, works),
+      }),
       parts,
     ),
     capacity: acceptQueueMax,
@@ -112,7 +113,7 @@ export function createEngine(parts: {
     },
   });
   const watching = toldBreakers(observer, () => operators.presence);
-  const { workers, leases, down, breakers, succeeded } = createWorkers({
+  const { workers, early, onCommitted, leases, down, breakers, succeeded } = createWorkers({
     ...{ database, knowsAllWriters, settings, observer: watching, pauses, tracer, system, log, committed },
     consumers: roles.consumers,
     partners: parts.partners,
@@ -148,9 +149,13 @@ export function createEngine(parts: {
   };
   const reading = Object.entries(readers).filter(([consumer]) => roles.consumers.includes(consumer));
 
+  // Before the start nothing is performed, so nothing is claimed.
+  let isStarted = false;
+  const place: OrderStore['place'] = (request) =>
+    isStarted ? early.during((claim) => accepts.add({ ...request, claim })) : accepts.add(request);
   const store = createOrderStore({ database, system, onCommitted: committed });
   const desk = createOrderDesk({
-    store: traceStore({ ...store, place: accepts.add }, tracer),
+    store: traceStore({ ...store, place }, tracer),
     ...{ search: parts.search, system, simulatedPartners: parts.simulatedPartners },
   });
   const operators = createOperators({
@@ -202,6 +207,7 @@ export function createEngine(parts: {
     start: async () => {
       // Nothing is taken that a person holds back.
       if (roles.operators !== false) await pauses.refresh();
+      isStarted = true;
       if (bus !== null) subscribed = await subscribe(bus);
       const takers = [...workers.map(({ poller }) => poller), ...reading.map(([, reader]) => reader)];
       taking = Promise.all(takers.map((one) => one.run(intake.signal)));
@@ -232,12 +238,6 @@ export function createEngine(parts: {
       await bus?.close();
     },
   };
-}
-
-// The first event of an order, as the statement that accepts it writes it.
-function toEvent({ order, event, eventId: id }: PlaceRequest): Event {
-  const { id: subject, createdAt: time, correlationId, traceparent } = order;
-  return { ...event, id, subject, time, correlationId, causationId: null, traceparent };
 }
 
 // The name of a consumer's group on every bus.

@@ -8,11 +8,21 @@ import { createBackpressure } from '../engine/backpressure.ts';
 import { createBreaker } from '../engine/breaker.ts';
 import { createConsumer } from '../engine/consumer.ts';
 import { createDownSince } from '../engine/down-since.ts';
+import { createEarlyClaims } from '../engine/early-claims.ts';
 import { createGroupCommit } from '../engine/group-commit.ts';
 import { createLeases } from '../engine/leases.ts';
 import { type Observer, watched } from '../engine/observer.ts';
 import { createPoller, type Poller } from '../engine/poller.ts';
-import type { ClaimAnswer, ClaimRequest, Event, Log, SettleAnswer, SettleRequest, System } from '../engine/ports.ts';
+import type {
+  ClaimAnswer,
+  ClaimRequest,
+  Event,
+  Log,
+  SettleAnswer,
+  SettleRequest,
+  System,
+  Work,
+} from '../engine/ports.ts';
 import type { RetryPolicy } from '../engine/retry-policy.ts';
 import { createSlots } from '../engine/slots.ts';
 import type { Tracer } from '../engine/tracer.ts';
@@ -57,6 +67,12 @@ export function createWorkers(parts: {
   const { database, knowsAllWriters, settings, isCrowded, committed, observer, pauses, tracer, system, log } = parts;
   const { leaseMs, maxWaitMs } = settings;
   const shared = { failureOf, system, maxRows: flushRowsMax, capacity: workQueueMax };
+  const early = createEarlyClaims(() => workers.map(({ consumer }) => consumer));
+  // First the work that is claimed, so that its hints are known to say nothing new.
+  function onCommitted(events: readonly Event[], works: readonly Work[]): void {
+    early.begin(works);
+    committed(events);
+  }
   const turn = () => createBackpressure({ isCrowded, system });
   const claims = createGroupCommit<ClaimRequest, ClaimAnswer>({
     ...shared,
@@ -66,7 +82,7 @@ export function createWorkers(parts: {
   });
   const settles = createGroupCommit<SettleRequest, SettleAnswer>({
     ...shared,
-    flush: watched('settle', createSettle({ database, system, onCommitted: committed }), parts),
+    flush: watched('settle', createSettle({ database, system, leaseMs, onCommitted }), parts),
     patienceMs: leaseMs,
   });
   const jobs = createJobs({ database, claims, system, leaseMs, maxWaitMs, knowsAllWriters });
@@ -99,6 +115,7 @@ export function createWorkers(parts: {
         step: row.isCore ? injectFaults(step, settings, system) : step,
         claims,
         settles,
+        early,
         jobs,
         slots: createSlots(Math.min(settings.concurrency, callsMaxOf(row, parts.partners))),
         leases,
@@ -121,7 +138,7 @@ export function createWorkers(parts: {
       return { row, consumer, poller };
     });
 
-  return { workers, leases, down, breakers, succeeded };
+  return { workers, early, onCommitted, leases, down, breakers, succeeded };
 }
 
 // What a partner takes at once bounds what is claimed for it: nothing is claimed that cannot start.

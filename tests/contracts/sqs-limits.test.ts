@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { SQSClient } from '@aws-sdk/client-sqs';
 import fc from 'fast-check';
-import type { Message } from '../../src/engine/ports.ts';
+import type { Message } from '../../src/engine/bus.ts';
 import { sendAll } from '../../src/io/sqs/sender.ts';
 import { toBody, toText } from '../../src/io/sqs/text.ts';
 import { createVirtualSystem } from '../support/virtual-system.ts';

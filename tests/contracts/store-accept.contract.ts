@@ -148,11 +148,11 @@ export function acceptContract(open: () => Store): void {
     });
 
     it('says what was placed although the winners of the other keys cannot be read just now', async () => {
-      const { accept, requestOf, rowsOf, database } = open();
+      const { accept, requestOf, rowsOf, database, system } = open();
       const first = requestOf({ key: 'won before' });
       await accept([first]);
       const query = () => Promise.reject(new NotConnectedError(new Error('no connection is free')));
-      const away = createAccept({ ...database, query }, () => {});
+      const away = createAccept({ database: { ...database, query }, system, leaseMs: 60_000, onCommitted: () => {} });
       const fresh = requestOf({ key: 'won now' });
       const answers = await away([requestOf({ key: 'won before' }), fresh]);
       assert.deepEqual(

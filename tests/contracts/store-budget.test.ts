@@ -22,14 +22,13 @@ import { silentLog } from '../support/silent-log.ts';
 import { connect, startServer } from '../support/store.ts';
 import { until } from '../support/until.ts';
 
-// The goal is 22 with all consumers: 4 at accept (key, order, event, job), 6 per core step (claim: job and order;
-// settle: job, order, event and the next job), 3 for the mail (claim, end, attempt), a document or two, and shares of
-// lines and cursors that many orders have in common.
-const writesPerOrderMax = 22;
+// Where a slot is free: 4 at accept (key, order, event, job), 4 per core step (job, order, event and the next job), 2 for
+// the mail (end, attempt), a document or two, and shares of lines and cursors that many orders have in common. Where
+// none is, the claim of a core step writes job and order once more, and that of the mail its job.
+const writesPerOrderMax = 17;
 const orders = 400;
-// What no delay can raise: an order, its effects included, is written when it is placed, claimed, authorized, claimed
-// again and booked.
-const exactly: Readonly<Record<string, number>> = { idempotency_keys: 1, orders: 5, events: 3, jobs: 9, attempts: 1 };
+// What no delay can raise: an order, its effects and claims included, is written when it is placed, authorized and booked.
+const exactly: Readonly<Record<string, number>> = { idempotency_keys: 1, orders: 3, events: 3, jobs: 6, attempts: 1 };
 // Of the updates of orders: without an index on a column that changes, and with room left in the pages, some 0.9.
 const hotShareMin = 0.7;
 // A claim that had to be made twice.
@@ -82,7 +81,8 @@ describe('the budget of written rows', () => {
         processingDelayMs: 0,
         timeoutMs: 2_000,
         leaseMs: 30_000,
-        concurrency: 64,
+        // A slot for each.
+        concurrency: orders,
       },
       roles: allRoles,
       retention: { keysHours: 168, rowsDays: 30 },
@@ -138,6 +138,6 @@ describe('the budget of written rows', () => {
       `SELECT n_tup_hot_upd::float8 / n_tup_upd AS share FROM pg_stat_user_tables WHERE relname = 'orders'`,
     );
     assert.ok((updates?.share ?? 0) > hotShareMin, `of the updates of orders ${updates?.share} were HOT`);
-    assert.ok(sum > 15, `so few writes cannot be all: ${sum.toFixed(2)}: ${table}`);
+    assert.ok(sum > 14, `so few writes cannot be all: ${sum.toFixed(2)}: ${table}`);
   });
 });

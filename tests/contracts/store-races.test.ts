@@ -5,12 +5,12 @@ import { after, before, describe, it } from 'node:test';
 import { Client } from 'pg';
 import type { OrderId } from '../../src/domain/order.ts';
 import { isRefusal } from '../../src/domain/refusals.ts';
+import type { Message } from '../../src/engine/bus.ts';
 import { createGroupCommit } from '../../src/engine/group-commit.ts';
 import type {
   ClaimAnswer,
   ClaimRequest,
   Flush,
-  Message,
   SettleAnswer,
   SettleRequest,
   Step,

@@ -7,6 +7,7 @@ import { analyticsContract } from './store-analytics.contract.ts';
 import { claimContract } from './store-claim.contract.ts';
 import { cursorContract } from './store-cursors.contract.ts';
 import { deskContract } from './store-desk.contract.ts';
+import { earlyClaimsContract } from './store-early-claims.contract.ts';
 import { jobsContract } from './store-jobs.contract.ts';
 import { lettersContract } from './store-letters.contract.ts';
 import { retentionContract } from './store-retention.contract.ts';
@@ -26,6 +27,7 @@ export function storeContract(name: string, open: () => Promise<Opened>): void {
     acceptContract(get);
     claimContract(get);
     settleContract(get);
+    earlyClaimsContract(get);
     deskContract(get);
     lettersContract(get);
     analyticsContract(get);

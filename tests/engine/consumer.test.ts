@@ -48,7 +48,7 @@ const trouble = (rest: Partial<Trouble> = {}): Trouble => ({
 const down = (dependency: string) => new OutsideError(trouble({ class: 'unknown', dependencyDown: true, dependency }));
 
 // A consumer over jobs that are a function: `world.claim` answers, everything asked and settled is kept.
-function setUp(given: { concurrency?: number; dependencies?: readonly string[] } = {}) {
+function setUp(given: { concurrency?: number; dependencies?: readonly string[]; paused?: readonly string[] } = {}) {
   const system = createVirtualSystem();
   const log = createMemoryLog();
   const dependencies = given.dependencies ?? ['payments'];
@@ -119,6 +119,8 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
       settles.push(request);
       return world.settle(request);
     }),
+    pauses: { isPaused: () => false, subjects: () => given.paused ?? [] },
+    early: { during: (write) => write(() => []) },
     jobs: {
       claimDue: (_, limit, what) => {
         sought.push({ sought: what, limit });
@@ -163,7 +165,7 @@ function setUp(given: { concurrency?: number; dependencies?: readonly string[] }
     return picked;
   };
   const lists = { claims, settles, sought, left, ended, unsettled, dueIn };
-  return { system, log, consumer, hint, poll, leases, world, breakers, endingOf, open, stateOf, ...lists };
+  return { system, log, consumer, workOf, hint, poll, leases, world, breakers, endingOf, open, stateOf, ...lists };
 }
 
 function door() {
@@ -246,6 +248,56 @@ describe('a consumer', { timeout: 20_000 }, () => {
     const { hint, claims } = setUp();
     await hint(eventOf(1), eventOf(1), eventOf(2));
     assert.equal(new Set(claims.map((claim) => claim.token)).size, 3);
+  });
+
+  it('reserves a slot for a job of its types while it has one, its dependencies are there and nobody holds it back', async () => {
+    const { consumer, open } = setUp({ concurrency: 2, paused: [eventOf(2).subject] });
+    assert.equal(consumer.reserve(eventOf(1, 'OtherV1')), null);
+    assert.equal(consumer.reserve(eventOf(2)), null);
+    const tokens = [consumer.reserve(eventOf(1)), consumer.reserve(eventOf(1))].map((one) => one?.token);
+    assert.equal(new Set(tokens).size, 2);
+    assert.ok(!tokens.includes(undefined));
+    assert.equal(consumer.reserve(eventOf(1)), null);
+    consumer.free();
+    open('payments');
+    assert.equal(consumer.reserve(eventOf(1)), null);
+  });
+
+  it('waits at its stop for what is reserved, and reserves no more', async () => {
+    const { consumer, system } = setUp({ concurrency: 2 });
+    assert.notEqual(consumer.reserve(eventOf(1)), null);
+    let isStopped = false;
+    const stopping = consumer.stop().then(() => {
+      isStopped = true;
+    });
+    assert.equal(consumer.reserve(eventOf(1)), null);
+    await system.calm();
+    assert.equal(isStopped, false);
+    consumer.free();
+    await stopping;
+  });
+
+  it('begins work that was claimed with its event, and hears nothing new in the first hint of it', async () => {
+    const { consumer, hint, claims, ended, system, workOf } = setUp({ concurrency: 2 });
+    const claim = consumer.reserve(eventOf(1));
+    assert.ok(claim);
+    const { subject, version } = eventOf(1);
+    consumer.begin(workOf({ ...claim, subject, version }));
+    await hint(eventOf(1));
+    await system.calm();
+    assert.deepEqual([claims.length, ended], [0, ['run', 'done']]);
+    await hint(eventOf(1));
+    assert.equal(claims.length, 1);
+  });
+
+  it('asks by its token for a claim whose answer was lost, in the slot that was reserved', async () => {
+    const { consumer, claims, settles, system } = setUp({ concurrency: 1 });
+    const claim = consumer.reserve(eventOf(1));
+    assert.ok(claim);
+    consumer.claim('order 1', 1, claim.token);
+    await system.calm();
+    assert.deepEqual([claims[0]?.token, settles.length], [claim.token, 1]);
+    assert.notEqual(consumer.reserve(eventOf(1)), null);
   });
 
   it('heeds hints of the versions that it knows alone', async () => {

@@ -13,16 +13,13 @@ function setUp(given: { mode?: Consumer['mode']; knowsAllWriters?: boolean } = {
   const log = createMemoryLog();
   const polls: { sought: Sought; atMs: number }[] = [];
   const world = { poll: async (_sought: Sought, _signal: AbortSignal): Promise<Picked> => nothing };
-  const consumer: Consumer = {
+  const consumer: Pick<Consumer, 'consumer' | 'claimDue' | 'mode'> = {
     consumer: 'payment',
-    types: ['OrderCreatedV1'],
-    hint: () => {},
     claimDue: (sought, signal) => {
       polls.push({ sought, atMs: system.monotonicMs() });
       return world.poll(sought, signal);
     },
     mode: given.mode ?? (() => 'all'),
-    stop: async () => {},
   };
   const { knowsAllWriters = false } = given;
   const poller = createPoller({ consumer, knowsAllWriters, turn: async () => {}, system, log });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Message } from '../../src/engine/ports.ts';
+import type { Message } from '../../src/engine/bus.ts';
 import { createRelay } from '../../src/engine/relay.ts';
 import { createEventLog, eventAt } from '../support/event-log.ts';
 import { createMemoryLog } from '../support/silent-log.ts';

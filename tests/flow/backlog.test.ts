@@ -2,8 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import type { Bus, Message } from '../../src/engine/bus.ts';
 import type { Cursors } from '../../src/engine/event-log.ts';
-import type { Bus, Message, System } from '../../src/engine/ports.ts';
+import type { System } from '../../src/engine/ports.ts';
 import { createRelay } from '../../src/engine/relay.ts';
 import { createCursors } from '../../src/io/postgres/cursors.ts';
 import type { Query } from '../../src/io/postgres/database.ts';

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import { eventTypes, streamOf } from '../../src/domain/events.ts';
+import type { Bus } from '../../src/engine/bus.ts';
 import { envelopeBytesMax, toMessage } from '../../src/engine/envelope.ts';
-import type { Bus } from '../../src/engine/ports.ts';
 import { subscriptions } from '../../src/flow/subscriptions.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { createTestBus } from '../support/bus.ts';

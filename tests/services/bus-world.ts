@@ -2,8 +2,8 @@
 // makes them, and readers that keep what they were handed.
 
 import { randomUUID } from 'node:crypto';
+import type { Bus, Message, ReaderGroup, Received } from '../../src/engine/bus.ts';
 import { toMessage } from '../../src/engine/envelope.ts';
-import type { Bus, Message, ReaderGroup, Received } from '../../src/engine/ports.ts';
 import { createSystem } from '../../src/io/system.ts';
 import { until } from '../support/until.ts';
 

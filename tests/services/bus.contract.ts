@@ -7,7 +7,8 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import type { Bus, Log } from '../../src/engine/ports.ts';
+import type { Bus } from '../../src/engine/bus.ts';
+import type { Log } from '../../src/engine/ports.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { until } from '../support/until.ts';
 import { faultContract } from './bus-faults.contract.ts';

@@ -3,7 +3,7 @@
 // Relies on being called where `after` means that end: at the top of a file, or within `describe`.
 
 import { after } from 'node:test';
-import type { Bus } from '../../src/engine/ports.ts';
+import type { Bus } from '../../src/engine/bus.ts';
 
 export function closedAfterwards<A extends readonly unknown[], B extends Bus>(open: (...args: A) => B) {
   const opened: B[] = [];

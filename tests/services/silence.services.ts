@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Bus } from '../../src/engine/ports.ts';
+import type { Bus } from '../../src/engine/bus.ts';
 import { start } from '../support/services.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { until } from '../support/until.ts';

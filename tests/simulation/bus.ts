@@ -5,8 +5,8 @@
 // not comes again. Without faults it is the port of src/engine/ports.ts. Nothing it does may cost more than time, which
 // is what the simulation is about.
 
+import type { Bus, Message, Received } from '../../src/engine/bus.ts';
 import { envelopeBytesMax } from '../../src/engine/envelope.ts';
-import type { Bus, Message, Received } from '../../src/engine/ports.ts';
 import { type Life, never } from './life.ts';
 import type { createNetwork, World } from './network.ts';
 

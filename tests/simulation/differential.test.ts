@@ -21,6 +21,7 @@ import {
   pauseJobsIfHeld,
 } from '../../src/io/postgres/jobs.ts';
 import { lockOrder, updateOrdersIfUnchanged } from '../../src/io/postgres/orders.ts';
+import { createSystem } from '../../src/io/system.ts';
 import { effectWith, orderWith, someToken } from '../support/orders.ts';
 import { troubleOf } from '../support/store.ts';
 import { type Backend, settled } from './model/differential/backend.ts';
@@ -238,7 +239,9 @@ async function playScenes(backend: Backend): Promise<string[]> {
         key,
         fingerprint: Buffer.alloc(32),
       };
-      return (await createAccept({ query, once: query } as Database, () => {})([request])).map(plainAnswer);
+      const database = { query, once: query } as Database;
+      const accept = createAccept({ database, system: createSystem(), leaseMs: hourMs, onCommitted: () => {} });
+      return (await accept([request])).map(plainAnswer);
     });
   const order = orderWith({ createdAt: new Date(startMs - hourMs) });
   const another = someToken as OrderId;

@@ -3,6 +3,7 @@
 // Promises: nothing is forgotten or judged here; a table that it does not know is an error.
 // Relies on being told everything in the order in which it took effect.
 
+import { asTwo } from './early-claims.ts';
 import type {
   Act,
   BreakerChange,
@@ -180,7 +181,7 @@ export function createRecorder(settings: RunSettings, ledger: Ledger) {
       sequence += 1;
       nowMs = atMs;
       const touched = new Set<string>();
-      for (const change of changes) {
+      for (const change of changes.flatMap(asTwo)) {
         const id = apply(process, atMs, change);
         if (id !== null) touched.add(id);
       }

@@ -5,7 +5,7 @@
 // and must leave to the newer; what the older one wrote, the newer one reads. Relies on an upcast being a pure
 // function of an event's contents, which are the same here.
 
-import type { Bus, Message } from '../../src/engine/ports.ts';
+import type { Bus, Message } from '../../src/engine/bus.ts';
 import type { Database, Query } from '../../src/io/postgres/database.ts';
 import { texts, uuids } from './model/values.ts';
 

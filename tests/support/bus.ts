@@ -1,7 +1,7 @@
 // A bus in memory for tests, with the port's promises: each group gets every message of its types, members of a
 // group share them, and what is published is handed over at once.
 
-import type { Bus, Received } from '../../src/engine/ports.ts';
+import type { Bus, Received } from '../../src/engine/bus.ts';
 
 type Member = { readonly types: ReadonlySet<string>; readonly receive: (batch: readonly Received[]) => void };
 

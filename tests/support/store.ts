@@ -13,6 +13,7 @@ import { createGroupCommit } from '../../src/engine/group-commit.ts';
 import type {
   ClaimAnswer,
   ClaimRequest,
+  Event,
   SettleAnswer,
   SettleRequest,
   System,
@@ -66,9 +67,12 @@ export function createStore(
 ) {
   const { system = createSystem(), leaseMs = 60_000, maxWaitMs = 86_400_000 } = given;
   const sql = database.query;
-  const accept = createAccept(database, () => {});
+  // What was claimed with its event.
+  const works: Work[] = [];
+  const onCommitted = (_: readonly Event[], claimed: readonly Work[]) => void works.push(...claimed);
+  const accept = createAccept({ database, system, leaseMs, onCommitted });
   const claim = createClaim({ database, system, leaseMs, maxWaitMs });
-  const settle = createSettle({ database, system, onCommitted: () => {} });
+  const settle = createSettle({ database, system, leaseMs, onCommitted });
   const search = createPostgresSearch(database);
   const partners = { payments: {}, carrier: {}, mail: {} } as Partners;
 
@@ -98,12 +102,13 @@ export function createStore(
   const placed = async (given: Partial<Order> = {}) => {
     const request = requestOf(given);
     assert.deepEqual(answersOf(await accept([request])), ['placed']);
-    keys.set(request.eventId, { subject: request.order.id, version: 1 });
+    keyOf(request);
     return { order: request.order, eventId: request.eventId };
   };
 
   // Tests name events by their ids; the store by order and version.
   const keys = new Map<string, { readonly subject: string; readonly version: number }>();
+  const keyOf = ({ eventId, order }: PlaceRequest) => void keys.set(eventId, { subject: order.id, version: 1 });
   const keyOfEvent = (eventId: string) => {
     const key = keys.get(eventId);
     assert.ok(key, `no test has asked for the event ${eventId}`);
@@ -245,8 +250,9 @@ export function createStore(
   const cursors = createCursors({ database, system });
 
   return {
-    ...{ database, system, sql, search, accept, claim, settle, desk, jobs, cursors, stepOf, keyOfEvent },
+    ...{ database, system, sql, search, accept, claim, settle, desk, jobs, cursors, stepOf, keyOf, keyOfEvent },
     ...{ requestOf, placed, claimOf, claimOnce, claimed, paid, eventOf },
+    works,
     ...{ endingOf, doneWith, waitingFor, deadBy, settleOnce },
     ...{ job, jobInWords, order, eventsOf, effect, rowsOf, makeDue, waitingSince },
   };

@@ -13,8 +13,9 @@ import type { Order, OrderId } from '../../src/domain/order.ts';
 import { isUnderWay } from '../../src/domain/order-machine.ts';
 import type { OrderRecord } from '../../src/domain/order-record.ts';
 import { isRefusal, type Refusal } from '../../src/domain/refusals.ts';
+import type { Bus, Message } from '../../src/engine/bus.ts';
 import { endOf, silentObserver } from '../../src/engine/observer.ts';
-import type { Bus, Log, Message, SettleAnswer, System, Work } from '../../src/engine/ports.ts';
+import type { Log, SettleAnswer, System, Work } from '../../src/engine/ports.ts';
 import type { DeadLetter } from '../../src/flow/dead-letters.ts';
 import type { Pause } from '../../src/flow/operators/pauses.ts';
 import type { OperatorDesk } from '../../src/flow/operators/ports.ts';
@@ -392,7 +393,7 @@ async function takeByHand(
   assert.ok(row);
   const step = toStep(row, partners, system);
   const claim = createClaim({ database, system, leaseMs, maxWaitMs: quickSettings.maxWaitMs });
-  const settle = createSettle({ database, system, onCommitted: () => {} });
+  const settle = createSettle({ database, system, leaseMs, onCommitted: () => {} });
   const [event] = await database.query<{ version: number }>(
     'SELECT version FROM events WHERE order_id = $1 AND type = ANY($2) ORDER BY version DESC LIMIT 1',
     [orderId, row.on],

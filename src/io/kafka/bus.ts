@@ -5,8 +5,9 @@
 // and say so once. Topics that are missing are created.
 
 import { Admin } from '@platformatic/kafka';
+import type { Bus, Subscription } from '../../engine/bus.ts';
 import { createOutage } from '../../engine/outage.ts';
-import type { Bus, Log, Subscription, System } from '../../engine/ports.ts';
+import type { Log, System } from '../../engine/ports.ts';
 import { clientOptions, type KafkaSasl } from './client.ts';
 import { type GroupTopics, readLag } from './lag.ts';
 import { createPublisher } from './publisher.ts';

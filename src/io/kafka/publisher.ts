@@ -5,8 +5,9 @@
 // Relies on the relay to publish the same batch again after a failure: a message that comes twice is a hint twice.
 
 import { compatibilityPartitioner, ProduceAcks, Producer } from '@platformatic/kafka';
+import type { Bus, Message } from '../../engine/bus.ts';
 import type { Outage } from '../../engine/outage.ts';
-import type { Bus, Message, System } from '../../engine/ports.ts';
+import type { System } from '../../engine/ports.ts';
 import { batchesOf } from '../batches.ts';
 import { within } from '../within.ts';
 import { clientOptions, type KafkaAccess, refusalOf, typeHeader } from './client.ts';

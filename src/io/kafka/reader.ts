@@ -13,9 +13,10 @@ import {
   MessagesStreamFallbackModes,
   MessagesStreamModes,
 } from '@platformatic/kafka';
+import type { Bus, Received, Subscription } from '../../engine/bus.ts';
 import { nameOf } from '../../engine/envelope.ts';
 import type { Outage } from '../../engine/outage.ts';
-import type { Bus, Log, Received, Subscription, System } from '../../engine/ports.ts';
+import type { Log, System } from '../../engine/ports.ts';
 import { within } from '../within.ts';
 import { clientOptions, type KafkaAccess, refusalOf, retryDelayMs, typeHeader } from './client.ts';
 import type { Topics } from './topics.ts';

@@ -17,9 +17,15 @@ import { createDatabase, type Database, types } from './database.ts';
 // Who has waited this long for the connection is told so; a statement takes milliseconds, a wide search some 0.5 s.
 const turnMsMax = 10_000;
 
+// PostgreSQL's own default of 128 MB would be memory of this process; the system caches the files anyway.
+const sharedBuffers = '16MB';
+
 export async function openEmbedded(options: { directory: string; log: Log }): Promise<Database> {
   const files = join(options.directory, 'postgres');
-  const pglite = await PGlite.create(files);
+  const pglite = await PGlite.create({
+    dataDir: files,
+    startParams: [...PGlite.defaultStartParams, '-c', `shared_buffers=${sharedBuffers}`],
+  });
   const pool = new pg.Pool({
     ...createPgConfig(pglite),
     max: 1,

@@ -7,9 +7,10 @@
 // Process dies before the commit: the lease ends and the work is performed again, under the same key.
 
 import type { OrderChange, OrderRecord } from '../../domain/order-record.ts';
-import type { Event, Flush, SettleAnswer, SettleRequest, System, Trouble } from '../../engine/ports.ts';
+import type { Event, Flush, SettleAnswer, SettleRequest, System, Trouble, Work } from '../../engine/ports.ts';
 import type { Database } from './database.ts';
 import { type AttemptWrite, type DeadLetterWrite, writeAttempts, writeDeadLetters } from './dead-letters.ts';
+import { claimEarly } from './early-claims.ts';
 import { GuardMissedError, ofOneEntry } from './errors.ts';
 import { appendEvents, type EventWrite } from './events.ts';
 import { deleteJobsIfHeld, type JobEnd, type JobPause, keyOf, pauseJobsIfHeld, readTokens } from './jobs.ts';
@@ -18,12 +19,15 @@ import { lockOrders, type OrderUpdate, recordAfter, updateOrdersIfUnchanged } fr
 export function createSettle(options: {
   readonly database: Database;
   readonly system: System;
-  readonly onCommitted: (events: readonly Event[]) => void;
+  // Of the jobs that are claimed with their events.
+  readonly leaseMs: number;
+  // Told of what this process has written, and of the work that it has claimed with it.
+  readonly onCommitted: (events: readonly Event[], works: readonly Work[]) => void;
 }): Flush<SettleRequest, SettleAnswer> {
-  const { database, system, onCommitted } = options;
+  const { database, system, leaseMs, onCommitted } = options;
 
   return async (settles) => {
-    const { answers, events } = await database.transaction(async (query) => {
+    const { answers, events, works } = await database.transaction(async (query) => {
       const keys = settles.map(({ work }) => keyOfWork(work));
       const [records, tokens] = await Promise.all([
         lockOrders(
@@ -32,8 +36,9 @@ export function createSettle(options: {
         ),
         readTokens(query, keys),
       ]);
-      const batch: Batch = { ends: [], pauses: [], orders: [], events: [], deadLetters: [], attempts: [] };
-      const answered = settles.map(({ work, ending }): SettleAnswer | 'locked' => {
+      const batch: Batch = { ends: [], pauses: [], orders: [], events: [], deadLetters: [], attempts: [], works: [] };
+      const answered = settles.map((settle): SettleAnswer | 'locked' => {
+        const { work } = settle;
         const job = tokens.get(keyOf(keyOfWork(work)));
         // Read without a lock where the order was not to be had: no row, or one that waits, is all that is sure.
         if (job === undefined || job.token === null) return 'gone';
@@ -42,27 +47,27 @@ export function createSettle(options: {
         if (record === undefined) return 'locked';
         // One entry per order: two would not see each other's writes.
         records.delete(work.event.subject);
-        ofOneEntry(() => collect(batch, { work, ending }, record, job.takeovers));
+        ofOneEntry(() => collect(batch, settle, record, job.takeovers));
         return 'settled';
       });
       const [ended, paused, updated] = await Promise.all([
         deleteJobsIfHeld(query, batch.ends),
         pauseJobsIfHeld(query, batch.pauses),
         updateOrdersIfUnchanged(query, batch.orders),
-        appendEvents(query, batch.events),
+        appendEvents(query, batch.events, leaseMs),
         writeDeadLetters(query, batch.deadLetters),
         writeAttempts(query, batch.attempts),
       ]);
       if (ended !== batch.ends.length) throw new GuardMissedError('deleteJobsIfHeld');
       if (paused !== batch.pauses.length) throw new GuardMissedError('pauseJobsIfHeld');
       if (updated !== batch.orders.length) throw new GuardMissedError('updateOrdersIfUnchanged');
-      return { answers: answered, events: batch.events };
+      return { answers: answered, events: batch.events, works: batch.works };
     });
-    if (events.length > 0) onCommitted(events);
+    if (events.length > 0) onCommitted(events, works);
     return answers;
   };
 
-  function collect(batch: Batch, { work, ending }: SettleRequest, record: OrderRecord, takeovers: number): void {
+  function collect(batch: Batch, { work, ending, claim }: SettleRequest, record: OrderRecord, takeovers: number): void {
     const at = system.now();
     const change = ending.change(record, at);
     const state = change === 'obsolete' ? 'obsolete' : ending.state;
@@ -78,10 +83,12 @@ export function createSettle(options: {
     const events = change === null ? [] : toEvents(change, { system, at, causationId: work.event.id });
     if (change !== null) {
       assertHeld(record, change, token);
+      const claimed = claimEarly(recordAfter(record, change, token), events, claim, at);
       if (change.order !== record.order || change.effects.length > 0) {
-        batch.orders.push({ from: record, to: recordAfter(record, change, token) });
+        batch.orders.push({ from: record, to: claimed.record });
       }
-      const [first, ...others] = events;
+      batch.works.push(...claimed.works);
+      const [first, ...others] = claimed.events;
       // The attempt behind an event is told with its first one.
       if (first !== undefined) batch.events.push({ ...first, attempt, durationMs }, ...others);
     }
@@ -138,6 +145,7 @@ type Batch = {
   readonly events: EventWrite[];
   readonly deadLetters: DeadLetterWrite[];
   readonly attempts: AttemptWrite[];
+  readonly works: Work[];
 };
 
 // A step that writes what its claim does not hold is a defect, and would undo what an undo has done.

@@ -7,8 +7,9 @@
 import { once } from 'node:events';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
+import type { Bus, Message, ReaderGroup, Subscription } from '../../engine/bus.ts';
 import { createOutage } from '../../engine/outage.ts';
-import type { Bus, Log, Message, ReaderGroup, Subscription, System } from '../../engine/ports.ts';
+import type { Log, System } from '../../engine/ports.ts';
 import { batchesOf } from '../batches.ts';
 import { within } from '../within.ts';
 import { readQueue } from './reader.ts';

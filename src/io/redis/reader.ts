@@ -6,8 +6,9 @@
 
 import { type Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
+import type { Bus, Received, Subscription } from '../../engine/bus.ts';
 import type { Outage } from '../../engine/outage.ts';
-import type { Bus, Received, Subscription, System } from '../../engine/ports.ts';
+import type { System } from '../../engine/ports.ts';
 import { within } from '../within.ts';
 
 // Far longer than a job takes. What a worker held that died, or whose answer got lost, comes again within the lock and

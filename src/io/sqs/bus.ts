@@ -5,8 +5,9 @@
 // Relies on the credentials that AWS' own rules find; a plain http endpoint is an emulator and gets any.
 
 import { GetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs';
+import type { Bus, ReaderGroup, Subscription } from '../../engine/bus.ts';
 import { createOutage } from '../../engine/outage.ts';
-import type { Bus, Log, ReaderGroup, Subscription, System } from '../../engine/ports.ts';
+import type { Log, System } from '../../engine/ports.ts';
 import { within } from '../within.ts';
 import { createSqsQueues, isMissing } from './queues.ts';
 import { readSqs } from './reader.ts';

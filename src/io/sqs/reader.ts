@@ -4,8 +4,9 @@
 // received and not handed over, after the visibility timeout. Each poll has at most ten messages in this process.
 
 import { DeleteMessageBatchCommand, type Message, ReceiveMessageCommand, type SQSClient } from '@aws-sdk/client-sqs';
+import type { Bus, Received, Subscription } from '../../engine/bus.ts';
 import type { Outage } from '../../engine/outage.ts';
-import type { Bus, Received, Subscription, System } from '../../engine/ports.ts';
+import type { System } from '../../engine/ports.ts';
 import { within } from '../within.ts';
 import { isMissing, type SqsQueues } from './queues.ts';
 import { toBody } from './text.ts';

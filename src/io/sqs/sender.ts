@@ -4,7 +4,8 @@
 // sending is new to a FIFO queue, which else swallows for five minutes what it has seen, lost or not.
 
 import { SendMessageBatchCommand, type SendMessageBatchRequestEntry, type SQSClient } from '@aws-sdk/client-sqs';
-import type { Message, System } from '../../engine/ports.ts';
+import type { Message } from '../../engine/bus.ts';
+import type { System } from '../../engine/ports.ts';
 import { batchesOf } from '../batches.ts';
 import { toText } from './text.ts';
 

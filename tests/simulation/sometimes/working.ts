@@ -12,6 +12,7 @@ const isFirstClaim = (move: JobMove, transaction: string) =>
   isClaim(move) && move.transaction === transaction && move.before?.epoch === 0 && move.before.attempt === 0;
 const claimsByHint = 'lock-orders-by-id';
 const claimsByPoll = 'lock-orders-of-due-jobs';
+const claimsWithEvent = ['accept-orders', 'lock-orders'];
 const attemptsLike = (order: OrderEvidence, outcome: string, code?: string) =>
   order.attempts.filter((one) => one.outcome === outcome && (code === undefined || one.code === code)).length;
 const deadLettersLike = (order: OrderEvidence, code: string) =>
@@ -42,6 +43,11 @@ export const working: readonly Sometimes[] = [
     count: ({ orders }) =>
       [...orders.values()].reduce((sum, order) => sum + movesLike(order, ({ label }) => label === 'renew-leases'), 0),
   },
+  ofCommits(
+    'job claimed with its event',
+    'A job is written as claimed by the process that writes its event.',
+    (order) => movesLike(order, (move) => claimsWithEvent.some((transaction) => isFirstClaim(move, transaction))),
+  ),
   ofCommits('job claimed by its hint', 'A hint brings a consumer to a new job.', (order) =>
     movesLike(order, (move) => isFirstClaim(move, claimsByHint)),
   ),

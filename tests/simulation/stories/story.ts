@@ -113,7 +113,15 @@ export const notNow = () => withoutEffect('partner-failed', 'The provider could 
 export const noForGood = () => refused('partner-refused', 'The provider refuses this call for good.');
 // One machine, so that nobody else can help.
 export const alone = (plan: Plan): Plan => ({ ...plan, machines: [machine('one')] });
-// The same, with a database that is its own.
+// One that talks to clients, and one that works.
+export const apart = (plan: Plan): Plan => ({
+  ...plan,
+  machines: [
+    { ...machine('one'), consumers: [] },
+    { ...machine('two'), isApi: false },
+  ],
+});
+// One machine with a database that is its own.
 export const embedded = (plan: Plan): Plan => ({
   ...plan,
   hasBus: false,

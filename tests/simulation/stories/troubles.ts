@@ -4,7 +4,19 @@
 // Promises: what is wrong in a story is wrong in every one of its cells of the matrix; `meets` says what it shows.
 
 import type { Recorder } from '../recorder.ts';
-import { alone, away, embedded, failed, goods, notNow, type Story, seen, silence, withSettings } from './story.ts';
+import {
+  alone,
+  apart,
+  away,
+  embedded,
+  failed,
+  goods,
+  notNow,
+  type Story,
+  seen,
+  silence,
+  withSettings,
+} from './story.ts';
 
 const deployMs = 1_500;
 // After it was looked for what nobody has touched for too long.
@@ -125,14 +137,20 @@ export const ofTroubles: readonly Story[] = [
   },
   {
     name: 'a bus that brings nothing',
-    plan: (plan) => ({ ...plan, bus: { ...plan.bus, loses: 1 } }),
-    meets: ['job claimed by a poll'],
+    plan: (plan) => ({ ...apart(plan), bus: { ...plan.bus, loses: 1 } }),
+    meets: ['job claimed by a poll', 'job claimed with its event'],
+    tell: async ({ clients: { insist } }) => void (await insist.place('a', goods)),
+  },
+  {
+    name: 'an order that one process accepts and another one works on',
+    plan: apart,
+    meets: ['job claimed by its hint', 'job claimed with its event'],
     tell: async ({ clients: { insist } }) => void (await insist.place('a', goods)),
   },
   {
     name: 'work that takes longer than a third of its lease',
     plan: withSettings({ processingDelayMs: 700 }),
-    meets: ['job claimed by its hint', 'lease renewed'],
+    meets: ['job claimed with its event', 'lease renewed'],
     tell: async ({ clients: { insist } }) => void (await insist.place('a', goods)),
   },
   {
@@ -158,7 +176,7 @@ export const ofTroubles: readonly Story[] = [
   {
     name: 'a process with a database of its own dies in the middle of a call',
     plan: (plan) => ({ ...embedded(plan), settings: { ...plan.settings, leaseMs: 60_000 } }),
-    meets: ['takeover', 'job claimed by its hint'],
+    meets: ['takeover', 'job claimed with its event'],
     trouble: (label, before) =>
       label === 'payments.authorize' && before === 0 ? { at: 'before', what: 'crash', ms: 100 } : null,
     tell: async ({ clients: { insist } }) => {

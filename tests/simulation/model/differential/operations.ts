@@ -9,7 +9,15 @@ import { isRefusal } from '../../../../src/domain/refusals.ts';
 import { nameOf } from '../../../../src/engine/envelope.ts';
 import type { CursorDeadLetter, CursorState, LoggedEvent } from '../../../../src/engine/event-log.ts';
 import { pass } from '../../../../src/engine/gaps.ts';
-import type { ClaimAnswer, ClaimRequest, Sought, System, Work } from '../../../../src/engine/ports.ts';
+import type {
+  ClaimAnswer,
+  ClaimEarly,
+  ClaimRequest,
+  EarlyClaim,
+  Sought,
+  System,
+  Work,
+} from '../../../../src/engine/ports.ts';
 import type { PlaceRequest } from '../../../../src/flow/ports.ts';
 import { type JobConsumer, subscriptions, typesOf } from '../../../../src/flow/subscriptions.ts';
 import { countEvents } from '../../../../src/io/postgres/analytics.ts';
@@ -167,8 +175,24 @@ export function createOperations(options: {
       userId: draw.pick([null, 'a \\ "user", {one}']),
       ...(isImpossible ? draw.pick([{ amount: 0 }, { currency: 'EURO' }, { customerEmail: null, userId: null }]) : {}),
     });
-    requests.push(one);
-    return one;
+    const made = { ...one, claim: early() };
+    requests.push(made);
+    return made;
+  }
+
+  // Some of those who read an event claim its job with it, and say the same when they are asked again.
+  function early(): ClaimEarly {
+    const said = new Map<string, readonly EarlyClaim[]>();
+    return ({ version, type }) => {
+      const key = `${version} ${type}`;
+      const claims =
+        said.get(key) ??
+        subscriptions
+          .filter((row) => typesOf(row).includes(type) && draw.chance(0.5))
+          .map(({ consumer }) => ({ step: store().stepOf(consumer), token: system.newToken() }));
+      said.set(key, claims);
+      return claims;
+    };
   }
 
   function claim(): ClaimRequest {
@@ -186,6 +210,10 @@ export function createOperations(options: {
   }
 
   function settle(work: Work) {
+    return { ...settleOf(work), claim: early() };
+  }
+
+  function settleOf(work: Work) {
     const { doneWith, waitingFor, deadBy, endingOf } = store();
     if (work.exhausted !== null) return deadBy(work, work.exhausted);
     const how = draw.below(10);
@@ -217,6 +245,7 @@ export function createOperations(options: {
     for (const answer of answers) if (answer !== 'locked' && answer.answer === 'run') works.push(answer.work);
     return answers;
   };
+  const keepEarly = () => works.push(...(stores[0]?.works.splice(0) ?? []));
   const sought = () => draw.pick<Sought>(['due', 'due', 'waited-too-long', 'unknown-version']);
   const someDependency = () => draw.pick(['payments', 'carrier', 'mail']);
 
@@ -232,7 +261,14 @@ export function createOperations(options: {
 
   const operations: Readonly<Record<string, readonly [weight: number, run: () => Promise<unknown>]>> = {
     // One request is in one flush once.
-    accept: [12, async () => stores[0]?.accept([...new Set(draw.some([0], 3).map(request))])],
+    accept: [
+      12,
+      async () => {
+        const answers = await stores[0]?.accept([...new Set(draw.some([0], 3).map(request))]);
+        keepEarly();
+        return answers;
+      },
+    ],
     claim: [
       24,
       async () => {
@@ -245,7 +281,9 @@ export function createOperations(options: {
       async () => {
         const some = [...new Set(draw.some(works, 2))];
         if (draw.chance(0.8)) works = works.filter((work) => !some.includes(work));
-        return stores[0]?.settle(some.map(settle));
+        const answers = await stores[0]?.settle(some.map(settle));
+        keepEarly();
+        return answers;
       },
     ],
     cancel: [7, () => store().desk.cancel(orderId(), draw.pick([null, 'a reason']), 'c-cancel')],

@@ -3,8 +3,8 @@
 import { type EventRow, newJob, type Tables } from '../schema.ts';
 import type { Waiting } from '../table.ts';
 import type { Transaction } from '../transactions.ts';
-import { integers, type Json, jsons, SqlError, texts, times, uuids } from '../values.ts';
-import { type Ask, compare, type Row, type Statement } from './statement.ts';
+import { float, integers, type Json, jsons, SqlError, texts, times, uuids } from '../values.ts';
+import { type Ask, compare, laterBy, type Row, type Statement } from './statement.ts';
 
 export const eventColumns = (e: EventRow): Row => ({
   event_id: e.id,
@@ -17,6 +17,8 @@ export const eventColumns = (e: EventRow): Row => ({
   event_traceparent: e.traceparent,
   time: e.time,
 });
+
+export type Tokens = Readonly<Record<string, string>> | null;
 
 const dataBytesMax = 60_000;
 
@@ -38,11 +40,17 @@ export function* insertEvent(
 
 // A job for every consumer that subscribes to the type of an event.
 export function* insertJobs(
-  { tables, tx, startedMs }: Ask,
+  { tables, tx, startedMs, nowMs }: Ask,
   { order_id, version, type }: Pick<EventRow, 'order_id' | 'version' | 'type'>,
+  // Of those who claim their job as it is written.
+  tokens: Tokens,
+  leaseMs: number,
 ): Waiting<void> {
   for (const { row } of tables.subscriptions.findAll(tx, 'type', type)) {
-    yield* tables.jobs.insert(tx, newJob({ order_id, version, consumer: row.consumer }, type, startedMs()));
+    const job = newJob({ order_id, version, consumer: row.consumer }, type, startedMs());
+    const token = tokens?.[row.consumer] ?? null;
+    const claim = token === null ? null : { token, lease_until: laterBy(nowMs(), leaseMs), attempt: 1 };
+    yield* tables.jobs.insert(tx, { ...job, ...claim });
   }
 }
 
@@ -62,8 +70,10 @@ function* appendEvents(ask: Ask, values: readonly unknown[]) {
     times(values[8]),
   ];
   const [attempts, durations] = [integers(values[9]), integers(values[10])];
+  const [tokens, leaseMs] = [jsons(values[11]), float(values[12])];
   const events = ids.map((id, i) => ({
     data: data[i] ?? null,
+    tokens: (tokens[i]?.value ?? null) as Tokens,
     event: {
       id,
       order_id: orders[i] as string,
@@ -81,7 +91,7 @@ function* appendEvents(ask: Ask, values: readonly unknown[]) {
     ({ event: one }, { event: other }) => compare(one.order_id, other.order_id) || one.version - other.version,
   );
   for (const { event, data } of events) yield* insertEvent(tables, tx, data, event);
-  for (const { event } of events) yield* insertJobs(ask, event);
+  for (const { event, tokens } of events) yield* insertJobs(ask, event, tokens, leaseMs);
   return [];
 }
 

@@ -1,8 +1,8 @@
 // orders and idempotency_keys: accept.ts, orders.ts, and the audit log of desk.ts.
 
 import { type EffectColumns, noEffects, type OrderRow } from '../schema.ts';
-import { bigints, byteses, integers, jsons, text, texts, times, uuid, uuids } from '../values.ts';
-import { insertEvent, insertJobs } from './events.ts';
+import { bigints, byteses, float, integers, jsons, text, texts, times, uuid, uuids } from '../values.ts';
+import { insertEvent, insertJobs, type Tokens } from './events.ts';
 import { type Ask, compare, equal, ones, type Row, type Statement } from './statement.ts';
 
 export const orderColumns = (o: OrderRow): Row => ({
@@ -60,6 +60,10 @@ function* acceptOrders(ask: Ask, values: readonly unknown[]) {
   ];
   const [correlations, parents, moments] = [texts(values[11]), texts(values[12]), times(values[13])];
   const [eventIds, types, data] = [uuids(values[14]), texts(values[15]), jsons(values[16])];
+  const [statuses, payments, updates] = [texts(values[17]), texts(values[18]), times(values[19])];
+  const [generations, states, effectTokens] = [integers(values[20]), texts(values[21]), uuids(values[22])];
+  const uses = times(values[23]);
+  const [tokens, leaseMs] = [jsons(values[24]), float(values[25])];
   const requests = ids.map((id, i) => ({ i, id, key: keys[i] as string | null, created_at: moments[i] as Date }));
 
   const won = new Set<string>();
@@ -76,8 +80,8 @@ function* acceptOrders(ask: Ask, values: readonly unknown[]) {
     const { i, id, created_at } = request;
     const order: OrderRow = {
       id,
-      status: 'PENDING',
-      payment: 'none',
+      status: statuses[i] as string,
+      payment: payments[i] as string,
       fulfillment: 'none',
       retry_count: 0,
       amount: amounts[i] as number,
@@ -94,8 +98,12 @@ function* acceptOrders(ask: Ask, values: readonly unknown[]) {
       traceparent: parents[i] as string | null,
       version: 1,
       created_at,
-      updated_at: created_at,
+      updated_at: updates[i] as Date,
       ...noEffects,
+      authorization_generation: generations[i] as number | null,
+      authorization_state: states[i] as string | null,
+      authorization_token: effectTokens[i] as string | null,
+      authorization_first_used_at: uses[i] as Date | null,
     };
     if ((yield* tables.orders.insert(tx, order, 'key')) === null) orderIds.add(id);
   }
@@ -103,7 +111,10 @@ function* acceptOrders(ask: Ask, values: readonly unknown[]) {
   // One order that is in the request twice would have its event twice.
   const placed = requests.filter(({ id }) => orderIds.has(id));
   // PostgreSQL runs the parts of WITH that nobody reads from the last to the first.
-  for (const { i, id } of placed) yield* insertJobs(ask, { order_id: id, version: 1, type: types[i] as string });
+  for (const { i, id } of placed) {
+    const event = { order_id: id, version: 1, type: types[i] as string };
+    yield* insertJobs(ask, event, (tokens[i]?.value ?? null) as Tokens, leaseMs);
+  }
   for (const { i, id, created_at } of placed) {
     yield* insertEvent(tables, tx, data[i] ?? null, {
       id: eventIds[i] as string,
