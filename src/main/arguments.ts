@@ -6,11 +6,13 @@
 
 import { consumerNames, coreConsumers } from '../flow/subscriptions.ts';
 import { type Role, roles } from './config.ts';
+import { type OperateCommand, readOperate } from './operate-options.ts';
 import { didYouMean } from './setting.ts';
 
 export type Command =
   | { readonly run: 'help' | 'version' }
   | { readonly run: 'show'; readonly order: string }
+  | OperateCommand
   | { readonly run: 'verify'; readonly given: readonly string[] }
   | { readonly run: 'worker'; readonly consumers: readonly string[] }
   // How many processes of a name there shall be; one where nothing is said.
@@ -31,6 +33,8 @@ export function readCommand(args: readonly string[]): Command | Mistake {
   const asksForHelp = (word: string) => ['--help', '-h'].includes(word);
   if (role === 'help' || asksForHelp(role)) return { run: 'help' };
   if (role === 'verify') return { run: role, given: rest };
+  // With a page of help of their own, too.
+  if (role === 'dlq' || role === 'pause' || role === 'resume') return readOperate(role, rest);
   if (isRole(role) && rest.some(asksForHelp)) return { run: 'help' };
   if (role === 'show') return readShow(rest);
   if (role === 'worker') return readWorker(rest);
@@ -42,7 +46,7 @@ export function readCommand(args: readonly string[]): Command | Mistake {
   return { run: role };
 }
 
-function isRole(role: string): role is Exclude<Role, 'verify' | 'worker' | 'show'> {
+function isRole(role: string): role is Exclude<Role, 'verify' | 'worker' | 'show' | 'dlq' | 'pause' | 'resume'> {
   return (roles as readonly string[]).includes(role);
 }
 

@@ -17,6 +17,7 @@ import { onStopSignal } from '../io/signals.ts';
 import { createSystem } from '../io/system.ts';
 import { createLog } from '../io/telemetry/log.ts';
 import { readCommand } from './arguments.ts';
+import { urlOf } from './ask-api.ts';
 import { type Config, isRunByNpm, readEnvironment } from './config.ts';
 import { helpText } from './help.ts';
 import { StartError } from './start-error.ts';
@@ -59,7 +60,7 @@ async function main(args: readonly string[]): Promise<number> {
   const log = createLog({ level: config.logLevel, role, isTerminal });
   const signal = stopSignal(config.shutdownTimeoutMs, command.run === 'verify' ? 2 : 0);
   // What runs on logs them; what ends with an answer keeps it apart from them.
-  const isOnce = ['migrate', 'verify', 'reindex'].includes(command.run);
+  const isOnce = ['migrate', 'verify', 'reindex', 'dlq', 'pause', 'resume'].includes(command.run);
   for (const warning of warningsOf(config, command.run)) {
     if (isOnce) complain(`Warning: ${warning}.`);
     else log.warn({}, warning);
@@ -99,7 +100,16 @@ async function main(args: readonly string[]): Promise<number> {
       }
       case 'show': {
         const { runShow } = await import('./show.ts');
-        await runShow({ order: command.order, ...config.http, system, say });
+        const token = config.http.operators[0]?.token ?? null;
+        await runShow({ order: command.order, url: urlOf(config.http), token, system, say });
+        break;
+      }
+      case 'dlq':
+      case 'pause':
+      case 'resume': {
+        const { runOperate } = await import('./operate.ts');
+        const token = config.http.operators[0]?.token ?? null;
+        await runOperate({ command, url: urlOf(config.http), token, system, signal, say });
         break;
       }
       case 'sandbox': {

@@ -13,7 +13,20 @@ import { settings, type Values } from './settings.ts';
 // Between the end of an outside call and the end of its lease: time to commit what came of it.
 const leaseMarginMs = 1_000;
 
-export const roles = ['start', 'api', 'relay', 'worker', 'migrate', 'sandbox', 'verify', 'reindex', 'show'] as const;
+export const roles = [
+  'start',
+  'api',
+  'relay',
+  'worker',
+  'migrate',
+  'sandbox',
+  'verify',
+  'reindex',
+  'show',
+  'dlq',
+  'pause',
+  'resume',
+] as const;
 export type Role = (typeof roles)[number];
 // What is asked to run: a role, or all of them as processes of their own.
 export type Run = Role | 'start --processes';
@@ -86,6 +99,8 @@ function toConfig(values: Values, env: NodeJS.ProcessEnv) {
       allowedHosts: Object.freeze(values.ALLOWED_HOSTS),
       docs: values.API_DOCS,
       console: values.CONSOLE,
+      // Null = at host and port.
+      url: values.ORDERLY_URL,
       operators: Object.freeze(values.OPERATOR_TOKEN ?? []),
     }),
     // Null = by role; see worker-port.ts.

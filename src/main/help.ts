@@ -17,6 +17,9 @@ const roleTexts: Readonly<Record<Role | 'help', string>> = {
   verify: 'checks every promise on the database, live or stopped: [--since T] [--json] [--ledger URL], see --help',
   reindex: 'builds what GET /orders searches anew from the orders, while everything works on',
   show: 'show ORDER: an order and its timeline in readable lines, as the API at HOST and PORT tells them',
+  dlq: 'dlq list|groups|show|replay|discard: dead letters, through a running API; see dlq --help',
+  pause: 'pause consumer|partner|order NAME --reason TEXT: work that waits until it is resumed',
+  resume: 'resume consumer|partner|order NAME: lets it go on',
   help: 'this page; --version says which release this is',
 };
 

@@ -37,6 +37,11 @@ const http = {
     'host names without ports, several separated by commas',
     'further names by which it is addressed; see docs/security.md',
   ),
+  ORDERLY_URL: url(
+    null,
+    { schemes: ['http', 'https'], example: 'https://orders.example' },
+    'where `show`, `dlq`, `pause` and `resume` find the API; absent = at HOST and PORT',
+  ),
   OPERATOR_TOKEN: tokens('what operators show: a token, or name=token,…; absent = nobody is asked'),
   API_DOCS: flag(true, 'whether /docs and /openapi.json are served'),
   CONSOLE: flag(true, 'whether /console, the page for operators, is served'),

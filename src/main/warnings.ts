@@ -23,7 +23,7 @@ export function warningsOf(config: Config, run: Run): string[] {
             'see docs/security.md',
     );
   }
-  if (run === 'sandbox' || run === 'show') return found;
+  if (['sandbox', 'show', 'dlq', 'pause', 'resume'].includes(run)) return found;
   const { url, migrateUrl, isTlsByEnvironment } = config.database;
   const databases = { DATABASE_URL: url, MIGRATE_DATABASE_URL: migrateUrl === url ? null : migrateUrl };
   for (const [name, address] of Object.entries(databases)) {

@@ -13,6 +13,7 @@ describe('the settings', () => {
       allowedHosts: [],
       docs: true,
       console: true,
+      url: null,
       operators: [],
     });
     assert.equal(config.workerPort, null);

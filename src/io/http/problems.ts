@@ -17,6 +17,7 @@ const problems = {
   'not-found': [404, 'There is nothing at this address'],
   'order-not-found': [404, 'There is no such order'],
   'no-replay': [404, 'There is no such replay'],
+  'nothing-to-pause': [404, 'There is nothing of this kind and name'],
   'no-dead-letter': [404, 'There is no open dead letter'],
   'method-not-allowed': [405, 'The address exists, but not with this method'],
   'request-timeout': [408, 'The request took too long to arrive'],

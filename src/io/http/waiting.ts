@@ -22,7 +22,7 @@ import {
 import type { App } from './app.ts';
 import { moment, readDate } from './dates.ts';
 import { readLimit } from './pages.ts';
-import { invalidParameter, orThrow, ProblemError } from './problems.ts';
+import { orThrow, ProblemError } from './problems.ts';
 import { emptyBody, noQuery, pageSize, pageSizeDefault, requestHeaders, text, uuid, uuidPattern } from './requests.ts';
 
 const partnerNames = ['payments', 'carrier', 'mail', 'search'];
@@ -37,11 +37,13 @@ const pauseSchema = Type.Object({
   ...{ reason: word, by: orNull(word), at: time, until: orNull(time) },
 });
 const pausesSchema = Type.Object({ items: Type.Array(pauseSchema) });
+const pausedNames = [...new Set([...consumerNames, ...partnerNames])];
+const pausedPattern = `^(?:${pausedNames.join('|')}|${uuidPattern.slice(1, -1)})$`;
 const pauseBody = Type.Object(
   {
     kind: oneOf(pauseKinds),
     name: Type.String({
-      pattern: '^[A-Za-z0-9-]{1,64}$',
+      pattern: pausedPattern,
       description: `A consumer (${consumerNames.join(', ')}), a partner (${partnerNames.join(', ')}), or the id of an order`,
     }),
     reason: text(500, 'Why; it is kept in the audit log'),
@@ -197,16 +199,13 @@ export function addWaitingRoutes(app: App, operators: OperatorDesk, now: () => D
         body: pauseBody,
         response: {
           200: described(pauseSchema, 'The pause; asking again replaces it'),
-          ...problemAnswers(...bodyProblems, 'too-many-pauses', 'unavailable', 'outcome-unknown'),
+          ...problemAnswers(...bodyProblems, 'nothing-to-pause', 'too-many-pauses', 'unavailable', 'outcome-unknown'),
         },
       },
     },
     async ({ body: { kind, reason, until: given, ...body }, id: correlationId, operator: by }) => {
       const name = nameOf(kind, body.name);
-      if (name === null) {
-        const errors = [{ pointer: '#/name', detail: `is no ${kind}` }];
-        throw new ProblemError('invalid-body', 'The body has one mistake. See errors.', { errors });
-      }
+      if (name === null) throw new ProblemError('nothing-to-pause', `There is no ${kind} called ${body.name}.`);
       const until = readDate(given);
       return toPauseBody(orThrow(await operators.pause({ kind, name, reason, until }, { by, correlationId })));
     },
@@ -230,8 +229,8 @@ export function addWaitingRoutes(app: App, operators: OperatorDesk, now: () => D
       },
     },
     async ({ params: { kind, name: given }, id: correlationId, operator: by }) => {
-      const name = nameOf(kind, given);
-      if (name === null) throw invalidParameter({ in: 'path', name: 'name', detail: `is no ${kind}` });
+      // What cannot be paused is not.
+      const name = nameOf(kind, given) ?? given;
       return { items: (await operators.resume({ kind, name }, { by, correlationId })).map(toPauseBody) };
     },
   );
