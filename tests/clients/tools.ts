@@ -139,7 +139,15 @@ export function createTools(downloads: string, lists = import.meta.dirname) {
         await rm(environment, { recursive: true, force: true });
         const advice = 'The Python tools cannot be installed: Python 3.10 or newer with venv is needed.';
         await succeed('python3', ['-m', 'venv', environment], limits, advice);
-        const install = ['install', '--quiet', '--disable-pip-version-check', '--requirement', requirements];
+        // Most of what is installed is never loaded, so nothing is compiled ahead.
+        const install = [
+          'install',
+          '--quiet',
+          '--no-compile',
+          '--disable-pip-version-check',
+          '--requirement',
+          requirements,
+        ];
         await succeed(join(environment, 'bin/pip'), install, limits, advice);
       });
       return join(environment, 'bin');

@@ -5,13 +5,13 @@
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { readCommand } from '../../src/main/arguments.ts';
 import { readConfig } from '../../src/main/config.ts';
 import { type Ran, run } from '../clients/tools.ts';
 import { imageEnvironment, root } from './services.ts';
-import { assertFinds, assertPasses, checkov, limits, tools, withMistake } from './tools.ts';
+import { assertFinds, assertPasses, limits, tools, withMistake } from './tools.ts';
 
 const folder = 'deploy/terraform';
 const given = {
@@ -110,14 +110,6 @@ describe('the stack on AWS, by Terraform', { timeout: 600_000 }, () => {
       const reading = readConfig(env, is.run);
       assert.ok(reading.ok, `${args.join(' ')}: ${reading.ok ? '' : reading.mistakes.join('\n')}`);
     }
-  });
-
-  it('keeps the policies of checkov, which finds one that is broken', async () => {
-    assertPasses(await checkov(own, 'terraform'));
-    const open = { from: /storage_encrypted( +)= true/, to: 'storage_encrypted$1= false' };
-    await withMistake(`${folder}/database.tf`, open, async (copy) =>
-      assertFinds(await checkov(dirname(copy), 'terraform'), /CKV_AWS_16\b/),
-    );
   });
 });
 

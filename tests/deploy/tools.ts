@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { createTools, type Ran, run } from '../clients/tools.ts';
+import { createTools, type Ran } from '../clients/tools.ts';
 import { root } from './services.ts';
 
 export const tools = createTools(join(root, '.orderly/deploy'), import.meta.dirname);
@@ -39,11 +39,4 @@ export async function withMistake(
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
-}
-
-export async function checkov(path: string, framework: string): Promise<Ran> {
-  const command = join(await tools.python(), 'checkov');
-  const where = path.endsWith('Dockerfile') ? '--file' : '--directory';
-  const config = ['--config-file', join(import.meta.dirname, 'checkov.yml')];
-  return await run(command, [...config, '--framework', framework, where, path], limits);
 }
