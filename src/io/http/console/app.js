@@ -89,21 +89,23 @@ async function update() {
 
 // `doing` answers the sentence that says what was done; null = the person went back.
 async function act(doing) {
-  try {
-    said = (await doing()) ?? '';
-    problem = null;
-  } catch (error) {
-    said = '';
-    problem = error.message;
-    draw();
-    return;
-  }
-  await update();
+  const asked = place;
+  const done = await Promise.resolve(doing()).then(
+    (sentence) => ({ said: sentence ?? '', problem: null }),
+    (error) => ({ said: '', problem: error.message }),
+  );
+  if (place !== asked) return;
+  said = done.said;
+  problem = done.problem;
+  draw();
+  if (problem === null) await update();
 }
 
 function toggleLive() {
   isLive = !isLive;
-  return update();
+  clearTimeout(timer);
+  draw();
+  return isLive ? update() : undefined;
 }
 
 function draw() {
@@ -121,7 +123,7 @@ function draw() {
         <strong>Orderly</strong>
         <nav aria-label="Pages"><ul>${Object.entries({ ...menu, ...rest }).map(entry)}</ul></nav>
         <div class="aside">
-          <button aria-pressed=${isLive} @click=${toggleLive}>${isLive ? 'Live: on' : 'Live: off'}</button>
+          <button @click=${toggleLive}>${isLive ? 'Live: on' : 'Live: off'}</button>
           ${
             session.isAsked
               ? html`<form method="post" action="/logout"><button>Log out ${session.operator}</button></form>`

@@ -81,7 +81,7 @@ export const letterTable = (letters, empty = 'There are no such dead letters.') 
       ['Code', ({ code }) => code],
       ['Message', ({ message }) => message],
       ['Amount', ({ order }) => show.money(order.amount, order.currency)],
-      ['Time', ({ times }) => (times === 1 ? 'first' : `${times}th`)],
+      ['Times', ({ times }) => times],
       ['State', ({ closedHow }) => badge(closedHow ?? 'open')],
     ],
     letters,
@@ -93,8 +93,8 @@ export const causesPage = {
   everyMs: 5_000,
   load: ({ query: { by, state, cursor, ...filter } }) =>
     readAll({
-      causes: read('/dlq/groups', { by, ...filter }),
-      letters: read('/dlq', { state, cursor, ...filter, limit: 20 }),
+      causes: ['/dlq/groups', { by, ...filter }],
+      letters: ['/dlq', { state, cursor, ...filter, limit: 20 }],
     }),
   view: ({ causes, letters }, place) => {
     const { by, state, cursor, ...filter } = place.query;

@@ -6,54 +6,34 @@ import { html, nothing } from '/console/lit-html.js';
 import { timelineOf } from './drawing.js';
 import { letterTable } from './letters.js';
 import { read, readAll, send } from './requests.js';
-import {
-  badge,
-  facts,
-  filterForm,
-  money,
-  more,
-  number,
-  orderLink,
-  part,
-  question,
-  section,
-  table,
-  time,
-} from './show.js';
+import { badge, facts, listPage, money, number, orderLink, part, question, section, table, time } from './show.js';
 import { hold, letGo } from './waiting.js';
 
 const statuses = ['PENDING', 'PROCESSING', 'PROCESSED', 'FAILED', 'CANCELED'];
 const ended = ['PROCESSED', 'CANCELED'];
 
-export const ordersPage = {
+export const ordersPage = listPage({
   title: 'Orders',
-  everyMs: 5_000,
-  load: ({ query }) => read('/orders', { ...query, limit: 20 }),
-  view: (page, place) => html`
-    ${filterForm(place, 'Orders', [
-      ['q', 'Words', 'text', { hint: 'Id, e-mail, user, product, reason…', max: 200 }],
-      ['status', 'Status', [['', 'any'], ...statuses]],
-      ['country', 'Country', 'text', { max: 2 }],
-      ['from', 'Placed from', 'datetime-local'],
-      ['to', 'Placed before', 'datetime-local'],
-    ])}
-    ${table(
-      'Orders, newest first',
-      [
-        ['Placed', ({ createdAt }) => time(createdAt)],
-        ['Order', ({ id }) => orderLink(id)],
-        ['Status', ({ status }) => badge(status)],
-        ['Amount', ({ amount, currency }) => money(amount, currency)],
-        ['Country', ({ country }) => country],
-        ['Customer', ({ customerEmail, userId }) => customerEmail ?? userId],
-        ['Reason', ({ reason }) => reason?.message ?? '–'],
-      ],
-      page.items,
-      'No order is found. A new one is found within about a second.',
-    )}
-    ${more(place, page)}
-  `,
-};
+  path: '/orders',
+  fields: [
+    ['q', 'Words', 'text', { hint: 'Id, e-mail, user, product, reason…', max: 200 }],
+    ['status', 'Status', [['', 'any'], ...statuses]],
+    ['country', 'Country', 'text', { max: 2 }],
+    ['from', 'Placed from', 'datetime-local'],
+    ['to', 'Placed before', 'datetime-local'],
+  ],
+  caption: 'Orders, newest first',
+  columns: [
+    ['Placed', ({ createdAt }) => time(createdAt)],
+    ['Order', ({ id }) => orderLink(id)],
+    ['Status', ({ status }) => badge(status)],
+    ['Amount', ({ amount, currency }) => money(amount, currency)],
+    ['Country', ({ country }) => country],
+    ['Customer', ({ customerEmail, userId }) => customerEmail ?? userId],
+    ['Reason', ({ reason }) => reason?.message ?? '–'],
+  ],
+  empty: 'No order is found. A new one is found within about a second.',
+});
 
 async function cancel({ id }) {
   const fields = [['reason', 'Reason', 'text', { hint: 'It is kept with the order.' }]];
@@ -81,14 +61,12 @@ export const orderPage = {
   title: 'Order',
   everyMs: 3_000,
   load: async ({ id }) => {
-    const [order, parts] = await Promise.all([
-      read(`/orders/${id}`),
-      readAll({
-        timeline: read(`/orders/${id}/timeline`),
-        letters: read('/dlq', { orderId: id }),
-        pauses: read('/operations/pauses'),
-      }),
-    ]);
+    const order = await read(`/orders/${id}`);
+    const parts = await readAll({
+      timeline: [`/orders/${id}/timeline`],
+      letters: ['/dlq', { orderId: id }],
+      pauses: ['/operations/pauses'],
+    });
     return { order, ...parts };
   },
   view: ({ order, timeline, letters, pauses }, { act }) => {

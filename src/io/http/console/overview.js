@@ -4,7 +4,7 @@
 
 import { html } from '/console/lit-html.js';
 import { causeTable } from './letters.js';
-import { read, readAll } from './requests.js';
+import { readAll } from './requests.js';
 import { badge, link, number, part, section, table, time } from './show.js';
 import { jobsTable, partnersTable } from './waiting.js';
 
@@ -21,26 +21,28 @@ const outcomes = {
 const shown = (value) => (value >= countMax ? `${number(countMax)}+` : number(value));
 
 // Each with the place where something can be done about it.
-function troublesOf({ waiting, causes }) {
+function troublesOf({ jobs, partners, pauses, processes }, { total }) {
   const troubles = [];
-  if (causes.total?.count > 0) {
-    const letters = `${number(causes.total.count)}${causes.total.isAtLeast ? ' or more' : ''} dead letters`;
+  if (total.count > 0) {
+    const letters = `${number(total.count)}${total.isAtLeast ? ' or more' : ''} dead letters`;
     troubles.push(html`${link('dead-letters', {}, letters)} wait for a person.`);
   }
-  for (const partner of waiting.partners ?? []) {
-    if (partner.downSince !== null)
-      troubles.push(
-        html`${link('partners', {}, `The partner ${partner.name}`)} is down since ${time(partner.downSince)}.`,
-      );
-  }
-  for (const { kind, name, by, reason } of waiting.pauses ?? [])
+  for (const { name, downSince } of partners.filter((one) => one.downSince !== null))
+    troubles.push(html`${link('partners', {}, `The partner ${name}`)} is down since ${time(downSince)}.`);
+  for (const { kind, name, by, reason } of pauses)
     troubles.push(html`${link('partners', {}, `The ${kind} ${name}`)} is held back by ${by ?? 'somebody'}: ${reason}`);
-  const alive = waiting.processes?.filter(({ isAlive }) => isAlive) ?? [];
-  for (const { consumer, due } of waiting.jobs ?? []) {
-    if (due.count > 0 && !alive.some(({ consumers }) => consumers.includes(consumer)))
+  const worked = processes.filter(({ isAlive }) => isAlive).flatMap(({ consumers }) => consumers);
+  for (const { consumer } of jobs.filter(({ due }) => due.count > 0)) {
+    if (!worked.includes(consumer))
       troubles.push(html`${link('processes', {}, `No process works on ${consumer}`)}, and jobs are due.`);
   }
   return troubles;
+}
+
+function troubleList(waiting, causes) {
+  const troubles = troublesOf(waiting, causes);
+  if (troubles.length === 0) return html`<p>${badge('up')} Nothing: orders flow.</p>`;
+  return html`<ul>${troubles.map((one) => html`<li>${one}</li>`)}</ul>`;
 }
 
 export const overviewPage = {
@@ -49,16 +51,13 @@ export const overviewPage = {
   load: () => {
     const from = new Date(Date.now() - hourMs).toISOString();
     return readAll({
-      now: read('/orders', { counts: true, limit: 1 }),
-      hour: read('/orders', { counts: true, limit: 1, from }),
-      waiting: read('/operations/overview'),
-      causes: read('/dlq/groups'),
+      now: ['/orders', { counts: true, limit: 1 }],
+      hour: ['/orders', { counts: true, limit: 1, from }],
+      waiting: ['/operations/overview'],
+      causes: ['/dlq/groups'],
     });
   },
-  view: (data) => {
-    const { now, hour, waiting, causes } = data;
-    const troubles = troublesOf(data);
-    const calm = html`<p>${badge('up')} Nothing: orders flow.</p>`;
+  view: ({ now, hour, waiting, causes }) => {
     const rows = [
       ['All orders', now],
       ['Placed in the last hour', hour],
@@ -68,7 +67,10 @@ export const overviewPage = {
       ...Object.entries(outcomes).map(([title, of]) => [title, ([, { counts }]) => (counts ? shown(of(counts)) : '–')]),
     ];
     return html`<div class="grid">
-      ${section('Needs a person', troubles.length === 0 ? calm : html`<ul>${troubles.map((one) => html`<li>${one}</li>`)}</ul>`)}
+      ${section(
+        'Needs a person',
+        part(waiting, () => part(causes, () => troubleList(waiting, causes))),
+      )}
       ${section(
         'Orders',
         part(now, () => table('Orders by outcome', columns, rows, '')),

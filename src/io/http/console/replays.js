@@ -6,7 +6,7 @@
 import { html, nothing } from '/console/lit-html.js';
 import { filterText, letterTable } from './letters.js';
 import { read, send } from './requests.js';
-import { badge, count, facts, field, link, more, number, question, section, table, time } from './show.js';
+import { badge, count, facts, field, link, listPage, number, question, reasonField, section, time } from './show.js';
 
 const over = ['canceled', 'done'];
 
@@ -53,7 +53,7 @@ export const newReplayPage = {
     return html`
       <p>Sends dead letters back to work: <strong>${filterText(query)}</strong>. ${link('dead-letters', query, 'Choose others')}</p>
       <form class="filter" @submit=${submit}>
-        ${field(['reason', 'Reason', 'text', { required: true, hint: 'It is kept in the audit log.' }])}
+        ${field(reasonField)}
         ${field(['rate', 'Letters per second', 'number', { hint: 'Empty: 1, then 5, 20 and 100, ten seconds each.' }])}
         ${field(['stopPercent', 'Stop when so many % fail again', 'number', { hint: '100: never.' }], '10')}
         <div class="field">
@@ -112,27 +112,22 @@ export const replayPage = {
   },
 };
 
-export const replaysPage = {
+export const replaysPage = listPage({
   title: 'Replays',
-  everyMs: 3_000,
-  load: ({ query: { cursor } }) => read('/dlq/replays', { cursor }),
-  view: (page, place) => html`
-    <p>Dead letters that are or were sent back together. A new one begins at ${link('dead-letters', {}, 'their causes')}.</p>
-    ${table(
-      'Replays, newest first',
-      [
-        ['Begun', ({ id, createdAt }) => link(`replays/${id}`, {}, time(createdAt))],
-        ['State', ({ state }) => badge(state)],
-        ['Letters', ({ filter }) => filterText(filter)],
-        ['Sent', ({ sent, total }) => `${number(sent)} of ${count(total)}`],
-        ['Done', ({ done }) => number(done)],
-        ['Failed again', ({ failed }) => number(failed)],
-        ['By', ({ by }) => by ?? '–'],
-        ['Reason', ({ reason }) => reason],
-      ],
-      page.items,
-      'Nothing was ever sent back together.',
-    )}
-    ${more(place, page)}
-  `,
-};
+  path: '/dlq/replays',
+  intro: html`<p>
+    Dead letters that are or were sent back together. A new replay begins at ${link('dead-letters', {}, 'their causes')}.
+  </p>`,
+  caption: 'Replays, newest first',
+  columns: [
+    ['Begun', ({ id, createdAt }) => link(`replays/${id}`, {}, time(createdAt))],
+    ['State', ({ state }) => badge(state)],
+    ['Letters', ({ filter }) => filterText(filter)],
+    ['Sent', ({ sent, total }) => `${number(sent)} of ${count(total)}`],
+    ['Done', ({ done }) => number(done)],
+    ['Failed again', ({ failed }) => number(failed)],
+    ['By', ({ by }) => by ?? '–'],
+    ['Reason', ({ reason }) => reason],
+  ],
+  empty: 'Nothing was ever sent back together.',
+});

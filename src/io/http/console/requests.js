@@ -22,18 +22,23 @@ export function withQuery(path, query) {
   return given.length === 0 ? path : `${path}?${new URLSearchParams(given)}`;
 }
 
-// Several at once: each becomes its answer, or the Problem in its place, so that one does not hide the others.
+// Its answer, or the Problem in its place, so that the rest of a page can still be drawn.
+export const attempt = (path, query) => read(path, query).catch((error) => error);
+// Several, one after the other: a page that is open all day is one reader, and not a crowd.
 export async function readAll(asked) {
-  const answered = Object.entries(asked).map(async ([name, promise]) => [name, await promise.catch((error) => error)]);
-  return Object.fromEntries(await Promise.all(answered));
+  const answers = {};
+  for (const [name, [path, query]] of Object.entries(asked)) answers[name] = await attempt(path, query);
+  return answers;
 }
 
 async function request(method, path, body) {
   const headers = { accept: 'application/json', ...(body === undefined ? {} : { 'content-type': 'application/json' }) };
   const init = { method, headers, signal: AbortSignal.timeout(timeoutMs) };
   let answer;
+  let text;
   try {
     answer = await fetch(path, body === undefined ? init : { ...init, body: JSON.stringify(body) });
+    text = await answer.text();
   } catch {
     throw new Problem(0, 'no-answer', 'Orderly does not answer. Is it running, and is this machine connected?');
   }
@@ -41,13 +46,22 @@ async function request(method, path, body) {
     location.assign(`/login?next=${encodeURIComponent(`/console${location.hash}`)}`);
     return new Promise(() => {});
   }
-  const answered = await answer.json().catch(() => ({}));
-  if (answer.ok) return answered;
-  throw new Problem(answer.status, answered.code, sentenceOf(answer.status, answered));
+  const answered = parsed(text);
+  if (answer.ok && answered !== null) return answered;
+  throw new Problem(answer.status, answered?.code, sentenceOf(answer.status, answered ?? {}));
+}
+
+// Null where it is none of ours, such as a page of a gateway.
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 function sentenceOf(status, { code, detail, errors = [] }) {
   if (code === 'not-found') return 'The Orderly that answers here does not have this yet.';
   const mistakes = errors.map((one) => `${one.name ?? one.pointer?.replace(/^#\//, '') ?? ''} ${one.detail}`.trim());
-  return [detail ?? `The request failed with status ${status}.`, ...mistakes].join(' ');
+  return mistakes.length > 0 ? `${mistakes.join('; ')}.` : (detail ?? `The request failed with status ${status}.`);
 }

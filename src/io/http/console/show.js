@@ -4,7 +4,7 @@
 // zone, with UTC behind them.
 
 import { html, nothing, render } from '/console/lit-html.js';
-import { Problem, withQuery } from './requests.js';
+import { attempt, Problem, withQuery } from './requests.js';
 
 const numbers = new Intl.NumberFormat('en');
 export const number = (value) => numbers.format(value);
@@ -72,14 +72,14 @@ export const facts = (pairs) =>
 
 // A part of a page whose request failed says why, and the others stay.
 export const part = (answer, draw) =>
-  answer instanceof Problem ? html`<p class="empty">Not available: ${answer.message}</p>` : draw(answer);
+  answer instanceof Problem ? html`<p class="problem">${answer.message}</p>` : draw(answer);
 
-export const section = (title, content) => html`<section><h2>${title}</h2>${content}</section>`;
+export const section = (title, content) => html`<section aria-label=${title}><h2>${title}</h2>${content}</section>`;
 
 export const more = ({ name, query }, { nextCursor }) =>
   html`<p class="pages">
     ${query.cursor === undefined ? nothing : link(name, { ...query, cursor: undefined }, 'Newest')}
-    ${nextCursor === null ? nothing : link(name, { ...query, cursor: nextCursor }, 'Older')}
+    ${nextCursor ? link(name, { ...query, cursor: nextCursor }, 'Older') : nothing}
   </p>`;
 
 // Fields: name, label, and either the type of an input or the choices.
@@ -99,33 +99,41 @@ export function field([name, label, kind, extra = {}], value = '') {
   </div>`;
 }
 
-const given = (form, submitter) =>
-  Object.fromEntries([...new FormData(form, submitter)].map(([name, value]) => [name, value.trim()]));
+const given = (form) =>
+  Object.fromEntries([...new FormData(form)].map(([name, value]) => toValue([name, value.trim()])));
 
 // What is chosen goes into the address, so that it can be kept and sent to a colleague.
 export function filterForm({ name, query }, label, fields) {
   const apply = (event) => {
     event.preventDefault();
-    location.hash = withQuery(`/${name}`, toMoments(given(event.target)));
+    location.hash = withQuery(`/${name}`, given(event.target));
   };
   return html`<form class="filter" role="search" aria-label=${label} @submit=${apply}>
     ${fields.map((one) => field(one, one[2] === 'datetime-local' ? toLocal(query[one[0]]) : query[one[0]]))}
     <div class="buttons"><button>Show</button> ${link(name, {}, 'Clear')}</div>
   </form>`;
 }
-// A field of a form has the time of the person's zone without saying so.
-const toMoments = (values) =>
-  Object.fromEntries(
-    Object.entries(values).map(([name, value]) => [
-      name,
-      /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$/.test(value) ? new Date(value).toISOString() : value,
-    ]),
-  );
+// A field of a form has the time of the person's zone without saying so; codes of countries are in capitals.
+function toValue([name, value]) {
+  if (name === 'country') return [name, value.toUpperCase()];
+  return [name, /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$/.test(value) ? new Date(value).toISOString() : value];
+}
 function toLocal(text) {
   if (text === undefined) return '';
   const at = new Date(text);
   return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
+
+// A page that is a list: a form that filters it, a table, and the way to older entries.
+export const listPage = ({ title, path, limit = 20, intro = nothing, fields = [], caption, columns, empty }) => ({
+  title,
+  everyMs: 5_000,
+  load: ({ query }) => attempt(path, { limit, ...query }),
+  view: (answer, place) => html`
+    ${intro} ${fields.length === 0 ? nothing : filterForm(place, title, fields)}
+    ${part(answer, (page) => html`${table(caption, columns, page.items, empty)} ${more(place, page)}`)}
+  `,
+});
 
 // Resolves with what the person filled in, or null where they went back.
 export function question({ title, text, fields = [], action, isDangerous = false }) {
@@ -147,7 +155,7 @@ export function question({ title, text, fields = [], action, isDangerous = false
   dialog.showModal();
   return new Promise((resolve) => {
     dialog.addEventListener('close', () => {
-      resolve(dialog.returnValue === 'yes' ? toMoments(given(dialog.querySelector('form'))) : null);
+      resolve(dialog.returnValue === 'yes' ? given(dialog.querySelector('form')) : null);
       dialog.remove();
     });
   });

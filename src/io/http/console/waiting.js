@@ -2,14 +2,13 @@
 //
 // Promises: whoever holds something back says why; a pause can end by itself.
 
-import { html } from '/console/lit-html.js';
+import { html, nothing } from '/console/lit-html.js';
 import { read, send } from './requests.js';
 import {
   badge,
   count,
-  filterForm,
   link,
-  more,
+  listPage,
   number,
   orderLink,
   question,
@@ -44,10 +43,9 @@ const holdButton = (kind, name, isPaused, act) =>
     : html`<button aria-label="Hold back the ${kind} ${name}" @click=${() => act(() => hold(kind, name))}>Hold back…</button>`;
 
 const stateOf = ({ downSince, isPaused, breakers }) => {
-  if (isPaused) return badge('held back');
-  const open = breakers.find(({ state }) => state !== 'closed');
-  if (downSince === null && open === undefined) return badge('up');
-  return html`${badge('down')} since ${time(downSince ?? open.since)}`;
+  const since = downSince ?? breakers.find(({ state }) => state !== 'closed')?.since;
+  const own = since === undefined ? badge('up') : html`${badge('down')} since ${time(since)}`;
+  return html`${own} ${isPaused ? badge('held back') : nothing}`;
 };
 
 export function partnersTable(partners, pauses, act) {
@@ -65,8 +63,8 @@ export function partnersTable(partners, pauses, act) {
 }
 
 export function jobsTable(jobs, cursors) {
-  const stateOf = ({ reader, isPaused, leaseUntil }) => {
-    if (reader && leaseUntil === null) return 'nobody reads';
+  const stateOf = ({ isPaused, readTo, behind }) => {
+    if (readTo === 0 && behind > 0) return 'never read';
     return isPaused ? badge('held back') : '–';
   };
   return table(
@@ -89,34 +87,29 @@ const waits = {
   ...{ partner: 'its partner to come back', pause: 'a person to let it go on' },
 };
 
-export const jobsPage = {
+export const jobsPage = listPage({
   title: 'Jobs',
-  everyMs: 3_000,
-  load: ({ query }) => read('/operations/jobs', { ...query, limit: 100 }),
-  view: ({ items }, place) => html`
-    ${filterForm(place, 'Jobs', [
-      ['consumer', 'Consumer', [['', 'any'], ...consumers]],
-      ['state', 'State', [['', 'any'], 'due', 'running', 'waiting']],
-      ['orderId', 'Order id', 'text', { max: 36 }],
-    ])}
-    ${table(
-      'Jobs, the longest due first (at most 100)',
-      [
-        ['Order', ({ orderId }) => orderLink(orderId)],
-        ['Consumer', ({ consumer }) => consumer],
-        ['State', ({ state }) => badge(state)],
-        ['Waits for', ({ waitsFor, partner }) => `${waits[waitsFor] ?? waitsFor}${partner ? ` (${partner})` : ''}`],
-        ['Due', ({ dueAt }) => time(dueAt)],
-        ['Attempt', ({ attempt }) => attempt],
-        ['Last code', ({ lastCode }) => lastCode ?? '–'],
-        ['Process', ({ process, since }) => (process === null ? '–' : html`${process} ${time(since)}`)],
-        ['Made', ({ createdAt }) => time(createdAt)],
-      ],
-      items,
-      'Nothing is due, runs or waits here.',
-    )}
-  `,
-};
+  path: '/operations/jobs',
+  limit: 100,
+  fields: [
+    ['consumer', 'Consumer', [['', 'any'], ...consumers]],
+    ['state', 'State', [['', 'any'], 'due', 'running', 'waiting']],
+    ['orderId', 'Order id', 'text', { max: 36 }],
+  ],
+  caption: 'Jobs, the longest due first (at most 100)',
+  columns: [
+    ['Order', ({ orderId }) => orderLink(orderId)],
+    ['Consumer', ({ consumer }) => consumer],
+    ['State', ({ state }) => badge(state)],
+    ['Waits for', ({ waitsFor, partner }) => `${waits[waitsFor] ?? waitsFor}${partner ? ` (${partner})` : ''}`],
+    ['Due', ({ dueAt }) => time(dueAt)],
+    ['Attempt', ({ attempt }) => attempt],
+    ['Last code', ({ lastCode }) => lastCode ?? '–'],
+    ['Process', ({ process, since }) => (process === null ? '–' : html`${process} ${time(since)}`)],
+    ['Made', ({ createdAt }) => time(createdAt)],
+  ],
+  empty: 'Nothing is due, runs or waits here.',
+});
 
 export const partnersPage = {
   title: 'Partners',
@@ -200,34 +193,25 @@ export const processesPage = {
     ),
 };
 
-export const auditPage = {
+const detailText = ([name, value]) => `${name} ${typeof value === 'object' ? JSON.stringify(value) : value}`;
+
+export const auditPage = listPage({
   title: 'Audit',
-  everyMs: 5_000,
-  load: ({ query }) => read('/operations/audit', query),
-  view: (page, place) => html`
-    ${filterForm(place, 'What people did', [
-      ['action', 'Action', 'text', { hint: 'Such as letter-reprocessed', max: 64 }],
-      ['by', 'By', 'text', { max: 32 }],
-      ['orderId', 'Order id', 'text', { max: 36 }],
-      ['from', 'From', 'datetime-local'],
-      ['to', 'Before', 'datetime-local'],
-    ])}
-    ${table(
-      'What people did, newest first',
-      [
-        ['At', ({ at }) => time(at)],
-        ['Action', ({ action }) => action],
-        ['By', ({ by }) => by ?? '–'],
-        ['Order', ({ orderId }) => (orderId === null ? '–' : orderLink(orderId))],
-        [
-          'Details',
-          ({ detail }) =>
-            html`<code>${Object.entries(detail).map(([name, value]) => html`${name} ${typeof value === 'object' ? JSON.stringify(value) : value} `)}</code>`,
-        ],
-      ],
-      page.items,
-      'Nobody has done anything here.',
-    )}
-    ${more(place, page)}
-  `,
-};
+  path: '/operations/audit',
+  fields: [
+    ['action', 'Action', 'text', { hint: 'Such as letter-reprocessed', max: 64 }],
+    ['by', 'By', 'text', { max: 32 }],
+    ['orderId', 'Order id', 'text', { max: 36 }],
+    ['from', 'From', 'datetime-local'],
+    ['to', 'Before', 'datetime-local'],
+  ],
+  caption: 'What people did, newest first',
+  columns: [
+    ['At', ({ at }) => time(at)],
+    ['Action', ({ action }) => action],
+    ['By', ({ by }) => by ?? '–'],
+    ['Order', ({ orderId }) => (orderId === null ? '–' : orderLink(orderId))],
+    ['Details', ({ detail }) => Object.entries(detail).map(detailText).join(' · ')],
+  ],
+  empty: 'Nobody has done anything here.',
+});
