@@ -207,7 +207,7 @@ describe('what is cleaned up', { concurrency: 4 }, () => {
     await world.engine.stop();
     const kept = ['orders', 'events', 'audit_log'];
     const before = await Promise.all(kept.map((table) => world.sql(`SELECT * FROM ${table} ORDER BY 1, 2`)));
-    const untouched = { keys: 0, attempts: 0, deadLetters: 0 };
+    const untouched = { keys: 0, attempts: 0, deadLetters: 0, replayLetters: 0, replays: 0 };
     assert.deepEqual(await cleanedAfter(world, 6), untouched);
     assert.deepEqual(await cleanedAfter(world, 8), { ...untouched, keys: 2 });
     const removed = await cleanedAfter(world, 31);
