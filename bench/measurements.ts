@@ -11,6 +11,7 @@ import { measureKill } from './kill.ts';
 import type { LoadReport } from './load.ts';
 import type { Numbers } from './metrics.ts';
 import { processedAfterMs, underOpenLoad } from './open-load.ts';
+import { probed } from './probes.ts';
 import { quantiles } from './quantiles.ts';
 import type { Sizes } from './sizes.ts';
 import { type Trial, withTrial } from './trial.ts';
@@ -98,8 +99,11 @@ async function onServer(
   }
   if (wanted.includes('burst')) {
     say(`a burst of ${sizes.burst}`);
-    const report = count(await trial.load({ kind: 'burst', orders: sizes.burst, connections }));
-    Object.assign(numbers, {
+    const load = trial.load({ kind: 'burst', orders: sizes.burst, connections });
+    const hasProbes = contender.readyPath === '/readyz';
+    const { done, numbers: asked } = hasProbes ? await probed(trial, load) : { done: await load, numbers: {} };
+    const report = count(done);
+    Object.assign(numbers, asked, {
       burstFinished: report.finishedPerSecond,
       burstAccepted: (report.accepted / report.acceptedMs) * 1000,
     });

@@ -11,6 +11,8 @@ export const metrics = {
   sustained: { name: 'orders, POST to finished, sustained', unit: '/s', better: 'more' },
   burstFinished: { name: 'orders, POST to finished, in a burst', unit: '/s', better: 'more' },
   burstAccepted: { name: 'orders accepted in a burst', unit: '/s', better: 'more' },
+  healthP99: { name: '/healthz in a burst, p99', unit: 'ms', better: 'less' },
+  readyP99: { name: '/readyz in a burst, p99', unit: 'ms', better: 'less' },
   processCpu: { name: 'CPU per order, process', unit: 'ms', better: 'less' },
   postgresCpu: { name: 'CPU per order, PostgreSQL', unit: 'ms', better: 'less' },
   peak: { name: 'resident memory of the process, highest', unit: 'MB', better: 'less' },
