@@ -11,6 +11,8 @@ import { until } from '../support/until.ts';
 import { startServer } from '../support/world.ts';
 import { openBusServer } from './bus-server.ts';
 
+const paid = 'POST /orders > create OrderCreatedV1 > process payment > payments authorize';
+
 describe('a trace', { timeout: 3 * slowestTest.timeout }, () => {
   let postgres: Postgres;
   let traces: Traces;
@@ -28,31 +30,34 @@ describe('a trace', { timeout: 3 * slowestTest.timeout }, () => {
       const bus = await openBusServer(kind);
       const settings = { ...bus.settings, ...traces.settings, WORKER_PORT: 0 };
       await inInstallation(postgres, settings, async ({ startRole }) => {
-        const [api] = await Promise.all([startRole('api'), startRole('relay'), startRole('worker')]);
+        // Each step in a process of its own: one that has them all claims its next step itself.
+        const workers = [
+          startRole('worker payment'),
+          startRole('worker fulfillment'),
+          startRole('worker notification'),
+        ];
+        const [api] = await Promise.all([startRole('api'), startRole('relay'), ...workers]);
         // A poll may be quicker than the bus: the next order has another chance.
-        const [spans, traceId] = await until(
+        await until(
           async () => {
-            const id = await place(api.url);
-            const isThere = (name: string) => (one: readonly { traceId: string; name: string }[]) =>
-              one.some((span) => span.traceId === id && span.name === name);
-            const all = await until(async () => {
-              const taken = await traces.all();
-              return isThere('mail send')(taken) ? taken : null;
-            }, 'the end of the order');
-            return isThere('receive payment')(all) && isThere('receive fulfillment')(all) ? ([all, id] as const) : null;
+            const traceId = await place(api.url);
+            const look = async () => {
+              const spans = await traces.all();
+              const sent = spans.some(
+                ({ name, service, parentSpanId, links }) =>
+                  `${service}: ${name}` === 'orderly-relay: send events' &&
+                  parentSpanId === '' &&
+                  links.some((one) => one.traceId === traceId),
+              );
+              const paths = pathsOf(spans, traceId);
+              const isWhole = sent && paths.includes(paid) && paths.some((path) => path.endsWith('> mail send'));
+              return isWhole ? paths : null;
+            };
+            const paths = await until(look, 'the trace from the request over payment and relay to the mail');
+            return paths.some((path) => /> create \w+ > receive \w+$/.test(path));
           },
-          'an order whose steps came over the bus',
+          'an order with a step that came over the bus',
           { patienceMs: 60_000 },
-        );
-        const paths = pathsOf(spans, traceId);
-        const created = 'POST /orders > create OrderCreatedV1';
-        for (const path of [`${created} > receive payment`, `${created} > process payment > payments authorize`])
-          assert.ok(paths.includes(path), paths.join('\n'));
-        const sent = spans.filter(
-          ({ name, links }) => name === 'send events' && links.some((one) => one.traceId === traceId),
-        );
-        assert.ok(
-          sent.length > 0 && sent.every(({ parentSpanId, service }) => `${parentSpanId}${service}` === 'orderly-relay'),
         );
       }).finally(bus.close);
     });
