@@ -24,6 +24,8 @@ const looks = [
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 // What each cause leaves, by the consumer that gives up.
 const causes = { payment: 18, fulfillment: 8, notification: 4 };
+// What a customer may write, and no page may take for markup.
+const hostile = '<img src=x onerror=alert(1)>';
 const letters = Object.values(causes).reduce((sum, count) => sum + count, 0);
 
 describe('the console in a browser', { timeout: 240_000 }, () => {
@@ -121,6 +123,7 @@ describe('the console in a browser', { timeout: 240_000 }, () => {
     await processed.first().getByRole('link').click();
     await heading('Order');
     await page.locator('ol').getByText('The shipment was booked').waitFor();
+    await page.getByRole('cell', { name: hostile }).waitFor();
     assert.ok((await page.locator('svg.timeline rect').count()) > 5, 'its timeline is drawn');
     await picture('console-order');
     assert.deepEqual(complaints, []);
@@ -191,7 +194,7 @@ describe('the console in a browser', { timeout: 240_000 }, () => {
     );
   });
 
-  it('lets a partner be held back and go on by the keyboard alone', async () => {
+  it('lets a partner be held back and go on by the keyboard alone, and ends the session', async () => {
     await page.setViewportSize(desk);
     await page.goto(`${orderly.url}/console#/partners`);
     await page.getByRole('button', { name: 'Hold back the partner carrier' }).press('Enter');
@@ -200,6 +203,10 @@ describe('the console in a browser', { timeout: 240_000 }, () => {
     await said('The partner carrier is held back');
     await page.getByRole('button', { name: 'Let the partner carrier go on' }).first().press('Enter');
     await said('The partner carrier goes on');
+    await page.getByRole('button', { name: 'Log out ann' }).press('Enter');
+    await page.getByLabel('Operator token').waitFor();
+    await page.goto(`${orderly.url}/console#/orders`);
+    await page.getByLabel('Operator token').waitFor();
     assert.deepEqual(complaints, []);
   });
 
@@ -235,7 +242,8 @@ async function breakDown(sandboxUrl: string, url: string): Promise<void> {
     assert.ok(answer.ok, `${address}: ${answer.status} ${await answer.text()}`);
   };
   const place = async (count: number, country: string, paymentScenario: string) => {
-    const order = { customerEmail: `somebody@${customersDomain}`, amount: 1_999, country, paymentScenario };
+    const items = [{ sku: hostile, quantity: 1, unitPrice: 1_999 }];
+    const order = { customerEmail: `somebody@${customersDomain}`, items, country, paymentScenario };
     await Promise.all(Array.from({ length: count }, () => post(`${url}/orders`, order)));
   };
   const direct = (call: string, act: string, times: number) => post(`${sandboxUrl}/control`, { call, act, times });

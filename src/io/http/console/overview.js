@@ -3,7 +3,7 @@
 // Promises: what needs a person stands first, as sentences that lead to the page where it is done.
 
 import { html } from '/console/lit-html.js';
-import { causeTable } from './letters.js';
+import { causeTable, filterText } from './letters.js';
 import { readAll } from './requests.js';
 import { badge, link, number, part, section, table, time } from './show.js';
 import { jobsTable, partnersTable } from './waiting.js';
@@ -21,12 +21,16 @@ const outcomes = {
 const shown = (value) => (value >= countMax ? `${number(countMax)}+` : number(value));
 
 // Each with the place where something can be done about it.
-function troublesOf({ jobs, partners, pauses, processes }, { total }) {
+function troublesOf({ jobs, partners, pauses, processes }, { total }, replays) {
   const troubles = [];
   if (total.count > 0) {
     const letters = `${number(total.count)}${total.isAtLeast ? ' or more' : ''} dead letters`;
     troubles.push(html`${link('dead-letters', {}, letters)} wait for a person.`);
   }
+  for (const { id, filter, stateReason } of replays.filter(({ state }) => state === 'stopped'))
+    troubles.push(
+      html`${link(`replays/${id}`, {}, `The replay of ${filterText(filter)}`)} has stopped: ${stateReason}`,
+    );
   for (const { name, downSince } of partners.filter((one) => one.downSince !== null))
     troubles.push(html`${link('partners', {}, `The partner ${name}`)} is down since ${time(downSince)}.`);
   for (const { kind, name, by, reason } of pauses)
@@ -39,8 +43,8 @@ function troublesOf({ jobs, partners, pauses, processes }, { total }) {
   return troubles;
 }
 
-function troubleList(waiting, causes) {
-  const troubles = troublesOf(waiting, causes);
+function troubleList(waiting, causes, replays) {
+  const troubles = troublesOf(waiting, causes, replays);
   if (troubles.length === 0) return html`<p>${badge('up')} Nothing: orders flow.</p>`;
   return html`<ul>${troubles.map((one) => html`<li>${one}</li>`)}</ul>`;
 }
@@ -55,9 +59,10 @@ export const overviewPage = {
       hour: ['/orders', { counts: true, limit: 1, from }],
       waiting: ['/operations/overview'],
       causes: ['/dlq/groups'],
+      replays: ['/dlq/replays', { limit: 5 }],
     });
   },
-  view: ({ now, hour, waiting, causes }) => {
+  view: ({ now, hour, waiting, causes, replays }) => {
     const rows = [
       ['All orders', now],
       ['Placed in the last hour', hour],
@@ -69,7 +74,7 @@ export const overviewPage = {
     return html`<div class="grid">
       ${section(
         'Needs a person',
-        part(waiting, () => part(causes, () => troubleList(waiting, causes))),
+        part(waiting, () => part(causes, () => part(replays, ({ items }) => troubleList(waiting, causes, items)))),
       )}
       ${section(
         'Orders',
