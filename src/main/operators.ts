@@ -16,6 +16,7 @@ import type { OperatorDesk } from '../flow/operators/ports.ts';
 import { createPresence, type Presence } from '../flow/operators/presence.ts';
 import { type JobFilter, type Process, waitsFor } from '../flow/operators/waiting.ts';
 import type { Database } from '../io/postgres/database.ts';
+import { byIndex } from '../io/postgres/dead-letter-list.ts';
 import type { ChangeOrder } from '../io/postgres/desk.ts';
 import { isToldOf, unavailable } from '../io/postgres/errors.ts';
 import { createOperatorDesk } from '../io/postgres/operators.ts';
@@ -104,7 +105,7 @@ export function createOperators(
 
   const overview = () =>
     reading(async () => {
-      const seen = await readOverview(database.query);
+      const seen = await readOverview(byIndex(database));
       return { ...seen, processes: withSelf(seen.processes) };
     });
 
@@ -116,9 +117,9 @@ export function createOperators(
     const isSought = (job: { orderId: string; consumer: string }) =>
       (filter.consumer ?? job.consumer) === job.consumer && (filter.orderId ?? job.orderId) === job.orderId;
     const found = await reading(async () => {
-      if (filter.state !== 'running') return readJobsWaiting(database.query, filter);
+      if (filter.state !== 'running') return readJobsWaiting(byIndex(database), filter);
       const running = told.filter(isSought).toSorted((one, other) => (one.since < other.since ? -1 : 1));
-      const rows = await readJobsByKey(database.query, running.slice(0, filter.limit));
+      const rows = await readJobsByKey(byIndex(database), running.slice(0, filter.limit));
       return rows.filter(({ state }) => state === 'running');
     });
     const given = { pauses: paused, down: down.map(({ name }) => name) };

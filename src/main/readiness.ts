@@ -23,9 +23,11 @@ export function createReadiness(options: {
   // What the start has found.
   readonly initial: readonly Check[];
   readonly isStopping: () => boolean;
+  // What people hold back here, in words; it is none of the reasons to be not ready.
+  readonly paused: () => readonly string[];
   readonly system: System;
 }) {
-  const { check, initial, isStopping, system } = options;
+  const { check, initial, isStopping, paused, system } = options;
   let running: Promise<void> | null = null;
   let probedAtMs = Number.NEGATIVE_INFINITY;
   let next: { cancel: () => void } | null = null;
@@ -66,6 +68,9 @@ export function createReadiness(options: {
       status: isLeaving ? 'failed' : 'ok',
       detail: isLeaving ? 'stopping' : 'running',
     });
+    const held = paused();
+    if (held.length > 0)
+      checks.push({ name: 'pauses', status: 'ok', detail: `paused: ${held.slice(0, 10).join(', ')}` });
     return { status: checks.every(({ status }) => status === 'ok') ? ('ok' as const) : ('failed' as const), checks };
   };
 }

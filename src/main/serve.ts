@@ -136,6 +136,7 @@ async function work(
       check: async () => (await checkDatabase(database, subscribedTypes)).map((check) => named(check, name)),
       initial: wellChecked.map((check) => named(check, name)),
       isStopping: () => isStopping,
+      paused: () => engine.pauses().map(({ kind, name }) => `${kind} ${name}`),
       system,
     }),
     settings: {

@@ -48,6 +48,16 @@ describe('the gauges of the database', { timeout: 60_000 }, () => {
     assert.ok(oldest >= 100 && oldest < 160, `${oldest}`);
   });
 
+  it('count what people hold back, until its time is over', async () => {
+    await database.query(
+      `INSERT INTO pauses (kind, name, reason, at, until) VALUES ('consumer', 'payment', 'x', now(), NULL),
+        ('consumer', 'search', 'x', now(), now() - interval '1 s'), ('order', 'o', 'x', now(), now() + interval '1 hour')`,
+    );
+    const found = await read();
+    const counts = ['consumer', 'partner', 'order'].map((kind) => found.get(`paused ${kind}`));
+    assert.deepEqual(counts, [1, 0, 1]);
+  });
+
   it('tell how far each reader of the event log is behind, its gaps included', async () => {
     await database.query(
       `INSERT INTO events (id, order_id, version, type, data, correlation_id, time)

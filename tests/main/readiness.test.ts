@@ -8,19 +8,32 @@ const well: readonly Check[] = [{ name: 'database', status: 'ok', detail: 'reach
 
 function setUp() {
   const system = createVirtualSystem();
-  const world = { isStopping: false, asked: 0, check: async (): Promise<readonly Check[]> => well };
+  const world = {
+    paused: [] as string[],
+    isStopping: false,
+    asked: 0,
+    check: async (): Promise<readonly Check[]> => well,
+  };
   const check = () => {
     world.asked += 1;
     return world.check();
   };
-  const isReady = createReadiness({ check, initial: well, isStopping: () => world.isStopping, system });
+  const isReady = createReadiness({
+    check,
+    initial: well,
+    isStopping: () => world.isStopping,
+    paused: () => world.paused,
+    system,
+  });
   // How long the answer took, and what it was.
   const ask = async () => {
     const beganMs = system.monotonicMs();
     const answer = isReady();
     await system.advance(100);
     const { status, checks } = await answer;
-    return { status, detail: checks[0]?.detail, isAtOnce: system.monotonicMs() - beganMs <= 100 };
+    const held = checks.find(({ name }) => name === 'pauses');
+    const paused = held === undefined ? {} : { paused: held.detail };
+    return { status, detail: checks[0]?.detail, isAtOnce: system.monotonicMs() - beganMs <= 100, ...paused };
   };
   return { system, world, ask };
 }
@@ -29,6 +42,10 @@ describe('readiness', () => {
   it('is what the database says, and no more once the process stops', async () => {
     const { world, ask } = setUp();
     assert.deepEqual(await ask(), { status: 'ok', detail: 'reachable', isAtOnce: true });
+    world.paused = ['consumer payment'];
+    const held = { status: 'ok', detail: 'reachable', isAtOnce: true, paused: 'paused: consumer payment' };
+    assert.deepEqual(await ask(), held);
+    world.paused = [];
     world.isStopping = true;
     assert.equal((await ask()).status, 'failed');
   });

@@ -57,6 +57,7 @@ const notModelled: Readonly<Record<string, string>> = {
   'gauge-jobs': 'the metrics',
   'gauge-dead-letters': 'the metrics',
   'gauge-cursors': 'the metrics',
+  'gauge-pauses': 'the metrics',
   'gauge-tables': 'the metrics',
   'gauge-server': 'the metrics',
   'group-dead-letters': 'what operators look at',

@@ -20,13 +20,12 @@ type SampleRow = { oldest_at: Date; newest_at: Date; sample_id: string; sample_m
 
 const cause = '(l.consumer, l.code, l.partner)';
 const isOfCause = 'l.closed_at IS NULL AND l.consumer = c.consumer AND l.code = c.code AND l.partner = c.partner';
-const isSought = `l.closed_at IS NULL AND ($1::text IS NULL OR l.consumer = $1) AND ($2::text IS NULL OR l.code = $2)
-  AND ($3::text IS NULL OR l.partner = $3)`;
 const firstCause = (where: string) =>
-  `SELECT l.consumer, l.code, l.partner FROM dead_letters l WHERE ${isSought} ${where}
+  `SELECT l.consumer, l.code, l.partner FROM dead_letters l WHERE l.closed_at IS NULL ${where}
    ORDER BY l.consumer, l.code, l.partner LIMIT 1`;
 
-async function readCauses(query: Query, { consumer, code, partner }: DeadLetterSelection): Promise<CauseRow[]> {
+// All of them: with a consumer given the planner would sort its dead letters for each step (seen: 0.8 s instead of 0.03 s).
+async function readCauses(query: Query): Promise<CauseRow[]> {
   return query<CauseRow>(
     `/* group-dead-letters-by-cause */ WITH RECURSIVE found AS (
        (${firstCause('')})
@@ -41,7 +40,6 @@ async function readCauses(query: Query, { consumer, code, partner }: DeadLetterS
                          ORDER BY l.failed_at DESC, l.id DESC LIMIT 1) AS newest
      CROSS JOIN LATERAL (SELECT l.failed_at FROM dead_letters l WHERE ${isOfCause}
                          ORDER BY l.failed_at, l.id LIMIT 1) AS oldest`,
-    [consumer ?? null, code ?? null, partner ?? null],
   );
 }
 
@@ -84,10 +82,13 @@ export async function readDeadLetterGroups(
   const by = [...new Set(given.includes('amount') ? [...given, 'currency' as const] : given)];
   const { orderId, from, to } = asked;
   const isByCause = by.every((key) => causes.includes(key)) && !looksThrough(asked) && !(orderId || from || to);
-  const rows: GroupRow[] = isByCause ? await readCauses(query, asked) : await readGroups(query, by, asked);
+  const isSelected = (row: CauseRow) =>
+    (['consumer', 'code', 'partner'] as const).every((key) => (asked[key] ?? row[key]) === row[key]);
+  const found: GroupRow[] = isByCause ? await readCauses(query) : await readGroups(query, by, asked);
+  const rows = isByCause ? (found as CauseRow[]).filter(isSelected) : found;
   const end = isByCause ? null : await readEndOfLook(query, asked);
   const items = merged(by, rows).sort((one, other) => other.count - one.count);
-  const isFull = rows.length === (isByCause ? causesMax : groupsMax);
+  const isFull = found.length === (isByCause ? causesMax : groupsMax);
   const sum = rows.reduce((total, { count }) => total + count, 0);
   const isCut = isFull || end !== null || rows.some(({ count }) => count > countMax);
   return { items, total: { count: sum, isAtLeast: isCut }, lookedBackTo: end?.failedAt ?? null };

@@ -13,11 +13,18 @@ import type {
   DeadLetterPlace,
   DeadLetterSelection,
 } from '../../flow/dead-letters.ts';
-import type { Query } from './database.ts';
+import type { Database, Query } from './database.ts';
 
 // Some tens of milliseconds.
 export const lookMax = 20_000;
 export const countMax = 10_000;
+
+// For these questions: by indexes, and not compiled first. With a million orders the planner would read all of them to
+// join a few thousand (seen: 1.3 s instead of 0.1 s).
+export const byIndex =
+  ({ once }: Pick<Database, 'once'>): Query =>
+  (text, values = []) =>
+    once(text, values);
 
 export type DeadLetterListRow = {
   id: string;

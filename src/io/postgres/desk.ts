@@ -14,7 +14,7 @@ import type { DeskChange, OrderStore } from '../../flow/ports.ts';
 import { createAnalytics } from './analytics-reads.ts';
 import { reopenEvents } from './cursors.ts';
 import type { Database, Query } from './database.ts';
-import { readDeadLetters } from './dead-letter-list.ts';
+import { byIndex, readDeadLetters } from './dead-letter-list.ts';
 import { closeDeadLettersIfOpen, readDeadLettersOfOrder } from './dead-letters.ts';
 import { failureOf, GuardMissedError, unavailable } from './errors.ts';
 import { appendEvents } from './events.ts';
@@ -106,7 +106,7 @@ export function createOrderStore(options: {
     read: (id) => reading((query) => readOrder(query, id)),
     readAll: (ids) => reading((query) => readOrders(query, ids)),
     timeline: (id) => reading((query) => readTimeline(query, id, system.now())),
-    deadLetters: (filter) => reading((query) => readDeadLetters(query, filter)),
+    deadLetters: (filter) => reading(() => readDeadLetters(byIndex(database), filter)),
     orderOfDeadLetter: (deadLetterId) => reading((query) => readOwner(query, deadLetterId)),
 
     change: async (id, decide, also) => {

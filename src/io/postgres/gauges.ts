@@ -13,6 +13,7 @@ type Name =
   | 'job_oldest_due_seconds'
   | 'jobs_stalled'
   | 'dead_letters_open'
+  | 'paused'
   | 'unpublished_oldest_seconds'
   | 'unread_oldest_seconds'
   | 'unread_events'
@@ -29,7 +30,7 @@ export type GaugeOptions = {
 };
 
 export async function readGauges(database: Database, options: GaugeOptions): Promise<readonly Sample[]> {
-  const parts = [readJobGauges, readDeadLetterGauges, readCursorGauges, readServerGauges];
+  const parts = [readJobGauges, readDeadLetterGauges, readPauseGauges, readCursorGauges, readServerGauges];
   const samples: Sample[] = [];
   // One after the other: one connection of the pool is enough for them.
   for (const part of parts) samples.push(...(await part(database, options)));
@@ -68,6 +69,15 @@ async function readDeadLetterGauges({ query }: Database, { consumers }: GaugeOpt
   );
   const found = new Map(rows.map(({ consumer, count }) => [consumer, count]));
   return consumers.map((consumer): Sample => ['dead_letters_open', { consumer }, found.get(consumer) ?? 0]);
+}
+
+async function readPauseGauges({ query }: Database): Promise<Sample[]> {
+  const rows = await query<{ kind: string; count: number }>(
+    `/* gauge-pauses */ SELECT kind, count(*)::float8 AS count FROM pauses
+     WHERE until IS NULL OR until > clock_timestamp() GROUP BY kind`,
+  );
+  const found = new Map(rows.map(({ kind, count }) => [kind, count]));
+  return ['consumer', 'partner', 'order'].map((kind): Sample => ['paused', { kind }, found.get(kind) ?? 0]);
 }
 
 // Positions are given out once each; a rolled back one counts as an event until the cursor has passed it.

@@ -9,7 +9,7 @@ import type { Attempt, AuditEntry, AuditFilter, AuditPage, OperatorDesk } from '
 import type { By } from '../../flow/ports.ts';
 import type { Database, Query } from './database.ts';
 import { readDeadLetterGroups } from './dead-letter-groups.ts';
-import { lookMax, readDeadLetter, readDeadLettersEverOf } from './dead-letter-list.ts';
+import { byIndex, lookMax, readDeadLetter, readDeadLettersEverOf } from './dead-letter-list.ts';
 import { unavailable } from './errors.ts';
 import { type EventRow, eventColumns, toEvent } from './events.ts';
 import { readOrder } from './orders.ts';
@@ -23,7 +23,7 @@ export function createOperatorDesk(options: {
 
   async function reading<T>(read: (query: Query) => Promise<T>): Promise<T> {
     try {
-      return await read(database.query);
+      return await read(byIndex(database));
     } catch (error) {
       throw unavailable(error, false);
     }

@@ -13,7 +13,7 @@ import { intervalMs } from '../../flow/operators/pace.ts';
 import type { Replay, ReplayStore } from '../../flow/operators/replays.ts';
 import { reprocessOrder } from '../../flow/orders/reprocess-order.ts';
 import type { Database, Query } from './database.ts';
-import { countDeadLetters, readEndOfLook, selecting } from './dead-letter-list.ts';
+import { byIndex, countDeadLetters, readEndOfLook, selecting } from './dead-letter-list.ts';
 import { audit, type ChangeOrder } from './desk.ts';
 import { type ReplayRow, replayColumns, toReplay } from './replays.ts';
 
@@ -56,7 +56,7 @@ export function createReplaySteps(options: {
 
     pick: async (replay, after) => {
       const asked = { ...replay.filter, to: earlier(replay.filter.to, replay.createdAt), after, isClosed: false };
-      const rows = await database.query<{ id: string; failed_at: Date }>(
+      const rows = await byIndex(database)<{ id: string; failed_at: Date }>(
         `/* pick-for-replay */ SELECT l.id, l.failed_at
          FROM (${selecting.lookedIn('ASC')}) l JOIN orders o ON o.id = l.order_id
          WHERE ${selecting.isLookedThrough}
@@ -73,7 +73,7 @@ export function createReplaySteps(options: {
       const next =
         rows.length === pickMax && last !== undefined
           ? { failedAt: last.failed_at, id: last.id }
-          : await readEndOfLook(database.query, asked, 'ASC');
+          : await readEndOfLook(byIndex(database), asked, 'ASC');
       return { letterIds: rows.map(({ id }) => id), next };
     },
 
@@ -127,7 +127,7 @@ export function createReplaySteps(options: {
       const { id, filter, createdAt } = replay;
       const at = system.now();
       const asked = { ...filter, to: earlier(filter.to, createdAt) };
-      const left = state === 'done' ? (await countDeadLetters(database.query, asked)).count : 0;
+      const left = state === 'done' ? (await countDeadLetters(byIndex(database), asked)).count : 0;
       const why = reason ?? (left === 0 ? null : `${left} could not be sent back and are still open`);
       return database.transaction(async (query) => {
         const ended = await query(

@@ -9,7 +9,7 @@ import type { DeadLetterSelection } from '../../flow/dead-letters.ts';
 import type { Asking, Replay, ReplayState, Replays } from '../../flow/operators/replays.ts';
 import type { By } from '../../flow/ports.ts';
 import type { Database, Query } from './database.ts';
-import { countDeadLetters, readDeadLetters } from './dead-letter-list.ts';
+import { byIndex, countDeadLetters, readDeadLetters } from './dead-letter-list.ts';
 import { audit } from './desk.ts';
 import { unavailable } from './errors.ts';
 
@@ -116,8 +116,8 @@ export function createReplays(options: {
   return {
     dryRun: (filter) =>
       asking(false, async () => {
-        const { items } = await readDeadLetters(database.query, { ...filter, limit: 5, after: null });
-        return { ...(await countDeadLetters(database.query, filter)), samples: items };
+        const { items } = await readDeadLetters(byIndex(database), { ...filter, limit: 5, after: null });
+        return { ...(await countDeadLetters(byIndex(database), filter)), samples: items };
       }),
 
     start: (request, { by, correlationId }) =>
@@ -125,7 +125,7 @@ export function createReplays(options: {
         const { filter, reason, rate, canary, stopShare } = request;
         const id = system.newId();
         const at = system.now();
-        const total = await countDeadLetters(database.query, filter);
+        const total = await countDeadLetters(byIndex(database), filter);
         const detail = { replay: id, filter, reason };
         const replay = await database.transaction(async (query) => {
           await audit(query, {
