@@ -99,6 +99,8 @@ async function act(doing) {
   problem = done.problem;
   draw();
   if (problem === null) await update();
+  // The button that was pressed may be gone; who uses the keyboard goes on from the top of the page.
+  if (place === asked && document.activeElement === document.body) root.querySelector('h1').focus();
 }
 
 function toggleLive() {
