@@ -194,6 +194,25 @@ describe('the console in a browser', { timeout: 240_000 }, () => {
     );
   });
 
+  it('says why something was not done until something else is', async () => {
+    const [letter] = await samples();
+    await page.goto(`${orderly.url}/console#/dead-letters/${letter}`);
+    await page.getByRole('button', { name: 'Send back…' }).click();
+    await ask(`/dlq/letters/${letter}/reprocess`, 'POST');
+    await page.getByRole('dialog').getByRole('button', { name: 'Send back' }).click();
+    const refusal = page.getByRole('alert').filter({ hasText: /\w/ });
+    await refusal.waitFor();
+    const news = page.waitForResponse(`**/dlq/letters/${letter}`);
+    await page.clock.runFor(6_000);
+    await (await news).finished();
+    await page.getByText('reprocessed', { exact: true }).first().waitFor();
+    assert.match(await refusal.innerText(), /dead letter/);
+    assert.deepEqual(
+      complaints.splice(0).filter((text) => !/status of 40[49]/.test(text)),
+      [],
+    );
+  });
+
   it('lets a partner be held back and go on by the keyboard alone', async () => {
     await page.setViewportSize(desk);
     await page.goto(`${orderly.url}/console#/partners`);
@@ -237,7 +256,10 @@ describe('the console in a browser', { timeout: 240_000 }, () => {
     const folder = process.env.SCREENSHOTS;
     if (folder !== undefined) await page.screenshot({ path: join(folder, `${name}.png`) });
   }
-  const ask = async (path: string) => await (await fetch(`${orderly.url}${path}`, { headers })).json();
+  const ask = async (path: string, method = 'GET') => {
+    const { authorization } = headers;
+    return await (await fetch(`${orderly.url}${path}`, { method, headers: { authorization } })).json();
+  };
   async function openLetters(): Promise<number> {
     return ((await ask('/dlq/groups')) as { total: { count: number } }).total.count;
   }

@@ -40,8 +40,10 @@ const unknownPage = {
 const root = document.getElementById('console');
 let place;
 let data;
+// Why the page cannot be read; and how it went with what the person did last.
 let problem = null;
 let said = '';
+let refusal = null;
 let isLive = true;
 let session = { isAsked: false, operator: null };
 let timer;
@@ -61,6 +63,7 @@ async function visit() {
   data = undefined;
   problem = null;
   said = '';
+  refusal = null;
   draw();
   document.title = `${place.page.title} · Orderly`;
   if (!isFirst) {
@@ -91,14 +94,14 @@ async function update() {
 async function act(doing) {
   const asked = place;
   const done = await Promise.resolve(doing()).then(
-    (sentence) => ({ said: sentence ?? '', problem: null }),
-    (error) => ({ said: '', problem: error.message }),
+    (sentence) => ({ said: sentence ?? '', refusal: null }),
+    (error) => ({ said: '', refusal: error.message }),
   );
   if (place !== asked) return;
   said = done.said;
-  problem = done.problem;
+  refusal = done.refusal;
   draw();
-  if (problem === null) await update();
+  await update();
   // The button that was pressed may be gone; who uses the keyboard goes on from the top of the page.
   if (place === asked && document.activeElement === document.body) root.querySelector('h1').focus();
 }
@@ -136,7 +139,9 @@ function draw() {
       <main id="main">
         <h1 tabindex="-1">${page.title}${place.id && place.id !== 'new' ? html` <code>${place.id}</code>` : nothing}</h1>
         <p role="status" class=${said === '' ? 'silent' : 'said'}>${said}</p>
-        <div role="alert">${problem === null ? nothing : html`<p class="problem">${problem}</p>`}</div>
+        <div role="alert">
+          ${[refusal, problem].filter((one) => one !== null).map((one) => html`<p class="problem">${one}</p>`)}
+        </div>
         ${data === undefined ? html`<p class="empty">${problem === null ? 'Loading…' : ''}</p>` : page.view(data, place)}
       </main>`,
     root,
