@@ -18,8 +18,9 @@ const connections = 64;
 const unfinishedMax = 2_000;
 
 type Bounds = Partial<Record<MetricKey, number>>;
-// Rows hardly depend on anything. CPU is what it takes of the process and of PostgreSQL, in multiples of the floor.
-const bounds = { rows: 22.5, statements: 0.6, commits: 0.3, wal: 13 } as const satisfies Bounds;
+// Rows depend on how many jobs find a slot as they are written, the others on how many orders share a batch. CPU is what
+// it takes of the process and of PostgreSQL, in multiples of the floor.
+const bounds = { rows: 18.5, statements: 0.45, commits: 0.22, wal: 12 } as const satisfies Bounds;
 const cpuOfFloorMax = 8;
 
 export async function guard(

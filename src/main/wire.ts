@@ -149,10 +149,11 @@ export function createEngine(parts: {
   };
   const reading = Object.entries(readers).filter(([consumer]) => roles.consumers.includes(consumer));
 
-  // Before the start nothing is performed, so nothing is claimed.
+  // Nothing is claimed before the start; and where more requests wait than one write takes, they are accepted first.
   let isStarted = false;
+  const mayClaim = () => isStarted && accepts.pending() < flushRowsMax;
   const place: OrderStore['place'] = (request) =>
-    isStarted ? early.during((claim) => accepts.add({ ...request, claim })) : accepts.add(request);
+    early.during((claim) => accepts.add(mayClaim() ? { ...request, claim } : request));
   const store = createOrderStore({ database, system, onCommitted: committed });
   const desk = createOrderDesk({
     store: traceStore({ ...store, place }, tracer),
