@@ -43,7 +43,7 @@ const startBody = Type.Object(
     filter: filterBody,
     reason: text(500, 'Why; it is kept in the audit log'),
     dryRun: Type.Optional(Type.Boolean({ default: false, description: 'Only says how many, and shows some' })),
-    rate: Type.Optional(Type.Unsafe<number | null>({ ...rate, minimum: 0.1, maximum: 1_000, default: null })),
+    rate: Type.Optional(Type.Unsafe<number | null>({ ...rate, minimum: 0.1, maximum: 1_000 })),
     canary: Type.Optional(Type.Boolean({ ...canary, default: true })),
     stopShare: Type.Optional(Type.Number({ ...stopShare, default: 0.1 })),
   },
