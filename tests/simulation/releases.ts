@@ -16,12 +16,15 @@ export const newerConsumer = 'notification';
 
 // `onOlder` is told of each event of the older version that is handed to a step.
 export function createNewerRelease(onOlder: () => void) {
-  // Events of the newer version that it has read: it publishes them as what they are.
+  // Events of the newer version that it has written or read: to others they are what they are.
   const newer = new Set<string>();
 
   const sent = (text: string, values: readonly unknown[] | undefined): readonly unknown[] | undefined => {
-    if (text.startsWith('/* append-events */'))
+    if (text.startsWith('/* append-events */')) {
+      const types = texts(values?.[3]);
+      for (const [index, id] of uuids(values?.[0]).entries()) if (types[index] === olderType) newer.add(id);
       return withTypes(values, (types) => String(types).replaceAll(olderType, newerType));
+    }
     if (text.startsWith('/* write-dead-letters */')) return withTypesOf(values, newer);
     // It looks for both.
     if (text.startsWith('/* lock-orders-of-due-jobs */'))

@@ -12,7 +12,7 @@ const actOfAction: Readonly<Record<string, string>> = {
 const refusalsOf: Readonly<Record<string, readonly string[]>> = {
   cancel: ['order-not-found', 'order-already-processed'],
   reprocess: ['no-dead-letter'],
-  'reprocess-dead-letter': ['no-dead-letter'],
+  'reprocess-dead-letter': ['no-dead-letter', 'earlier-letter-open'],
 };
 
 // Commits that sent dead letters back.
@@ -79,6 +79,12 @@ export const people: readonly Invariant[] = [
         if (code === 'no-dead-letter' && act === 'reprocess' && wasFailed(orders.get(orderId ?? ''), one))
           say('was not sent back, and was FAILED all the time', orderId);
         const deadLetter = orders.get(orderId ?? '')?.deadLetters.get(deadLetterId ?? '');
+        const ofOrder = [...(orders.get(orderId ?? '')?.deadLetters.values() ?? [])];
+        const comesLater = ofOrder.some(
+          ({ consumer, version }) => consumer === deadLetter?.consumer && version < deadLetter.version,
+        );
+        if (code === 'earlier-letter-open' && !comesLater)
+          say(`the dead letter ${deadLetterId} was to wait for an earlier one, and there was none`, orderId);
         if (code === 'no-dead-letter' && deadLetter?.closed_at === null)
           say(`the dead letter ${deadLetterId} was not found, and is open`, orderId);
       }
