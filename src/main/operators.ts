@@ -18,7 +18,7 @@ import { type JobFilter, type Process, waitsFor } from '../flow/operators/waitin
 import type { Database } from '../io/postgres/database.ts';
 import { byIndex } from '../io/postgres/dead-letter-list.ts';
 import type { ChangeOrder } from '../io/postgres/desk.ts';
-import { isToldOf, unavailable } from '../io/postgres/errors.ts';
+import { isToldOf, orUnavailable } from '../io/postgres/errors.ts';
 import { createOperatorDesk } from '../io/postgres/operators.ts';
 import { endPause, readPauses, writePause } from '../io/postgres/pauses.ts';
 import { createReplaySteps } from '../io/postgres/replay-steps.ts';
@@ -89,13 +89,7 @@ export function createOperators(
     ...{ system, log },
   });
 
-  async function reading<T>(read: () => Promise<T>): Promise<T> {
-    try {
-      return await read();
-    } catch (error) {
-      throw unavailable(error, false);
-    }
-  }
+  const reading = <T>(read: () => Promise<T>) => orUnavailable(false, read);
 
   // This process knows itself better than its row does.
   const withSelf = (others: readonly Process[]) => {

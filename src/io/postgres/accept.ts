@@ -44,7 +44,7 @@ export function createAccept(options: {
     });
     // Also what an earlier try has committed, whose answer was lost.
     onCommitted(
-      requests.filter((_, index) => isPlaced(answers[index])).map(toEvent),
+      writes.filter((_, index) => isPlaced(answers[index])).map(({ event }) => event),
       // An earlier try may have claimed at another time, or not at all: those are asked for by key.
       writes.filter(({ request }) => placed.has(request.order.id)).flatMap(({ works }) => works),
     );

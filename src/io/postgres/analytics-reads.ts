@@ -15,7 +15,7 @@ import {
 } from '../../flow/projections/analytics.ts';
 import { type Bucket, percentileOf } from '../../flow/projections/histogram.ts';
 import type { Database } from './database.ts';
-import { unavailable } from './errors.ts';
+import { orUnavailable } from './errors.ts';
 
 type Row = {
   day: string;
@@ -28,9 +28,9 @@ type Row = {
 };
 
 export function createAnalytics(database: Pick<Database, 'once'>): Analytics {
-  async function read(measures: readonly Measure[], byCountry: boolean, { from, to }: DayRange): Promise<Row[]> {
-    try {
-      return await database.once<Row>(
+  const read = (measures: readonly Measure[], byCountry: boolean, { from, to }: DayRange): Promise<Row[]> =>
+    orUnavailable(false, () =>
+      database.once<Row>(
         `/* read-analytics */ SELECT * FROM (
            SELECT a.day, a.measure, a.value, a.currency, CASE WHEN $2::boolean THEN a.country ELSE '' END AS country,
                   sum(a.count)::bigint AS count, sum(a.amount)::text AS amount
@@ -41,11 +41,8 @@ export function createAnalytics(database: Pick<Database, 'once'>): Analytics {
          ORDER BY day, measure COLLATE "C", value COLLATE "C", currency COLLATE "C", country COLLATE "C" LIMIT $5`,
         [measures, byCountry, from ?? '-infinity', to ?? 'infinity', linesMax + 1],
         { durable: false },
-      );
-    } catch (error) {
-      throw unavailable(error, false);
-    }
-  }
+      ),
+    );
 
   return {
     statuses: async (range) => (await read(['status'], false, range)).map(toStatusLine),

@@ -16,7 +16,7 @@ import { reopenEvents } from './cursors.ts';
 import type { Database, Query } from './database.ts';
 import { byIndex, readDeadLetters } from './dead-letter-list.ts';
 import { closeDeadLettersIfOpen, readDeadLettersOfOrder } from './dead-letters.ts';
-import { failureOf, GuardMissedError, unavailable } from './errors.ts';
+import { failureOf, GuardMissedError, orUnavailable, unavailable } from './errors.ts';
 import { appendEvents } from './events.ts';
 import { recreateJobs } from './jobs.ts';
 import { lockOrder, readOrder, readOrders, recordAfter, updateOrdersIfUnchanged } from './orders.ts';
@@ -42,13 +42,7 @@ export function createOrderStore(options: {
 }): Omit<OrderStore, 'place' | 'change'> & { readonly change: ChangeOrder } {
   const { database, system, onCommitted } = options;
 
-  async function reading<T>(read: (query: Query) => Promise<T>): Promise<T> {
-    try {
-      return await read(database.query);
-    } catch (error) {
-      throw unavailable(error, false);
-    }
-  }
+  const reading = <T>(read: (query: Query) => Promise<T>) => orUnavailable(false, () => read(database.query));
 
   // Runs the transaction again where it was rolled back, or may have been lost.
   async function changing<T>(work: (query: Query, written: Written) => Promise<T>): Promise<T> {

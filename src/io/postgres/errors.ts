@@ -113,6 +113,15 @@ export function unavailable(error: unknown, maybeStored: boolean): unknown {
   return new UnavailableError(stored, 'the database does not answer', undefined, { cause: error });
 }
 
+// The same for a whole piece of work.
+export async function orUnavailable<T>(maybeStored: boolean, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw unavailable(error, maybeStored);
+  }
+}
+
 function codeOf(error: unknown): string | null {
   const code = (error as { code?: unknown } | null)?.code;
   return typeof code === 'string' ? code : null;

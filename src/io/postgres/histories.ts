@@ -5,10 +5,9 @@
 // found by an index.
 
 import type { OrderId } from '../../domain/order.ts';
-import { UnavailableError } from '../../engine/ports.ts';
 import type { OrderHistory, PastEvent, ReadHistories } from '../../flow/projections/search-ports.ts';
 import { type Database, plainArray, type Query } from './database.ts';
-import { failureOf } from './errors.ts';
+import { orUnavailable } from './errors.ts';
 import { type OrderRow, orderColumns, toOrder } from './orders.ts';
 
 // Events come as lines of cells, which the server makes in half the time of JSON; the correlation id, which
@@ -42,15 +41,8 @@ function toEvent(line: string): PastEvent {
 }
 
 export function createReadHistories(database: Database): ReadHistories {
-  return async (ids) => {
-    try {
-      return await readHistories((text, values = []) => database.once(text, values, { durable: false }), ids);
-    } catch (error) {
-      const failure = failureOf(error);
-      if (failure === 'bug' || failure === 'data') throw error;
-      throw new UnavailableError('nothing', 'the database does not answer', undefined, { cause: error });
-    }
-  };
+  const query: Query = (text, values = []) => database.once(text, values, { durable: false });
+  return (ids) => orUnavailable(false, () => readHistories(query, ids));
 }
 
 export async function readHistories(query: Query, ids: readonly OrderId[]): Promise<OrderHistory[]> {

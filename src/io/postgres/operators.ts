@@ -10,7 +10,7 @@ import type { By } from '../../flow/ports.ts';
 import type { Database, Query } from './database.ts';
 import { readDeadLetterGroups } from './dead-letter-groups.ts';
 import { byIndex, lookMax, readDeadLetter, readDeadLettersEverOf } from './dead-letter-list.ts';
-import { unavailable } from './errors.ts';
+import { orUnavailable } from './errors.ts';
 import { type EventRow, eventColumns, toEvent } from './events.ts';
 import { readOrder } from './orders.ts';
 import { readTimeline } from './timeline.ts';
@@ -21,13 +21,7 @@ export function createOperatorDesk(options: {
 }): Pick<OperatorDesk, 'deadLetterGroups' | 'deadLetter' | 'audit'> {
   const { database, system } = options;
 
-  async function reading<T>(read: (query: Query) => Promise<T>): Promise<T> {
-    try {
-      return await read(byIndex(database));
-    } catch (error) {
-      throw unavailable(error, false);
-    }
-  }
+  const reading = <T>(read: (query: Query) => Promise<T>) => orUnavailable(false, () => read(byIndex(database)));
 
   return {
     deadLetterGroups: (by, selection) => reading((query) => readDeadLetterGroups(query, by, selection)),

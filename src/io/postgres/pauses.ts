@@ -8,7 +8,7 @@ import type { Pause } from '../../flow/operators/pauses.ts';
 import type { Asking } from '../../flow/operators/replays.ts';
 import type { Database, Query } from './database.ts';
 import { audit } from './desk.ts';
-import { unavailable } from './errors.ts';
+import { orUnavailable } from './errors.ts';
 
 type Row = Omit<Pause, 'by' | 'endsInMs'> & { operator: string | null; ends_in_ms: number | null };
 
@@ -84,10 +84,5 @@ export async function endPause(
   });
 }
 
-async function writing<T>(database: Database, work: (query: Query) => Promise<T>): Promise<T> {
-  try {
-    return await database.transaction(work);
-  } catch (error) {
-    throw unavailable(error, true);
-  }
-}
+const writing = <T>(database: Database, work: (query: Query) => Promise<T>) =>
+  orUnavailable(true, () => database.transaction(work));

@@ -11,7 +11,7 @@ import type { By } from '../../flow/ports.ts';
 import type { Database, Query } from './database.ts';
 import { byIndex, countDeadLetters, readDeadLetters } from './dead-letter-list.ts';
 import { audit } from './desk.ts';
-import { unavailable } from './errors.ts';
+import { orUnavailable } from './errors.ts';
 
 export type ReplayRow = {
   id: string;
@@ -78,18 +78,10 @@ export function createReplays(options: {
 }): Replays {
   const { database, system, onRunning } = options;
 
-  async function asking<T>(mayBeStored: boolean, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      throw unavailable(error, mayBeStored);
-    }
-  }
-
   const change =
     (act: Act) =>
     (id: string, { by, correlationId }: Asking) =>
-      asking(true, async (): Promise<Replay | Refusal> => {
+      orUnavailable(true, async (): Promise<Replay | Refusal> => {
         const { from, to } = acts[act];
         const at = system.now();
         const replay = await database.transaction(async (query) => {
@@ -115,13 +107,13 @@ export function createReplays(options: {
 
   return {
     dryRun: (filter) =>
-      asking(false, async () => {
+      orUnavailable(false, async () => {
         const { items } = await readDeadLetters(byIndex(database), { ...filter, limit: 5, after: null });
         return { ...(await countDeadLetters(byIndex(database), filter)), samples: items };
       }),
 
     start: (request, { by, correlationId }) =>
-      asking(true, async () => {
+      orUnavailable(true, async () => {
         const { filter, reason, rate, canary, stopShare } = request;
         const id = system.newId();
         const at = system.now();
@@ -154,11 +146,11 @@ export function createReplays(options: {
         return replay;
       }),
 
-    read: (id) => asking(false, () => readReplay(database.query, id, '')),
+    read: (id) => orUnavailable(false, () => readReplay(database.query, id, '')),
 
     // Ids sort by time.
     list: (limit, after) =>
-      asking(false, async () => {
+      orUnavailable(false, async () => {
         const rows = await database.query<ReplayRow>(
           `/* list-replays */ SELECT ${replayColumns} FROM replays r WHERE ($2::uuid IS NULL OR r.id < $2)
            ORDER BY r.id DESC LIMIT $1 + 1`,
