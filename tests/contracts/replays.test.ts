@@ -2,7 +2,7 @@
 // The clock is the test's: whoever sleeps moves it on.
 
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { after, afterEach, before, describe, it } from 'node:test';
 import { isRefusal } from '../../src/domain/refusals.ts';
 import type { System } from '../../src/engine/ports.ts';
 import { createReplayDriver } from '../../src/flow/operators/drive-replays.ts';
@@ -73,6 +73,8 @@ describe('a replay', () => {
     store = createStore(opened.database, { system: clock });
   });
   after(() => opened.close());
+  // A driver takes up whatever runs: nothing of one test is left to the next.
+  afterEach(() => opened.database.query(`UPDATE replays SET state = 'canceled' WHERE state = 'running'`));
 
   let tests = 0;
   const uniqueCode = () => {

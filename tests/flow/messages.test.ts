@@ -39,7 +39,7 @@ const readTypes = eventTypes.filter((type) => readersOf(type).length > 0);
 // is claimed after it.
 async function calm(world: World, as: string): Promise<void> {
   const readers = readersOf(as);
-  const gone = () => readers.map(({ consumer }) => world.engine.ends(consumer, 'gone'));
+  const gone = () => readers.map(({ consumer }) => world.engine.claims(consumer, 'gone'));
   const before = gone();
   await send(world, as, envelope(newId(), 1, as));
   await until(() => gone().every((count, nth) => count > (before[nth] ?? 0)), `the last hint of ${as}`);
@@ -192,7 +192,7 @@ describe('a message', { concurrency: 6 }, () => {
     await world.engine.start();
     await send(world, 'OrderCreatedV1', envelope(id, 1, 'OrderCreatedV2'));
     await send(world, 'OrderCreatedV1', envelope(id, 1, 'OrderCreatedV1'));
-    await until(() => world.engine.ends('payment', 'not-due') > 0, 'the claim of a hint that lied');
+    await until(() => world.engine.claims('payment', 'not-due') > 0, 'the claim of a hint that lied');
     assert.deepEqual(await world.job('payment', id), { isClaimed: false, epoch: 0, attempt: 0, takeovers: 0 });
     assert.equal((await world.order(id)).status, 'PENDING');
     assert.deepEqual(await world.openDeadLetters(), []);

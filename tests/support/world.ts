@@ -15,7 +15,7 @@ import type { OrderRecord } from '../../src/domain/order-record.ts';
 import { isRefusal, type Refusal } from '../../src/domain/refusals.ts';
 import type { Bus, Message } from '../../src/engine/bus.ts';
 import { endOf, silentObserver } from '../../src/engine/observer.ts';
-import type { Log, SettleAnswer, System, Work } from '../../src/engine/ports.ts';
+import type { ClaimAnswer, Log, SettleAnswer, System, Work } from '../../src/engine/ports.ts';
 import type { DeadLetter } from '../../src/flow/dead-letters.ts';
 import type { Pause } from '../../src/flow/operators/pauses.ts';
 import type { OperatorDesk } from '../../src/flow/operators/ports.ts';
@@ -53,7 +53,9 @@ export type WorldEngine = {
   readonly pauses: () => readonly Pause[];
   readonly start: () => Promise<void>;
   readonly stop: (graceMs?: number) => Promise<void>;
-  // How many claims were answered, and attempts ended, this way.
+  // How many claims were answered this way. A hint that comes late is a claim too.
+  readonly claims: (consumer: ConsumerName, answer: ClaimAnswer['answer']) => number;
+  // How many attempts ended this way.
   readonly ends: (consumer: ConsumerName, end: string) => number;
   // How many messages to this consumer could not be read.
   readonly unreadable: (consumer: ConsumerName) => number;
@@ -356,7 +358,7 @@ function buildEngine(database: Database, { settings, system, partners, bus, said
     observer: {
       ...silentObserver,
       unreadable: (group) => counts.set(`${group} unreadable`, (counts.get(`${group} unreadable`) ?? 0) + 1),
-      claimed: (consumer, { answer }) => count(consumer, answer),
+      claimed: (consumer, { answer }) => count(`${consumer} claim`, answer),
       settled: ({ consumer }, outcome, answer) => count(consumer, endOf(outcome, answer)),
       read: (consumer, handled, deadLetters) => {
         count(consumer, 'done', handled - deadLetters.length);
@@ -377,6 +379,7 @@ function buildEngine(database: Database, { settings, system, partners, bus, said
       stopped ??= engine.stop(graceMs);
       return stopped;
     },
+    claims: (consumer, answer) => counts.get(`${consumer} claim ${answer}`) ?? 0,
     ends: (consumer, end) => counts.get(`${consumer} ${end}`) ?? 0,
     unreadable: (consumer) => counts.get(`orderly.${consumer} unreadable`) ?? 0,
     breakerChanges,

@@ -243,7 +243,7 @@ describe('what is cleaned up', { concurrency: 4 }, () => {
       return { rows, calls: world.calls.length };
     };
     const before = await state();
-    const gone = () => world.engine.ends('payment', 'gone') + world.engine.ends('fulfillment', 'gone');
+    const gone = () => world.engine.claims('payment', 'gone') + world.engine.claims('fulfillment', 'gone');
     const first = gone();
     const messages = world.published.filter(({ type }) => ['OrderCreatedV1', 'PaymentAuthorizedV1'].includes(type));
     await world.bus.publish(messages, new AbortController().signal);
