@@ -150,6 +150,15 @@ describe('one reader', { timeout: 30_000 }, () => {
     assert.equal(seen.calls, 64);
   });
 
+  it('who goes on sending without an answer loses its connection, and costs others nothing', async (test) => {
+    const { ask, seen, release } = await crowded(test);
+    const reader = ask(get.repeat(400));
+    await new Promise((resolve) => reader.socket.once('close', resolve));
+    release();
+    assert.deepEqual(await ask(get).answered(1), [200]);
+    assert.deepEqual([reader.statuses(), seen.calls], [[], 2]);
+  });
+
   it('who leaves is worked for no longer', async (test) => {
     const { ask, app, seen, release } = await crowded(test);
     const gone = new Promise((resolve) => app.server.once('connection', (socket) => socket.once('close', resolve)));

@@ -102,6 +102,7 @@ const notModelled: Readonly<Record<string, string>> = {
   'find-among-newest': 'the search',
   'find-by-words': 'the search',
   'count-by-status': 'the search',
+  'share-of-newest': 'the search',
   'read-histories-after': 'the rebuild of the search',
   'take-rebuild': 'the rebuild',
   'restart-rebuild': 'the rebuild',

@@ -2,9 +2,9 @@
 // request of a connection at a time, so that neither a crowd of readers nor one of them stands in anybody's way.
 //
 // Promises: what does not get a slot in time is answered 503 with Retry-After; a request whose client has left is not
-// worked on; the answer of a request is with its client, or at least with the kernel, before the next one of the same
-// connection begins, so that who does not read costs the memory of one answer. Placing orders has a queue of its own
-// (engine/group-commit.ts) and the rest of the pool.
+// worked on; a client that sends on without reading loses its connection. The answer of a request is with its client, or
+// at least with the kernel, before the next one of the same connection begins, so that who does not read costs the
+// memory of one answer. Placing orders has a queue of its own (engine/group-commit.ts) and the rest of the pool.
 
 import { setMaxListeners } from 'node:events';
 import type { ServerResponse } from 'node:http';
@@ -19,6 +19,8 @@ const patienceMs = 2_000;
 const waitingMax = 2_048;
 // Requests that a client sends before it has the answers: more than any browser or proxy does (they send one).
 const unansweredMax = 64;
+// Who goes on sending all the same does not read: each request and its refusal would be kept until it does.
+const refusedMax = 4 * unansweredMax;
 
 type Connection = { readonly turn: Semaphore; readonly gone: AbortSignal; unanswered: number };
 
@@ -74,6 +76,7 @@ export function createBulkhead(options: { readonly slotsMax: number; readonly sy
         connection.unanswered -= 1;
       });
       if (connection.unanswered <= unansweredMax) return null;
+      if (connection.unanswered > refusedMax) request.raw.socket.destroy();
       return new UnavailableError('nothing', 'too many requests of this connection wait for their answers');
     },
     inSlot: (handler) =>

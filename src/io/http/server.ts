@@ -133,22 +133,21 @@ export function createHttpServer({
       },
     },
     schemaErrorFormatter: toInvalid,
-    frameworkErrors: (error, request, reply) => {
-      answerProblem(toProblem(error, request, log), request, reply);
-    },
+    frameworkErrors: (error, request, reply) => void answerProblem(toProblem(error, request, log), request, reply),
     clientErrorHandler: (error, socket) => answerClientError(error, socket, system.newId()),
   }).withTypeProvider<TypeBoxTypeProvider>();
 
   app.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) =>
     answerExpectation(response, correlationIdOf(request)),
   );
-  app.addHook('preClose', (done) => {
+  app.addHook('preClose', async () => {
     closing = true;
-    done();
   });
   // Per connection the request that came last: a client may send the next one before it has an answer.
   const latest = new WeakMap<object, IncomingMessage>();
   app.addHook('onRequest', (request, reply, done) => {
+    // What came in one piece with the requests for which its connection was ended.
+    if (request.raw.socket.destroyed) return void reply.hijack();
     latest.set(request.raw.socket, request.raw);
     reply.headers({ ...safeguards, 'x-correlation-id': request.id });
     done(bulkhead.count(request, reply) ?? admit(request));
