@@ -153,7 +153,7 @@ describe('one reader', { timeout: 30_000 }, () => {
   it('who goes on sending without an answer loses its connection, and costs others nothing', async (test) => {
     const { ask, seen, release } = await crowded(test);
     const reader = ask(get.repeat(400));
-    await new Promise((resolve) => reader.socket.once('close', resolve));
+    await until(() => reader.socket.destroyed, 'its connection to end');
     release();
     assert.deepEqual(await ask(get).answered(1), [200]);
     assert.deepEqual([reader.statuses(), seen.calls], [[], 2]);
