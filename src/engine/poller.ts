@@ -1,9 +1,9 @@
 // What a consumer's workers fetch for themselves: jobs that are due (retries, deferred work, leases that
 // ended, jobs whose hint was lost or found no slot). The poll is the claim.
 //
-// Promises: a lost hint costs a fraction of a second, not an order; a process that knows all writers sleeps
-// until the next thing it knows to be due, so a system that does nothing costs nothing; of several processes on
-// one backlog each claims its own part. Relies on a free slot being there before a poll.
+// Promises: it sleeps until the next job that it knows to be due, or until it is woken, so a system that does nothing
+// costs nothing; of several processes on one backlog each claims its own part. Relies on a free slot being there before
+// a poll, and on being woken for what other processes have written (due-look.ts).
 
 import { unknownVersionPatienceMs } from './admit.ts';
 import type { Consumer } from './consumer.ts';
@@ -11,9 +11,9 @@ import { createOutage } from './outage.ts';
 import type { Log, Sought, System } from './ports.ts';
 import { createWakeup } from './wakeup.ts';
 
-// What other processes left behind is found within this; what this one knows of wakes the poller itself.
+// Where a poll could not be made, or may only be a probe; and between two looks for what other processes left behind.
 export const pollMs = 250;
-// Where this process knows all writers: an upper bound, against a mistake of ours.
+// An upper bound, against a mistake of ours.
 export const quietPollMs = 60_000;
 // Between two polls that found something: slots and due jobs gather meanwhile, so that a backlog is claimed in
 // batches.
@@ -32,8 +32,6 @@ export type Poller = {
 
 export function createPoller(options: {
   readonly consumer: Pick<Consumer, 'consumer' | 'claimDue' | 'mode'>;
-  // True where no other process writes jobs.
-  readonly knowsAllWriters: boolean;
   // Resolves when work that can wait may go on (see backpressure.ts).
   readonly turn: () => Promise<void>;
   readonly system: System;
@@ -41,13 +39,12 @@ export function createPoller(options: {
   // True where what an error means is told by somebody else.
   readonly isTold?: (error: unknown) => boolean;
 }): Poller {
-  const { consumer, knowsAllWriters, turn, system, log, isTold } = options;
+  const { consumer, turn, system, log, isTold } = options;
   const outage = createOutage({
     ...{ what: `claiming due jobs of ${consumer.consumer}`, fails: 'fails', works: 'works again' },
     ...{ advice: 'it is tried again', fields: { consumer: consumer.consumer }, isTold, log, system },
   });
   const wakeup = createWakeup(system);
-  const idleMs = knowsAllWriters ? quietPollMs : pollMs;
   let soughtAtMs = system.monotonicMs();
 
   // Answers when to poll again, in ms; a wake-up comes before.
@@ -64,7 +61,7 @@ export function createPoller(options: {
     const { count, nextDueInMs } = await consumer.claimDue('due', signal);
     outage.worked('look');
     if (count > 0 || nextDueInMs === undefined) return consumer.mode() === 'all' ? roundMs : pollMs;
-    return Math.min(idleMs, nextDueInMs ?? idleMs);
+    return Math.min(quietPollMs, nextDueInMs ?? quietPollMs);
   }
 
   return {

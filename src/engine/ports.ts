@@ -217,6 +217,8 @@ export type Jobs = {
     sought: Sought,
     except?: readonly string[],
   ) => Promise<{ readonly answers: readonly ClaimAnswer[]; readonly nextDueInMs: number | null | undefined }>;
+  // Of these consumers, those that have a job that is due and that nobody holds.
+  readonly findDue: (steps: readonly Pick<Step, 'consumer' | 'types'>[]) => Promise<readonly string[]>;
   // Extends the leases that still hold; answers the tokens that are lost.
   readonly renew: (held: readonly (JobKey & { readonly token: string })[]) => Promise<readonly string[]>;
 };

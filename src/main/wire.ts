@@ -113,7 +113,7 @@ export function createEngine(parts: {
     },
   });
   const watching = toldBreakers(observer, () => operators.presence);
-  const { workers, early, onCommitted, leases, down, breakers, succeeded } = createWorkers({
+  const { workers, takers, early, onCommitted, leases, down, breakers, succeeded } = createWorkers({
     ...{ database, knowsAllWriters, settings, observer: watching, pauses, tracer, system, log, committed },
     consumers: roles.consumers,
     partners: parts.partners,
@@ -210,8 +210,7 @@ export function createEngine(parts: {
       if (roles.operators !== false) await pauses.refresh();
       isStarted = true;
       if (bus !== null) subscribed = await subscribe(bus);
-      const takers = [...workers.map(({ poller }) => poller), ...reading.map(([, reader]) => reader)];
-      taking = Promise.all(takers.map((one) => one.run(intake.signal)));
+      taking = Promise.all([...takers, ...reading.map(([, reader]) => reader)].map((one) => one.run(intake.signal)));
       if (roles.consumers.includes('search')) void prepareSearch();
       const telling = Object.values(down).map((one) => one.run(background.signal));
       const cleaning = roles.relay ? [cleanup.run(background.signal)] : [];

@@ -8,6 +8,7 @@ import { createBackpressure } from '../engine/backpressure.ts';
 import { createBreaker } from '../engine/breaker.ts';
 import { createConsumer } from '../engine/consumer.ts';
 import { createDownSince } from '../engine/down-since.ts';
+import { createDueLook } from '../engine/due-look.ts';
 import { createEarlyClaims } from '../engine/early-claims.ts';
 import { createGroupCommit } from '../engine/group-commit.ts';
 import { createLeases } from '../engine/leases.ts';
@@ -134,11 +135,15 @@ export function createWorkers(parts: {
           dueIn: (_, ms) => poller.wakeIn(ms),
         },
       });
-      const poller: Poller = createPoller({ consumer, knowsAllWriters, turn: turn(), isTold: isToldOf, system, log });
-      return { row, consumer, poller };
+      const poller: Poller = createPoller({ consumer, turn: turn(), isTold: isToldOf, system, log });
+      return { row, step, consumer, poller };
     });
 
-  return { workers, early, onCommitted, leases, down, breakers, succeeded };
+  // Whoever knows all writers knows of each job when it is due.
+  const looks = knowsAllWriters ? [] : [createDueLook({ jobs, consumers: workers, isTold: isToldOf, system, log })];
+  const takers = [...looks, ...workers.map(({ poller }) => poller)];
+
+  return { workers, takers, early, onCommitted, leases, down, breakers, succeeded };
 }
 
 // What a partner takes at once bounds what is claimed for it: nothing is claimed that cannot start.

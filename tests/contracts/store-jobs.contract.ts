@@ -36,6 +36,40 @@ export function jobsContract(open: () => Store): void {
     );
   };
 
+  describe('a look for due jobs', () => {
+    it('names the consumers that have a new job, a retry or an ended lease that is due, and no other', async () => {
+      const { placed, claimed, waitingFor, settleOnce, makeDue, jobs, stepOf } = open();
+      const steps = ['payment', 'fulfillment', 'notification'].map((consumer) => stepOf(consumer as 'payment'));
+      const due = () => jobs.findDue(steps);
+      await clear();
+      assert.deepEqual(await due(), []);
+      const { eventId } = await placed();
+      assert.deepEqual(await due(), ['payment']);
+      const work = await claimed('payment', eventId);
+      assert.deepEqual(await due(), [], 'it is held');
+      await makeDue('payment', eventId);
+      assert.deepEqual(await due(), ['payment'], 'its lease is over');
+      await settleOnce(waitingFor(work, 60_000, true));
+      assert.deepEqual(await due(), [], 'it waits');
+      await makeDue('payment', eventId);
+      assert.deepEqual(await due(), ['payment'], 'it is due again');
+      assert.deepEqual(
+        await jobs.findDue([{ consumer: 'payment', types: ['OrderCreatedV9'] }]),
+        [],
+        'of no known type',
+      );
+    });
+
+    it('looks behind what the last poll has seen, as the poll does', async () => {
+      const { placed, jobs, stepOf } = open();
+      await clear();
+      await placed();
+      await jobs.claimDue(stepOf('payment'), 10, 'due');
+      await placed();
+      assert.deepEqual(await jobs.findDue([stepOf('payment')]), ['payment']);
+    });
+  });
+
   describe('a poll for due jobs', () => {
     it('claims new jobs, retries and ended leases, the longest due first, and nothing else', async () => {
       const { placed, claimed, waitingFor, settleOnce, makeDue, jobInWords } = open();

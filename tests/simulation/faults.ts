@@ -18,7 +18,14 @@ export type DrawnFaults = Faults & {
 };
 
 // What the engine repeats while it has nothing to do.
-const looks = new Set(['lock-orders-of-due-jobs', 'read-events', 'hold-cursor', 'renew-leases', 'find-lost-leases']);
+const looks = new Set([
+  'find-due',
+  'lock-orders-of-due-jobs',
+  'read-events',
+  'hold-cursor',
+  'renew-leases',
+  'find-lost-leases',
+]);
 // No crash, silence or freeze of the world lasts longer; a frozen one sleeps past most leases.
 const freezeMsMax = 6_000;
 const lateMsMax = 8_000;

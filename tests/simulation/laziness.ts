@@ -78,13 +78,14 @@ export function createLaziness(options: {
     sleepUntil(doze, Math.min(soonMs(doze) + laterMs, dueMs + kind.seldomMs));
   }
 
-  // The timers of one process. `consumer` names whose look its next poll is, where that is known.
-  function timerOf(life: Life, consumers: readonly string[], consumer: () => string | null): Laziness {
+  // The timers of one process, which looks for the jobs of all its consumers at once.
+  function timerOf(life: Life, consumers: readonly string[]): Laziness {
     const readers = (names: readonly string[]): Kind => ({
       ...{ of: 'log', laterMsMax: 0, seldomMs, findsAt: () => finds.event(names, life.name) },
     });
     const kinds = new Map<number, Kind>([
       [lockedPauseMs, { of: 'anything', findsAt: () => 0, laterMsMax: 0, seldomMs: lockedMs }],
+      [pollMs, { of: 'jobs', findsAt: () => finds.job(consumers, life.name), laterMsMax: hintedMs, seldomMs }],
       [relayPollMs, readers(['relay'])],
       [readerPollMs, readers(['analytics', 'search.elasticsearch'])],
       [standbyMs, readers(['relay', 'analytics', 'search.elasticsearch'])],
@@ -93,14 +94,8 @@ export function createLaziness(options: {
         { of: 'jobs', findsAt: () => (finds.isHolding(life.name) ? 0 : null), laterMsMax: 0, seldomMs },
       ],
     ]);
-    const kindOf = (ms: number): Kind | undefined => {
-      if (ms !== pollMs) return kinds.get(ms);
-      const name = consumer();
-      const names = name === null ? consumers : [name];
-      return { of: 'jobs', findsAt: () => finds.job(names, life.name), laterMsMax: hintedMs, seldomMs };
-    };
     return (ms, fire) => {
-      const kind = isLazy ? kindOf(ms) : undefined;
+      const kind = isLazy ? kinds.get(ms) : undefined;
       if (kind === undefined) return clock.after(ms, fire);
       const dueMs = clock.nowMs() + ms;
       const doze: Doze = { kind, life, dueMs, fire, wakesMs: 0, timer: { cancel: () => {} } };

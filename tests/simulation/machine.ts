@@ -38,7 +38,7 @@ export type MachineParts = OutsideParts & {
   // Null = there is none: it hints itself.
   readonly bus: SimulatedBus | null;
   readonly settings: EngineSettings;
-  readonly timerOf: (life: Life, consumers: readonly string[], consumer: () => string | null) => Laziness;
+  readonly timerOf: (life: Life, consumers: readonly string[]) => Laziness;
   // Two releases run beside each other; which one a start runs.
   readonly isDeploying: boolean;
   readonly isNewer: (machine: string) => boolean;
@@ -57,7 +57,6 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
   let lives = 0;
   let runsNewer = false;
   // Whose look has just ended.
-  let looked: string | null = null;
 
   const tell = (who: Life, what: Happening['what'], more = '', told: Pick<Happening, 'isNewer' | 'graceMs'> = {}) => {
     recorder.happened({ ...told, atMs: clock.nowMs(), process: who.name, what });
@@ -85,9 +84,7 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
     const onOlder = () =>
       recorder.note({ atMs: clock.nowMs(), process: born.name, what: 'old-version-read', label: '', code: null });
     const spoiled = parts.spoil?.(database) ?? database;
-    const observed = withPolls(spoiled, system.monotonicMs, recorder.tokenAskedFor, (consumer) => {
-      looked = consumer;
-    });
+    const observed = withPolls(spoiled, system.monotonicMs, recorder.tokenAskedFor);
     const newer = runsNewer ? createNewerRelease(onOlder) : null;
     const ownBus = bus?.busFor(born) ?? null;
     const knowsAllWriters = plan.isEmbedded === true;
@@ -163,11 +160,7 @@ export function createMachine(plan: MachinePlan, parts: MachineParts): Machine {
       draws,
       skewMs: plan.skewMs,
       drift: plan.drift,
-      timer: parts.timerOf(born, plan.consumers, () => {
-        const consumer = looked;
-        looked = null;
-        return consumer;
-      }),
+      timer: parts.timerOf(born, plan.consumers),
     });
     return {
       ...system,

@@ -13,8 +13,6 @@ export function withPolls(
   database: Database,
   nowMs: () => number,
   onAsked: (token: string, askedMs: number) => void,
-  // Its look is over: who sleeps next is its poller.
-  onLooked: (consumer: string) => void,
 ): Database {
   const floorAskedMs = new Map<string, number>();
   return {
@@ -26,7 +24,7 @@ export function withPolls(
     transaction: (work, options) => {
       let askedMs = nowMs();
       let poller: string | null = null;
-      const ended = database.transaction(
+      return database.transaction(
         (query) =>
           work((text, values) => {
             const label = labelOf(text);
@@ -41,9 +39,6 @@ export function withPolls(
           }),
         options,
       );
-      return ended.finally(() => {
-        if (poller !== null) onLooked(poller);
-      });
     },
   };
 }

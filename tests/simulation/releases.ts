@@ -27,8 +27,9 @@ export function createNewerRelease(onOlder: () => void) {
     }
     if (text.startsWith('/* write-dead-letters */')) return withTypesOf(values, newer);
     // It looks for both.
-    if (text.startsWith('/* lock-orders-of-due-jobs */'))
-      return withTypes(values, (types) => (types as string[]).flatMap((type) => bothOf(type)));
+    const both = (types: unknown) => (types as string[]).flatMap((type) => bothOf(type));
+    if (text.startsWith('/* lock-orders-of-due-jobs */')) return withTypes(values, both);
+    if (text.startsWith('/* find-due */')) return values && [values[0], values[1], both(values[2])];
     return values;
   };
   const read = <R extends object>(text: string, rows: R[]): R[] => {

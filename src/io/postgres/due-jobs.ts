@@ -7,6 +7,7 @@ import { unknownVersionPatienceMs } from '../../engine/admit.ts';
 import type { GroupCommit } from '../../engine/group-commit.ts';
 import type { ClaimAnswer, ClaimRequest, Jobs, Step, System } from '../../engine/ports.ts';
 import { answerAll, type ClaimOptions } from './claim.ts';
+import { plainArray, type Query } from './database.ts';
 import { failureOf } from './errors.ts';
 import { lockOrdersOfDueJobs, readFloor, readJobs, readNextDue } from './jobs.ts';
 import { renewLeases } from './leases.ts';
@@ -36,6 +37,14 @@ export function createJobs(
 
   return {
     renew: (held) => renewLeases(database.query, held, leaseMs),
+
+    // Behind the floor of the last poll; before the first one from the beginning.
+    findDue: (steps) =>
+      findDueConsumers(database.query, {
+        consumers: steps.map(({ consumer }) => consumer),
+        floors: steps.map(({ consumer }) => floors.get(consumer)?.floor ?? new Date(0)),
+        types: steps.flatMap(({ types }) => types),
+      }),
 
     claimDue: async (step, limit, sought, except = []) => {
       const floor = await floorOf(step.consumer);
@@ -67,6 +76,23 @@ export function createJobs(
       }
     },
   };
+}
+
+// The oldest job of each that could be claimed is enough, and the index has it first.
+async function findDueConsumers(
+  query: Query,
+  { consumers, floors, types }: { consumers: readonly string[]; floors: readonly Date[]; types: readonly string[] },
+): Promise<readonly string[]> {
+  const rows = await query<{ consumer: string }>(
+    `/* find-due */ SELECT c.consumer FROM unnest($1::text[], $2::timestamptz[]) AS c(consumer, floor)
+     CROSS JOIN LATERAL (
+       SELECT FROM jobs j
+       WHERE j.consumer = c.consumer AND j.due_at >= c.floor AND j.due_at <= now()
+         AND (j.lease_until IS NULL OR j.lease_until <= now()) AND j.event_type = ANY($3::text[])
+       ORDER BY j.due_at LIMIT 1) AS due`,
+    [plainArray(consumers), plainArray(floors), types],
+  );
+  return rows.map(({ consumer }) => consumer);
 }
 
 const toClaim = (step: Step, subject: string, version: number, system: System): ClaimRequest => ({

@@ -336,6 +336,10 @@ export function createOperations(options: {
         return { answers: new Set(keep(answers)), nextDueInMs };
       },
     ],
+    'find-due': [
+      4,
+      async () => new Set(await store().jobs.findDue(subscriptions.map(({ consumer }) => store().stepOf(consumer)))),
+    ],
     // A poll that knows other types, and other bounds.
     'look-for-jobs': [
       6,

@@ -2,7 +2,7 @@
 
 import { type JobRow, jobKey, newJob, type Tables } from '../schema.ts';
 import type { Change, Found } from '../table.ts';
-import { float, floats, integer, integers, text, texts, time, uuids } from '../values.ts';
+import { float, floats, integer, integers, text, texts, time, times, uuids } from '../values.ts';
 import { eventColumns } from './events.ts';
 import { recordColumns } from './orders.ts';
 import { type Ask, compare, isOver, laterBy, ones, type Row, type Statement } from './statement.ts';
@@ -214,6 +214,20 @@ export const jobStatements: Readonly<Record<string, Statement>> = {
   'read-next-due': ({ tables, tx, startedMs }, [consumer]) => {
     const later = duesOf(tables, tx, consumer).filter((ms) => ms > startedMs());
     return [{ due_in_ms: later.length === 0 ? null : Math.min(...later) - startedMs() }];
+  },
+
+  'find-due': ({ tables, tx, startedMs }, values) => {
+    const [floors, types] = [times(values[1]), new Set(texts(values[2]))];
+    const nowMs = startedMs();
+    const isDue = (j: JobRow, floor: Date | undefined) =>
+      floor !== undefined &&
+      j.due_at >= floor &&
+      isOver(j.due_at, nowMs) &&
+      isFree(j, nowMs) &&
+      types.has(j.event_type);
+    return texts(values[0]).flatMap((consumer, i) =>
+      tables.jobs.findAll(tx, 'consumer', consumer).some(({ row }) => isDue(row, floors[i])) ? [{ consumer }] : [],
+    );
   },
 
   'lock-orders-of-due-jobs': lockOrdersOfDueJobs,
