@@ -18,13 +18,20 @@ export class DirectoryError extends Error {}
 
 // Takes the directory for this process; answers how to give it back.
 export function lockDirectory(directory: string): () => void {
-  try {
+  return orDirectoryError(`The data directory ${directory}`, () => {
     makePrivateDirectory(directory, kept);
     return lock(directory);
+  });
+}
+
+// `what` lies in a data directory; whatever keeps it from being opened is told in one sentence.
+export function orDirectoryError<T>(what: string, open: () => T): T {
+  try {
+    return open();
   } catch (error) {
     if (error instanceof DirectoryError) throw error;
     throw new DirectoryError(
-      `The data directory ${directory} ${troubleWith(error)}: set ORDERLY_DATA_DIR to a directory that can be written to.`,
+      `${what} ${troubleWith(error)}: set ORDERLY_DATA_DIR to a directory that can be written to.`,
       { cause: error },
     );
   }

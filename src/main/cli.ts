@@ -11,7 +11,6 @@ import type { System } from '../engine/ports.ts';
 import { DirectoryError } from '../io/directory-lock.ts';
 import { surviveReader } from '../io/output.ts';
 import { tellReady, whenParentGone } from '../io/parent.ts';
-import { LedgerInUseError } from '../io/partners/ledger.ts';
 import { makeFilesPrivate } from '../io/private-directory.ts';
 import { onStopSignal } from '../io/signals.ts';
 import { createSystem } from '../io/system.ts';
@@ -166,5 +165,5 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 function isMendable(error: unknown): error is Error {
-  return error instanceof StartError || error instanceof DirectoryError || error instanceof LedgerInUseError;
+  return error instanceof StartError || error instanceof DirectoryError;
 }

@@ -63,6 +63,15 @@ describe('a data directory', () => {
         (error) => error instanceof DirectoryError && expected.test(error.message),
       );
     }
+    const junk = join(scratch, 'junk');
+    mkdirSync(junk);
+    writeFileSync(join(junk, 'ledger.sqlite'), 'no database at all');
+    for (const [directory, expected] of [...cases, [junk, /cannot be used \(file is not a database\)/] as const]) {
+      assert.throws(
+        () => openLedger({ directory }),
+        (error) => error instanceof DirectoryError && expected.test(error.message),
+      );
+    }
     const broken = join(scratch, 'broken');
     mkdirSync(broken);
     writeFileSync(join(broken, 'postgres'), 'no directory');

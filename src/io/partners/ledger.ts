@@ -8,6 +8,7 @@
 
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { DirectoryError, orDirectoryError } from '../directory-lock.ts';
 import { makePrivateDirectory } from '../private-directory.ts';
 import type { EntryState, PartnerName } from './entry-states.ts';
 
@@ -80,12 +81,7 @@ export type Ledger = {
   readonly close: () => void;
 };
 
-export class LedgerInUseError extends Error {
-  constructor(directory: string) {
-    super(`The ledger of the simulated partners in ${directory} is in use by another process.`);
-    this.name = 'LedgerInUseError';
-  }
-}
+const nameOf = (directory: string) => `The ledger of the simulated partners in ${directory}`;
 
 // `locking_mode` comes first: held by one process alone, the log needs no shared memory, and a second
 // process is told at once. A checkpoint per 16 MiB of log instead of 4 halves what is written twice.
@@ -125,14 +121,14 @@ function open(directory: string): DatabaseSync {
     database.close();
     const sqliteBusy = 5;
     if (error instanceof Error && 'errcode' in error && error.errcode === sqliteBusy) {
-      throw new LedgerInUseError(directory);
+      throw new DirectoryError(`${nameOf(directory)} is in use by another process.`);
     }
     throw error;
   }
 }
 
 export function openLedger({ directory }: { directory: string }): Ledger {
-  const database = open(directory);
+  const database = orDirectoryError(nameOf(directory), () => open(directory));
   const sql = {
     begin: database.prepare('BEGIN IMMEDIATE'),
     commit: database.prepare('COMMIT'),
