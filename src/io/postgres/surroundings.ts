@@ -30,23 +30,37 @@ export async function surroundingsMistake(database: Database, use: Use): Promise
     : null;
 }
 
-// Rights that whoever works on orders needs; without them each request would fail for itself.
+// What each table is used for, by whoever works on orders: S = SELECT, I = INSERT, U = UPDATE, D = DELETE; and the
+// sequence of the events' positions. Without one of them requests and work would fail one by one, without end.
+const uses: Readonly<Record<string, string>> = {
+  ...{ orders: 'SIU', events: 'SI', jobs: 'SIUD', idempotency_keys: 'SID', subscriptions: 'S' },
+  ...{ attempts: 'SID', dead_letters: 'SIUD', audit_log: 'SI', dependencies: 'SID', cursors: 'SIUD' },
+  ...{ order_documents: 'SIU', search_rebuilds: 'SIUD', analytics: 'SIU' },
+  ...{ replays: 'SIUD', replay_letters: 'SIUD', pauses: 'SIUD', processes: 'SIUD' },
+};
+const words: Readonly<Record<string, string>> = { S: 'SELECT', I: 'INSERT', U: 'UPDATE', D: 'DELETE' };
 const rights = [
-  ['orders', 'SELECT'],
-  ['orders', 'INSERT'],
-  ['orders', 'UPDATE'],
-  ['events', 'INSERT'],
-] as const;
+  ...Object.entries(uses).flatMap(([name, letters]) => [...letters].map((letter) => [name, words[letter]])),
+  ...['SELECT', 'USAGE'].map((right) => ['events_position', right]),
+];
+// Named in the sentence; whoever grants them one by one is told of the next ones.
+const namedMax = 3;
 
 export async function rightsMistake(database: Database): Promise<string | null> {
-  const rows = await database.query<{ role: string; missing: string | null }>(
-    `/* look-for-rights */ SELECT current_user::text AS role,
-            (SELECT string_agg(r.right || ' on ' || r.name, ', ') FROM unnest($1::text[], $2::text[]) AS r(name, "right")
-             WHERE NOT has_table_privilege(r.name, r.right)) AS missing`,
+  const rows = await database.query<{ role: string; missing: string }>(
+    `/* look-for-rights */ SELECT current_user::text AS role, r.right || ' on ' || r.name AS missing
+     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS r(name, "right", nth)
+     WHERE NOT CASE r.right WHEN 'USAGE' THEN has_sequence_privilege(to_regclass(r.name), r.right)
+                            ELSE has_table_privilege(to_regclass(r.name), r.right) END
+     ORDER BY r.nth`,
     [rights.map(([name]) => name), rights.map(([, right]) => right)],
   );
-  const { role = '', missing = null } = rows[0] ?? {};
-  return missing === null
-    ? null
-    : `The database's role ${role} lacks ${missing}: grant it, or set another DATABASE_URL.`;
+  const [first] = rows;
+  if (first === undefined) return null;
+  const named = rows.slice(0, namedMax).map(({ missing }) => missing);
+  const more = rows.length > namedMax ? ` and ${rows.length - namedMax} more` : '';
+  return (
+    `The database's role ${first.role} lacks ${named.join(', ')}${more}: grant what docs/security.md lists, or set ` +
+    'another DATABASE_URL.'
+  );
 }
