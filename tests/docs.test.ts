@@ -258,16 +258,18 @@ describe('docs/runbook.md', () => {
 
 describe('docs/security.md', () => {
   it('says of each route who it is for, and of no other', async () => {
-    const { app } = createTestServer();
+    const served = new Set<string>();
+    const route = (method: string, url: string) => {
+      // What belongs to a page lies below it.
+      const path = url.replace(/^\/(docs|console)\/.*/, '/$1').replaceAll(/:(\w+)/g, '{$1}');
+      served.add(`${method} ${path}`);
+    };
+    const { app } = createTestServer({}, { watch: { route, answered: () => {} } });
     await app.ready();
-    const { paths: routes = {} } = app.swagger() as { paths?: Record<string, object> };
     await app.close();
-    const served = Object.entries(routes).flatMap(([path, operations]) =>
-      Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
-    );
     const rows = tablesOf(textOf('docs/security.md')).find(({ header }) => header[0] === 'method')?.rows ?? [];
     const listed = rows.map(([method, path = '']) => `${method} ${path.replaceAll('`', '')}`);
-    assert.deepEqual(listed.sort(), [...served, 'GET /docs', 'GET /console'].sort());
+    assert.deepEqual(listed.sort(), [...served].sort());
   });
 });
 
