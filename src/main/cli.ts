@@ -59,7 +59,7 @@ async function main(args: readonly string[]): Promise<number> {
   const log = createLog({ level: config.logLevel, role, isTerminal });
   const signal = stopSignal(config.shutdownTimeoutMs, command.run === 'verify' ? 2 : 0);
   // What runs on logs them; what ends with an answer keeps it apart from them.
-  const isOnce = ['migrate', 'verify', 'reindex', 'dlq', 'pause', 'resume'].includes(command.run);
+  const isOnce = ['migrate', 'verify', 'reindex', 'show', 'dlq', 'pause', 'resume'].includes(command.run);
   for (const warning of warningsOf(config, command.run)) {
     if (isOnce) complain(`Warning: ${warning}.`);
     else log.warn({}, warning);

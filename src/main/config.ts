@@ -166,6 +166,7 @@ function toTracing(values: Values) {
   if (endpoint === null || values.OTEL_SDK_DISABLED || values.OTEL_TRACES_EXPORTER === 'none') return null;
   return Object.freeze({
     endpoint,
+    hasHeaders: values.OTEL_EXPORTER_OTLP_HEADERS !== null,
     protocol: values.OTEL_EXPORTER_OTLP_PROTOCOL,
     sampler: values.OTEL_TRACES_SAMPLER,
     ratio: values.OTEL_TRACES_SAMPLER_ARG,

@@ -39,7 +39,7 @@ const http = {
   ),
   ORDERLY_URL: url(
     null,
-    { schemes: ['http', 'https'], example: 'https://orders.example' },
+    { schemes: ['http', 'https'], example: 'https://orders.example', parameters: noParameters },
     'where `show`, `dlq`, `pause` and `resume` find the API; absent = at HOST and PORT',
   ),
   OPERATOR_TOKEN: tokens('what operators show: a token, or name=token,…; absent = nobody is asked'),
@@ -87,7 +87,14 @@ const kafka = {
   KAFKA_SASL_PASSWORD: secret('with what'),
 };
 // What the path says is the number of a database; at anything else the client fails where nobody can see it.
-const redisUrl = { schemes: ['redis', 'rediss'], example: 'redis://user:password@host:6379/0', path: /^\/?\d*$/ };
+const redisUrl = {
+  schemes: ['redis', 'rediss'],
+  example: 'redis://user:password@host:6379/0',
+  path: /^\/?\d*$/,
+  // The client would take any for an option of its own: whether it speaks TLS, says the scheme.
+  parameters: (name: string, value: string) =>
+    name === 'family' && /^[046]$/.test(value) ? null : 'takes the parameter family=0|4|6, and no other',
+};
 const redis = {
   REDIS_URL: url('redis://127.0.0.1:6379', redisUrl, 'where Redis is'),
 };

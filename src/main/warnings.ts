@@ -7,8 +7,10 @@
 import { isLoopback } from '../io/loopback.ts';
 import type { Config, Run } from './config.ts';
 
-// Those that listen for more than a probe.
+// Those that listen for more than metrics and probes.
 const serving: readonly Run[] = ['start', 'start --processes', 'api', 'sandbox'];
+// Those that ask a running API, and show it a token.
+const asking: readonly Run[] = ['show', 'dlq', 'pause', 'resume'];
 
 export function warningsOf(config: Config, run: Run): string[] {
   const found: string[] = [];
@@ -23,7 +25,16 @@ export function warningsOf(config: Config, run: Run): string[] {
             'see docs/security.md',
     );
   }
-  if (['sandbox', 'show', 'dlq', 'pause', 'resume'].includes(run)) return found;
+  if (['relay', 'worker'].includes(run) && !isLoopback(host) && config.http.operators.length === 0) {
+    found.push(
+      `HOST=${host}: whoever reaches this port may read metrics, for nobody is asked who they are: set OPERATOR_TOKEN`,
+    );
+  }
+  const { url: api, operators } = config.http;
+  if (asking.includes(run) && isInClearAway(api) && operators.length > 0) {
+    found.push('ORDERLY_URL: the token of OPERATOR_TOKEN travels in the clear: use https://');
+  }
+  if (run === 'sandbox' || asking.includes(run)) return found;
   const { url, migrateUrl, isTlsByEnvironment } = config.database;
   const databases = { DATABASE_URL: url, MIGRATE_DATABASE_URL: migrateUrl === url ? null : migrateUrl };
   for (const [name, address] of Object.entries(databases)) {
@@ -39,7 +50,13 @@ export function warningsOf(config: Config, run: Run): string[] {
     AWS_ENDPOINT_URL_SQS: config.bus.kind === 'sqs' ? config.bus.sqs.endpoint : null,
   };
   for (const [name, address] of Object.entries(urls)) {
-    if (address?.startsWith('http:') && hasPasswordForAway(address)) found.push(inClear(name, 'https://'));
+    if (isInClearAway(address) && new URL(address).password !== '') found.push(inClear(name, 'https://'));
+  }
+  const { tracing } = config;
+  if (tracing?.hasHeaders && isInClearAway(tracing.endpoint)) {
+    found.push(
+      'OTEL_EXPORTER_OTLP_HEADERS: the headers travel in the clear: use https:// in OTEL_EXPORTER_OTLP_ENDPOINT',
+    );
   }
   if (
     config.smtp?.url.startsWith('smtp:') &&
@@ -63,6 +80,9 @@ function ofBus({ kind, kafka, redis }: Config['bus']): string[] {
 }
 
 const inClear = (name: string, scheme: string) => `${name}: the password in it travels in the clear: use ${scheme}`;
+
+const isInClearAway = (address: string | null): address is string =>
+  address?.startsWith('http:') === true && !isLoopback(new URL(address).hostname);
 
 function hasPasswordForAway(address: string): boolean {
   const { password, hostname } = new URL(address);

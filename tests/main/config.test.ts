@@ -172,6 +172,9 @@ describe('a mistake in the settings', () => {
       ['DATABASE_URL', 'postgres://h/d?sslmod=require', /"sslmod", which nobody reads; did you mean sslmode\?/],
       ['ELASTICSEARCH_URL', 'http://search.example?ssl=true', /"ssl", and takes none/],
       ['PARTNERS_URL', 'http://partners.example?key=hunter2', /"key", and takes none/],
+      ['ORDERLY_URL', 'https://orders.example?token=hunter2', /"token", and takes none/],
+      ['REDIS_URL', 'redis://cache.example?tls=true', /takes the parameter family=0\|4\|6, and no other/],
+      ['REDIS_URL', 'redis://cache.example?password=hunter2', /family=0\|4\|6/],
     ];
     for (const [name, url, rule] of refused) {
       const [line = '', ...more] = mistakes({

@@ -23,6 +23,10 @@ describe('a warning about the settings', () => {
       assert.deepEqual(warningsIn({ DATABASE_URL: `${remote}${query}` }), [], query);
     }
     assert.deepEqual(warningsIn({ DATABASE_URL: remote, PGSSLMODE: 'require' }), []);
+    const OTEL_EXPORTER_OTLP_HEADERS = 'api-key=hunter2';
+    for (const OTEL_EXPORTER_OTLP_ENDPOINT of ['https://traces.example:4318', 'http://localhost:4318']) {
+      assert.deepEqual(warningsIn({ OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_ENDPOINT }), []);
+    }
     const sasl = { KAFKA_SASL_USERNAME: 'u', KAFKA_SASL_PASSWORD: 'hunter2', BUS: 'kafka', KAFKA_BROKERS: 'k:9092' };
     assert.deepEqual(warningsIn({ ...sasl, KAFKA_SASL_MECHANISM: 'PLAIN', KAFKA_SSL: 'true' }), []);
     assert.deepEqual(warningsIn({ ...sasl, KAFKA_SASL_MECHANISM: 'SCRAM-SHA-256' }), []);
@@ -47,6 +51,13 @@ describe('a warning about the settings', () => {
         },
         'KAFKA_SASL_MECHANISM',
       ],
+      [
+        {
+          OTEL_EXPORTER_OTLP_ENDPOINT: 'http://traces.example:4318',
+          OTEL_EXPORTER_OTLP_HEADERS: 'api-key=hunter2',
+        },
+        'OTEL_EXPORTER_OTLP_HEADERS',
+      ],
       [{ SMTP_URL: 'smtp://u:hunter2@mail.example?requireTLS=false', MAIL_FROM: 'a@b.example' }, 'SMTP_URL'],
     ];
     for (const [env, name] of cases) {
@@ -54,6 +65,28 @@ describe('a warning about the settings', () => {
       assert.ok(warning.startsWith(name), `${name}: ${warning}`);
       assert.deepEqual(more, []);
       assert.doesNotMatch(warning, /hunter2/);
+    }
+  });
+
+  it('names the token that a command shows to an API on another machine without TLS', () => {
+    const OPERATOR_TOKEN = 'hunter2-hunter2-1';
+    for (const run of ['show', 'dlq', 'pause', 'resume'] as const) {
+      const warning = warningsIn({ OPERATOR_TOKEN, ORDERLY_URL: 'http://orders.example' }, run).join();
+      assert.match(warning, /^ORDERLY_URL: .* in the clear: use https/);
+      assert.doesNotMatch(warning, /hunter2/);
+      for (const ORDERLY_URL of ['https://orders.example', 'http://[::1]:3000']) {
+        assert.deepEqual(warningsIn({ OPERATOR_TOKEN, ORDERLY_URL }, run), []);
+      }
+      assert.deepEqual(warningsIn({ ORDERLY_URL: 'http://orders.example' }, run), []);
+    }
+  });
+
+  it('is given by relay and workers whose metrics anybody may read', () => {
+    const apart = { HOST: '0.0.0.0', BUS: 'kafka', DATABASE_URL: 'postgres://127.0.0.1/orderly' };
+    for (const run of ['relay', 'worker'] as const) {
+      assert.match(warningsIn(apart, run).join(), /^HOST=0\.0\.0\.0: .*metrics.*: set OPERATOR_TOKEN$/);
+      assert.deepEqual(warningsIn({ ...apart, OPERATOR_TOKEN: 'hunter2-hunter2-1' }, run), []);
+      assert.deepEqual(warningsIn({ ...apart, HOST: '127.0.0.1' }, run), []);
     }
   });
 
