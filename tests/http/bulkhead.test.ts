@@ -15,7 +15,11 @@ const body = '{"userId":"u","amount":1}';
 const post = `POST /orders HTTP/1.1\r\nHost: orderly\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
 
 // A server whose reads end when the test lets them.
-async function crowded(test: TestContext, system: System = createSystem()) {
+async function crowded(
+  test: TestContext,
+  system: System = createSystem(),
+  more: Parameters<typeof createTestServer>[1] = {},
+) {
   const stub = createStubDesk();
   const { promise: released, resolve: release } = Promise.withResolvers<void>();
   let running = 0;
@@ -28,7 +32,7 @@ async function crowded(test: TestContext, system: System = createSystem()) {
     running -= 1;
     return stub.desk.find(query);
   };
-  const { app } = createTestServer({}, { desk: { ...stub.desk, find }, readsMax: slotsMax, system });
+  const { app } = createTestServer({}, { desk: { ...stub.desk, find }, readsMax: slotsMax, system, ...more });
   await app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = app.server.address() as AddressInfo;
   const sockets: Socket[] = [];
@@ -134,6 +138,33 @@ describe('one reader', { timeout: 30_000 }, () => {
     assert.equal((await reader.answered(30)).filter((status) => status === 200).length, 30);
     assert.deepEqual(await other.answered(1), [200]);
     assert.deepEqual(seen, { calls: 31, mostAtOnce: 2 });
+  });
+
+  it('has one at a time worked on where none of them meets the database, too', async (test) => {
+    const asked: (() => void)[] = [];
+    const metrics = async () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      asked.push(resolve);
+      await promise;
+      return { contentType: 'text/plain', body: '' };
+    };
+    const { app, ask } = await crowded(test, createSystem(), { metrics });
+    const healthy = 'GET /healthz HTTP/1.1\r\nHost: orderly\r\n\r\n';
+    let came = 0;
+    app.server.on('request', () => {
+      came += 1;
+    });
+    const reader = ask(get.replace('/orders', '/metrics').repeat(10));
+    await until(() => came === 10, 'all requests to arrive');
+    // Whoever else asks meanwhile is answered.
+    await ask(healthy).answered(1);
+    for (let nth = 1; nth <= 10; nth += 1) {
+      await until(() => asked.length === nth, 'the next one');
+      await ask(healthy).answered(1);
+      assert.equal(asked.length, nth);
+      asked.at(-1)?.();
+    }
+    assert.deepEqual(await reader.answered(10), Array(10).fill(200));
   });
 
   it('who sends more than 64 without an answer is told to come back', async (test) => {

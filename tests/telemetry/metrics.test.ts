@@ -33,6 +33,20 @@ describe('the metrics', () => {
     }
   });
 
+  it('are written once for all who ask at once, and anew for the next one', async () => {
+    let asked = 0;
+    const connections = () => {
+      asked += 1;
+      return here.connections();
+    };
+    const metrics = createMetrics({ ...here, connections });
+    await textOf(metrics);
+    const once = asked;
+    const [first, ...others] = await Promise.all(Array.from({ length: 20 }, () => textOf(metrics)));
+    for (const other of others) assert.equal(other, first);
+    assert.equal(asked, 2 * once);
+  });
+
   it('of a process are there from its start, at 0, and those of others are not', async () => {
     const samples = readSamples(await textOf());
     for (const name of [

@@ -1,5 +1,6 @@
-// How much of the database those who read may take: all requests but the placing of orders share a few slots, one
-// request of a connection at a time, so that neither a crowd of readers nor one of them stands in anybody's way.
+// How much of a process and its database those who read may take: one request of a connection at a time, and for what
+// meets the database a few slots that all of them share, so that neither a crowd of readers nor one of them stands in
+// anybody's way.
 //
 // Promises: what does not get a slot in time is answered 503 with Retry-After; a request whose client has left is not
 // worked on; a client that sends on without reading loses its connection. The answer of a request is with its client, or
@@ -8,7 +9,7 @@
 
 import { setMaxListeners } from 'node:events';
 import type { ServerResponse } from 'node:http';
-import type { FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod, RouteOptions } from 'fastify';
 import { type System, UnavailableError } from '../../engine/ports.ts';
 import { createSemaphore, type Semaphore } from '../../engine/semaphore.ts';
 
@@ -27,11 +28,12 @@ type Connection = { readonly turn: Semaphore; readonly gone: AbortSignal; unansw
 export type Bulkhead = {
   // Counts a request on its connection; an error where too many wait there for their answers.
   readonly count: (request: FastifyRequest, reply: FastifyReply) => UnavailableError | null;
-  // Of a route that reads or changes: runs in a slot.
-  readonly inSlot: (handler: RouteHandlerMethod) => RouteHandlerMethod;
-  // Of the route that places orders: runs for whoever is still there.
-  readonly ifAttended: (handler: RouteHandlerMethod) => RouteHandlerMethod;
+  // Bounds all routes that are added from here on.
+  readonly bound: (routes: FastifyInstance, boundOf: (route: RouteOptions) => Bound) => void;
 };
+// `slot`: reads or changes in the database, in a slot. `turn`: costs this process alone, such as a page. `attended`:
+// bounded elsewhere; runs for whoever is still there.
+export type Bound = 'slot' | 'turn' | 'attended';
 
 export function createBulkhead(options: { readonly slotsMax: number; readonly system: System }): Bulkhead {
   const { slotsMax, system } = options;
@@ -68,6 +70,39 @@ export function createBulkhead(options: { readonly slotsMax: number; readonly sy
     }
   }
 
+  const inTurn = (handler: RouteHandlerMethod): RouteHandlerMethod =>
+    async function (request, reply) {
+      const { turn, gone } = connectionOf(request);
+      const hasTurn = await turn.acquire(gone).then(
+        () => true,
+        () => false,
+      );
+      if (!hasTurn) return reply.hijack();
+      onceAnswered(reply.raw, turn.release);
+      return handler.call(this, request, reply);
+    };
+  const inSlot = (handler: RouteHandlerMethod): RouteHandlerMethod =>
+    async function (request, reply) {
+      if (present >= slotsMax + waitingMax) throw busy();
+      present += 1;
+      try {
+        if (!(await takeSlot(connectionOf(request).gone))) return reply.hijack();
+        // Given back before the answer is sent: a client that reads slowly holds its connection's turn, and no slot.
+        return await Promise.resolve(handler.call(this, request, reply)).finally(slots.release);
+      } finally {
+        present -= 1;
+      }
+    };
+  const ifAttended = (handler: RouteHandlerMethod): RouteHandlerMethod =>
+    async function (request, reply) {
+      return request.raw.socket.destroyed ? reply.hijack() : handler.call(this, request, reply);
+    };
+  const bounds: Readonly<Record<Bound, (handler: RouteHandlerMethod) => RouteHandlerMethod>> = {
+    slot: (handler) => inTurn(inSlot(handler)),
+    turn: inTurn,
+    attended: ifAttended,
+  };
+
   return {
     count: (request, reply) => {
       const connection = connectionOf(request);
@@ -79,29 +114,15 @@ export function createBulkhead(options: { readonly slotsMax: number; readonly sy
       if (connection.unanswered > refusedMax) request.raw.socket.destroy();
       return new UnavailableError('nothing', 'too many requests of this connection wait for their answers');
     },
-    inSlot: (handler) =>
-      async function (request, reply) {
-        const { turn, gone } = connectionOf(request);
-        const hasTurn = await turn.acquire(gone).then(
-          () => true,
-          () => false,
-        );
-        if (!hasTurn) return reply.hijack();
-        onceAnswered(reply.raw, turn.release);
-        if (present >= slotsMax + waitingMax) throw busy();
-        present += 1;
-        try {
-          if (!(await takeSlot(gone))) return reply.hijack();
-          // Given back before the answer is sent: a client that reads slowly holds its connection's turn, and no slot.
-          return await Promise.resolve(handler.call(this, request, reply)).finally(slots.release);
-        } finally {
-          present -= 1;
-        }
-      },
-    ifAttended: (handler) =>
-      async function (request, reply) {
-        return request.raw.socket.destroyed ? reply.hijack() : handler.call(this, request, reply);
-      },
+    bound: (routes, boundOf) => {
+      // Fastify makes HEAD of GET, with the handler as it is by then.
+      const bounded = new WeakSet<object>();
+      routes.addHook('onRoute', (route) => {
+        if (bounded.has(route.handler)) return;
+        route.handler = bounds[boundOf(route)](route.handler);
+        bounded.add(route.handler);
+      });
+    },
   };
 }
 

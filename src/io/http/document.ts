@@ -44,6 +44,9 @@ export function addDocument(app: FastifyInstance, asks: boolean): void {
     refResolver: { buildLocalReference: (schema, _base, _fragment, index) => String(schema.$id ?? `schema-${index}`) },
     transformObject: (made) => published(made, asks),
   });
+}
+
+export function addDocumentRoutes(app: App): void {
   app.register(swaggerUi, {
     routePrefix: '/docs',
     staticCSP: contentSecurityPolicy,
@@ -51,9 +54,8 @@ export function addDocument(app: FastifyInstance, asks: boolean): void {
     // Without the bar of the standalone page, which loads other documents.
     uiConfig: { displayRequestDuration: true, layout: 'BaseLayout' },
   });
-}
-
-export function addDocumentRoutes(app: App): void {
+  // Written once: that takes milliseconds in which nobody else is served.
+  let document: Buffer | null = null;
   app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('/docs'));
   app.get(
     '/openapi.json',
@@ -68,6 +70,9 @@ export function addDocumentRoutes(app: App): void {
         },
       },
     },
-    async () => app.swagger(),
+    async (_request, reply) => {
+      document ??= Buffer.from(JSON.stringify(app.swagger()));
+      return reply.type('application/json; charset=utf-8').send(document);
+    },
   );
 }

@@ -5,6 +5,7 @@
 // scrapers add their own.
 
 import { type Static, Type } from 'typebox';
+import { shared } from '../shared.ts';
 import { described, problemAnswers } from './answers.ts';
 import type { App } from './app.ts';
 
@@ -23,18 +24,8 @@ export type Readiness = Static<typeof readinessSchema>;
 // The format that `accept` prefers; the text format of Prometheus where it says nothing.
 export type Scrape = (accept: string | undefined) => Promise<{ readonly contentType: string; readonly body: string }>;
 
-// Who asks while an answer is being found gets the same one: a crowd of probes costs the database one question.
-function shared<A>(ask: () => Promise<A>): () => Promise<A> {
-  let running: Promise<A> | null = null;
-  return () => {
-    running ??= ask().finally(() => {
-      running = null;
-    });
-    return running;
-  };
-}
-
 export function addOperationRoutes(app: App, isReady: () => Promise<Readiness>, scrape: Scrape): void {
+  // A crowd of probes costs the database one question.
   const readiness = shared(isReady);
   app.get(
     '/healthz',

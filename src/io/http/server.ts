@@ -220,20 +220,14 @@ export function createHttpServer({
   if (desk !== null && settings.docs) addDocument(app, guard.asks);
   if (desk !== null) {
     app.register(async (routes) => {
+      bulkhead.bound(routes, () => 'turn');
       addLoginRoutes(routes.withTypeProvider<TypeBoxTypeProvider>(), guard);
       if (settings.console) addConsoleRoutes(routes);
       if (settings.docs) addDocumentRoutes(routes.withTypeProvider<TypeBoxTypeProvider>());
     });
     app.register(async (routes) => {
       const typed = routes.withTypeProvider<TypeBoxTypeProvider>();
-      // Fastify makes HEAD of GET, with the handler as it is by then.
-      const bounded = new WeakSet<object>();
-      routes.addHook('onRoute', (route) => {
-        if (bounded.has(route.handler)) return;
-        const isPlacing = route.method === 'POST' && route.url === '/orders';
-        route.handler = isPlacing ? bulkhead.ifAttended(route.handler) : bulkhead.inSlot(route.handler);
-        bounded.add(route.handler);
-      });
+      bulkhead.bound(routes, ({ method, url }) => (method === 'POST' && url === '/orders' ? 'attended' : 'slot'));
       traceRequests(routes, tracer);
       addOrderRoutes(typed, desk, settings);
       addSearchRoutes(typed, desk);
@@ -242,8 +236,9 @@ export function createHttpServer({
       addAnalyticsRoutes(typed, desk.analytics);
     });
   }
-  app.register(async (routes) =>
-    addOperationRoutes(routes.withTypeProvider<TypeBoxTypeProvider>(), readiness, metrics),
-  );
+  app.register(async (routes) => {
+    bulkhead.bound(routes, () => 'turn');
+    addOperationRoutes(routes.withTypeProvider<TypeBoxTypeProvider>(), readiness, metrics);
+  });
   return app;
 }
