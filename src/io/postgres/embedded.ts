@@ -20,7 +20,7 @@ const turnMsMax = 10_000;
 // PostgreSQL's own default of 128 MB would be memory of this process; the system caches the files anyway.
 const sharedBuffers = '16MB';
 
-export async function openEmbedded(options: { directory: string; log: Log }): Promise<Database> {
+export async function openEmbedded(options: { directory: string; log: Log; turnMs?: number }): Promise<Database> {
   const files = join(options.directory, 'postgres');
   const pglite = await PGlite.create({
     dataDir: files,
@@ -29,7 +29,7 @@ export async function openEmbedded(options: { directory: string; log: Log }): Pr
   const pool = new pg.Pool({
     ...createPgConfig(pglite),
     max: 1,
-    connectionTimeoutMillis: turnMsMax,
+    connectionTimeoutMillis: options.turnMs ?? turnMsMax,
     types,
   } as unknown as pg.PoolConfig);
   return createDatabase({ pool, log: options.log, turn: setImmediate, onClose: () => pglite.close() });
