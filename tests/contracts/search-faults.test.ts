@@ -39,6 +39,7 @@ async function against<T>(
   answer: Answer,
   work: (parts: ReturnType<typeof connectElasticsearch> & { readonly endWait: () => void }) => Promise<T>,
   warn: (fields: object, message: string) => void = () => {},
+  mapping: Said = said(200, {}),
 ): Promise<T> {
   const server = createServer((request, response) => {
     let body = '';
@@ -47,7 +48,8 @@ async function against<T>(
     });
     request.on('end', () => {
       if (request.method === 'HEAD') return response.writeHead(200, ours).end();
-      if (request.url?.endsWith('/_mapping')) return response.writeHead(200, ours).end('{}');
+      if (request.url?.endsWith('/_mapping'))
+        return response.writeHead(mapping.status, { ...mapping.headers }).end(mapping.body);
       if (typeof answer === 'function') return answer(request, response, body);
       response.writeHead(answer.status, { ...answer.headers }).end(answer.body);
     });
@@ -104,6 +106,26 @@ describe('a search that does not answer as it should', { timeout: 20_000 }, () =
         await assert.rejects(search.find(everything), UnavailableError);
         await assert.rejects(search.count(everything), UnavailableError);
       }));
+  }
+
+  for (const [what, mapping] of [
+    ['nothing', said(200, null)],
+    ['an index without one', said(200, { 'orders-v1': null })],
+    ['a page of a proxy', page('<h1>Welcome</h1>')],
+  ] as const) {
+    it(`is trouble of the search, and no mapping of another release: ${what}`, async () => {
+      const lines: string[] = [];
+      await against(
+        hits(),
+        async ({ search }) => {
+          const { code } = await troubleOf(search.prepare(patient));
+          assert.equal(code, 'search-unavailable');
+        },
+        (_fields, message) => lines.push(message),
+        mapping,
+      );
+      assert.deepEqual(lines, []);
+    });
   }
 
   it('finds nothing where nothing was ever written', () =>

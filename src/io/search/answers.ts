@@ -31,6 +31,15 @@ export const readItems = reading(
     ),
   }),
 );
+// By index, what its mapping says of itself.
+export const readShapes = reading(
+  Type.Record(
+    Type.String(),
+    Type.Object({
+      mappings: Type.Object({ _meta: Type.Optional(Type.Object({ shape: Type.Optional(Type.Unknown()) })) }),
+    }),
+  ),
+);
 export const readVersion = reading(Type.Object({ version: Type.Object({ number: Type.String() }) }));
 
 function reading<S extends TSchema>(schema: S): (answer: unknown) => Static<S> {

@@ -19,7 +19,7 @@ import {
   statesOf,
   toCounts,
 } from '../../flow/projections/search-ports.ts';
-import { readPage, readStates, readVersion } from './answers.ts';
+import { readPage, readShapes, readStates, readVersion } from './answers.ts';
 import { createBulk } from './bulk.ts';
 import { connectClient } from './client.ts';
 import { defaultAlias, indexName, isOurShape, mappings, settings } from './index-shape.ts';
@@ -73,7 +73,7 @@ export function connectElasticsearch(options: {
   }
 
   async function warnOfShape(options: object): Promise<void> {
-    const found = await client.indices.getMapping({ index: alias }, options);
+    const found = readShapes(await client.indices.getMapping({ index: alias }, options));
     if (Object.values(found).every(({ mappings: mapping }) => isOurShape(mapping))) return;
     log.warn({ alias }, 'the index has the mapping of another release: run `npm run orderly -- reindex`');
   }

@@ -12,7 +12,8 @@ export const indexName = (alias: string, number: number | '*') => `orderly-${ali
 export const numberOf = (index: string) => Number(index.slice(index.lastIndexOf('-') + 1)) || 0;
 
 const shape = 1;
-export const isOurShape = (mapping: estypes.MappingTypeMapping | undefined) => mapping?._meta?.shape === shape;
+export const isOurShape = (mapping: { readonly _meta?: { readonly shape?: unknown } } | undefined) =>
+  mapping?._meta?.shape === shape;
 
 const keyword = { type: 'keyword' } as const;
 const kept = { type: 'keyword', index: false, doc_values: false } as const;

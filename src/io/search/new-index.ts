@@ -5,6 +5,7 @@
 
 import type { Client } from '@elastic/elasticsearch';
 import type { RebuildTarget } from '../../flow/projections/rebuild.ts';
+import { readShapes } from './answers.ts';
 import { createBulk } from './bulk.ts';
 import { defaultAlias, indexName, isOurShape, mappings, numberOf, settings } from './index-shape.ts';
 import { toOutside } from './troubles.ts';
@@ -22,7 +23,7 @@ export function createNewIndex(client: Client, alias = defaultAlias) {
     // There, and with the mapping that we write.
     isOfThisRelease: async (index: string): Promise<boolean> => {
       if (!(await client.indices.exists({ index }))) return false;
-      return isOurShape((await client.indices.getMapping({ index }))[index]?.mappings);
+      return isOurShape(readShapes(await client.indices.getMapping({ index }))[index]?.mappings);
     },
     // Without copies and without refreshing, until it is searched.
     create: async (index: string): Promise<void> => {
