@@ -152,3 +152,27 @@ describe('what runs before each script', () => {
     assert.deepEqual([has('new'), existsSync(join(checkout, 'elsewhere/theirs'))], [true, true]);
   });
 });
+
+describe('the lock file', () => {
+  type Locked = { readonly integrity?: string; readonly optional?: true; readonly hasInstallScript?: true };
+  const text = readFileSync(join(root, 'package-lock.json'), 'utf8');
+  const { '': _checkout, ...packages } = (JSON.parse(text) as { packages: Record<string, Locked> }).packages;
+
+  it('names every package by its content', () => {
+    const unnamed = Object.entries(packages).filter(([, { integrity = '' }]) => !integrity.startsWith('sha512-'));
+    assert.deepEqual(unnamed, []);
+  });
+
+  it('has a Node for each platform as a package without a script, and no other way to one', () => {
+    const nodes = Object.entries(packages).filter(([name]) =>
+      /^node_modules\/node(-bin.*|-(linux|darwin).*)?$/.test(name),
+    );
+    assert.deepEqual(
+      nodes.map(([name]) => name.replace(/^node_modules\/node-(bin-)?/, '')),
+      ['darwin-arm64', 'darwin-x64', 'linux-arm64', 'linux-x64'],
+    );
+    for (const [name, { optional, hasInstallScript }] of nodes) {
+      assert.deepEqual([optional, hasInstallScript], [true, undefined], name);
+    }
+  });
+});
