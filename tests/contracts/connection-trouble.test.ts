@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { connectionTrouble } from '../../src/io/postgres/connection-trouble.ts';
 import { connectServer } from '../../src/io/postgres/database.ts';
 import { migrate } from '../../src/io/postgres/migrate.ts';
+import { withPlainTls } from '../../src/io/postgres/tls.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
 import { findPort } from '../support/process.ts';
 import { silentLog } from '../support/silent-log.ts';
@@ -54,6 +55,22 @@ describe('a connection that does not come about', { timeout: 60_000 }, () => {
       assert.match(told ?? 'null', expected);
       assert.doesNotMatch(told ?? '', /open-sesame|nobody/);
     }
+  });
+
+  it('says nothing else, however its address asks for TLS', async () => {
+    const warnings: string[] = [];
+    const hear = ({ message }: Error) => warnings.push(message);
+    process.on('warning', hear);
+    try {
+      for (const mode of ['prefer', 'require', 'verify-ca', 'verify-full']) {
+        assert.match((await troubleAt({ search: `sslmode=${mode}&application_name=shop` })) ?? 'null', /offers no TLS/);
+      }
+    } finally {
+      process.off('warning', hear);
+    }
+    assert.deepEqual(warnings, []);
+    const kept = 'postgres://h/d?uselibpqcompat=true&sslmode=require';
+    assert.equal(withPlainTls(kept), kept);
   });
 
   it('with something that is no PostgreSQL, or that keeps silent, is told too', async () => {

@@ -12,6 +12,7 @@ import pg from 'pg';
 import type { Log, System } from '../../engine/ports.ts';
 import { failureOf, isReadOnlyError, NotConnectedError, ReadOnlyError } from './errors.ts';
 import { createServerWatch, type ServerWatch } from './server-watch.ts';
+import { withPlainTls } from './tls.ts';
 
 export type Row = Record<string, unknown>;
 export type Query = <R extends object = Row>(text: string, values?: readonly unknown[]) => Promise<R[]>;
@@ -67,7 +68,6 @@ const plainTime = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+00$/;
 const parseTime = pg.types.getTypeParser(timestamptz, 'text') as (text: string) => Date;
 const toDate = (text: string) =>
   plainTime.test(text) ? new Date(`${text.slice(0, 10)}T${text.slice(11, -3)}Z`) : parseTime(text);
-
 // A day has no time zone: it stays the text that it is, where pg would make a moment of it.
 const date = 1082;
 
@@ -118,7 +118,7 @@ export function connectServer(options: {
   readonly watched?: { readonly name: string; readonly system: System };
 }): Database {
   const pool = new pg.Pool({
-    connectionString: options.url,
+    connectionString: withPlainTls(options.url),
     max: options.poolMax,
     connectionTimeoutMillis: connectTimeoutMs,
     query_timeout: options.waitsForAnswers ? false : answerTimeoutMs,
