@@ -20,8 +20,14 @@ export const subscribedTypes = subscriptions.flatMap((row) =>
 );
 
 // Connections that requests may take at once, but for the placing of orders: half of them, so that accepting and
-// working go on whatever is asked. The embedded database has one connection, which takes them in turns.
-export const readsMaxOf = ({ database: { url, poolMax } }: Config) => (url === null ? 1 : Math.max(1, poolMax >> 1));
+// working go on whatever is asked. The embedded database has one connection, which takes them in turns. Who searches
+// elsewhere may be kept waiting there, and has a part of its own.
+export function readsMaxOf({ database: { url, poolMax }, search: { engine } }: Config) {
+  const half = url === null ? 1 : Math.max(1, poolMax >> 1);
+  if (engine === 'postgres') return { readsMax: half, searchesMax: null };
+  const searchesMax = Math.max(1, half >> 1);
+  return { readsMax: Math.max(1, half - searchesMax), searchesMax };
+}
 
 // With a `system`, outages of the server are told to the log.
 export async function openDatabase(

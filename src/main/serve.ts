@@ -131,7 +131,7 @@ async function work(
     watch: metrics.http,
     tracer,
     isLeaving: () => isStopping,
-    readsMax: readsMaxOf(config),
+    ...readsMaxOf(config),
     readiness: createReadiness({
       check: async () => (await checkDatabase(database, subscribedTypes)).map((check) => named(check, name)),
       initial: wellChecked.map((check) => named(check, name)),

@@ -86,6 +86,16 @@ describe('a crowd of readers', { timeout: 30_000 }, () => {
     assert.deepEqual(await ask(post).answered(1), [201]);
   });
 
+  it('of a search elsewhere that keeps silent does not stand in the way of who reads or cancels an order', async (test) => {
+    const { ask, seen } = await crowded(test, createSystem(), { searchesMax: 2 });
+    for (let n = 0; n < 20; n += 1) ask(get);
+    await until(() => seen.calls === 2, 'the slots of searches to be taken');
+    const path = '/orders/01993b1e-7c3a-7d4e-9f10-2b6c8d0e4f12';
+    assert.deepEqual(await ask(get.replace('/orders', path)).answered(1), [404]);
+    assert.deepEqual(await ask(get.replace('GET /orders', `POST ${path}/cancel`)).answered(1), [404]);
+    assert.equal(seen.mostAtOnce, 2);
+  });
+
   it('is told to come back when it is larger than what may wait', async (test) => {
     const { system, asked } = withoutTimers();
     const { app, seen, release } = await crowded(test, system);

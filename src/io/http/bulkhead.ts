@@ -31,16 +31,28 @@ export type Bulkhead = {
   // Bounds all routes that are added from here on.
   readonly bound: (routes: FastifyInstance, boundOf: (route: RouteOptions) => Bound) => void;
 };
-// `slot`: reads or changes in the database, in a slot. `turn`: costs this process alone, such as a page. `attended`:
-// bounded elsewhere; runs for whoever is still there.
-export type Bound = 'slot' | 'turn' | 'attended';
+// `slot`: reads or changes in the database, in a slot. `search`: the same, after it has asked the search. `turn`: costs
+// this process alone, such as a page. `attended`: bounded elsewhere; runs for whoever is still there.
+export type Bound = 'slot' | 'search' | 'turn' | 'attended';
 
-export function createBulkhead(options: { readonly slotsMax: number; readonly system: System }): Bulkhead {
-  const { slotsMax, system } = options;
-  const slots = createSemaphore(slotsMax);
+// Slots, and who has one or waits for one.
+type Share = { readonly slots: Semaphore; readonly presentMax: number; present: number };
+const shareOf = (slotsMax: number): Share => ({
+  slots: createSemaphore(slotsMax),
+  presentMax: slotsMax + waitingMax,
+  present: 0,
+});
+
+export function createBulkhead(options: {
+  readonly slotsMax: number;
+  // Slots of their own for searches, of which a search elsewhere that keeps silent may hold all; null = they have none.
+  readonly searchesMax?: number | null;
+  readonly system: System;
+}): Bulkhead {
+  const { slotsMax, searchesMax = null, system } = options;
+  const reads = shareOf(slotsMax);
+  const searches = searchesMax === null ? reads : shareOf(searchesMax);
   const connections = new WeakMap<object, Connection>();
-  // With a slot, or waiting for one.
-  let present = 0;
 
   function connectionOf({ raw: { socket } }: FastifyRequest): Connection {
     const known = connections.get(socket);
@@ -56,7 +68,7 @@ export function createBulkhead(options: { readonly slotsMax: number; readonly sy
   const busy = () => new UnavailableError('nothing', 'too many requests are under way');
 
   // False where the client has left meanwhile.
-  async function takeSlot(gone: AbortSignal): Promise<boolean> {
+  async function takeSlot({ slots }: Share, gone: AbortSignal): Promise<boolean> {
     const late = new AbortController();
     const timer = system.after(patienceMs, () => late.abort());
     try {
@@ -81,16 +93,16 @@ export function createBulkhead(options: { readonly slotsMax: number; readonly sy
       onceAnswered(reply.raw, turn.release);
       return handler.call(this, request, reply);
     };
-  const inSlot = (handler: RouteHandlerMethod): RouteHandlerMethod =>
+  const inSlot = (handler: RouteHandlerMethod, share: Share): RouteHandlerMethod =>
     async function (request, reply) {
-      if (present >= slotsMax + waitingMax) throw busy();
-      present += 1;
+      if (share.present >= share.presentMax) throw busy();
+      share.present += 1;
       try {
-        if (!(await takeSlot(connectionOf(request).gone))) return reply.hijack();
+        if (!(await takeSlot(share, connectionOf(request).gone))) return reply.hijack();
         // Given back before the answer is sent: a client that reads slowly holds its connection's turn, and no slot.
-        return await Promise.resolve(handler.call(this, request, reply)).finally(slots.release);
+        return await Promise.resolve(handler.call(this, request, reply)).finally(share.slots.release);
       } finally {
-        present -= 1;
+        share.present -= 1;
       }
     };
   const ifAttended = (handler: RouteHandlerMethod): RouteHandlerMethod =>
@@ -98,7 +110,8 @@ export function createBulkhead(options: { readonly slotsMax: number; readonly sy
       return request.raw.socket.destroyed ? reply.hijack() : handler.call(this, request, reply);
     };
   const bounds: Readonly<Record<Bound, (handler: RouteHandlerMethod) => RouteHandlerMethod>> = {
-    slot: (handler) => inTurn(inSlot(handler)),
+    slot: (handler) => inTurn(inSlot(handler, reads)),
+    search: (handler) => inTurn(inSlot(handler, searches)),
     turn: inTurn,
     attended: ifAttended,
   };

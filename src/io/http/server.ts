@@ -71,6 +71,8 @@ export type HttpDependencies = {
   readonly settings: HttpSettings;
   // Requests that may meet the database at once, each on one connection; placing orders is none of them.
   readonly readsMax: number;
+  // Searches at once, beside them; null = they are among them.
+  readonly searchesMax?: number | null;
   // Who may not even ask.
   readonly gate: Gate;
   // Who may ask for what is not public; none = anybody.
@@ -93,12 +95,13 @@ export function createHttpServer({
   tracer = silentTracer,
   settings,
   readsMax,
+  searchesMax = null,
   gate,
   tokens,
   operators,
 }: HttpDependencies): FastifyInstance {
   let closing = false;
-  const bulkhead = createBulkhead({ slotsMax: readsMax, system });
+  const bulkhead = createBulkhead({ slotsMax: readsMax, searchesMax, system });
   const guard = createGuard({ operators: tokens, system, log });
   const correlationIdOf = (request: IncomingMessage) => {
     const given = request.headers['x-correlation-id'];
@@ -227,7 +230,8 @@ export function createHttpServer({
     });
     app.register(async (routes) => {
       const typed = routes.withTypeProvider<TypeBoxTypeProvider>();
-      bulkhead.bound(routes, ({ method, url }) => (method === 'POST' && url === '/orders' ? 'attended' : 'slot'));
+      const orders = ({ method }: { method: unknown }) => (method === 'POST' ? 'attended' : 'search');
+      bulkhead.bound(routes, (route) => (route.url === '/orders' ? orders(route) : 'slot'));
       traceRequests(routes, tracer);
       addOrderRoutes(typed, desk, settings);
       addSearchRoutes(typed, desk);
