@@ -27,9 +27,27 @@ describe('the console', () => {
     assert.ok(seen.has('/console/lit-html.js') && seen.has('/console/console.css'));
   });
 
+  it('tells amounts to the last digit, with as many places as ISO 4217 gives the currency', async () => {
+    const { app } = createTestServer();
+    const textOf = async (name: string) => (await app.inject({ url: `/console/${name}` })).body;
+    const urlOf = (text: string) => `data:text/javascript,${encodeURIComponent(text)}`;
+    const served = (await textOf('money.js')).replace('./currencies.js', urlOf(await textOf('currencies.js')));
+    const { money } = (await import(urlOf(served))) as { money: (minor: number, currency: string) => string };
+    for (const [minor, currency, said] of [
+      [9_007_199_254_740_991, 'USD', 'USD 90,071,992,547,409.91'],
+      [7, 'EUR', 'EUR 0.07'],
+      [100_000, 'HUF', 'HUF 1,000.00'],
+      [2_500, 'JPY', 'JPY 2,500'],
+      [1_234, 'KWD', 'KWD 1.234'],
+      [1_500, 'IQD', 'IQD 1.500'],
+      [12_345, 'CLF', 'CLF 1.2345'],
+    ] as const)
+      assert.equal(money(minor, currency).replace('\u00a0', ' '), said);
+  });
+
   it('names no other host', async () => {
     const { app } = createTestServer();
-    for (const file of ['', '/app.js', '/show.js', '/requests.js', '/console.css'])
+    for (const file of ['', '/app.js', '/show.js', '/currencies.js', '/requests.js', '/console.css'])
       assert.doesNotMatch((await app.inject({ url: `/console${file}` })).body, /https?:\/\//);
   });
 

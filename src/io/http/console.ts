@@ -8,6 +8,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
+import { currencyCodes, decimalsOf } from '../../domain/money.ts';
 
 // The one library makes its templates by a policy of Trusted Types; nobody else may turn text into markup.
 const contentSecurityPolicy = [
@@ -26,10 +27,17 @@ const folder = join(import.meta.dirname, 'console');
 // The package gives node a file of its own, and browsers the one beside its folder.
 const library = fileURLToPath(new URL('../lit-html.js', import.meta.resolve('lit-html')));
 
+// What the browser's own list would get wrong: it follows the custom of shops, and knows no fillér.
+const decimals = Object.fromEntries(currencyCodes.map((code) => [code, decimalsOf(code)]));
+const currencies = `export const decimals = ${JSON.stringify(decimals)};\n`;
+
 export function addConsoleRoutes(app: FastifyInstance): void {
-  const files = [...readdirSync(folder).map((name) => [name, join(folder, name)] as const), ['lit-html.js', library]];
-  for (const [name = '', file = ''] of files) {
-    const content = readFileSync(file);
+  const files: [name: string, content: Buffer | string][] = readdirSync(folder).map((name) => [
+    name,
+    readFileSync(join(folder, name)),
+  ]);
+  files.push(['lit-html.js', readFileSync(library)], ['currencies.js', currencies]);
+  for (const [name, content] of files) {
     const type = types[extname(name)] ?? 'application/octet-stream';
     const path = name === 'index.html' ? '/console' : `/console/${name}`;
     app.get(path, { schema: { hide: true } }, async (_request, reply) =>

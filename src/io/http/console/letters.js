@@ -5,6 +5,7 @@
 
 import { html, nothing } from '/console/lit-html.js';
 import { timelineOf } from './drawing.js';
+import { money } from './money.js';
 import { read, readAll, send } from './requests.js';
 import * as show from './show.js';
 
@@ -37,15 +38,15 @@ const toFilter = (group) =>
 
 export function filterText(filter) {
   const { consumer, code, partner, from, to, amountMin, amountMax, currency, ...others } = filter;
-  const money = (value) => (value === undefined || currency === undefined ? value : show.money(value, currency));
+  const bound = (value) => (currency === undefined ? value : money(value, currency));
   const words = [
     consumer,
     code,
     partner && (partner === 'none' ? 'no partner' : `partner ${partner}`),
     from && `from ${new Date(from).toLocaleString()}`,
     to && `before ${new Date(to).toLocaleString()}`,
-    amountMin !== undefined && `at least ${money(amountMin)}`,
-    amountMax !== undefined && `at most ${money(amountMax)}`,
+    amountMin !== undefined && `at least ${bound(amountMin)}`,
+    amountMax !== undefined && `at most ${bound(amountMax)}`,
     ...(amountMin === undefined && currency ? [currency] : []),
     ...Object.entries(others).map(([name, value]) => `${name} ${value}`),
   ];
@@ -80,7 +81,7 @@ export const letterTable = (letters, empty = 'There are no such dead letters.') 
       ['Consumer', ({ consumer }) => consumer],
       ['Code', ({ code }) => code],
       ['Message', ({ message }) => message],
-      ['Amount', ({ order }) => show.money(order.amount, order.currency)],
+      ['Amount', ({ order }) => money(order.amount, order.currency)],
       ['Times', ({ times }) => times],
       ['State', ({ closedHow }) => badge(closedHow ?? 'open')],
     ],

@@ -5,8 +5,9 @@
 import { html, nothing } from '/console/lit-html.js';
 import { timelineOf } from './drawing.js';
 import { letterTable } from './letters.js';
+import { money } from './money.js';
 import { read, readAll, send } from './requests.js';
-import { badge, facts, listPage, money, number, orderLink, part, question, section, table, time } from './show.js';
+import { badge, facts, listPage, number, orderLink, part, question, section, table, time } from './show.js';
 import { hold, letGo } from './waiting.js';
 
 const statuses = ['PENDING', 'PROCESSING', 'PROCESSED', 'FAILED', 'CANCELED'];

@@ -1,4 +1,4 @@
-// What all pages are made of: times, counts, money, tables, forms that filter, and questions to the person.
+// What all pages are made of: times, counts, tables, forms that filter, and questions to the person.
 //
 // Promises: nothing is told by color alone; a table that is empty says so in words; times are those of the person's
 // zone, with UTC behind them.
@@ -10,11 +10,6 @@ const numbers = new Intl.NumberFormat('en');
 export const number = (value) => numbers.format(value);
 // Counts are bounded: `isAtLeast` = that many or more.
 export const count = ({ count: value, isAtLeast }) => `${number(value)}${isAtLeast ? '+' : ''}`;
-
-export function money(minor, currency) {
-  const format = new Intl.NumberFormat('en', { style: 'currency', currency, currencyDisplay: 'code' });
-  return format.format(minor / 10 ** format.resolvedOptions().maximumFractionDigits);
-}
 
 const spans = [
   [86_400_000, 'd'],
