@@ -162,6 +162,16 @@ describe('the repository', () => {
     complain(readable, (source) => linesWith(source, /\b(?:TO|FIX)(?:DO|ME)\b/, 'do it, or open an issue'));
   });
 
+  it('has npm run each script in the place of its shell, which would keep signals to npm for itself', () => {
+    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      scripts: Record<string, string>;
+    };
+    const inShell = Object.entries(scripts).filter(
+      ([, command]) => !/(?:^|&& |^NPM_PID=\$PPID )exec \S+[^&|;]*$/.test(command),
+    );
+    assert.deepEqual(inShell, []);
+  });
+
   it('names no path of one machine', () => {
     const path = /(?<![\w.:~-])\/(?:home|Users|root|work|tmp|var\/folders)\/\w|\b[A-Z]:\\Users\b/;
     complain(readable, (source) => linesWith(source, path, 'name it relative to the repository'));

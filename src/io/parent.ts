@@ -19,14 +19,14 @@ const pollMs = 1_000;
 
 export function whenParentGone(
   call: () => void,
-  { isRunByNpm, system }: { readonly isRunByNpm: boolean; readonly system: Pick<System, 'after'> },
+  { npmPid, system }: { readonly npmPid: number | null; readonly system: Pick<System, 'after'> },
 ): void {
   if (process.connected) {
     process.once('disconnect', call);
     process.channel?.unref();
-  } else if (isRunByNpm) {
-    const parent = process.ppid;
-    const check = () => (process.ppid === parent ? void system.after(pollMs, check) : call());
+  } else if (npmPid !== null) {
+    // Told from outside: an npm that died while this process was loading is its parent no more.
+    const check = () => (process.ppid === npmPid ? void system.after(pollMs, check) : call());
     check();
   }
 }

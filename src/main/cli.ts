@@ -17,7 +17,7 @@ import { createSystem } from '../io/system.ts';
 import { createLog } from '../io/telemetry/log.ts';
 import { readCommand } from './arguments.ts';
 import { urlOf } from './ask-api.ts';
-import { type Config, isRunByNpm, readEnvironment } from './config.ts';
+import { type Config, npmPid, readEnvironment } from './config.ts';
 import { helpText } from './help.ts';
 import { StartError } from './start-error.ts';
 import { readVerifyOptions, verifyHelp } from './verify-options.ts';
@@ -159,7 +159,7 @@ async function main(args: readonly string[]): Promise<number> {
       system.after(timeoutMs - 250, () => process.exit(exitCode));
     };
     onStopSignal(stop, system);
-    whenParentGone(stop, { isRunByNpm: isRunByNpm(), system });
+    whenParentGone(stop, { npmPid: npmPid(), system });
     return controller.signal;
   }
 }

@@ -42,10 +42,9 @@ export function readEnvironment(run: Run): ConfigReading {
   return readConfig(process.env, run);
 }
 
-// Whether npm started this very process, by `exec` in a script of ours: then the parent is npm itself. Another
-// script's process hands the same names on, and is not npm.
-export function isRunByNpm(): boolean {
-  return /^exec node .*src\/main\/cli\.ts/.test(process.env.npm_lifecycle_script ?? '');
+// The npm that started this very process, whose shell has told it by a script of ours; null where there is none.
+export function npmPid(): number | null {
+  return Number(process.env.NPM_PID) || null;
 }
 
 // For a process that this one starts.

@@ -2,7 +2,7 @@
 // must hear of the one and not suffer from the other.
 
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -75,6 +75,19 @@ describe('npm, which started the product,', slowestTest, () => {
     npm.kill('SIGKILL');
     await closed;
     assert.match(said(), /"msg":"stopped"/);
+  });
+
+  it('was gone before the product was loaded, and the product ends', async () => {
+    // As a reader that goes away ends npm: `npm start | head -1`.
+    const { pid } = spawnSync('true');
+    const product = spawn(process.execPath, [join(root, 'src/main/cli.ts'), 'sandbox'], {
+      env: { NPM_PID: String(pid), SANDBOX_PORT: '0', ORDERLY_DATA_DIR: join(directory, 'orphan') },
+      stdio: 'ignore',
+      detached: true,
+    });
+    groups.push(product.pid ?? 0);
+    await until(() => product.exitCode !== null, 'the end of the product', { patienceMs: 15_000 });
+    assert.equal(product.exitCode, 0);
   });
 });
 
