@@ -1,25 +1,32 @@
 // The commands that README and docs print, run as printed: section by section, in one shell each, as a reader would
-// paste them. Replaced are addresses alone: ports that are free here, and a database that is there.
+// paste them. Replaced are names alone: ports that are free here, a database that is there, and a dead letter that is.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { deadLetterExample, orderExample } from '../../src/io/http/examples.ts';
 import { quickSettings } from '../support/installation.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
 import { findPort } from '../support/process.ts';
 
 const root = dirname(dirname(import.meta.dirname));
-const files = ['README.md', 'docs/try-it.md', 'docs/operations.md', 'docs/processes.md', 'docs/security.md'];
+// Those of the runbook run where there is something to see by them: tests/clients/prometheus.tools.ts.
+const files = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)].filter(
+  (file) => file.endsWith('.md') && file !== 'docs/runbook.md',
+);
 
 // Not run here, and why.
 const left: readonly (readonly [matches: RegExp, because: string])[] = [
   [/^npm test\b/, 'it would run for minutes, and is what runs these files'],
   [/^npm ci\b/, 'it would replace the packages that this test runs on'],
   [/npm run (-s )?(services|test:services)\b/, 'it fetches servers; tests/services has tests of its own'],
+  [/^npm run (bench|mutants)\b/, 'it takes minutes to an hour'],
+  [/^npm run observe\b/, 'it fetches Prometheus and Zipkin, and runs until it is stopped'],
+  [/THE NAME/, 'the reader puts a name there'],
   [/^kcat\b/, 'it is a program of others, and needs a broker'],
 ];
 // What lives on until it is stopped.
@@ -40,6 +47,19 @@ await() {
     sleep 0.1
   done
 }
+`;
+
+// Ids that the documents show, and an order and its dead letter that are there.
+const exampleOrder = orderExample.id;
+const exampleLetter = deadLetterExample.id;
+const failedOrder = `
+order=$(curl -s http://127.0.0.1:3000/orders -H 'content-type: application/json' \\
+  -d '{"user_id":"u-1","amount":1999,"paymentScenario":"outage"}' | cut -d '"' -f 4)
+n=0
+until letter=$(curl -s http://127.0.0.1:3000/dlq | cut -d '"' -f 6) && [ -n "$letter" ]; do
+  n=$((n + 1)); [ $n -lt 300 ]
+  sleep 0.1
+done
 `;
 
 describe('the commands that the documents print', { timeout: 300_000 }, () => {
@@ -67,10 +87,14 @@ describe('the commands that the documents print', { timeout: 300_000 }, () => {
       it(`of ${file}${part} run as they stand`, async () => {
         const [port, sandboxPort] = [await findPort(), await findPort()];
         const DATABASE_URL = await postgres.createDatabase();
-        const addresses = (line: string) =>
+        const named = (line: string) =>
           line
             .replaceAll('postgres://user:password@127.0.0.1:5432/orderly', DATABASE_URL)
+            .replaceAll('https://orders.internal', 'http://127.0.0.1:3000')
             .replaceAll('127.0.0.1:3000', `127.0.0.1:${port}`)
+            .replaceAll('OPERATOR_TOKEN=…', 'OPERATOR_TOKEN=of-an-operator-0123')
+            .replaceAll(exampleOrder, '$order')
+            .replaceAll(exampleLetter, '$letter')
             .replaceAll('127.0.0.1:4000', `127.0.0.1:${sandboxPort}`)
             .replaceAll('127.0.0.1:9092', '127.0.0.1:1')
             .replace(/\b((?:WORKER_)?PORT)=\d+/g, '$1=0');
@@ -85,7 +109,7 @@ describe('the commands that the documents print', { timeout: 300_000 }, () => {
           SANDBOX_PORT: String(sandboxPort),
           ORDERLY_DATA_DIR: mkdtempSync(join(directory, 'data-')),
         };
-        const { code, said } = await runShell(`${prelude}${addresses(withWhatRuns(section, script))}`, env);
+        const { code, said } = await runShell(`${prelude}${named(withWhatRuns(script))}`, env);
         assert.equal(code, 0, `${script}\n${said}`);
       });
     }
@@ -127,12 +151,13 @@ function blockScript(lines: readonly string[], block: number): string {
     .join('\n');
 }
 
-// What the section's text says must run already, or an earlier section has left running.
-function withWhatRuns(section: string, script: string): string {
+// What the section's text says must run already, or an earlier section has left running or waiting.
+function withWhatRuns(script: string): string {
   const needs: string[] = [];
-  if (/127\.0\.0\.1:4000/.test(script) && !/-- sandbox/.test(section)) needs.push('npm run orderly -- sandbox');
-  if (/127\.0\.0\.1:3000/.test(script) && !living.test(script)) needs.push('npm start');
+  if (/127\.0\.0\.1:4000/.test(script) && !/-- sandbox/.test(script)) needs.push('npm run orderly -- sandbox');
+  if (/127\.0\.0\.1:3000|-- (dlq|pause|resume)\b/.test(script) && !living.test(script)) needs.push('npm start');
   const setUp = ['npm run -s orderly -- migrate', ...needs].map((line, index) => blockScript([line], 100 + index));
+  if (script.includes(exampleOrder) || script.includes(exampleLetter)) setUp.push(failedOrder);
   return [...setUp.map((text) => text.replace('stop_all\n', '')), script].join('\n');
 }
 
