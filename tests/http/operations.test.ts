@@ -55,7 +55,7 @@ type Operation = {
     {
       description: string;
       links?: Record<string, { operationId: string }>;
-      content?: Record<string, { schema: Schema }>;
+      content?: Record<string, { schema: Schema; example?: object }>;
     }
   >;
 };
@@ -213,6 +213,15 @@ describe('the OpenAPI document', async () => {
       return name;
     });
     assert.deepEqual(shown.sort(), ['DeadLetter', 'Order', 'Problem', 'TimelineEntry']);
+    for (const { operation } of operations) {
+      for (const [status, { content }] of Object.entries(operation.responses)) {
+        const { schema = {}, example } = content?.['application/json'] ?? {};
+        const at = `${operation.operationId} ${status}`;
+        const inDocument = JSON.parse(JSON.stringify(schema).replaceAll('"#/', '"document#/')) as Schema;
+        if (example === undefined) assert.deepEqual(madeUp(schema, at), []);
+        else assert.ok(ajv.validate(inDocument, example), `${at}: ${ajv.errorsText()}`);
+      }
+    }
   });
 
   it('shows bodies that work as they stand', async () => {
@@ -246,3 +255,16 @@ describe('the OpenAPI document', async () => {
     for (const address of assets) assert.equal((await app.inject(address)).statusCode, 200, address);
   });
 });
+
+// The members that a page for people has to make up, for want of an example, as "string" or 0.
+function madeUp(schema: Schema, at: string): string[] {
+  const { $ref, examples, enum: values, const: value, format, type, properties = {}, items } = schema;
+  // Each shared one has an example, as is tested.
+  if ([$ref, examples, values, value, format].some((known) => known !== undefined)) return [];
+  const parts = {
+    ...(properties as Record<string, Schema>),
+    ...(items === undefined ? {} : { '[]': items as Schema }),
+  };
+  const below = Object.entries(parts).flatMap(([name, part]) => madeUp(part, `${at}.${name}`));
+  return [type].flat().some((one) => ['string', 'integer', 'number'].includes(String(one))) ? [at, ...below] : below;
+}

@@ -1,9 +1,10 @@
 // What the published document says beyond the schemas that check and serialize: rules of an order that are checked
-// behind its schema, what every route may answer, and forms that the generators of clients understand.
+// behind its schema, what every route may answer, examples of it, and forms that the generators of clients understand.
 //
 // Promises: nothing is refused of which the document does not speak; what it leaves out (an alias, a time where a
 // day is asked for) is taken, and told in words. Relies on the document that @fastify/swagger has made.
 
+import { answerExamples } from './answer-examples.ts';
 import { isPublic } from './guard.ts';
 import { type ProblemCode, problemMediaType, titleOf } from './problems.ts';
 import { orderExamples } from './requests.ts';
@@ -13,7 +14,7 @@ type Media = { schema: Schema; examples?: Record<string, unknown>; example?: unk
 type Operation = {
   operationId: string;
   requestBody?: { required: boolean; content: { 'application/json': Media } };
-  responses: Record<string, object>;
+  responses: Record<string, { description: string; content?: Record<string, Media> }>;
   security?: object[];
 };
 type Document = { paths: Record<string, Record<string, Operation>>; components: { schemas: Record<string, Schema> } };
@@ -53,6 +54,10 @@ function describe(operation: Operation, isForOperators: boolean): void {
     description: `Any other refusal: ${codes.map((code) => `\`${code}\` (${titleOf(code)})`).join(', ')}`,
     content: { [problemMediaType]: { schema: { $ref: '#/components/schemas/Problem' } } },
   };
+  for (const [status, example] of Object.entries(answerExamples[operationId] ?? {})) {
+    const answer = responses[status]?.content?.['application/json'];
+    if (answer !== undefined) answer.example = example;
+  }
   const media = requestBody?.content['application/json'];
   if (requestBody === undefined || media === undefined) return;
   // The plugin calls every body required; one whose schema admits null may be left out.
