@@ -2,19 +2,24 @@
 // what needs no broker must work without it.
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { dirname } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import pg from 'pg';
 import { startBalancer } from '../support/balancer.ts';
 import { createClient, startLoad } from '../support/client.ts';
 import { inInstallation, slowestTest } from '../support/installation.ts';
 import type { Postgres } from '../support/postgres.ts';
-import type { Settings } from '../support/process.ts';
+import { findPort, type Settings } from '../support/process.ts';
 import { readSamples } from '../support/prometheus.ts';
 import { until } from '../support/until.ts';
 import { startServer } from '../support/world.ts';
 
 // Nobody listens there.
 const brokerAway: Settings = { BUS: 'kafka', KAFKA_BROKERS: '127.0.0.1:1' };
+
+const root = dirname(dirname(import.meta.dirname));
 
 describe('the roles as processes', slowestTest, () => {
   let postgres: Postgres;
@@ -122,6 +127,37 @@ describe('the roles as processes', slowestTest, () => {
           `${name} has ended`,
         );
         if (name !== 'sandbox') assert.equal(lines('stopped', name).length, 1, `${name} stopped in order`);
+      }
+    });
+  });
+
+  it('work on together when the reader of their output goes away, and hear of a signal to their npm', async () => {
+    await inInstallation(postgres, brokerAway, async ({ processes, settings }) => {
+      const PORT = await findPort();
+      const given = { ...settings, PORT, LOG_LEVEL: 'debug', SHUTDOWN_TIMEOUT_MS: 20_000 };
+      const few = 'compensation=0,notification=0,search=0,analytics=0';
+      const npm = spawn('npm', ['run', '-s', 'orderly', '--', 'start', '--processes', '--scale', few], {
+        cwd: root,
+        env: {
+          ...{ PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ORDERLY_DATA_DIR: processes.directory },
+          ...Object.fromEntries(Object.entries(given).map(([name, value]) => [name, String(value)])),
+        },
+        stdio: ['ignore', 'pipe', 'pipe'],
+        detached: true,
+      });
+      const ended = once(npm, 'exit');
+      try {
+        npm.stdout.destroy();
+        npm.stderr.destroy();
+        const isReady = async () => (await fetch(`http://127.0.0.1:${PORT}/readyz`).catch(() => null))?.status === 200;
+        await until(isReady, 'the API', { patienceMs: 60_000 });
+        // Each answer is a line that nobody reads.
+        for (let request = 0; request < 20; request += 1) assert.ok(await isReady());
+        npm.kill('SIGHUP');
+        await ended;
+        await until(async () => !(await isReady()), 'the end of the API', { patienceMs: 30_000 });
+      } finally {
+        if (npm.pid !== undefined && isAlive(-npm.pid)) process.kill(-npm.pid, 'SIGKILL');
       }
     });
   });
