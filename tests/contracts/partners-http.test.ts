@@ -241,6 +241,18 @@ describe('sandbox', () => {
     });
   }
 
+  for (const [what, type, body] of [
+    ['is no JSON', 'application/json', '{"payments":down}'],
+    ['comes as a form, as curl sends it', 'application/x-www-form-urlencoded', '{"payments":"down"}'],
+  ] as const) {
+    test(`a direction that ${what} is refused in the same words`, async () => {
+      const answer = await fetch(`${url}/control`, { method: 'POST', headers: { 'content-type': type }, body });
+      assert.ok([400, 415].includes(answer.status));
+      const { detail } = (await answer.json()) as { detail: string };
+      for (const word of ['application/json', 'throttle', 'hang-after']) assert.ok(detail.includes(word), detail);
+    });
+  }
+
   test('whoever opens it is told what it is, and what it takes', async () => {
     const said = JSON.stringify(await read('/'));
     for (const word of ['sandbox', '/authorizations', '/ledger', '/control', 'hang-before']) {

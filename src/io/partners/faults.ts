@@ -50,6 +50,6 @@ export function orRepeated<A extends { readonly outcome: string }>(reply: Fastif
 const listed = (words: readonly string[]) => words.join(', ');
 // Two kinds, told apart by the member `call`; a validator would list the mistakes of both.
 export const directionText =
-  'A direction is the weather of partners, such as {"payments":"down"} or {"all":"up"} ' +
+  'A direction is JSON (content-type: application/json): the weather of partners, such as {"payments":"down"} or {"all":"up"} ' +
   `(${listed(weathers)}; with retryAfterSeconds), or a cue, such as {"call":"authorize","act":"hang-after"} ` +
   `(calls: ${listed(cuedCalls)}; acts: ${listed(acts)}; with orderId, country, times).`;

@@ -93,7 +93,7 @@ export function createSandboxServer(options: SandboxServerOptions): SandboxServe
     }
   }
 
-  app.setErrorHandler((error: Error & { statusCode?: number; validation?: unknown }, request, reply) => {
+  app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
     // Nobody is left to hear the answer.
     if (reply.raw.destroyed) return reply.hijack();
     if (error instanceof OutsideError) {
@@ -102,8 +102,7 @@ export function createSandboxServer(options: SandboxServerOptions): SandboxServe
     }
     const status = error.statusCode ?? 500;
     if (status < 500) {
-      const isDirection = request.routeOptions.url === '/control' && error.validation !== undefined;
-      const message = isDirection ? directionText : error.message;
+      const message = request.routeOptions.url === '/control' ? directionText : error.message;
       return sendFault(reply, status, { code: 'invalid-request', message, retryable: false });
     }
     log.error({ error }, 'The sandbox failed to answer');
