@@ -50,19 +50,25 @@ describe('npm, which started the product,', slowestTest, () => {
 
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     it(`and alone gets ${signal} stops it in order`, async () => {
-      const { npm, closed, said } = await startByNpm(['start'], /running at http/, {
-        PORT: 0,
-        ORDERLY_DATA_DIR: join(directory, signal),
-      });
+      const { npm, closed, said } = await startSandbox(signal);
       npm.kill(signal);
       await closed;
-      assert.match(said(), /"msg":"stopping:.*\n.*"msg":"stopped"/);
+      assert.match(said(), /"msg":"stopped"/);
     });
   }
 
+  it('stops all that npm start runs, in order too', async () => {
+    const settings = { PORT: 0, SHUTDOWN_TIMEOUT_MS: 30_000, ORDERLY_DATA_DIR: join(directory, 'all') };
+    const { npm, closed, said } = await startByNpm(['start'], /running at http/, settings);
+    npm.kill('SIGTERM');
+    await closed;
+    assert.match(said(), /"msg":"stopping:.*\n.*"msg":"stopped"/);
+  });
+
   it('passes on a Ctrl-C that the terminal gives to the product as well, and the product stops in order', async () => {
     // The stop takes long enough for the second signal to come.
-    const settings = { PORT: 0, SHUTDOWN_DRAIN_MS: 2_000, ORDERLY_DATA_DIR: join(directory, 'ctrl-c') };
+    const slowly = { SHUTDOWN_DRAIN_MS: 2_000, SHUTDOWN_TIMEOUT_MS: 30_000 };
+    const settings = { PORT: 0, ...slowly, ORDERLY_DATA_DIR: join(directory, 'ctrl-c') };
     const { npm, closed, said } = await startByNpm(['start'], /running at http/, settings);
     process.kill(-(npm.pid ?? 0), 'SIGINT');
     const [code] = await closed;
