@@ -11,6 +11,8 @@ import { OutsideError, UnavailableError } from '../../src/engine/ports.ts';
 import type { OrderDocument } from '../../src/flow/projections/search-ports.ts';
 import { connectElasticsearch } from '../../src/io/search/elasticsearch.ts';
 import { createSystem } from '../../src/io/system.ts';
+import { readConfig } from '../../src/main/config.ts';
+import { openSearch } from '../../src/main/open-search.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { documentWith, everything } from './search.contract.ts';
 
@@ -37,7 +39,9 @@ const otherVersion = said(400, {
 // Asks by `work` a server that gives `answer` to everything but the question for the alias.
 async function against<T>(
   answer: Answer,
-  work: (parts: ReturnType<typeof connectElasticsearch> & { readonly endWait: () => void }) => Promise<T>,
+  work: (
+    parts: ReturnType<typeof connectElasticsearch> & { readonly endWait: () => void; readonly url: string },
+  ) => Promise<T>,
   warn: (fields: object, message: string) => void = () => {},
   mapping: Said = said(200, {}),
 ): Promise<T> {
@@ -64,7 +68,7 @@ async function against<T>(
   };
   const opened = connectElasticsearch({ url, system: { after }, log: { ...silentLog, warn } });
   try {
-    return await work({ ...opened, endWait: () => endWait() });
+    return await work({ ...opened, endWait: () => endWait(), url });
   } finally {
     server.closeAllConnections();
     await opened.close();
@@ -289,6 +293,18 @@ describe('the version of the server', { timeout: 60_000 }, () => {
   it('is named when it does not fit', () =>
     against(info('8.19.2'), async ({ mistake }) => {
       assert.match((await mistake()) ?? '', /is Elasticsearch 8\.19\.2, this release needs 9\.x/);
+    }));
+
+  it('is told at the start, while orders are taken', () =>
+    against(info('8.19.2'), async ({ url }) => {
+      const reading = readConfig({ SEARCH: 'elasticsearch', ELASTICSEARCH_URL: url }, 'start');
+      assert.ok(reading.ok);
+      const told = Promise.withResolvers<string>();
+      const log = { ...silentLog, error: (_fields: object, message: string) => told.resolve(message) };
+      // Elasticsearch needs no database.
+      const { close } = await openSearch(reading.config, null as never, { system: createSystem(), log });
+      assert.match(await told.promise, /is Elasticsearch 8\.19\.2, .*: orders are taken/);
+      await close();
     }));
 
   it('is no mistake when it fits, or when nobody answers', async () => {

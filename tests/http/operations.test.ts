@@ -253,6 +253,19 @@ describe('the OpenAPI document', async () => {
     const assets = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, address]) => String(address));
     assert.ok(assets.length > 3);
     for (const address of assets) assert.equal((await app.inject(address)).statusCode, 200, address);
+    const { body: start } = await app.inject('/docs/static/swagger-initializer.js');
+    assert.match(start, /"layout":"BaseLayout"/, 'without the bar of others, its logo and its search');
+  });
+
+  it('fills in no header: a key that stands there already would be everybody’s', () => {
+    const headers = operations
+      .flatMap(({ operation }) => operation.parameters ?? [])
+      .filter((one) => one.in === 'header');
+    assert.ok(headers.some(({ name }) => name === 'Idempotency-Key'));
+    for (const { name, schema, ...rest } of headers) {
+      const filled = Object.keys({ ...schema, ...rest }).filter((word) => /^(?:examples?|default)$/.test(word));
+      assert.deepEqual(filled, [], name);
+    }
   });
 });
 
