@@ -14,6 +14,7 @@ export type Job = {
   readonly token: string | null;
   // By the database's clock.
   readonly isLeased: boolean;
+  // False also while another one goes before it.
   readonly isDue: boolean;
   readonly epoch: number;
   readonly attempt: number;

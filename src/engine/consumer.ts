@@ -109,6 +109,7 @@ export function createConsumer(options: {
     try {
       const answered = await claims.add({ step, subject, version, token });
       events.claimed(consumer, answered);
+      if (answered.answer === 'obsolete') events.dueIn(consumer, 0);
       if (answered.answer !== 'run') return;
       receiving.end();
       await run(answered.work, []);
@@ -173,6 +174,8 @@ export function createConsumer(options: {
       span.end({ 'orderly.outcome': endOf(ending, answer) }, ending.trouble?.code);
       events.settled(work, ending, answer);
       if (answer !== 'stale' && ending.state === 'waiting') events.dueIn(consumer, ending.dueInMs);
+      // One that was sent back with it may have waited for it.
+      else if (work.epoch > 0) events.dueIn(consumer, 0);
     } catch (error) {
       span.end({}, 'unsettled');
       events.unsettled(work, error);

@@ -211,6 +211,27 @@ export function lettersContract(open: () => Store): void {
       assert.ok(!isRefusal(await desk.reprocessDeadLetter(first, 'c-3')));
       assert.ok(!isRefusal(await desk.reprocessDeadLetter(second, 'c-4')));
     });
+
+    it('that are sent back together are worked on in the order of their events', async () => {
+      const { desk, sql, jobs, stepOf, claimed, claimOnce, claimOf, deadBy, settleOnce, eventOf } = open();
+      const { order, failure } = await parked({}, {});
+      const early = await claimed('notification', failure);
+      await desk.cancel(order.id, null, 'c-1');
+      const canceled = await eventOf(order.id, 'OrderCanceledV1');
+      await settleOnce(deadBy(await claimed('notification', canceled), troubleOf()));
+      await settleOnce(deadBy(early, troubleOf()));
+      await sql('DELETE FROM jobs');
+      assert.ok(!isRefusal(await desk.reprocess(order.id, 'c-2')));
+      assert.equal((await claimOnce(claimOf('notification', canceled))).answer, 'not-due');
+      // Nobody is told of the failure of an order that is canceled, so the earlier one ends with its claim.
+      const { answers } = await jobs.claimDue(stepOf('notification'), 10, 'due');
+      assert.deepEqual(
+        answers.map(({ answer }) => answer),
+        ['obsolete'],
+      );
+      assert.deepEqual(await jobs.findDue([stepOf('notification')]), ['notification']);
+      assert.equal((await claimOnce(claimOf('notification', canceled))).answer, 'run');
+    });
   });
 
   describe('the audit log', () => {

@@ -46,12 +46,17 @@ export const keyValues = (keys: readonly JobKey[]) => [
 ];
 const msSince = (time: string) => `coalesce(extract(epoch FROM clock_timestamp() - ${time}) * 1000, 0)::float8`;
 
+// A job that a person sent back goes after those of its order and consumer that were sent back for earlier events.
+export const isFirstOfItsOrder = `(j.epoch = 0 OR NOT EXISTS (SELECT FROM jobs f WHERE f.order_id = j.order_id
+         AND f.consumer = j.consumer AND f.version < j.version AND f.epoch > 0))`;
+
 // Jobs with their events. A statement of its own, after the one that locks the orders: read with the locks it would
 // show a free order with its job as it was before somebody else claimed it.
 export async function readJobs(query: Query, keys: readonly JobKey[]): Promise<JobRow[]> {
   return query<JobRow>(
     `/* read-jobs */ SELECT ${eventColumns}, j.consumer, j.token, j.epoch, j.attempt, j.takeovers,
-            coalesce(j.lease_until > clock_timestamp(), false) AS is_leased, j.due_at <= clock_timestamp() AS is_due,
+            coalesce(j.lease_until > clock_timestamp(), false) AS is_leased,
+            j.due_at <= clock_timestamp() AND ${isFirstOfItsOrder} AS is_due,
             ${msSince('j.created_at')} AS age_ms, ${msSince('j.waiting_since')} AS waited_ms
      FROM ${keyArrays} AS k(order_id, version, consumer)
      JOIN jobs j USING (order_id, version, consumer) JOIN events e USING (order_id, version)`,
@@ -230,7 +235,7 @@ export async function lockOrdersOfDueJobs(query: Query, poll: Poll): Promise<(Re
     `/* lock-orders-of-due-jobs */ SELECT j.version AS job_version, ${recordColumns}
      FROM jobs j JOIN orders o ON o.id = j.order_id
      WHERE j.consumer = $1 AND j.due_at >= $2 AND j.due_at <= now() AND (j.lease_until IS NULL OR j.lease_until <= now())
-       AND ${isSought[sought]} ${isExcepted}
+       AND ${isSought[sought]} AND ${isFirstOfItsOrder} ${isExcepted}
      ORDER BY j.due_at LIMIT $3 FOR NO KEY UPDATE OF o SKIP LOCKED`,
     values,
   );

@@ -21,6 +21,12 @@ const find = ({ tables, tx }: Ask, key: Key): Found<JobRow> | null => tables.job
 const get = ({ tables, tx }: Ask, key: Key): JobRow | null => tables.jobs.get(tx, jobKey(key));
 
 const isFree = ({ lease_until }: JobRow, nowMs: number) => lease_until === null || isOver(lease_until, nowMs);
+// False while one of its order and consumer is there that was sent back too, for an earlier event.
+const isFirst = ({ tables, tx }: Ask, j: JobRow) =>
+  j.epoch === 0 ||
+  !tables.jobs
+    .findAll(tx, 'consumer', j.consumer)
+    .some(({ row }) => row.order_id === j.order_id && row.version < j.version && row.epoch > 0);
 const msSince = (moment: Date | null, nowMs: number) => (moment === null ? 0 : nowMs - moment.getTime());
 
 function* claimJobs(ask: Ask, values: readonly unknown[]) {
@@ -126,7 +132,7 @@ const lockOrdersOfDueJobs: Statement = (ask, values) => {
   const due = tables.jobs
     .findAll(tx, 'consumer', consumer)
     .map(({ row }) => row)
-    .filter((j) => j.due_at >= floor && isOver(j.due_at, nowMs) && isFree(j, nowMs) && isSought(j));
+    .filter((j) => j.due_at >= floor && isOver(j.due_at, nowMs) && isFree(j, nowMs) && isSought(j) && isFirst(ask, j));
   due.sort((one, other) => Number(one.due_at) - Number(other.due_at));
   const rows: Row[] = [];
   for (const { order_id, version } of due) {
@@ -154,7 +160,7 @@ export const jobStatements: Readonly<Record<string, Statement>> = {
         {
           ...{ ...eventColumns(event), consumer, token, epoch, attempt, takeovers },
           is_leased: !isFree(job, nowMs),
-          is_due: isOver(job.due_at, nowMs),
+          is_due: isOver(job.due_at, nowMs) && isFirst(ask, job),
           age_ms: msSince(job.created_at, nowMs),
           waited_ms: msSince(job.waiting_since, nowMs),
         },
@@ -216,7 +222,8 @@ export const jobStatements: Readonly<Record<string, Statement>> = {
     return [{ due_in_ms: later.length === 0 ? null : Math.min(...later) - startedMs() }];
   },
 
-  'find-due': ({ tables, tx, startedMs }, values) => {
+  'find-due': (ask, values) => {
+    const { tables, tx, startedMs } = ask;
     const [floors, types] = [times(values[1]), new Set(texts(values[2]))];
     const nowMs = startedMs();
     const isDue = (j: JobRow, floor: Date | undefined) =>
@@ -224,7 +231,8 @@ export const jobStatements: Readonly<Record<string, Statement>> = {
       j.due_at >= floor &&
       isOver(j.due_at, nowMs) &&
       isFree(j, nowMs) &&
-      types.has(j.event_type);
+      types.has(j.event_type) &&
+      isFirst(ask, j);
     return texts(values[0]).flatMap((consumer, i) =>
       tables.jobs.findAll(tx, 'consumer', consumer).some(({ row }) => isDue(row, floors[i])) ? [{ consumer }] : [],
     );
