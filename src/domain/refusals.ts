@@ -18,6 +18,7 @@ export const refusalCodes = [
   'no-replay',
   'replay-over',
   'too-many-pauses',
+  'pause-over',
   'idempotency-key-reused',
   'invalid-order',
 ] as const;

@@ -141,10 +141,14 @@ export function createOperators(
     pause: async (asked, asking) => {
       const pause = await writePause(database, system, asked, asking);
       await reread();
-      return (
-        pause ??
-        refuse('too-many-pauses', 'so many orders are paused that each would slow down the work: pause a consumer')
-      );
+      if (pause === 'over') return refuse('pause-over', 'its end is not in the future: nothing was paused');
+      if (pause === 'full') {
+        return refuse(
+          'too-many-pauses',
+          'so many orders are paused that each would slow down the work: pause a consumer',
+        );
+      }
+      return pause;
     },
     resume: async (asked, asking) => {
       const still = await endPause(database, system, asked, asking);

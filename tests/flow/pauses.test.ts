@@ -108,6 +108,14 @@ describe('what a person holds back', { concurrency: 8 }, () => {
     assert.deepEqual(await world.engine.operators.pauses(), []);
   });
 
+  test('is refused where it would be over already, and nothing is held back', {}, async (world) => {
+    const asked = { kind: 'consumer', name: 'payment', reason: 'too late', until: new Date(Date.now() - 1) } as const;
+    const refused = await world.engine.operators.pause(asked, ann);
+    assert.ok(isRefusal(refused) && refused.refused === 'pause-over');
+    assert.deepEqual(await world.engine.operators.pauses(), []);
+    await world.ended((await world.place()).id, 'PROCESSED');
+  });
+
   test('stays held back over a restart', {}, async (world) => {
     await pause(world.engine, 'consumer', 'payment');
     await world.engine.stop();

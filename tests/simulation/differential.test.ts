@@ -95,6 +95,7 @@ const notModelled: Readonly<Record<string, string>> = {
   'read-pauses': 'a pause',
   'remove-ended-pauses': 'a pause',
   'write-pause': 'a pause',
+  'look-whether-over': 'a pause',
   'end-pause': 'a pause',
   'correct-email': 'an address, which decides nothing',
   'write-documents': 'the search, which the simulation has as a partner',

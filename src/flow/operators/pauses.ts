@@ -1,7 +1,8 @@
 // What people hold back, as this process knows it: read every second, asked before anything is taken.
 //
-// Promises: a pause reaches a process within two seconds, its end by time at that very time; until the database answers
-// again the last answer holds. Asking costs nothing, and no statement of an order asks. What runs goes on to its end.
+// Promises: a pause reaches a process within two seconds, its end by time at that very time and never before; until the
+// database answers again the last answer holds. Asking costs nothing, and no statement of an order asks. What runs goes
+// on to its end.
 // Process dies: the next one reads the pauses before it takes anything.
 
 import { createOutage } from '../../engine/outage.ts';
@@ -58,11 +59,12 @@ export function createPauses(options: {
   const held = () => [...known.values()].filter(holds).map(({ pause }) => pause);
 
   async function refresh(): Promise<void> {
-    const beganMs = system.monotonicMs();
     const rows = await read();
+    // Counted from the answer, so that none ends too early; it may end later by the time that the answer took.
+    const nowMs = system.monotonicMs();
     const before = held();
     known = new Map(
-      rows.map((pause) => [keyOf(pause), { pause, endsAtMs: beganMs + (pause.endsInMs ?? Number.POSITIVE_INFINITY) }]),
+      rows.map((pause) => [keyOf(pause), { pause, endsAtMs: nowMs + (pause.endsInMs ?? Number.POSITIVE_INFINITY) }]),
     );
     const now = new Set(held().map(keyOf));
     for (const pause of held()) {

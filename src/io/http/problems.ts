@@ -25,6 +25,7 @@ const problems = {
   'order-already-canceled': [409, 'The order is canceled already'],
   'earlier-letter-open': [409, 'An earlier dead letter comes first'],
   'order-needs-cancel': [409, 'The order has to be canceled instead'],
+  'pause-over': [409, 'The pause would be over already'],
   'too-many-pauses': [409, 'Too much is paused already'],
   'replay-over': [409, 'The replay is over'],
   'not-correctable': [409, 'There is nothing to correct here'],

@@ -26,6 +26,7 @@ import { orThrow, ProblemError } from './problems.ts';
 import { emptyBody, noQuery, pageSize, pageSizeDefault, requestHeaders, text, uuid, uuidPattern } from './requests.ts';
 
 const partnerNames = ['payments', 'carrier', 'mail', 'search'];
+const notPaused = ['nothing-to-pause', 'too-many-pauses', 'pause-over'] as const;
 const word = Type.String();
 const time = Type.String({ format: 'date-time' });
 const optional = Type.Optional;
@@ -52,7 +53,7 @@ const pauseBody = Type.Object(
   {
     additionalProperties: false,
     examples: [
-      { kind: 'partner', name: 'carrier', reason: 'the carrier has asked for it', until: '2026-11-21T08:00:00Z' },
+      { kind: 'partner', name: 'carrier', reason: 'the carrier has asked for it', until: '2030-01-01T08:00:00Z' },
     ],
   },
 );
@@ -199,7 +200,7 @@ export function addWaitingRoutes(app: App, operators: OperatorDesk, now: () => D
         body: pauseBody,
         response: {
           200: described(pauseSchema, 'The pause; asking again replaces it'),
-          ...problemAnswers(...bodyProblems, 'nothing-to-pause', 'too-many-pauses', 'unavailable', 'outcome-unknown'),
+          ...problemAnswers(...bodyProblems, ...notPaused, 'unavailable', 'outcome-unknown'),
         },
       },
     },

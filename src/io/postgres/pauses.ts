@@ -29,16 +29,18 @@ export async function readPauses(query: Query): Promise<Pause[]> {
 
 type Asked = Pick<Pause, 'kind' | 'name' | 'reason' | 'until'>;
 
-// Null = there are too many already.
+// `full` = there are too many already; `over` = it would have ended already, by the clock that ends it.
 export async function writePause(
   database: Database,
   system: System,
   { kind, name, reason, until }: Asked,
   { by, correlationId }: Asking,
-): Promise<Pause | null> {
+): Promise<Pause | 'full' | 'over'> {
   const at = system.now();
   return writing(database, async (query) => {
     await query('/* remove-ended-pauses */ DELETE FROM pauses WHERE until <= clock_timestamp()');
+    const passed = await query('/* look-whether-over */ SELECT 1 WHERE $1::timestamptz <= clock_timestamp()', [until]);
+    if (passed.length > 0) return 'over';
     const rows = await query<Row>(
       `/* write-pause */ INSERT INTO pauses (kind, name, reason, operator, at, until)
        SELECT $1::text, $2::text, $3::text, $4::text, $5::timestamptz, $6::timestamptz WHERE (SELECT count(*) FROM pauses) < ${pausesMax}
@@ -47,7 +49,7 @@ export async function writePause(
        RETURNING ${columns}`,
       [kind, name, reason, by, at, until],
     );
-    if (rows[0] === undefined) return null;
+    if (rows[0] === undefined) return 'full';
     const detail = { kind, name, reason, until };
     const orderId = kind === 'order' ? name : null;
     await audit(query, { id: system.newId(), at, action: 'paused', orderId, detail, correlationId, by });

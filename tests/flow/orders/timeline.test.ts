@@ -246,8 +246,9 @@ describe('what is cleaned up', { concurrency: 4 }, () => {
     const gone = () => world.engine.claims('payment', 'gone') + world.engine.claims('fulfillment', 'gone');
     const first = gone();
     const messages = world.published.filter(({ type }) => ['OrderCreatedV1', 'PaymentAuthorizedV1'].includes(type));
-    await world.bus.publish(messages, new AbortController().signal);
-    await until(() => gone() - first === messages.length, 'every message to find no job');
+    // Twice: the first may be taken for the hint of work that was claimed with its event, where that hint got lost.
+    await world.bus.publish([...messages, ...messages], new AbortController().signal);
+    await until(() => gone() - first >= messages.length, 'every message to find no job');
     assert.deepEqual(await state(), before);
   });
 });
