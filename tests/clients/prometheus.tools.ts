@@ -49,7 +49,7 @@ describe('Prometheus on the product', { timeout: 400_000 }, () => {
 
   it('alerts of each fault while it lasts, is silent without one, and has an answer to every panel', async () => {
     const PORT = await findPort();
-    await inInstallation(postgres, { PORT, DATABASE_POOL_MAX: 6 }, async (world) => {
+    await inInstallation(postgres, { PORT, DATABASE_POOL_MAX: 3 }, async (world) => {
       const prometheus = await startPrometheus(directory, PORT);
       const { ask, firing } = prometheus;
       const seen = new Set<string>();
@@ -97,8 +97,12 @@ describe('Prometheus on the product', { timeout: 400_000 }, () => {
         await stranger.query('BEGIN; SELECT * FROM cursors FOR UPDATE');
         await awaitFiring('OrderlyHorizonHeld', 'OrderlyReaderBehind', 'OrderlyEventsUnpublished');
         await stranger.query('ROLLBACK; BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE');
-        const reading = Array.from({ length: 8 }, () => world.client.read(fatal.orderId).catch(() => null));
+        let isHeld = true;
+        const reading = Array.from({ length: 8 }, async () => {
+          while (isHeld) await world.client.read(fatal.orderId).catch(() => null);
+        });
         await awaitFiring('OrderlyPoolExhausted');
+        isHeld = false;
         await stranger.query('ROLLBACK');
         await stranger.end();
         await Promise.all(reading);
