@@ -60,6 +60,29 @@ describe('the compose file', () => {
     });
   }
 
+  it('builds the image once, for builds of one name that run side by side refuse each other', () => {
+    const building = Object.entries(services).filter(([, { build }]) => build !== undefined);
+    assert.deepEqual(
+      building.map(([name]) => name),
+      ['migrate'],
+    );
+  });
+
+  // Also where a profile is left out: who waits is there whenever the one that ends is.
+  it('has a service wait for the end of each that ends, without which `up --wait` fails', () => {
+    const ending = Object.entries(services).filter(([, { restart }]) => restart === 'no');
+    assert.ok(ending.length >= 2);
+    for (const [name, { profiles }] of ending) {
+      const waiting = Object.values(services).filter(
+        ({ depends_on = {} }) => depends_on[name]?.condition === 'service_completed_successfully',
+      );
+      assert.ok(
+        waiting.some((other) => other.profiles === undefined || String(other.profiles) === String(profiles)),
+        name,
+      );
+    }
+  });
+
   it('runs the same servers as the suites', async () => {
     const place = { directory: '', downloads: '', port: 1, password: '', mayHaveOrphans: false, say: () => undefined };
     const tested = await Promise.all([postgres, kafka, redis, sqs, elasticsearch].map((one) => one.fromDocker(place)));
@@ -71,8 +94,9 @@ describe('the compose file', () => {
   });
 
   it('names a version of every image, and publishes every port on loopback only', () => {
-    for (const [name, { image, build, ports = [] }] of Object.entries(services)) {
-      if (build === undefined) assert.match(image, /:v?\d+\.\d+(\.\d+)?$/, `${name}: ${image}`);
+    const roles = rolesOf(services).map(([name]) => name);
+    for (const [name, { image, ports = [] }] of Object.entries(services)) {
+      if (!roles.includes(name)) assert.match(image, /:v?\d+\.\d+(\.\d+)?$/, `${name}: ${image}`);
       for (const port of ports) assert.match(port, /^127\.0\.0\.1:\d+:\d+$/, `${name}: ${port}`);
     }
   });

@@ -55,11 +55,11 @@ describe('the compose file', () => {
   });
 
   it('is refused with a misspelt key, or with a service that is not there', async () => {
-    const from = 'depends_on: [prometheus]';
-    await withMistake(file, { from, to: 'depend_on: [prometheus]' }, async (copy) =>
+    await withMistake(file, { from: 'depends_on: {}', to: 'depend_on: {}' }, async (copy) =>
       assertFinds(await compose(copy), /depend_on/),
     );
-    await withMistake(file, { from, to: 'depends_on: [promeheus]' }, async (copy) =>
+    const from = 'prometheus: { condition: service_started }';
+    await withMistake(file, { from, to: 'promeheus: { condition: service_started }' }, async (copy) =>
       assertFinds(await compose(copy), /promeheus/),
     );
   });

@@ -9,6 +9,9 @@ export type Service = {
   readonly image: string;
   readonly build?: object;
   readonly command?: readonly string[];
+  readonly restart?: string;
+  readonly profiles?: readonly string[];
+  readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
   readonly environment?: Readonly<Record<string, string>>;
   readonly ports?: readonly string[];
   readonly volumes?: readonly string[];
@@ -28,7 +31,8 @@ export function readCompose(env: Readonly<Record<string, string>> = {}): Readonl
 
 // The services that run a role of ours, in any order.
 export function rolesOf(services: Readonly<Record<string, Service>>): readonly (readonly [string, Service])[] {
-  return Object.entries(services).filter(([, { build }]) => build !== undefined);
+  const built = Object.values(services).find(({ build }) => build !== undefined)?.image;
+  return Object.entries(services).filter(([, { image }]) => image === built);
 }
 
 // What the image sets before any of them.
