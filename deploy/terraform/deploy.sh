@@ -3,6 +3,15 @@
 # services then stay as they were. What is given is passed on to terraform apply: ./deploy.sh -var image=…
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+terraform() { command "${TERRAFORM:-terraform}" "$@"; }
+# `aws ecs wait` gives up with 255 after ten minutes; a migration of large tables, or a rollback, may take longer.
+wait_for() {
+  local tries=$1
+  shift
+  until aws ecs wait "$@"; do
+    [ $? = 255 ] && [ $((tries -= 1)) -gt 0 ] || return 1
+  done
+}
 
 # Its targets bring what they rely on: network, database, secrets, roles.
 terraform apply -input=false -auto-approve "$@" \
@@ -18,8 +27,15 @@ cluster=$(migration cluster)
 task=$(aws ecs run-task --cluster "$cluster" --launch-type FARGATE --task-definition "$(migration task_definition)" \
   --network-configuration "awsvpcConfiguration={subnets=[$(migration subnets)],securityGroups=[$(migration security_group)],assignPublicIp=DISABLED}" \
   --query 'tasks[0].taskArn' --output text)
+if [ "$task" = None ]; then
+  echo "ECS did not start the migration: no service was changed." >&2
+  exit 1
+fi
 echo "The migration runs as $task; its log is $(migration log_group)."
-aws ecs wait tasks-stopped --cluster "$cluster" --tasks "$task"
+if ! wait_for 18 tasks-stopped --cluster "$cluster" --tasks "$task"; then
+  echo "The end of the migration was not seen within three hours; it may run on, and no service was changed." >&2
+  exit 1
+fi
 code=$(aws ecs describe-tasks --cluster "$cluster" --tasks "$task" --query "tasks[0].containers[?name=='rights'].exitCode | [0]" --output text)
 if [ "$code" != 0 ]; then
   echo "The migration did not end well (exit code $code): nothing else was changed." >&2
@@ -32,7 +48,10 @@ terraform apply -input=false -auto-approve "$@"
 services=$(terraform output -json services)
 names() { python3 -c "import json, sys; print(*json.load(sys.stdin))" <<<"$services"; }
 # shellcheck disable=SC2046
-aws ecs wait services-stable --cluster "$cluster" --services $(names)
+if ! wait_for 3 services-stable --cluster "$cluster" --services $(names); then
+  echo "The services are not steady after half an hour: aws ecs describe-services says why." >&2
+  exit 1
+fi
 for service in $(names); do
   wanted=$(python3 -c "import json, sys; print(json.load(sys.stdin)['$service'])" <<<"$services")
   runs=$(aws ecs describe-services --cluster "$cluster" --services "$service" --query 'services[0].taskDefinition' --output text)
