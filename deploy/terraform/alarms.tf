@@ -242,13 +242,14 @@ resource "aws_cloudwatch_metric_alarm" "down" {
   }
 }
 
-# No word of the gauges is the fault itself.
+# No word of the gauges is the fault itself. The time at which they were updated stays, but what the database has not
+# told for a minute is absent (docs/observability.md).
 resource "aws_cloudwatch_metric_alarm" "blind" {
   alarm_name          = "${var.name}-OrderlyBlind"
   alarm_description   = "Nobody tells how much is owed: no relay asks the database: ${local.pages}nobody-asks-the-database"
   namespace           = local.namespace
-  metric_name         = "orderly_gauges_updated_timestamp_seconds"
-  dimensions          = { source = "database" }
+  metric_name         = "orderly_jobs"
+  dimensions          = { consumer = local.job_consumers[0], state = "due" }
   statistic           = "SampleCount"
   period              = 60
   evaluation_periods  = 4
@@ -270,6 +271,22 @@ resource "aws_cloudwatch_metric_alarm" "disk_full" {
   evaluation_periods  = 1
   comparison_operator = "LessThanThreshold"
   threshold           = var.database.allocated_storage * pow(1024, 3) / 10
+  alarm_actions       = var.alarm_topic_arns
+  ok_actions          = var.alarm_topic_arns
+}
+
+resource "aws_cloudwatch_metric_alarm" "kafka_disk_full" {
+  for_each            = toset(var.bus == "kafka" ? [for broker in range(var.zones) : tostring(broker + 1)] : [])
+  alarm_name          = "${var.name}-OrderlyDiskFull-kafka-${each.key}"
+  alarm_description   = "Broker ${each.key} of Kafka has a tenth of its disk left: ${local.pages}a-disk-fills-up"
+  namespace           = "AWS/Kafka"
+  metric_name         = "KafkaDataLogsDiskUsed"
+  dimensions          = { "Cluster Name" = aws_msk_cluster.main[0].cluster_name, "Broker ID" = each.key }
+  statistic           = "Maximum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 90
   alarm_actions       = var.alarm_topic_arns
   ok_actions          = var.alarm_topic_arns
 }

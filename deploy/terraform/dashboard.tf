@@ -6,7 +6,7 @@ locals {
     "Events published, a minute"         = { metrics = ["orderly_events_published_total"], statistic = "Sum" }
     "Orders by end, a minute"            = { metrics = ["orderly_order_duration_seconds"], statistic = "SampleCount" }
     "Time to the end, seconds"           = { metrics = ["orderly_order_duration_seconds"], statistic = "Average" }
-    "Due jobs"                           = { metrics = ["orderly_jobs"], statistic = "Maximum" }
+    "Due jobs"                           = { metrics = ["orderly_jobs"], statistic = "Maximum", of = "state=\"due\"" }
     "Age of the oldest due job, seconds" = { metrics = ["orderly_job_oldest_due_seconds"], statistic = "Maximum" }
     "Dead letters that wait"             = { metrics = ["orderly_dead_letters_open"], statistic = "Maximum" }
     "Readers behind, seconds"            = { metrics = ["orderly_unread_oldest_seconds", "orderly_unpublished_oldest_seconds"], statistic = "Maximum" }
@@ -14,7 +14,7 @@ locals {
     "Size of the database, bytes"        = { metrics = ["orderly_database_size_bytes"], statistic = "Maximum" }
     "Steps, seconds"                     = { metrics = ["orderly_step_duration_seconds"], statistic = "Average" }
     } : title => [for metric in one.metrics : [{
-      expression = "SEARCH('{${local.namespace},${join(",", local.published[metric])}} MetricName=\"${metric}\"', '${one.statistic}', 60)"
+      expression = "SEARCH('{${local.namespace},${join(",", local.published[metric])}} MetricName=\"${metric}\" ${try(one.of, "")}', '${one.statistic}', 60)"
       id         = replace(metric, "orderly_", "q_")
   }]] }
 

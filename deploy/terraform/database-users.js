@@ -22,6 +22,8 @@ function before() {
     'REVOKE ALL ON SCHEMA public FROM PUBLIC',
     'GRANT USAGE, CREATE ON SCHEMA public TO orderly_owner',
     'GRANT USAGE ON SCHEMA public TO orderly_app',
+    // So that the relay sees transactions of others that stay open, and OrderlyHorizonHeld fires for them.
+    'GRANT pg_monitor TO orderly_app',
     'ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO orderly_app',
     'ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO orderly_app',
   ];

@@ -22,7 +22,6 @@ locals {
     orderly_database_oldest_transaction_seconds = ["service"]
     orderly_database_waiting                    = ["service"]
     orderly_database_size_bytes                 = ["service"]
-    orderly_gauges_updated_timestamp_seconds    = ["source"]
   }
 
   collector = { for service, command in local.commands : service => yamlencode({
