@@ -27,14 +27,15 @@ resource "aws_lb_target_group" "api" {
   protocol    = "HTTP"
   target_type = "ip"
   vpc_id      = aws_vpc.main.id
-  # A task that stops says so by /readyz, and answers on for as long as this takes twice.
+  # ECS replaces what this takes for broken, and /readyz says so of every task while the database is away: a fail-over, of a
+  # minute or two, must be over before. A process that hangs is found by the health check of its container.
   health_check {
     path                = "/readyz"
     matcher             = "200"
-    interval            = 10
+    interval            = 15
     timeout             = 5
     healthy_threshold   = 2
-    unhealthy_threshold = 2
+    unhealthy_threshold = 10
   }
   deregistration_delay = local.drain_s
 }

@@ -34,13 +34,11 @@ resource "aws_db_parameter_group" "main" {
     value = "60000"
   }
   parameter {
-    name  = "log_min_duration_statement"
-    value = "1000"
-  }
-  parameter {
     name  = "log_lock_waits"
     value = "1"
   }
+  # Slow statements are told by this and by Performance Insights: a log of them would have the values as well, and with them
+  # addresses of customers.
   parameter {
     name         = "shared_preload_libraries"
     value        = "pg_stat_statements"
@@ -88,6 +86,15 @@ resource "aws_db_instance" "main" {
   monitoring_role_arn                 = aws_iam_role.monitoring.arn
   enabled_cloudwatch_logs_exports     = ["postgresql", "upgrade"]
   iam_database_authentication_enabled = false
+  depends_on                          = [aws_cloudwatch_log_group.database]
+}
+
+# RDS would make them itself, to be kept for good.
+resource "aws_cloudwatch_log_group" "database" {
+  for_each          = toset(["postgresql", "upgrade"])
+  name              = "/aws/rds/instance/${var.name}/${each.key}"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = aws_kms_key.main.arn
 }
 
 resource "aws_iam_role" "monitoring" {

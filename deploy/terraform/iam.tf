@@ -19,6 +19,8 @@ locals {
     concat(
       [local.secret_arns.app, local.secret_arns.operators, local.secret_arns.metrics],
       var.bus == "kafka" ? [aws_secretsmanager_secret.kafka[0].arn] : [],
+      # Without the key and version that may follow the ARN.
+      [for arn in values(var.secret_settings) : join(":", slice(split(":", arn), 0, 7))],
     )
   }
 

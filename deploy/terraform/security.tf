@@ -66,6 +66,16 @@ resource "aws_vpc_security_group_egress_rule" "tasks_out" {
   ip_protocol       = "tcp"
 }
 
+resource "aws_vpc_security_group_egress_rule" "tasks_elsewhere" {
+  for_each          = toset([for port in var.egress_ports : tostring(port)])
+  security_group_id = aws_security_group.tasks.id
+  description       = "Partners, mail and search at ports of their own"
+  cidr_ipv4         = "0.0.0.0/0"
+  from_port         = tonumber(each.value)
+  to_port           = tonumber(each.value)
+  ip_protocol       = "tcp"
+}
+
 resource "aws_vpc_security_group_egress_rule" "tasks_in_vpc" {
   for_each          = toset(["5432", "9096", tostring(local.port)])
   security_group_id = aws_security_group.tasks.id
@@ -104,7 +114,9 @@ resource "aws_kms_key" "main" {
         Resource  = "*"
         Condition = {
           ArnLike = {
-            "kms:EncryptionContext:aws:logs:arn" = "arn:${data.aws_partition.current.partition}:logs:${var.region}:${data.aws_caller_identity.current.account_id}:log-group:/${var.name}/*"
+            "kms:EncryptionContext:aws:logs:arn" = [for group in ["/${var.name}", "/aws/rds/instance/${var.name}"] :
+              "arn:${data.aws_partition.current.partition}:logs:${var.region}:${data.aws_caller_identity.current.account_id}:log-group:${group}/*"
+            ]
           }
         }
       },

@@ -31,7 +31,7 @@ locals {
     { for name, value in try(var.tasks[service], {}) : name => value if value != null },
   ) }
 
-  # Seconds: the balancer has looked twice and sends nobody any more; then work ends, and then ECS would kill.
+  # Seconds: ECS has taken the task out of the balancer and nobody is sent any more; then work ends, and then ECS would kill.
   drain_s    = 25
   shutdown_s = 60
   stop_s     = 90
@@ -67,7 +67,7 @@ locals {
       api = merge(local.environment, {
         ALLOWED_HOSTS     = var.domain_name
         SHUTDOWN_DRAIN_MS = tostring(local.drain_s * 1000)
-      })
+      }, var.settings)
       sandbox = { OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:4318" }
     },
   )
@@ -79,6 +79,7 @@ locals {
       OPERATOR_TOKEN = aws_secretsmanager_secret.operators.arn
     },
     var.bus == "kafka" ? { KAFKA_SASL_PASSWORD = "${aws_secretsmanager_secret.kafka[0].arn}:password::" } : {},
+    var.secret_settings,
   )
 }
 
@@ -131,6 +132,7 @@ resource "aws_ecs_task_definition" "service" {
       name             = "collector"
       image            = var.collector_image
       essential        = false
+      restartPolicy    = { enabled = true, restartAttemptPeriod = 60 }
       user             = null
       environment      = [{ name = "AOT_CONFIG_CONTENT", value = local.collector[each.key] }]
       secrets          = each.key == "sandbox" ? [] : [{ name = "METRICS_TOKEN", valueFrom = aws_secretsmanager_secret.metrics.arn }]
@@ -206,7 +208,12 @@ resource "aws_ecs_service" "service" {
   lifecycle {
     ignore_changes = [desired_count]
   }
-  depends_on = [aws_lb_listener.https]
+  # What a task needs from its first moment on, and until its last.
+  depends_on = [
+    aws_lb_listener.https, aws_route.out, aws_route_table_association.private, aws_iam_role_policy.execution, aws_iam_role_policy.task,
+    aws_secretsmanager_secret_version.app, aws_secretsmanager_secret_version.operators, aws_secretsmanager_secret_version.metrics,
+    aws_msk_scram_secret_association.main, aws_vpc_security_group_ingress_rule.database_from_tasks,
+  ]
 }
 
 resource "aws_service_discovery_private_dns_namespace" "main" {

@@ -110,18 +110,30 @@ variable "tasks" {
     condition     = alltrue([for one in values(var.tasks) : one.min >= 1 && one.max >= one.min])
     error_message = "min is at least 1, and max at least min."
   }
+  validation {
+    condition     = length(setsubtract(keys(var.tasks), keys(local.default_tasks))) == 0
+    error_message = "Name services that there are: api, relay, sandbox, or a consumer such as payment."
+  }
 }
 
 variable "due_jobs_per_task" {
   description = "How many due jobs a task is to have waiting, before there is another one."
   type        = number
   default     = 100
+  validation {
+    condition     = var.due_jobs_per_task >= 1
+    error_message = "Use 1 or more."
+  }
 }
 
 variable "requests_per_task" {
   description = "How many requests a minute an API task is to have, before there is another one."
   type        = number
   default     = 15000
+  validation {
+    condition     = var.requests_per_task >= 1
+    error_message = "Use 1 or more."
+  }
 }
 
 variable "database" {
@@ -140,6 +152,10 @@ variable "database" {
     condition     = var.database.backup_days >= 1 && var.database.backup_days <= 35
     error_message = "Backups are kept for 1 to 35 days."
   }
+  validation {
+    condition     = var.database.allocated_storage >= 20 && var.database.max_allocated_storage > var.database.allocated_storage
+    error_message = "Use at least 20 GB, and more for max_allocated_storage."
+  }
 }
 
 # Made once by `openssl rand -hex 24`, and given by TF_VAR_…: none of them is in the state. They are read again only when
@@ -149,6 +165,10 @@ variable "database_owner_password" {
   type        = string
   sensitive   = true
   ephemeral   = true
+  validation {
+    condition     = can(regex("^[!#-.0-?A-~]{12,128}$", var.database_owner_password))
+    error_message = "Use 12 to 128 visible characters without / @ and double quotes, such as openssl rand -hex 24 makes."
+  }
 }
 
 variable "database_app_password" {
@@ -156,6 +176,10 @@ variable "database_app_password" {
   type        = string
   sensitive   = true
   ephemeral   = true
+  validation {
+    condition     = can(regex("^[!-~]{12,128}$", var.database_app_password))
+    error_message = "Use 12 to 128 visible characters, such as openssl rand -hex 24 makes."
+  }
 }
 
 variable "operator_token" {
@@ -163,6 +187,11 @@ variable "operator_token" {
   type        = string
   sensitive   = true
   ephemeral   = true
+  # As the product reads it, which does not start with others.
+  validation {
+    condition     = alltrue([for one in split(",", var.operator_token) : can(regex("^([\\w-]{1,32}=)?[!-+.-~-]{16,512}$", trimspace(one)))])
+    error_message = "Use tokens of 16 to 512 visible characters without commas: one, or name=token,name=token."
+  }
 }
 
 variable "metrics_token" {
@@ -170,6 +199,10 @@ variable "metrics_token" {
   type        = string
   sensitive   = true
   ephemeral   = true
+  validation {
+    condition     = can(regex("^[!-+.-~-]{16,512}$", var.metrics_token))
+    error_message = "Use 16 to 512 visible characters without commas, such as openssl rand -hex 24 makes."
+  }
 }
 
 variable "kafka_password" {
@@ -188,6 +221,10 @@ variable "secrets_version" {
   description = "Grows by one when a password or token is to be written anew."
   type        = number
   default     = 1
+  validation {
+    condition     = var.secrets_version >= 1 && floor(var.secrets_version) == var.secrets_version
+    error_message = "Use a whole number from 1 on."
+  }
 }
 
 variable "bus" {
@@ -218,18 +255,50 @@ variable "partners_url" {
   description = "Where payment provider, carrier and mail answer. Null: a sandbox plays them, for trials; it forgets with its task."
   type        = string
   default     = null
+  validation {
+    condition     = var.partners_url == null || can(regex("^https?://", var.partners_url))
+    error_message = "Give a URL that begins with https:// or http://."
+  }
 }
 
 variable "elasticsearch_url" {
-  description = "Elasticsearch for the search. Null: PostgreSQL searches."
+  description = "Elasticsearch for the search; where it has a password, by secret_settings instead. Null: PostgreSQL searches."
   type        = string
   default     = null
+  validation {
+    condition     = var.elasticsearch_url == null || can(regex("^https?://[^@]+$", var.elasticsearch_url))
+    error_message = "Give a URL without a password; one that has it belongs into secret_settings: ELASTICSEARCH_URL."
+  }
+}
+
+variable "egress_ports" {
+  description = "Ports beside 443 by which tasks reach partners, mail and search: [465, 9243]."
+  type        = list(number)
+  default     = []
+  validation {
+    condition     = alltrue([for port in var.egress_ports : port >= 1 && port <= 65535])
+    error_message = "Ports are from 1 to 65535."
+  }
 }
 
 variable "settings" {
   description = "Further settings of docs/settings.md, for every service: { ORDER_WORKER_MAX_RETRIES = \"5\" }."
   type        = map(string)
   default     = {}
+  validation {
+    condition     = !anytrue([for value in values(var.settings) : can(regex("://[^/]*:[^/]*@", value))])
+    error_message = "A URL with a password belongs into secret_settings: everybody who sees tasks reads these."
+  }
+}
+
+variable "secret_settings" {
+  description = "The same for values that are secrets, by their ARNs in Secrets Manager: { SMTP_URL = \"arn:aws:secretsmanager:…\" }."
+  type        = map(string)
+  default     = {}
+  validation {
+    condition     = alltrue([for arn in values(var.secret_settings) : can(regex("^arn:[\\w-]+:secretsmanager:[^:]+:[^:]+:secret:[^:]+", arn))])
+    error_message = "Give ARNs of secrets, under the key of this stack or of AWS."
+  }
 }
 
 variable "collector_image" {
@@ -248,4 +317,8 @@ variable "log_retention_days" {
   description = "How long logs are kept."
   type        = number
   default     = 365
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "CloudWatch keeps logs for 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, … days."
+  }
 }

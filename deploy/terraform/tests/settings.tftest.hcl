@@ -50,6 +50,56 @@ run "partners_and_settings" {
   }
 }
 
+run "secrets_and_ports_of_others" {
+  command = apply
+  variables {
+    settings        = { MAIL_FROM = "orders@example.com", ALLOWED_HOSTS = "orders.example.com,shop.example.com" }
+    secret_settings = { SMTP_URL = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:mail-AbCdEf:url::" }
+    egress_ports    = [465]
+  }
+  assert {
+    condition     = contains([for secret in jsondecode(aws_ecs_task_definition.service["notification"].container_definitions)[0].secrets : "${secret.name}=${secret.valueFrom}"], "SMTP_URL=arn:aws:secretsmanager:eu-central-1:123456789012:secret:mail-AbCdEf:url::")
+    error_message = "A setting that is a secret comes from Secrets Manager."
+  }
+  assert {
+    condition     = [for role, policy in aws_iam_role_policy.execution : role if !strcontains(policy.policy, "secret:mail-AbCdEf\"")] == ["migrate", "sandbox"]
+    error_message = "Whoever is given a secret may read it, and nobody else."
+  }
+  assert {
+    condition     = [for rule in aws_vpc_security_group_egress_rule.tasks_elsewhere : rule.from_port] == [465]
+    error_message = "Tasks reach out by the ports that are said."
+  }
+  assert {
+    condition     = contains(jsondecode(aws_ecs_task_definition.service["api"].container_definitions)[0].environment, { name = "ALLOWED_HOSTS", value = "orders.example.com,shop.example.com" })
+    error_message = "What is set wins over what the API has by itself."
+  }
+}
+
+run "refuses_passwords_in_settings" {
+  command = plan
+  variables {
+    settings          = { SMTP_URL = "smtps://user:password@mail.example.com:465" }
+    elasticsearch_url = "https://user:password@search.example.com"
+  }
+  expect_failures = [var.settings, var.elasticsearch_url]
+}
+
+run "refuses_a_token_that_the_product_refuses" {
+  command = plan
+  variables {
+    operator_token = "ann=short"
+  }
+  expect_failures = [var.operator_token]
+}
+
+run "refuses_tasks_of_a_service_that_is_not_there" {
+  command = plan
+  variables {
+    tasks = { payments = { min = 2, max = 4 } }
+  }
+  expect_failures = [var.tasks]
+}
+
 run "refuses_latest" {
   command = plan
   variables {

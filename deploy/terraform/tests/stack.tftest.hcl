@@ -76,6 +76,14 @@ run "as_it_comes" {
     error_message = "Workers follow what is due, and no word of it moves nothing."
   }
   assert {
+    condition     = aws_cloudwatch_metric_alarm.blind.metric_name == "orderly_jobs" && aws_cloudwatch_metric_alarm.blind.treat_missing_data == "breaching"
+    error_message = "That nobody asks the database is told by what is then absent: the time of the last answer stays."
+  }
+  assert {
+    condition     = alltrue([for task in values(aws_ecs_task_definition.service) : jsondecode(task.container_definitions)[1].restartPolicy.enabled])
+    error_message = "A collector that dies is started again: without the relay's, nothing scales."
+  }
+  assert {
     condition     = alltrue([for alarm in values(aws_cloudwatch_metric_alarm.simple) : length(alarm.metric_query) <= 10])
     error_message = "An alarm of CloudWatch takes ten metrics and expressions."
   }
