@@ -26,7 +26,7 @@ export const redis: Server = {
   check,
   fromPackages,
   fromDocker: async () => ({
-    image: 'redis:8.2.1',
+    image: 'redis:8.2.3',
     innerPort: 6379,
     volume: '/data',
     args: ['redis-server', '--dir', '/data', '--protected-mode', 'no', ...rules],
