@@ -131,6 +131,13 @@ export function modelTables({ inputs, checks }: Model): string {
       return line(formatNumber(perSecond), ...cpu, (perSecond * wal) / 1_000, keptGb, (keptGb * 365) / 1_000);
     }),
     '',
+    '| cores of PostgreSQL, half of them left free | orders a second | WAL, MB/s |',
+    '|---|---|---|',
+    ...[2, 4, 8, 16, 32].map((size) => {
+      const perSecond = (size * 500) / postgresCpu;
+      return line(formatNumber(size), perSecond, (perSecond * wal) / 1_000);
+    }),
+    '',
     '| | said by the model | measured | apart |',
     '|---|---|---|---|',
     ...checks.map(({ what, unit, said, measured }) =>
