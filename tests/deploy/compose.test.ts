@@ -16,7 +16,7 @@ import { defaultAlias, mappings } from '../../src/io/search/index-shape.ts';
 import { readCommand } from '../../src/main/arguments.ts';
 import { readConfig } from '../../src/main/config.ts';
 import { settings } from '../../src/main/settings.ts';
-import { imageEnvironment, readCompose, rolesOf, root, type Service, textOf } from './services.ts';
+import { addressesOf, imageEnvironment, readCompose, rolesOf, root, type Service, textOf } from './services.ts';
 
 // Names in a container's environment that are no settings of ours, and who reads them.
 const readers: Readonly<Record<string, string>> = {
@@ -55,6 +55,8 @@ describe('the compose file', () => {
         assert.ok('run' in is && is.run !== 'help' && is.run !== 'version', name);
         const reading = readConfig(env, is.run);
         assert.ok(reading.ok, `${name}: ${reading.ok ? '' : reading.mistakes.join('\n')}`);
+        for (const address of addressesOf(is.run, reading.config))
+          assert.ok(address !== null && new URL(address).hostname in services, `${name} looks for ${address}`);
         if (name !== 'sandbox' && name !== 'migrate') assert.equal(reading.config.bus.kind, bus);
       }
     });

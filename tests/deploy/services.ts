@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parse } from 'yaml';
+import type { Config } from '../../src/main/config.ts';
 
 export type Service = {
   readonly image: string;
@@ -33,6 +34,17 @@ export function readCompose(env: Readonly<Record<string, string>> = {}): Readonl
 export function rolesOf(services: Readonly<Record<string, Service>>): readonly (readonly [string, Service])[] {
   const built = Object.values(services).find(({ build }) => build !== undefined)?.image;
   return Object.entries(services).filter(([, { image }]) => image === built);
+}
+
+// Where a process in a container of its own finds what it works on. What is left out has a default, and would be looked for
+// in the container, or played in the process: null, or an address of loopback.
+export function addressesOf(run: string, { database, bus, search, partners }: Config): readonly (string | null)[] {
+  if (run === 'sandbox') return [];
+  if (run === 'migrate') return [database.migrateUrl];
+  const brokers = bus.kafka.brokers.map((broker) => `kafka://${broker}`);
+  const carriers = { memory: [null], kafka: brokers, redis: [bus.redis.url], sqs: [bus.sqs.endpoint] };
+  const searched = search.engine === 'elasticsearch' ? [search.url] : [];
+  return [database.url, partners.url, ...searched, ...carriers[bus.kind]];
 }
 
 // What the image sets before any of them.

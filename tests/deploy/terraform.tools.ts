@@ -7,10 +7,11 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { isLoopback } from '../../src/io/loopback.ts';
 import { readCommand } from '../../src/main/arguments.ts';
 import { readConfig } from '../../src/main/config.ts';
 import { type Ran, run } from '../clients/tools.ts';
-import { imageEnvironment, root } from './services.ts';
+import { addressesOf, imageEnvironment, root } from './services.ts';
 import { assertFinds, assertPasses, limits, tools, withMistake } from './tools.ts';
 
 const folder = 'deploy/terraform';
@@ -107,8 +108,11 @@ describe('the stack on AWS, by Terraform', { timeout: 600_000 }, () => {
       const env = { ...imageEnvironment, ...Object.fromEntries(environment.map(({ name, value }) => [name, value])) };
       // Made of what the stand-in for AWS invents, which is no name of a host.
       if (env.DATABASE_URL !== undefined) env.DATABASE_URL = env.DATABASE_URL.replaceAll('_', '-');
-      const reading = readConfig(env, is.run);
+      // Amazon's own, which is found without.
+      const reading = readConfig({ ...env, AWS_ENDPOINT_URL_SQS: 'https://sqs.example.com' }, is.run);
       assert.ok(reading.ok, `${args.join(' ')}: ${reading.ok ? '' : reading.mistakes.join('\n')}`);
+      for (const address of addressesOf(is.run, reading.config))
+        assert.ok(address !== null && !isLoopback(new URL(address).hostname), `${args.join(' ')} looks for ${address}`);
     }
   });
 });
