@@ -43,6 +43,8 @@ describe('the users of the database on AWS', () => {
     try {
       for (const statement of ['SELECT FROM events', 'DELETE FROM jobs', 'UPDATE orders SET status = status'])
         await app.query(statement);
+      const { rows } = await app.query("SELECT pg_has_role('pg_monitor', 'MEMBER') AS sees");
+      assert.deepEqual(rows, [{ sees: true }], 'transactions of others that stay open');
       for (const statement of ['DELETE FROM events', 'DELETE FROM orders', 'CREATE TABLE mine (id int)'])
         await assert.rejects(app.query(statement), /permission denied/, statement);
     } finally {
