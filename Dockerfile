@@ -34,7 +34,7 @@ WORKDIR /app
 COPY --from=build /rds/rds.pem /etc/ssl/rds.pem
 COPY --from=build /app /app
 COPY LICENSE ./
-# Every role answers /healthz and /readyz on the same port.
+# Every role answers /healthz on the same port, and all but the sandbox /readyz.
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000 WORKER_PORT=3000 SANDBOX_PORT=3000 ORDERLY_DATA_DIR=/data
 EXPOSE 3000
 USER 1000:1000
