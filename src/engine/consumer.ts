@@ -109,6 +109,7 @@ export function createConsumer(options: {
     try {
       const answered = await claims.add({ step, subject, version, token });
       events.claimed(consumer, answered);
+      // As after an end: one that was sent back with it may have waited for it.
       if (answered.answer === 'obsolete') events.dueIn(consumer, 0);
       if (answered.answer !== 'run') return;
       receiving.end();

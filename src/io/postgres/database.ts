@@ -68,6 +68,7 @@ const plainTime = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+00$/;
 const parseTime = pg.types.getTypeParser(timestamptz, 'text') as (text: string) => Date;
 const toDate = (text: string) =>
   plainTime.test(text) ? new Date(`${text.slice(0, 10)}T${text.slice(11, -3)}Z`) : parseTime(text);
+
 // A day has no time zone: it stays the text that it is, where pg would make a moment of it.
 const date = 1082;
 
