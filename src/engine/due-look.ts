@@ -8,11 +8,7 @@ import { createOutage } from './outage.ts';
 import { type Poller, pollMs } from './poller.ts';
 import type { Jobs, Log, Step, System } from './ports.ts';
 
-export type DueLook = {
-  readonly run: (signal: AbortSignal) => Promise<void>;
-  // One look; `run` repeats it.
-  readonly runOnce: () => Promise<void>;
-};
+export type DueLook = { readonly run: (signal: AbortSignal) => Promise<void> };
 
 export function createDueLook(options: {
   readonly jobs: Pick<Jobs, 'findDue'>;
@@ -32,20 +28,19 @@ export function createDueLook(options: {
   });
   const steps = consumers.map(({ step }) => step);
 
-  async function runOnce(): Promise<void> {
+  async function look(): Promise<void> {
     const due = new Set(await jobs.findDue(steps));
     outage.worked('look');
     for (const { step, poller } of consumers) if (due.has(step.consumer)) poller.wake();
   }
 
   return {
-    runOnce,
     run: async (signal) => {
       if (steps.length === 0) return;
       while (!signal.aborted) {
         await system.sleep(pollMs, signal);
         if (signal.aborted) break;
-        await runOnce().catch((error) => outage.failed('look', error));
+        await look().catch((error) => outage.failed('look', error));
       }
       outage.left('look');
     },
