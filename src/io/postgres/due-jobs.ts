@@ -9,7 +9,7 @@ import type { ClaimAnswer, ClaimRequest, Jobs, Step, System } from '../../engine
 import { answerAll, type ClaimOptions } from './claim.ts';
 import { plainArray, type Query } from './database.ts';
 import { failureOf } from './errors.ts';
-import { isFirstOfItsOrder, lockOrdersOfDueJobs, readFloor, readJobs, readNextDue } from './jobs.ts';
+import { isOpen, lockOrdersOfDueJobs, readFloor, readJobs, readNextDue } from './jobs.ts';
 import { renewLeases } from './leases.ts';
 import { toRecord } from './orders.ts';
 
@@ -87,8 +87,7 @@ async function findDueConsumers(
     `/* find-due */ SELECT c.consumer FROM unnest($1::text[], $2::timestamptz[]) AS c(consumer, floor)
      CROSS JOIN LATERAL (
        SELECT FROM jobs j
-       WHERE j.consumer = c.consumer AND j.due_at >= c.floor AND j.due_at <= now()
-         AND (j.lease_until IS NULL OR j.lease_until <= now()) AND j.event_type = ANY($3::text[]) AND ${isFirstOfItsOrder}
+       WHERE j.consumer = c.consumer AND j.due_at >= c.floor AND ${isOpen} AND j.event_type = ANY($3::text[])
        ORDER BY j.due_at LIMIT 1) AS due`,
     [plainArray(consumers), plainArray(floors), types],
   );

@@ -47,8 +47,12 @@ export const keyValues = (keys: readonly JobKey[]) => [
 const msSince = (time: string) => `coalesce(extract(epoch FROM clock_timestamp() - ${time}) * 1000, 0)::float8`;
 
 // A job that a person sent back goes after those of its order and consumer that were sent back for earlier events.
-export const isFirstOfItsOrder = `(j.epoch = 0 OR NOT EXISTS (SELECT FROM jobs f WHERE f.order_id = j.order_id
+const isFirstOfItsOrder = `(j.epoch = 0 OR NOT EXISTS (SELECT FROM jobs f WHERE f.order_id = j.order_id
          AND f.consumer = j.consumer AND f.version < j.version AND f.epoch > 0))`;
+
+// Due, held by nobody, and after none: what a poll could claim. `now()`, which the index can be searched by; it is the begin
+// of the transaction.
+export const isOpen = `j.due_at <= now() AND (j.lease_until IS NULL OR j.lease_until <= now()) AND ${isFirstOfItsOrder}`;
 
 // Jobs with their events. A statement of its own, after the one that locks the orders: read with the locks it would
 // show a free order with its job as it was before somebody else claimed it.
@@ -230,12 +234,10 @@ export async function lockOrdersOfDueJobs(query: Query, poll: Poll): Promise<(Re
   if (sought !== 'due') values.push(patienceMs);
   if (sought === 'waited-too-long') values.push(dependencies);
   const isExcepted = except.length === 0 ? '' : `AND j.order_id <> ALL($${values.push(plainArray(except))}::uuid[])`;
-  // `now()`, which the index can be searched by; it is the begin of this transaction.
   return query<RecordRow & DueRow>(
     `/* lock-orders-of-due-jobs */ SELECT j.version AS job_version, ${recordColumns}
      FROM jobs j JOIN orders o ON o.id = j.order_id
-     WHERE j.consumer = $1 AND j.due_at >= $2 AND j.due_at <= now() AND (j.lease_until IS NULL OR j.lease_until <= now())
-       AND ${isSought[sought]} AND ${isFirstOfItsOrder} ${isExcepted}
+     WHERE j.consumer = $1 AND j.due_at >= $2 AND ${isOpen} AND ${isSought[sought]} ${isExcepted}
      ORDER BY j.due_at LIMIT $3 FOR NO KEY UPDATE OF o SKIP LOCKED`,
     values,
   );
