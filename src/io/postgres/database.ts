@@ -61,6 +61,8 @@ const begin = (durable: boolean) =>
 
 // int8 as a number: amounts are checked to be safe integers, counts and milliseconds are small.
 const int8 = 20;
+// A day has no time zone: it stays the text that it is, where pg would make a moment of it.
+const date = 1082;
 // timestamptz comes as `2026-11-21 07:00:00.123+00` by the settings above; pg's own parser, made for every style,
 // takes ten times as long. It is here for the embedded database, whose single statements run without them.
 const timestamptz = 1184;
@@ -68,9 +70,6 @@ const plainTime = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+00$/;
 const parseTime = pg.types.getTypeParser(timestamptz, 'text') as (text: string) => Date;
 const toDate = (text: string) =>
   plainTime.test(text) ? new Date(`${text.slice(0, 10)}T${text.slice(11, -3)}Z`) : parseTime(text);
-
-// A day has no time zone: it stays the text that it is, where pg would make a moment of it.
-const date = 1082;
 
 export const types: pg.CustomTypesConfig = {
   getTypeParser: ((oid: number, format?: 'text' | 'binary') => {
